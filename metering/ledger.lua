@@ -1,0 +1,410 @@
+#!lua name=codegrex_v1
+-- The ledger's function library: every change of credits, holds, rates and records is one call.
+--
+-- Rules:
+-- 1. Every argument and every key's type is checked before the first write: an error in the middle
+--    would not roll back. Keys are read before they are written, so a wrong type fails there.
+-- 2. The clock is the server's TIME. Sums stay below 2^53 and leave as '%.0f'.
+-- 3. Idempotent by rid. settle beats void and a higher rev beats a lower one, in whatever order
+--    they arrive: replay, duplication and reordering end in the same state.
+-- 4. All keys are declared, so that a Cluster moving their slot answers TRYAGAIN before the call
+--    runs and never in the middle of it.
+-- 5. A changed meaning is a new library and new function names (v2, cgx2_): two versions must be
+--    able to serve side by side.
+--
+-- m:{p}:req:<rid> is a hash: s = h held | d done | v voided | x dead letter | e erased; pid;
+-- f fingerprint of reserve's arguments; t, tl token estimate and limit; home the spool that knows
+-- whether it was sent; ck checkpoint, the record that an orphan would get; c charge; r rev; id stream
+-- entry of the record. An erased account is a hash with the one field erased, for KEEP.
+
+local MAX = 9007199254740991
+local MINUTE = 60000000
+local DAY = 86400000
+local KEEP = 35 * DAY      -- how long a request's state refuses duplicates
+local TOO_OLD = 34 * DAY   -- beyond this a settlement's state may be gone
+
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+local function int(argument)
+  if not argument or not string.find(argument, '^%d+$') then return nil end
+  local number = tonumber(argument)
+  if number > MAX then return nil end
+  return number
+end
+
+local function bad(what)
+  return redis.error_reply('CGXARG ' .. what)
+end
+
+local function now_us()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000000 + tonumber(t[2])
+end
+
+local function held_in(holds)
+  local sum = 0
+  for _, amount in ipairs(redis.call('HVALS', holds)) do sum = sum + tonumber(amount) end
+  return sum
+end
+
+-- A record travels as one argument: name, value, name, value ..., each ended by a line feed.
+local function split(lines)
+  local parts = {}
+  for part in string.gmatch(lines, '([^\n]*)\n') do parts[#parts + 1] = part end
+  return parts
+end
+
+-- GCRA (one minute's worth at once at most, then evenly): the arrival time before and after this
+-- call and how long it has to wait (0: passes), in microseconds.
+-- A single request larger than the limit passes when nothing was used, and is paid by waiting.
+local function gcra(key, limit, cost, now)
+  local before = tonumber(redis.call('GET', key) or '0')
+  if before < now then before = now end
+  local weight = math.floor(math.min(cost, limit) * MINUTE / limit)
+  local after = before + math.floor(cost * MINUTE / limit)
+  return before, after, math.max(0, before + weight - MINUTE - now)
+end
+
+local function store_rate(key, after, now)
+  if after <= now then
+    redis.call('DEL', key)
+  else
+    redis.call('SET', key, text(after), 'PX', text(math.ceil((after - now) / 1000)))
+  end
+end
+
+-- Moves the token rate by what a request really used, or gives its estimate back.
+local function correct_tokens(key, limit, estimate, actual, now)
+  if limit == 0 or estimate == actual then return end
+  local before = tonumber(redis.call('GET', key) or '0')
+  if before < now then before = now end
+  store_rate(key, before + math.floor((actual - estimate) * MINUTE / limit), now)
+end
+
+local function release(holds, lease, due, pid, rid)
+  redis.call('HDEL', holds, rid)
+  redis.call('ZREM', lease, rid)
+  redis.call('ZREM', due, pid .. ':' .. rid)
+end
+
+-- keys: acct holds lease due req rate:requests rate:tokens
+-- args: rid pid amount tokens lease_ms requests/min tokens/min concurrent home [checkpoint]
+-- gives: ok remaining [policy limit remaining reset_ms]*
+--    or: no reason needed held available retry_ms [policy limit remaining reset_ms]*
+local function reserve(keys, args)
+  local acct, holds, lease, due, req = keys[1], keys[2], keys[3], keys[4], keys[5]
+  local rid, pid = args[1], args[2]
+  local amount, tokens, lease_ms = int(args[3]), int(args[4]), int(args[5])
+  local per_minute, tokens_per_minute, concurrent = int(args[6]), int(args[7]), int(args[8])
+  if not (amount and tokens and lease_ms and per_minute and tokens_per_minute and concurrent) then
+    return bad('reserve')
+  end
+  local fingerprint = table.concat(args, ':', 3, 8)
+  local now = now_us()
+  local now_ms = math.floor(now / 1000)
+
+  local account = redis.call('HMGET', acct, 'granted', 'spent', 'erased', 'restricted')
+  local held = held_in(holds)
+  local running = redis.call('ZCOUNT', lease, '(' .. text(now_ms), '+inf')
+  redis.call('ZCARD', due)
+  local known = redis.call('HMGET', req, 's', 'pid', 'f')
+  local available = tonumber(account[1] or '0') - tonumber(account[2] or '0') - held
+
+  local function no(reason, retry_us, windows)
+    local reply = {'no', reason, text(amount), text(held), text(available), text(math.ceil(retry_us / 1000))}
+    for _, part in ipairs(windows or {}) do reply[#reply + 1] = part end
+    return reply
+  end
+
+  if account[3] then return no('unknown_account', 0) end
+  if known[1] then
+    if known[2] ~= pid then return redis.error_reply('CGXCONFLICT rid') end
+    if known[1] ~= 'h' then return no('voided', 0) end
+    if known[3] and known[3] ~= fingerprint then return redis.error_reply('CGXCONFLICT fingerprint') end
+    return {'ok', text(available)}
+  end
+  if not (account[1] or account[2]) then return no('unknown_account', 0) end
+  if account[4] then return no('restricted', 0) end
+  if available < amount then return no('credits', 0) end
+
+  local reason, retry, rates = nil, 0, {}
+  if concurrent > 0 and running >= concurrent then reason, retry = 'concurrency', 1000000 end
+  local function rate(policy, key, limit, cost)
+    local before, after, wait = gcra(key, math.max(limit, 1), cost, now)
+    if limit == 0 then return end
+    if wait > 0 and not reason then reason, retry = policy, wait end
+    rates[#rates + 1] = {policy, limit, before, after, key}
+  end
+  rate('requests', keys[6], per_minute, 1)
+  rate('tokens', keys[7], tokens_per_minute, tokens)
+
+  local windows = {}
+  local function window(policy, limit, left, reset)
+    for _, part in ipairs({policy, text(limit), text(math.max(0, left)), text(reset)}) do
+      windows[#windows + 1] = part
+    end
+  end
+  if concurrent > 0 then window('concurrency', concurrent, concurrent - running - (reason and 0 or 1), 0) end
+  for _, r in ipairs(rates) do
+    local at = reason and r[3] or r[4]
+    window(r[1], r[2], math.floor((now + MINUTE - at) * r[2] / MINUTE), math.ceil((at - now) / 1000))
+  end
+  if reason then return no(reason, retry, windows) end
+
+  for _, r in ipairs(rates) do store_rate(r[5], r[4], now) end
+  local expiry = text(now_ms + lease_ms)
+  redis.call('HSET', holds, rid, text(amount))
+  redis.call('ZADD', lease, expiry, rid)
+  redis.call('ZADD', due, expiry, pid .. ':' .. rid)
+  redis.call('HSET', req, 's', 'h', 'pid', pid, 'f', fingerprint, 't', text(tokens),
+    'tl', text(tokens_per_minute), 'home', args[9] or '', 'ck', args[10] or '')
+  redis.call('PEXPIRE', req, KEEP)
+  local reply = {'ok', text(available - amount)}
+  for _, part in ipairs(windows) do reply[#reply + 1] = part end
+  return reply
+end
+
+-- What settle and reap read before they write, which checks the types of all their keys.
+local function begin(keys, rid)
+  redis.call('HEXISTS', keys[2], rid)
+  redis.call('ZCARD', keys[3])
+  redis.call('ZCARD', keys[4])
+  redis.call('XLEN', keys[6])
+  redis.call('LLEN', keys[7])
+  redis.call('GET', keys[8])
+  redis.call('ZCARD', keys[9])
+  redis.call('XLEN', keys[10])
+  redis.call('HLEN', keys[11])
+  return redis.call('HMGET', keys[1], 'spent', 'erased'),
+    redis.call('HMGET', keys[5], 's', 'pid', 'r', 'c', 't', 'tl', 'id', 'home', 'ck')
+end
+
+local function drop_hold(keys, pid, rid)
+  release(keys[2], keys[3], keys[4], pid, rid)
+  redis.call('HDEL', keys[5], 'f', 't', 'tl', 'home', 'ck')
+end
+
+-- For an erased account only the day's total is kept, linked to nobody, and once for each rid.
+local function total_only(keys, pid, rid, charge, state, now_ms)
+  if state ~= 'e' then
+    redis.call('HINCRBY', keys[11], text(math.floor(now_ms / DAY)), text(charge))
+  end
+  drop_hold(keys, pid, rid)
+  redis.call('HDEL', keys[5], 'c', 'r', 'id')
+  redis.call('HSET', keys[5], 's', 'e', 'pid', pid)
+  redis.call('PEXPIRE', keys[5], KEEP)
+end
+
+-- Writes the record and moves spent from what the rid was charged before to what it is charged now.
+local function write(keys, rid, pid, rev, charge, tokens, fields, known, now)
+  local before = known[1] == 'd' and tonumber(known[4]) or 0
+  local id = redis.call('XADD', keys[6], '*', unpack(fields))
+  redis.call('RPUSH', keys[7], id)
+  if known[1] == 'd' then redis.call('ZADD', keys[9], string.match(known[7], '^%d+'), known[7]) end
+  redis.call('HINCRBY', keys[1], 'spent', text(charge - before))
+  if known[1] == 'h' then
+    correct_tokens(keys[8], tonumber(known[6] or '0'), tonumber(known[5] or '0'), tokens, now)
+  end
+  drop_hold(keys, pid, rid)
+  redis.call('HSET', keys[5], 's', 'd', 'pid', pid, 'r', text(rev), 'c', text(charge), 'id', id)
+  redis.call('PEXPIRE', keys[5], KEEP)
+end
+
+-- keys: acct holds lease due req usage ids rate:tokens replaced dead unlinked
+-- args: rid pid rev charge tokens started_ms record (see split)
+-- gives: done | same | dead | erased
+local function settle(keys, args)
+  local rid, pid = args[1], args[2]
+  local rev, charge, tokens, started = int(args[3]), int(args[4]), int(args[5]), int(args[6])
+  local fields = split(args[7] or '')
+  if not (rev and charge and tokens and started) or #fields == 0 or #fields % 2 == 1 or #fields > 128 then
+    return bad('settle')
+  end
+  local now = now_us()
+  local now_ms = math.floor(now / 1000)
+  local account, known = begin(keys, rid)
+  local state = known[1]
+  if state and known[2] ~= pid then return redis.error_reply('CGXCONFLICT rid') end
+  if state == 'd' and tonumber(known[3]) >= rev then return 'same' end
+  if state == 'x' then return 'dead' end
+  local before = state == 'd' and tonumber(known[4]) or 0
+  if tonumber(account[1] or '0') + charge - before > MAX then return bad('sum') end
+
+  if account[2] then
+    total_only(keys, pid, rid, charge, state, now_ms)
+    return 'erased'
+  end
+  if not state and now_ms - started > TOO_OLD then
+    redis.call('XADD', keys[10], '*', 'why', 'late', unpack(fields))
+    redis.call('HSET', keys[5], 's', 'x', 'pid', pid)
+    redis.call('PEXPIRE', keys[5], KEEP)
+    return 'dead'
+  end
+  write(keys, rid, pid, rev, charge, tokens, fields, known, now)
+  return 'done'
+end
+
+-- A lease ran out. keys as for settle; args: rid pid home
+-- home: the caller's spool, if it holds no intent for this rid: then the request was never sent.
+-- gives: running | gone | voided | orphan | erased
+local function reap(keys, args)
+  local rid, pid, home = args[1], args[2], args[3]
+  if not (rid and pid and home) then return bad('reap') end
+  local now = now_us()
+  local now_ms = math.floor(now / 1000)
+  local account, known = begin(keys, rid)
+  local expiry = redis.call('ZSCORE', keys[4], pid .. ':' .. rid)
+  if expiry and tonumber(expiry) > now_ms then return 'running' end
+  if known[1] ~= 'h' or known[2] ~= pid then
+    release(keys[2], keys[3], keys[4], pid, rid)
+    return 'gone'
+  end
+  if (known[9] or '') == '' or (home ~= '' and known[8] == home) then
+    correct_tokens(keys[8], tonumber(known[6] or '0'), tonumber(known[5] or '0'), 0, now)
+    drop_hold(keys, pid, rid)
+    redis.call('HSET', keys[5], 's', 'v')
+    redis.call('PEXPIRE', keys[5], KEEP)
+    return 'voided'
+  end
+  local charge, fields = 0, split(known[9])
+  local fixed = {rev = '0', basis = 'orphan', outcome = 'lost', settled_ms = text(now_ms)}
+  for i = 1, #fields, 2 do
+    if fields[i] == 'charge' then charge = int(fields[i + 1]) or 0 end
+    fields[i + 1] = fixed[fields[i]] or fields[i + 1]
+  end
+  if account[2] then
+    total_only(keys, pid, rid, charge, 'h', now_ms)
+    return 'erased'
+  end
+  if tonumber(account[1] or '0') + charge > MAX then return bad('sum') end
+  write(keys, rid, pid, 0, charge, tonumber(known[5] or '0'), fields, known, now)
+  return 'orphan'
+end
+
+-- Extends a running request's lease, raises its hold and notes how far it has come.
+-- keys: acct holds lease due req      args: rid pid lease_ms amount home checkpoint
+-- gives: ok available | no available (not enough credit for the raise; the lease is extended) | gone
+-- A hold that a failover lost is made again: the request is running. One that was reaped by mistake
+-- goes on without: its settlement will replace the orphan.
+local function touch(keys, args)
+  local acct, holds, lease, due, req = keys[1], keys[2], keys[3], keys[4], keys[5]
+  local rid, pid, lease_ms, amount = args[1], args[2], int(args[3]), int(args[4])
+  if not (rid and pid and lease_ms and amount and args[5] and args[6]) then return bad('touch') end
+  local account = redis.call('HMGET', acct, 'granted', 'spent', 'erased')
+  local held = held_in(holds)
+  local before = tonumber(redis.call('HGET', holds, rid) or '0')
+  redis.call('ZCARD', lease)
+  redis.call('ZCARD', due)
+  local known = redis.call('HMGET', req, 's', 'pid', 'r')
+  if known[1] and known[2] ~= pid then return redis.error_reply('CGXCONFLICT rid') end
+  local available = tonumber(account[1] or '0') - tonumber(account[2] or '0') - held
+  if account[3] or not (account[1] or account[2]) then return {'gone', '0'} end
+  if known[1] == 'd' and known[3] == '0' then return {'ok', text(available)} end
+  if known[1] and known[1] ~= 'h' then return {'gone', '0'} end
+  local answer = 'ok'
+  if amount < before then amount = before end
+  if known[1] and amount > before and available < amount - before then
+    answer, amount = 'no', before
+  end
+  local expiry = text(math.floor(now_us() / 1000) + lease_ms)
+  redis.call('HSET', holds, rid, text(amount))
+  redis.call('ZADD', lease, expiry, rid)
+  redis.call('ZADD', due, expiry, pid .. ':' .. rid)
+  redis.call('HSET', req, 's', 'h', 'pid', pid, 'home', args[5])
+  if args[6] ~= '' then redis.call('HSET', req, 'ck', args[6]) end
+  redis.call('PEXPIRE', req, KEEP)
+  return {answer, text(available - amount + before)}
+end
+
+-- keys: holds lease due req rate:tokens      args: rid pid
+-- An unknown rid leaves a tombstone that a reserve still on its way will obey.
+local function void(keys, args)
+  local holds, lease, due, req = keys[1], keys[2], keys[3], keys[4]
+  local rid, pid = args[1], args[2]
+  if not (rid and pid) then return bad('void') end
+  redis.call('HEXISTS', holds, rid)
+  redis.call('ZCARD', lease)
+  redis.call('ZCARD', due)
+  redis.call('GET', keys[5])
+  local known = redis.call('HMGET', req, 's', 'pid', 't', 'tl')
+  if known[1] and known[2] ~= pid then return redis.error_reply('CGXCONFLICT rid') end
+  if known[1] and known[1] ~= 'h' then return 'same' end
+  if known[1] == 'h' then
+    correct_tokens(keys[5], tonumber(known[4] or '0'), tonumber(known[3] or '0'), 0, now_us())
+    redis.call('HDEL', req, 'f', 't', 'tl', 'home', 'ck')
+  end
+  release(holds, lease, due, pid, rid)
+  redis.call('HSET', req, 's', 'v', 'pid', pid)
+  redis.call('PEXPIRE', req, KEEP)
+  return 'done'
+end
+
+-- gives: granted spent held tier restricted, or nothing for an account that is not there
+local function show(acct, holds)
+  local account = redis.call('HMGET', acct, 'granted', 'spent', 'tier', 'erased', 'restricted')
+  if account[4] or not (account[1] or account[2] or account[3]) then return {} end
+  return {account[1] or '0', account[2] or '0', text(held_in(holds)), account[3] or '', account[5] or '0'}
+end
+
+-- keys: acct holds
+local function account(keys)
+  return show(keys[1], keys[2])
+end
+
+-- keys: acct holds grant grants      args: pid amount digest
+-- grants lists what was granted as ms:amount:digest, for the account's owner and for erasure.
+-- gives: the account, as above
+local function grant(keys, args)
+  local acct, holds, key = keys[1], keys[2], keys[3]
+  local amount = int(args[2])
+  if not (args[1] and amount and args[3]) then return bad('grant') end
+  local account = redis.call('HMGET', acct, 'granted', 'erased')
+  held_in(holds)
+  redis.call('LLEN', keys[4])
+  local mark = args[1] .. ':' .. text(amount)
+  local seen = redis.call('GET', key)
+  if account[2] then return redis.error_reply('CGXGONE account') end
+  if seen and seen ~= mark then return redis.error_reply('CGXCONFLICT grant') end
+  if tonumber(account[1] or '0') + amount > MAX then return bad('sum') end
+  if not seen then
+    redis.call('SET', key, mark, 'PX', 400 * DAY)
+    redis.call('HINCRBY', acct, 'granted', text(amount))
+    redis.call('RPUSH', keys[4], text(math.floor(now_us() / 1000)) .. ':' .. text(amount) .. ':' .. args[3])
+  end
+  return show(acct, holds)
+end
+
+-- keys: acct holds      args: tier
+local function set_tier(keys, args)
+  if not args[1] or not string.find(args[1], '^[a-z0-9_-]+$') or #args[1] > 32 then return bad('tier') end
+  if redis.call('HEXISTS', keys[1], 'erased') == 1 then return redis.error_reply('CGXGONE account') end
+  held_in(keys[2])
+  redis.call('HSET', keys[1], 'tier', args[1])
+  return show(keys[1], keys[2])
+end
+
+-- keys: req usage      args: pid
+-- gives: nothing | h | v | x | e | d followed by the record's name value pairs, where still kept
+local function record(keys, args)
+  local known = redis.call('HMGET', keys[1], 's', 'pid', 'id')
+  if not known[1] or known[2] ~= args[1] then return {} end
+  if known[1] ~= 'd' then return {known[1]} end
+  local reply = {'d'}
+  local entry = redis.call('XRANGE', keys[2], known[3], known[3])[1]
+  if entry then
+    for _, part in ipairs(entry[2]) do reply[#reply + 1] = part end
+  end
+  return reply
+end
+
+redis.register_function('cgx1_reserve', reserve)
+redis.register_function('cgx1_settle', settle)
+redis.register_function('cgx1_void', void)
+redis.register_function('cgx1_touch', touch)
+redis.register_function('cgx1_reap', reap)
+redis.register_function('cgx1_grant', grant)
+redis.register_function('cgx1_set_tier', set_tier)
+redis.register_function{function_name = 'cgx1_account', callback = account, flags = {'no-writes'}}
+redis.register_function{function_name = 'cgx1_record', callback = record, flags = {'no-writes'}}

@@ -1,0 +1,64 @@
+"""How a usage record is written in the store, for readers in any language.
+
+An entry of ``m:{p}:usage`` is a flat list of field and value, named as in `UsageRecord`. Numbers are
+decimal. A count of zero is left out: a reader takes an absent number for 0 (nothing is unknown
+after settlement). ``v`` comes first and says which version of this contract the entry follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from metering.usage import COUNTS, INPUT_COUNTS, OUTPUT_COUNTS, UsageRecord
+
+FIELDS: tuple[str, ...] = UsageRecord.__struct_fields__
+_TEXT = frozenset(field.name for field in msgspec.structs.fields(UsageRecord) if field.type is str)
+_TOKENS = (*INPUT_COUNTS, *OUTPUT_COUNTS)
+_OPTIONAL = frozenset((*COUNTS, "cost", "charge"))
+
+
+def encode(record: UsageRecord) -> str:
+    """The record as lines ``name``, ``value``, each ended by a line feed (the ledger's argument).
+
+    Raises:
+        ValueError: A text holds a line feed; the catalog allows none.
+    """
+    parts: list[str] = []
+    for name in FIELDS:
+        value = getattr(record, name)
+        if value or name not in _OPTIONAL:
+            parts.append(f"{name}\n{value}\n")
+    lines = "".join(parts)
+    if lines.count("\n") != 2 * len(parts):
+        raise ValueError("a field of a usage record holds a line feed")
+    return lines
+
+
+def decode(entry: Mapping[bytes, bytes]) -> UsageRecord:
+    """The record of a stream entry. Unknown fields (of a newer version) are left out."""
+    values: dict[str, str | int] = dict.fromkeys(_OPTIONAL, 0)
+    for raw, value in entry.items():
+        name = raw.decode()
+        if name in _TEXT:
+            values[name] = value.decode()
+        elif name in FIELDS:
+            values[name] = int(value)
+    return UsageRecord(**values)  # type: ignore[arg-type] # each name has its own field's type
+
+
+def parse(lines: str) -> UsageRecord:
+    """The record of what `encode` gave."""
+    return decode(pairs(line.encode() for line in lines.split("\n")[:-1]))
+
+
+def tokens(record: UsageRecord) -> int:
+    """All tokens that the request used: what the token rate counts."""
+    return sum(getattr(record, name) for name in _TOKENS)
+
+
+def pairs(flat: Iterable[bytes]) -> dict[bytes, bytes]:
+    """A flat list of names and values, as a mapping."""
+    items = iter(flat)
+    return dict(zip(items, items, strict=True))

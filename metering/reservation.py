@@ -1,0 +1,144 @@
+"""What is said to and by the ledger: reservations, their answers, accounts, and the two errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from metering.usage import UsageRecord
+
+
+class LedgerUnavailable(Exception):
+    """The store did not answer in time, or cannot serve now.
+
+    ``maybe_ran``: the call may have taken effect all the same, so a failed reserve must be voided.
+    When false it did not and never will, and there is nothing to void.
+    """
+
+    def __init__(self, *, maybe_ran: bool) -> None:
+        super().__init__("the ledger is unavailable")
+        self.maybe_ran = maybe_ran
+
+
+class LedgerConflict(Exception):
+    """The same rid or grant id was used with other arguments, or the account was erased.
+
+    Repeating does not help. ``reason``: ``rid`` | ``fingerprint`` | ``grant`` | ``account`` | ``argument``.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("the ledger refuses these arguments")
+        self.reason = reason
+
+
+class State(StrEnum):
+    """What the ledger knows of a request that has no record to show."""
+
+    UNKNOWN = "unknown"
+    PENDING = "pending"  # reserved, not settled
+    VOIDED = "voided"  # never charged
+    DEAD = "dead"  # settled too late; kept aside for an operator
+    EXPIRED = "expired"  # settled; the record itself is past its retention
+
+
+class Touched(StrEnum):
+    """What a touch found."""
+
+    HELD = "held"  # the request may go on
+    CREDITS = "credits"  # the lease is extended, but the account cannot pay for a larger hold
+    GONE = "gone"  # settled or voided meanwhile, or the account was erased: end it
+
+
+class Verdict(StrEnum):
+    """What became of one settlement."""
+
+    SETTLED = "settled"  # the record counts, now or already
+    AGAIN = "again"  # no answer: repeat it
+    REFUSED = "refused"  # will never be accepted as it is
+    DEAD = "dead"  # too old; in the dead letters
+    ERASED = "erased"  # the account was erased; nothing was kept
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an account may do; 0 is no limit."""
+
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    concurrent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What a request asks of the ledger before it may go to a provider.
+
+    Attributes:
+        rid: The request's id, drawn by the gateway.
+        pid: The account.
+        amount: Micro-credits to hold.
+        tokens: Estimate for the token rate.
+        lease_ms: How long the hold counts as running without a touch.
+        limits: The account's limits.
+        orphan: The record to charge if this gateway dies before the first touch (its ``rev``,
+            ``basis``, ``outcome`` and ``settled_ms`` are set by the reaper). ``None``: nothing
+            would be charged.
+    """
+
+    rid: str
+    pid: str
+    amount: int
+    tokens: int
+    lease_ms: int
+    limits: Limits
+    orphan: UsageRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One limit as it stands: ``policy`` is ``requests``, ``tokens`` or ``concurrency``.
+
+    ``reset_ms`` is the time until nothing of it is used any more (0 for concurrency).
+    """
+
+    policy: str
+    limit: int
+    remaining: int
+    reset_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """The hold stands; ``remaining`` micro-credits are available beside it."""
+
+    remaining: int
+    windows: tuple[Window, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was held.
+
+    ``reason`` is ``credits``, ``requests``, ``tokens``, ``concurrency``, ``voided`` (this rid has
+    ended), ``restricted`` (its owner asked to leave it alone) or ``unknown_account``. Money is in
+    micro-credits.
+    """
+
+    reason: str
+    needed: int
+    held: int
+    available: int
+    retry_after_ms: int
+    windows: tuple[Window, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Micro-credits of an account; ``available`` is granted - spent - held and may be negative."""
+
+    pid: str
+    granted: int
+    spent: int
+    held: int
+    available: int
+    tier: str
+    restricted: bool = False

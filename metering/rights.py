@@ -1,0 +1,195 @@
+"""What the owner of an account may ask for: a copy, erasure, restriction, correction.
+
+Rules:
+
+1. Every act is noted in the audit stream before it is done, and confirmed (`Store.confirm`) before it
+   is answered.
+2. Erasure breaks the identity map first: from then on nothing leads from the person to the account.
+   It is journalled, so that a failover that loses it gets it again.
+3. Records that billing has not booked yet are handed to billing first and deleted after that.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import msgspec
+from redis.exceptions import RedisError
+
+from metering import audit, keys, records
+from metering.accounts import Accounts
+from metering.audit import Action
+from metering.ledger import Ledger
+from metering.reader import read_usage
+from metering.reservation import Account, LedgerUnavailable, State
+from metering.retention import Retention
+from metering.store import Store, Unconfirmed
+from metering.usage import UsageRecord
+
+CORRECTION = 2  # the lowest rank of an operator's correction
+
+
+class Journal(Protocol):
+    """What remembers erasures on disk (`metering.spool`)."""
+
+    def erased(self, pid: str, names: Collection[str]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """All that is held about an account, but its sessions, which `gateway.auth` holds.
+
+    ``grants``: pairs of Unix milliseconds and micro-credits. ``running``: requests not settled yet.
+    """
+
+    account: Account
+    records: tuple[UsageRecord, ...]
+    grants: tuple[tuple[int, int], ...]
+    running: tuple[str, ...]
+
+    def json(self) -> dict[str, Any]:
+        """For a JSON document."""
+        return {
+            "account": asdict(self.account),
+            "grants": [{"at_ms": at, "amount": amount} for at, amount in self.grants],
+            "running": list(self.running),
+            "records": [msgspec.to_builtins(record) for record in self.records],
+        }
+
+    def csv(self) -> str:
+        """The records as a table, with a line of names."""
+        out = io.StringIO()
+        table = csv.writer(out)
+        table.writerow(records.FIELDS)
+        table.writerows(msgspec.structs.astuple(record) for record in self.records)
+        return out.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """``waiting``: records that go once billing has booked them."""
+
+    pid: str
+    deleted: int
+    waiting: int
+
+
+class Rights:
+    """Acts on behalf of the owners of accounts; ``actor`` is who asked for it (an id)."""
+
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger,
+        accounts: Accounts,
+        retention: Retention,
+        *,
+        journal: Journal | None = None,
+    ) -> None:
+        self._store = store
+        self._client: Any = store.client
+        self._ledger = ledger
+        self._accounts = accounts
+        self._retention = retention
+        self._journal = journal
+
+    async def export(self, pid: str, *, actor: str) -> Export | None:
+        """A copy of everything, or ``None`` for an account that is not there."""
+        await audit.note(self._store, actor, Action.EXPORTED, pid)
+        account = await self._ledger.account(pid)
+        if account is None:
+            return None
+        t = keys.tag(keys.partition(pid))
+        granted = await self._client.lrange(f"{t}grants:{pid}", 0, -1)
+        running = await self._client.hkeys(f"{t}holds:{pid}")
+        return Export(
+            account,
+            tuple([record async for record in read_usage(self._store, pid=pid)]),
+            tuple((int(at), int(amount)) for at, amount, _ in (entry.split(b":") for entry in granted)),
+            tuple(rid.decode() for rid in running),
+        )
+
+    async def erase(self, user: str, *, actor: str) -> Erasure | None:
+        """Erase the account of a user, or ``None`` where there is none.
+
+        The caller must also end the account's sessions (they are keyed by the pid that is returned).
+
+        Raises:
+            LedgerUnavailable: Not done, or not confirmed; repeat it. Repeating after the identity map
+                was broken needs `erase_account`, which the journal does by itself.
+        """
+        pid = await self._accounts.pid_of(user)
+        if pid is None:
+            return None
+        await audit.note(self._store, actor, Action.ERASED, pid)
+        names = self._accounts.names(user)
+        if self._journal is not None:
+            self._journal.erased(pid, names)
+        return await self.erase_account(pid, names)
+
+    async def erase_account(self, pid: str, names: Sequence[str] = ()) -> Erasure:
+        """Erase an account and these entries of the identity map. Idempotent. Raises as `erase`."""
+        p = keys.partition(pid)
+        t = keys.tag(p)
+        try:
+            for name in names:
+                await self._client.delete(name)
+            await self._ledger.calls.run(p, (
+                "FCALL", "cgx1_erase", 10,
+                f"{t}acct:{pid}", f"{t}holds:{pid}", f"{t}lease:{pid}", f"{t}due", f"{t}ids:{pid}",
+                f"{t}erase:{pid}", f"{t}erasures", f"{t}grants:{pid}",
+                f"{t}rate:{pid}:requests", f"{t}rate:{pid}:tokens", pid,
+            ))  # fmt: skip
+            swept = await self._retention.forget(pid)
+            waiting = await self._client.llen(f"{t}erase:{pid}")
+            for key in (t, *names):
+                await self._store.confirm(key)
+        except (RedisError, OSError, Unconfirmed):
+            raise LedgerUnavailable(maybe_ran=True) from None
+        await self._rewrite()
+        return Erasure(pid, swept.erased, waiting)
+
+    async def restrict(self, pid: str, *, restricted: bool, actor: str) -> Account | None:
+        """Refuse new requests of the account, or no longer; its records stay as they are."""
+        action = Action.RESTRICTED if restricted else Action.UNRESTRICTED
+        await audit.note(self._store, actor, action, pid)
+        return await self._ledger.restrict(pid, restricted=restricted)
+
+    async def rectify(self, pid: str, rid: str, *, actor: str, **corrected: int | str) -> UsageRecord | None:
+        """Replace a record by one with these fields corrected, one rank higher.
+
+        ``None`` where there is no record to correct. Raises TypeError for a field that a record does
+        not have, `LedgerConflict` for a value that the ledger refuses.
+        """
+        record = await self._ledger.record(pid, rid)
+        if isinstance(record, State):
+            return None
+        await audit.note(self._store, actor, Action.CORRECTED, pid)
+        better = msgspec.structs.replace(record, **corrected, rid=rid, pid=pid, rev=max(record.rev + 1, CORRECTION))
+        await self._ledger.settle([better])
+        return better
+
+    async def reidentify(self, user: str, new_user: str, *, actor: str) -> str | None:
+        """The person's id at the sign-in service changed: lead the new one to the same account.
+
+        ``None`` where the old one has no account. Raises ValueError when the new one has another.
+        """
+        pid = await self._accounts.pid_of(user)
+        if pid is None:
+            return None
+        await audit.note(self._store, actor, Action.REIDENTIFIED, pid)
+        if await self._accounts.assign(new_user, pid) != pid:
+            raise ValueError("the new user already has an account")
+        await self._accounts.forget(user)
+        return pid
+
+    async def _rewrite(self) -> None:
+        """What was deleted must leave the append-only file too; a managed store may not let us."""
+        try:
+            await self._store.on_primaries("BGREWRITEAOF")
+        except RedisError:
+            return

@@ -1,0 +1,176 @@
+"""What a request used: the counts, the closed vocabularies and the record that is kept.
+
+Rules that everything here obeys:
+
+1. A field that the provider did not state is ``None``: unknown is not zero. ``None`` becomes 0 in
+   one place only, `Usage.settled`.
+2. The count fields are disjoint buckets. Input is the sum of ``in_uncached``, ``cache_*``,
+   ``tool_in``, ``audio_in`` and ``image_in``; output is the sum of ``out_*``, ``audio_out`` and
+   ``image_out``; each bucket is priced by its own row.
+3. Nothing here can hold text from a client or a provider: integers and closed enumerations alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+
+import msgspec
+
+
+class Basis(StrEnum):
+    """Where the counts of a record come from."""
+
+    REPORTED = "reported"  # the provider's own count
+    PARTIAL = "partial"  # counted here, because the stream was cut before the provider reported
+    ORPHAN = "orphan"  # settled by the reaper from the hold and the last checkpoint
+
+
+class Outcome(StrEnum):
+    """How the exchange ended, as a closed list: never a provider's or client's own words."""
+
+    COMPLETED = "completed"
+    CLIENT_ABORT = "client_abort"
+    UPSTREAM_CUT = "upstream_cut"  # the provider's answer ended before it was complete
+    UPSTREAM_ERROR = "upstream_error"  # the provider reported an error inside a begun stream
+    UPSTREAM_TIMEOUT = "upstream_timeout"
+    CREDITS_EXHAUSTED = "credits_exhausted"
+    SUPERSEDED = "superseded"
+    REVOKED = "revoked"
+    DRAINED = "drained"
+    LOST = "lost"  # the gateway died; the reaper settled
+
+
+class ServiceTier(StrEnum):
+    STANDARD = "standard"
+    FLEX = "flex"
+    PRIORITY = "priority"
+    BATCH = "batch"
+    PROVISIONED = "provisioned"
+    OTHER = "other"  # stated by the provider, unknown to this version
+
+
+class Speed(StrEnum):
+    NORMAL = "normal"
+    FAST = "fast"
+
+
+class Geography(StrEnum):
+    GLOBAL = "global"
+    US = "us"
+    EU = "eu"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Service tier x speed x geography: what makes the same model cost differently."""
+
+    tier: ServiceTier = ServiceTier.STANDARD
+    speed: Speed = Speed.NORMAL
+    geography: Geography = Geography.GLOBAL
+
+    def __str__(self) -> str:
+        """The record's form: ``standard``, ``priority``, ``standard.fast``, ``standard.us`` ..."""
+        parts = [self.tier.value]
+        if self.speed is not Speed.NORMAL:
+            parts.append(self.speed.value)
+        if self.geography is not Geography.GLOBAL:
+            parts.append(self.geography.value)
+        return ".".join(parts)
+
+
+@dataclass(slots=True)
+class Usage:
+    """Token and tool counts of one request. ``None`` means that nobody stated it."""
+
+    in_uncached: int | None = None
+    cache_read: int | None = None
+    cache_write_5m: int | None = None
+    cache_write_1h: int | None = None
+    cache_write_other: int | None = None
+    tool_in: int | None = None
+    audio_in: int | None = None
+    image_in: int | None = None
+    out_visible: int | None = None
+    out_reasoning: int | None = None
+    audio_out: int | None = None
+    image_out: int | None = None
+    searches: int | None = None
+    fetches: int | None = None
+    code_runs: int | None = None
+
+    def settled(self) -> Usage:
+        """A copy in which unknown has become 0: the form of the ledger."""
+        return Usage(**{name: getattr(self, name) or 0 for name in COUNTS})
+
+    @property
+    def input_tokens(self) -> int:
+        """All tokens read by the model, cached or not."""
+        return sum(getattr(self, name) or 0 for name in INPUT_COUNTS)
+
+    @property
+    def output_tokens(self) -> int:
+        """All tokens produced by the model, shown or not."""
+        return sum(getattr(self, name) or 0 for name in OUTPUT_COUNTS)
+
+
+COUNTS: tuple[str, ...] = tuple(field.name for field in fields(Usage))
+INPUT_COUNTS: tuple[str, ...] = COUNTS[: COUNTS.index("image_in") + 1]
+OUTPUT_COUNTS: tuple[str, ...] = COUNTS[COUNTS.index("out_visible") : COUNTS.index("image_out") + 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a provider stated about one request.
+
+    Attributes:
+        usage: The counts, or ``None`` when the provider stated none.
+        variant: What the provider says it used, where it says so.
+        others: Parts of the request that ran on another model and that ``usage`` leaves out
+            (Anthropic ``iterations``): the provider's model name, used for a catalog look-up and
+            nothing else, and its counts.
+    """
+
+    usage: Usage | None = None
+    variant: Variant | None = None
+    others: tuple[tuple[str, Usage], ...] = ()
+
+
+class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole of what is kept about a request (the contract with the billing service).
+
+    Field order is the order of ``usage list --json``. Times are Unix milliseconds, ``cost`` and
+    ``charge`` micro-credits, counts tokens or calls. ``charge`` is the request's total: of several
+    records with one ``rid`` the highest ``rev`` replaces the others.
+    """
+
+    v: int = 1
+    rid: str
+    rev: int
+    pid: str
+    provider: str
+    model: str
+    variant: str
+    started_ms: int
+    settled_ms: int
+    in_uncached: int
+    cache_read: int
+    cache_write_5m: int
+    cache_write_1h: int
+    cache_write_other: int
+    tool_in: int
+    audio_in: int
+    image_in: int
+    out_visible: int
+    out_reasoning: int
+    audio_out: int
+    image_out: int
+    searches: int
+    fetches: int
+    code_runs: int
+    cost: int
+    charge: int
+    basis: str
+    outcome: str
+    price_version: str
