@@ -1,0 +1,165 @@
+"""The interface between the gateway and the wire formats.
+
+The gateway knows operations, heads and scanners; it never knows a field name of a provider. One
+`Wire` per operation says how to read a request's head, how to rewrite the few members that must
+change, and how to watch the answer pass. Everything is a pure function or a small state machine
+over bytes: no I/O, no clock, no randomness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from metering.usage import Report, Variant
+
+
+class Family(StrEnum):
+    """Whose wire format a caller speaks; decides the form of the gateway's own errors."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+    GOOGLE = "google"
+
+
+class Operation(StrEnum):
+    """Every data-plane operation, by a closed name that may be logged and labelled."""
+
+    OPENAI_CHAT = "openai.chat"
+    OPENAI_RESPONSES = "openai.responses"
+    OPENAI_COMPACT = "openai.compact"
+    OPENAI_INPUT_TOKENS = "openai.input_tokens"
+    OPENAI_COMPLETIONS = "openai.completions"
+    OPENAI_EMBEDDINGS = "openai.embeddings"
+    ANTHROPIC_MESSAGES = "anthropic.messages"
+    ANTHROPIC_COUNT_TOKENS = "anthropic.count_tokens"
+    GEMINI_GENERATE = "gemini.generate"
+    GEMINI_STREAM = "gemini.stream"
+    GEMINI_COUNT_TOKENS = "gemini.count_tokens"
+    GEMINI_EMBED = "gemini.embed"
+    GEMINI_BATCH_EMBED = "gemini.batch_embed"
+
+
+class Refusal(Exception):
+    """The request asks for something that is not served.
+
+    ``message`` is a fixed sentence of this code base that says the mend; it never quotes the
+    request. ``param`` is the name of the member at fault as the API documents it, or ``None``.
+    """
+
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(code)
+        self.code = code  # invalid_request | unsupported_feature | privacy_unsupported
+        self.message = message
+        self.param = param
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the gateway acts on in a request body; everything else stays undecoded bytes.
+
+    Attributes:
+        model: As the client wrote it (from the body, or from the path for Gemini).
+        stream: Whether the caller asked for a streamed answer.
+        output_limit: The caller's limit on output tokens for one choice, or ``None``.
+        choices: How many answers are asked for at once (``n``, ``best_of``, ``candidateCount``).
+        wants_usage: The caller asked for the usage chunk itself (OpenAI chat and completions
+            streams); true wherever there is nothing to hide.
+        server_tools: Closed ids of server-side tools that the request switches on.
+        variant: What the request asks for (service tier, speed, geography).
+        members: Top-level members in body order: name -> (start of the value, end of the value).
+    """
+
+    model: str
+    stream: bool = False
+    output_limit: int | None = None
+    choices: int = 1
+    wants_usage: bool = True
+    server_tools: frozenset[str] = frozenset()
+    variant: Variant = field(default_factory=Variant)
+    members: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a request goes, as far as the bytes are concerned.
+
+    Attributes:
+        model: The provider's own name of the model.
+        alias: The client's name differs from ``model``, so that the body must be rewritten.
+        store: The host knows ``store`` (OpenAI itself does; many compatible hosts reject it).
+        include_usage: The host knows ``stream_options.include_usage``.
+        reasons: The model reasons, so that ``reasoning.encrypted_content`` is asked for.
+        pseudonym: Stands in for members that identify a person at this provider.
+    """
+
+    model: str
+    alias: bool = False
+    store: bool = True
+    include_usage: bool = True
+    reasons: bool = False
+    pseudonym: str = ""
+
+
+class Scanner(Protocol):
+    """Watches one answer's body pass and keeps numbers only.
+
+    The caller must pass every body fragment of a 2xx answer to `feed`, in order, and send on what
+    it returns; at the answer's clean end call `finish` and send on what that returns.
+    """
+
+    size: int  # bytes seen
+    events: int  # events seen, for streams
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a fragment; return what to pass on now (normally the very same object)."""
+        ...
+
+    def finish(self) -> bytes:
+        """The answer ended cleanly: return what was still held back."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """The dialect's own end was seen (``[DONE]``, ``message_stop``, a finish reason ...)."""
+        ...
+
+    @property
+    def at_boundary(self) -> bool:
+        """What was passed on so far ends exactly between two events, so an error event may follow."""
+        ...
+
+    @property
+    def failed(self) -> bool:
+        """The provider sent an error inside the begun answer."""
+        ...
+
+    def report(self) -> Report:
+        """What the provider stated so far. May be called at any time, also after a cut."""
+        ...
+
+
+class Wire(Protocol):
+    """One operation of one dialect."""
+
+    operation: Operation
+    family: Family
+    billed: bool  # False for token counting, which providers do not charge
+
+    def read(self, body: bytes, path_model: str | None) -> Head:
+        """Decode the head of a request body. Raises `Refusal`."""
+        ...
+
+    def splice(self, body: bytes, head: Head, target: Target) -> bytes:
+        """The bytes for the provider: ``body`` itself where nothing must change."""
+        ...
+
+    def path(self, model: str) -> str:
+        """The provider's path for this operation, such as ``/v1/chat/completions``."""
+        ...
+
+    def scanner(self, head: Head, *, sse: bool) -> Scanner:
+        """A fresh scanner for a 2xx answer; ``sse`` says that its body is an event stream."""
+        ...

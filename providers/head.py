@@ -1,0 +1,303 @@
+"""The top level of a JSON request body: its members, where each lies, and the few that are acted on.
+
+Rules that everything here obeys:
+
+1. One pass skips the body without building it; the members come out as views, and only short ones
+   are ever decoded. What the caller wrote to the model is never turned into Python objects.
+2. The gateway and the provider must read the same members. A duplicated or undecodable name is
+   refused, because two parsers may choose differently and so smuggle one past the other.
+3. What is not acted on is not judged: unknown members and odd types pass, the provider decides.
+4. A refusal's message is a fixed sentence. Errors of the decoder are dropped, not chained.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Mapping
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from providers.dialect import Refusal
+
+MAX_MODEL: Final = 256
+"""Longest model name in characters: longer than any provider's, short enough to look up safely."""
+
+_NOT_JSON: Final = "The request body is not valid JSON (a lone surrogate is not, either)."
+_DENSE_FROM: Final = 4 << 20
+_DENSE_QUOTES: Final = 2_000_000
+_DENSE_BRACKETS: Final = 500_000
+_MOST_MEMBERS: Final = 1_000
+_UTF8_SLICE: Final = 1 << 16
+_COUNT_LIMIT: Final = (1 << 31) - 1
+
+_FIRST = re.compile(rb'[ \t\n\r]*\{[ \t\n\r]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t\n\r]*:[ \t\n\r]*')
+_NEXT = re.compile(rb'[ \t\n\r]*,[ \t\n\r]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t\n\r]*:[ \t\n\r]*')
+_LAST = re.compile(rb"[ \t\n\r]*\}[ \t\n\r]*\Z")
+
+_T = TypeVar("_T")
+
+
+class Members:
+    """The members of one JSON object.
+
+    Attributes:
+        raws: name -> the value's bytes as sent, as a view on the body.
+        spans: name -> (start, end) of the value in the body, in body order.
+    """
+
+    __slots__ = ("raws", "spans")
+
+    def __init__(self, raws: dict[str, msgspec.Raw], spans: dict[str, tuple[int, int]]) -> None:
+        self.raws = raws
+        self.spans = spans
+
+    def raw(self, *names: str) -> msgspec.Raw | None:
+        """The value under the first of these names that is there and not null."""
+        for name in names:
+            raw = self.raws.get(name)
+            if raw is not None and not is_null(raw):
+                return raw
+        return None
+
+    def truthy(self, name: str) -> bool:
+        """The member is there and is not null, false, an empty string, list or object."""
+        raw = self.raws.get(name)
+        return raw is not None and (len(raw) > 5 or bytes(raw) not in _FALSY)
+
+    def boolean(self, name: str) -> bool:
+        """A flag; absent and null are false. Raises `Refusal` for anything but a boolean."""
+        raw = self.raws.get(name)
+        if raw is None:
+            return False
+        text = bytes(raw) if len(raw) <= 5 else b""
+        if text == b"true":
+            return True
+        if text in (b"false", b"null"):
+            return False
+        raise Refusal("invalid_request", "This member must be true or false.", name)
+
+    def text(self, *names: str) -> str | None:
+        """A short string, or None where it is absent, null or something else."""
+        raw = self.raw(*names)
+        return None if raw is None else decode_text(raw)
+
+    def count(self, *names: str) -> int | None:
+        """A whole number from 0 up, or None where it is absent or something else.
+
+        Accepts the spellings that providers accept: 100, 100.0 and (protobuf's JSON) "100".
+        """
+        raw = self.raw(*names)
+        if raw is None or len(raw) > 32:
+            return None
+        try:
+            value = float(bytes(raw).strip(b'"'))
+        except ValueError:
+            return None
+        return int(value) if 0 <= value <= _COUNT_LIMIT and value.is_integer() else None
+
+
+_FALSY: Final = frozenset((b"null", b"false", b'""', b"[]", b"{}"))
+
+
+_LIST: Final = ord("[")
+_OBJECT: Final = ord("{")
+_TEXT = msgspec.json.Decoder(str)
+_RAWS = msgspec.json.Decoder(list[msgspec.Raw])
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def is_null(raw: msgspec.Raw) -> bool:
+    return len(raw) == 4 and bytes(raw) == b"null"
+
+
+def decode_text(raw: msgspec.Raw) -> str | None:
+    """The string that this value is, or None when it is no string."""
+    try:
+        return _TEXT.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def read_members(body: bytes) -> Members:
+    """Read a request body's top level.
+
+    Raises `Refusal` (``invalid_request``) unless the body is one JSON object (RFC 8259) in valid
+    UTF-8, without byte-order mark, with every member named once.
+    """
+    _check_density(body)
+    try:
+        raws = _MEMBERS.decode(body)
+    except msgspec.ValidationError:
+        raise Refusal("invalid_request", "The request body must be a JSON object.") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise Refusal(
+            "invalid_request", "The request body is not valid JSON (a lone surrogate is not, either)."
+        ) from None
+    except RecursionError:
+        raise Refusal("invalid_request", "The request body is nested too deeply.") from None
+    if len(raws) > _MOST_MEMBERS:
+        raise Refusal("invalid_request", "The request body has too many members.")
+    if not body.isascii():
+        _check_utf8(body)
+    spans = _walk(body, raws)
+    if spans is None:
+        raise Refusal("invalid_request", "A member of the request body appears more than once.")
+    return Members(raws, spans)
+
+
+def read_nested(members: Members, *names: str) -> Members | None:
+    """The members of a member that is an object, or None where it is absent or something else.
+
+    Raises `Refusal` where it names a member twice, since what is acted on must be read alike.
+    """
+    raw = members.raw(*names)
+    if raw is None or not is_object(raw):
+        return None
+    nested = read_object(bytes(raw))
+    if nested is None:
+        raise Refusal("invalid_request", "A member of this object appears more than once.", names[0])
+    return nested
+
+
+def read_object(text: bytes) -> Members | None:
+    """The members of a nested object, or None where it is no object or names a member twice."""
+    try:
+        raws = _MEMBERS.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    spans = _walk(text, raws)
+    return None if spans is None else Members(raws, spans)
+
+
+def _walk(body: bytes, raws: Mapping[str, msgspec.Raw]) -> dict[str, tuple[int, int]] | None:
+    # The decoder keeps a name's first place and its last value, so a duplicate shows as a value
+    # that is not where it should be, or as members that remain when the names are used up.
+    spans: dict[str, tuple[int, int]] = {}
+    position = 0
+    pattern = _FIRST
+    for name, raw in raws.items():
+        found = pattern.match(body, position)
+        if found is None:
+            return None
+        written = found[1]
+        if b"\\" in written:
+            written = (decode_text(msgspec.Raw(b'"' + written + b'"')) or "").encode()
+        start = found.end()
+        if written != name.encode() or not body.startswith(raw, start):
+            return None
+        position = start + len(raw)
+        spans[name] = (start, position)
+        pattern = _NEXT
+    if raws and _LAST.match(body, position) is None:
+        return None
+    return spans
+
+
+def _check_density(body: bytes) -> None:
+    # A body of nothing but tiny values costs thirty times its size once it is split. No model's
+    # context holds as much text as these bounds allow, so only a forged body meets them.
+    if len(body) > _DENSE_FROM and (
+        body.count(b'"') > _DENSE_QUOTES or body.count(b"{") > _DENSE_BRACKETS or body.count(b"[") > _DENSE_BRACKETS
+    ):
+        raise Refusal("invalid_request", "The request body holds too many JSON values.")
+
+
+def _check_utf8(body: bytes) -> None:
+    # In slices, so that a short run of wide characters does not widen the whole text.
+    view = memoryview(body)
+    position, size = 0, len(body)
+    try:
+        while position < size:
+            end = position + _UTF8_SLICE
+            position += codecs.utf_8_decode(view[position:end], "strict", end >= size)[1]
+    except UnicodeDecodeError:
+        raise Refusal("invalid_request", "The request body is not valid UTF-8.") from None
+
+
+def read_model(members: Members, path_model: str | None = None) -> str:
+    """The model's name: from the path where the operation names it there, else from the body."""
+    if path_model is None:
+        raw = members.raws.get("model")
+        if raw is None:
+            raise Refusal("invalid_request", "Name the model: this member is required.", "model")
+        model = decode_text(raw) if len(raw) <= 12 * MAX_MODEL else None
+        if model is None:
+            raise Refusal("invalid_request", "The model must be a string, the name of a model.", "model")
+    else:
+        model = path_model
+    if not model or len(model) > MAX_MODEL or not model.isprintable():
+        raise Refusal("invalid_request", "This is not the name of a model.", "model")
+    return model
+
+
+class Look(Generic[_T]):
+    """A closer look at objects inside of a member: `msgspec.Struct` fields alone, the rest skipped.
+
+    What does not fit is left to the provider, which refuses it.
+    """
+
+    __slots__ = ("_many", "_one")
+
+    def __init__(self, kind: type[_T]) -> None:
+        self._one = msgspec.json.Decoder(kind)
+        self._many = msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]
+
+    def single(self, raw: msgspec.Raw) -> _T | None:
+        """The object, or None where the value is of another form."""
+        try:
+            return self._one.decode(raw)
+        except (msgspec.MsgspecError, RecursionError):
+            return None
+
+    def fitting(self, raw: msgspec.Raw) -> list[_T] | None:
+        """The objects of a list, or None unless the value is a list and every element fits."""
+        try:
+            return self._many.decode(raw)
+        except (msgspec.MsgspecError, RecursionError):
+            return None
+
+    def elements(self, raw: msgspec.Raw | None) -> list[_T]:
+        """The objects of a list; none where the value is no list."""
+        if raw is None or not is_list(raw):
+            return []
+        try:
+            return self._many.decode(raw)
+        except msgspec.ValidationError:  # one odd element does not hide the others
+            return [one for text in _RAWS.decode(raw) if (one := self.single(text)) is not None]
+        except (msgspec.MsgspecError, RecursionError):
+            return []
+
+    def one_or_more(self, raw: msgspec.Raw | None) -> list[_T]:
+        """Like `elements`, for APIs that read a lone object as a list of one (Google's do)."""
+        if raw is None or not is_object(raw):
+            return self.elements(raw)
+        one = self.single(raw)
+        return [] if one is None else [one]
+
+
+def is_list(raw: msgspec.Raw) -> bool:
+    return len(raw) > 0 and memoryview(raw)[0] == _LIST
+
+
+def is_object(raw: msgspec.Raw) -> bool:
+    return len(raw) > 0 and memoryview(raw)[0] == _OBJECT
+
+
+ABSENT: Final = msgspec.Raw(b"")
+"""The default of a closer look's fields."""
+
+
+def given(raw: msgspec.Raw) -> bool:
+    """A field of a closer look is there and not null."""
+    size = len(raw)
+    return size > 0 and (size != 4 or bytes(raw) != b"null")
+
+
+def says(raw: msgspec.Raw, word: str) -> bool:
+    """A field is this word, however it is escaped."""
+    if not len(word) + 2 <= len(raw) <= 6 * len(word) + 2:
+        return False
+    text = bytes(raw)
+    return text[1:-1] == word.encode() or (b"\\" in text and decode_text(raw) == word)

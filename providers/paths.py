@@ -1,0 +1,241 @@
+"""From a request's method and path to what it asks for, whichever SDK built the path.
+
+One origin serves every SDK, with and without a trailing ``/v1`` in the base URL: OpenAI's SDK appends
+``/chat/completions``, Anthropic's ``/v1/messages``, Google's ``/v1beta/models/...``, so that the same
+operation arrives with no version, with one, or with two.
+
+Rules that everything here obeys:
+
+1. Everything is known beforehand: a path is looked up; only names (of models, of requests) are cut out.
+2. Every path has a family, also an unknown one, so that an error has the form that its caller reads.
+3. What is refused is refused by name, with a fixed sentence that says the mend.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from providers.dialect import Family, Operation
+from providers.refused_paths import REFUSED, Why
+
+
+class Surface(StrEnum):
+    """What kind of thing a path names; closed, so it may be logged and labelled."""
+
+    INFERENCE = "inference"
+    WEBSOCKET = "websocket"  # the Responses API over a websocket: 426, so that clients fall back
+    MODELS = "models"
+    MODEL = "model"
+    USAGE_RECORD = "usage_record"
+    ACCOUNT = "account"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path that is served.
+
+    Attributes:
+        surface: What it names.
+        family: Whose form errors have (and lists of models); None for the gateway's own resources,
+            whose errors are problem details (RFC 9457).
+        operation: Set for `Surface.INFERENCE` alone.
+        name: The model of the path, the id of a model, or the id of a request; decoded, not checked.
+    """
+
+    surface: Surface
+    family: Family | None
+    operation: Operation | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PathFault:
+    """A path that is not served: the answer to give. ``allow`` is the ``Allow`` header of a 405."""
+
+    status: int
+    code: str
+    message: str
+    family: Family | None
+    allow: tuple[str, ...] = ()
+
+
+_NOT_FOUND: Final = (
+    "There is nothing at this path. Set the SDK's base URL to this server's origin, with or without /v1."
+)
+_METHOD: Final = "This path does not take this method."
+_ENCODING: Final = "This path is not validly encoded."
+_VERSION: Final = "Only v1beta and v1 of this API are served: set the SDK's API version to v1beta."
+_POST: Final[Mapping[str, Route]] = {
+    "/chat/completions": Route(Surface.INFERENCE, Family.OPENAI, Operation.OPENAI_CHAT),
+    "/responses": Route(Surface.INFERENCE, Family.OPENAI, Operation.OPENAI_RESPONSES),
+    "/responses/compact": Route(Surface.INFERENCE, Family.OPENAI, Operation.OPENAI_COMPACT),
+    "/responses/input_tokens": Route(Surface.INFERENCE, Family.OPENAI, Operation.OPENAI_INPUT_TOKENS),
+    "/completions": Route(Surface.INFERENCE, Family.OPENAI, Operation.OPENAI_COMPLETIONS),
+    "/embeddings": Route(Surface.INFERENCE, Family.OPENAI, Operation.OPENAI_EMBEDDINGS),
+    "/messages": Route(Surface.INFERENCE, Family.ANTHROPIC, Operation.ANTHROPIC_MESSAGES),
+    "/messages/count_tokens": Route(Surface.INFERENCE, Family.ANTHROPIC, Operation.ANTHROPIC_COUNT_TOKENS),
+}
+_VERBS: Final[Mapping[str, Operation]] = {
+    "generateContent": Operation.GEMINI_GENERATE,
+    "streamGenerateContent": Operation.GEMINI_STREAM,
+    "countTokens": Operation.GEMINI_COUNT_TOKENS,
+    "embedContent": Operation.GEMINI_EMBED,
+    "batchEmbedContents": Operation.GEMINI_BATCH_EMBED,
+}
+_GET: Final[Mapping[str, Route]] = {
+    "/responses": Route(Surface.WEBSOCKET, Family.OPENAI),
+    "/models": Route(Surface.MODELS, Family.OPENAI),
+    "/account": Route(Surface.ACCOUNT, None),
+}
+_GOOGLE_MODELS: Final = Route(Surface.MODELS, Family.GOOGLE)
+
+_PREFIXES: Final = ("", "/v1", "/v1/v1")
+_GOOGLE_PREFIXES: Final = ("/v1beta", "/v1/v1beta", "/v1beta/v1beta", "/v1beta/v1")
+_MULTIPLE: Final = re.compile("/{2,}")
+_VERSIONS: Final = re.compile(
+    r"(?:/v1(?![a-z0-9_.-]))*(/v1[a-z][a-z0-9]*|/(?:upload|ws)(?=/|$))?(?:/v1(?:beta)?(?![a-z0-9_.-]))*"
+)
+
+_LOOK_UP: Final[Mapping[tuple[str, str], Route]] = MappingProxyType(
+    {("POST", prefix + path): route for prefix in _PREFIXES for path, route in _POST.items()}
+    | {("GET", prefix + path): route for prefix in _PREFIXES for path, route in _GET.items()}
+    | {("GET", prefix + "/models"): _GOOGLE_MODELS for prefix in _GOOGLE_PREFIXES}
+)
+
+
+def resolve(method: str, path: str, hint: Family | None = None) -> Route | PathFault:
+    """What this request asks for.
+
+    Args:
+        method: As sent, upper case.
+        path: The path as sent (percent-encoded), without the query.
+        hint: The family that the headers tell (`family_of_headers`): OpenAI, Anthropic and Google
+            share ``/v1/models`` and ``/v1/files``.
+    """
+    route = _LOOK_UP.get((method, path))
+    if route is not None:
+        if hint is None or route.surface is not Surface.MODELS:
+            return route
+        return Route(Surface.MODELS, hint)
+    return _resolve_slowly(method, path, hint)
+
+
+def family_of_headers(names: Mapping[str, object]) -> Family | None:
+    """The family that a request's headers tell; ``names`` must find names in lower case."""
+    if "anthropic-version" in names:
+        return Family.ANTHROPIC
+    if "x-goog-api-key" in names or "x-goog-api-client" in names:
+        return Family.GOOGLE
+    return None
+
+
+def _resolve_slowly(method: str, path: str, hint: Family | None) -> Route | PathFault:
+    if "%" in path:
+        try:
+            path = unquote_to_bytes(path).decode()
+        except UnicodeDecodeError:
+            return PathFault(400, "invalid_request", _ENCODING, hint or Family.OPENAI)
+    if "//" in path:
+        path = _MULTIPLE.sub("/", path)
+    if len(path) > 1:
+        path = path.removesuffix("/")
+    route = _LOOK_UP.get((method, path))
+    if route is not None:
+        return resolve(method, path, hint)
+    versions = _VERSIONS.match(path)
+    version = (versions[1] or "") if versions else ""
+    rest = path[versions.end() :] if versions else path
+    family = _family(version, rest, hint)
+    if version in ("/upload", "/ws") or (version not in ("", "/v1beta") and family is Family.GOOGLE):
+        return _refused(version, rest, family)
+    return (
+        _model(method, version, rest, hint)
+        or _own(method, rest)
+        or _known(method, version, rest, family)
+        or _refused(version, rest, family)
+    )
+
+
+def _family(version: str, rest: str, hint: Family | None) -> Family:
+    if version == "/v1beta" and rest.startswith("/openai/"):
+        return Family.OPENAI
+    if version:
+        return Family.GOOGLE
+    if rest.startswith(("/messages", "/complete/")) or rest == "/complete":
+        return Family.ANTHROPIC
+    if rest.startswith("/models/") and ":" in rest:
+        return Family.GOOGLE
+    if rest.startswith("/projects/") and "/publishers/" in rest:
+        return Family.GOOGLE
+    return hint or Family.OPENAI
+
+
+def _model(method: str, version: str, rest: str, hint: Family | None) -> Route | PathFault | None:
+    if not rest.startswith("/models/"):
+        return None
+    name = rest[len("/models/") :]
+    model, colon, verb = name.rpartition(":")
+    if colon and not model:
+        return PathFault(404, "not_found", _NOT_FOUND, Family.GOOGLE)
+    if colon:
+        operation = _VERBS.get(verb)
+        if operation is not None:
+            if method != "POST":
+                return PathFault(405, "method_not_allowed", _METHOD, Family.GOOGLE, ("POST",))
+            return Route(Surface.INFERENCE, Family.GOOGLE, operation, model)
+        why = REFUSED[Family.GOOGLE].get(f":{verb}")
+        if why is not None:
+            return _fault(why, Family.GOOGLE)
+        if method == "POST":
+            return PathFault(404, "not_found", _NOT_FOUND, Family.GOOGLE)
+    family = Family.GOOGLE if version else hint or Family.OPENAI
+    if method == "GET":
+        return Route(Surface.MODEL, family, name=name)
+    return PathFault(405, "method_not_allowed", _METHOD, family, ("GET",))
+
+
+def _own(method: str, rest: str) -> Route | PathFault | None:
+    if not rest.startswith("/requests/"):
+        return None
+    rid = rest[len("/requests/") :]
+    if "/" in rid:
+        return None
+    if method == "GET":
+        return Route(Surface.USAGE_RECORD, None, name=rid)
+    return PathFault(405, "method_not_allowed", _METHOD, None, ("GET",))
+
+
+def _known(method: str, version: str, rest: str, family: Family) -> PathFault | None:
+    allowed = tuple(
+        name
+        for name, table in (("GET", _GET), ("POST", _POST))
+        if name != method and rest in table and not (version and rest != "/models")
+    )
+    if not allowed:
+        return None
+    served: Family | None = family
+    if rest in _GET and rest not in _POST:
+        served = _GET[rest].family and family
+    return PathFault(405, "method_not_allowed", _METHOD, served, allowed)
+
+
+def _refused(version: str, rest: str, family: Family) -> PathFault:
+    first = "/" + rest[1:].split("/", 1)[0].split(":", 1)[0]
+    table = REFUSED[family]
+    for name in (version, version + first, "/".join(rest.split("/", 3)[:3]), first):
+        why = table.get(name)
+        if why is not None:
+            return _fault(why, family)
+    if family is Family.GOOGLE and version not in ("", "/v1beta"):
+        return PathFault(404, "not_found", _VERSION, family)
+    return PathFault(404, "not_found", _NOT_FOUND, family)
+
+
+def _fault(why: Why, family: Family) -> PathFault:
+    return PathFault(400, why.code, why.message, family)
