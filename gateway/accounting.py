@@ -1,0 +1,151 @@
+"""What one exchange costs: the pure decision between a usage record and a void.
+
+Rules (design 4.4):
+
+1. A request that no provider may have worked on is void: nothing is charged.
+2. A provider's failure before the first byte of a good answer is void.
+3. A complete answer is settled from the provider's own count (``reported``); where a complete answer
+   states none, from what was counted here (``partial``).
+4. A cut answer is settled from what was reported and counted so far (``partial``). Input that was
+   never reported is charged at the reserve's estimate once the request was written.
+5. Unknown becomes 0 here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.config import AbortRule
+from metering import pricing
+from metering.pricing import Price
+from metering.usage import COUNTS, INPUT_COUNTS, Basis, Outcome, Report, Usage, UsageRecord, Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The facts of an exchange that has ended.
+
+    Attributes:
+        answered: A 2xx head arrived.
+        complete: The answer ended as its dialect ends.
+        written: The whole request went to the provider.
+        provider_failed: The attempt ended by the provider's doing (not the client's or ours).
+        report: What the provider stated.
+        input_estimate: Tokens, the reserve's estimate of the input.
+        output_estimate: Tokens, counted here from the bytes that passed.
+        outcome: How it ended.
+    """
+
+    answered: bool
+    complete: bool
+    written: bool
+    provider_failed: bool
+    report: Report
+    input_estimate: int
+    output_estimate: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """Counts with unknown turned to zero, and where they come from."""
+
+    usage: Usage
+    variant: Variant | None
+    basis: Basis
+    others: tuple[tuple[str, Usage], ...] = ()
+
+
+def settlement(ended: Ended) -> Settlement | None:
+    """What to settle, or ``None`` for a void."""
+    report = ended.report
+    if not ended.answered:
+        if not ended.written or ended.provider_failed:
+            return None
+        return Settlement(Usage(in_uncached=ended.input_estimate).settled(), None, Basis.PARTIAL)
+    usage = report.usage
+    if ended.complete and usage is not None:
+        return Settlement(usage.settled(), report.variant, Basis.REPORTED, report.others)
+    if usage is None:
+        usage = Usage()
+    counted = usage.settled()
+    if usage.in_uncached is None and not usage.input_tokens:
+        counted.in_uncached = ended.input_estimate
+    missing = ended.output_estimate - counted.output_tokens
+    if missing > 0:
+        counted.out_visible = (counted.out_visible or 0) + missing
+    return Settlement(counted, report.variant, Basis.PARTIAL, report.others)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The closed identifiers of a record."""
+
+    rid: str
+    pid: str
+    provider: str
+    model: str
+    started_ms: int
+    price_version: str
+
+
+def record(
+    identity: Identity,
+    settled: Settlement,
+    outcome: Outcome,
+    *,
+    price: Price,
+    asked: Variant,
+    price_of: Callable[[str], Price | None],
+    settled_ms: int,
+    abort: AbortRule = AbortRule.PRODUCED,
+) -> UsageRecord:
+    """The usage record (design 4.2) with cost and charge in micro-credits.
+
+    Args:
+        identity: Who, what and when.
+        settled: The counts.
+        outcome: How it ended.
+        price: The price row of the model.
+        asked: The variant that the request asked for; the provider's own word goes first.
+        price_of: The price row of another model that worked on the same request, by the provider's
+            name for it; where there is none, the request's own row is used.
+        settled_ms: Unix milliseconds.
+        abort: What a cut answer charges; its cost is recorded all the same.
+    """
+    variant = settled.variant or asked
+    usage = settled.usage
+    cost, charge = pricing.cost(price, usage, variant), pricing.charge(price, usage, variant)
+    for model, part in settled.others:
+        row = price_of(model) or price
+        part_settled = part.settled()
+        cost += pricing.cost(row, part_settled, variant)
+        charge += pricing.charge(row, part_settled, variant)
+        usage = _sum(usage, part_settled)
+    if outcome is not Outcome.COMPLETED and abort is not AbortRule.PRODUCED:
+        charge = 0 if abort is AbortRule.NOTHING else pricing.charge(price, _input_of(usage), variant)
+    return UsageRecord(
+        rid=identity.rid,
+        rev=1,
+        pid=identity.pid,
+        provider=identity.provider,
+        model=identity.model,
+        variant=str(variant),
+        started_ms=identity.started_ms,
+        settled_ms=settled_ms,
+        cost=cost,
+        charge=charge,
+        basis=settled.basis.value,
+        outcome=outcome.value,
+        price_version=identity.price_version,
+        **{name: getattr(usage, name) for name in COUNTS},
+    )
+
+
+def _input_of(usage: Usage) -> Usage:
+    return Usage(**{name: getattr(usage, name) if name in INPUT_COUNTS else 0 for name in COUNTS})
+
+
+def _sum(left: Usage, right: Usage) -> Usage:
+    return Usage(**{name: getattr(left, name) + getattr(right, name) for name in COUNTS})

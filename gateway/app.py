@@ -1,0 +1,168 @@
+"""Builds a worker's objects and wires them: the only place that does.
+
+`Worker` is the data plane of one process: open the store, load the ledger's functions, serve the
+inherited listening sockets, drain at SIGTERM.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Sequence
+
+from gateway.auth.authenticator import Authenticator
+from gateway.catalog import load as load_catalog
+from gateway.config import Config, ConfigError
+from gateway.dispatch import Dispatcher
+from gateway.identity import load_key
+from gateway.inbound import BodyBudget
+from gateway.instruments import Instruments
+from gateway.log import Event, Log
+from gateway.server import Server
+from gateway.services import Services
+from gateway.upstream.destination import Destination
+from gateway.upstream.pool import Pool, Timeouts
+from metering.ledger import Ledger, Limits
+from metering.settler import Settler
+from metering.store import open_store
+from metering.usage import Outcome
+from providers.dialect import Operation
+
+BACKLOG = 4096
+GAUGE_SECONDS = 1.0
+
+
+def make_instruments(config: Config) -> Instruments:
+    """The same series in the same order in every process of one configuration."""
+    return Instruments(config.providers)
+
+
+def make_log(config: Config) -> Log:
+    log = Log(config.log.level, config.log.file)
+    log.close_over(config.providers)
+    log.close_over(operation.value for operation in Operation)
+    log.close_over([*(outcome.value for outcome in Outcome), "provider_error"])
+    return log
+
+
+class Worker:
+    """One process's data plane."""
+
+    def __init__(self, services: Services, server: Server, listeners: Sequence[asyncio.Server]) -> None:
+        self.services = services
+        self._server = server
+        self._listeners = listeners
+        self._gauges = services.loop.call_later(GAUGE_SECONDS, self._update_gauges)
+
+    @classmethod
+    async def start(
+        cls, config: Config, sockets: Sequence[socket.socket], instruments: Instruments, log: Log
+    ) -> Worker:
+        """Open everything and begin to accept.
+
+        Raises:
+            ConfigError, StoreUnavailable, EmbeddedError, LedgerUnavailable: What is missing.
+        """
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: _loop_error(log, context))
+        catalog = load_catalog(config)
+        log.close_over(model.name for model in catalog.models)
+        key = load_key(config)
+        store = await open_store(config.store.url, data_dir=config.server.data_dir)
+        faults = await store.check()
+        if faults:
+            await store.close()
+            raise ConfigError(tuple(f"store.url: {fault}" for fault in faults))
+        ledger = Ledger(store)
+        await ledger.load()
+        settler = Settler(ledger)
+        settler.start()
+        services = Services(
+            loop=loop,
+            config=config,
+            catalog=catalog,
+            store=store,
+            ledger=ledger,
+            settler=settler,
+            pool=Pool(
+                loop,
+                Timeouts(config.server.connect_timeout, config.server.first_byte_timeout, config.server.idle_timeout),
+            ),
+            destinations={name: Destination(provider) for name, provider in config.providers.items()},
+            authenticator=Authenticator(store.client, key),
+            instruments=instruments,
+            log=log,
+            identity_key=key,
+            bodies=BodyBudget(config.server.max_inflight_body_bytes),
+            limits={
+                name: Limits(tier.requests_per_minute, tier.tokens_per_minute, tier.concurrent)
+                for name, tier in config.tiers.items()
+            },
+        )
+        dispatcher = Dispatcher(services)
+        server = Server(dispatcher.handle, dispatcher.broken, loop)
+        tls = _listener_tls(config)
+        listeners = [await loop.create_server(server, sock=sock, ssl=tls, backlog=BACKLOG) for sock in sockets]
+        return cls(services, server, listeners)
+
+    def _update_gauges(self) -> None:
+        services = self.services
+        cells, gauges = services.instruments.registry.cells, services.instruments
+        opened, idle = services.pool.count()
+        for gauge, labels, value in (
+            (gauges.connections, ("open",), opened),
+            (gauges.connections, ("idle",), idle),
+            (gauges.unsettled, (), services.settler.pending),
+            (gauges.body_bytes, (), services.bodies.used),
+        ):
+            cells[gauge.column(*labels)] = value
+        self._gauges = services.loop.call_later(GAUGE_SECONDS, self._update_gauges)
+
+    async def drain(self) -> bool:
+        """Stop accepting, let running requests finish within the bound, settle. Whether all were settled."""
+        services = self.services
+        services.draining = True
+        services.log.info(Event.DRAINING, count=len(services.running))
+        for listener in self._listeners:
+            listener.close()
+        self._server.pre_shutdown()  # idle keep-alive connections close, busy ones after their answer
+        bound = services.config.server.drain_timeout
+        if services.running:
+            await asyncio.wait(set(services.running), timeout=bound)
+        for task in set(services.running):
+            task.cancel()
+        if services.running:
+            await asyncio.wait(set(services.running), timeout=5.0)
+        settled = await services.settler.drain(min(bound, 30.0))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5.0):
+                await self._server.shutdown(1.0)
+        services.log.info(Event.DRAINED, count=services.settler.pending)
+        return settled
+
+    async def close(self) -> None:
+        """Close everything that is open."""
+        services = self.services
+        self._gauges.cancel()
+        services.pool.close()
+        await services.settler.close()
+        await services.ledger.close()
+        await services.store.close()
+
+
+def _listener_tls(config: Config) -> ssl.SSLContext | None:
+    if config.server.tls_cert is None or config.server.tls_key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(config.server.tls_cert, config.server.tls_key)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _loop_error(log: Log, context: dict[str, object]) -> None:
+    """The loop's own reports quote raw data: only the exception's type is kept."""
+    error = context.get("exception")
+    log.failure(Event.LOOP_ERROR, error if isinstance(error, BaseException) else RuntimeError())

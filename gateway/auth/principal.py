@@ -1,0 +1,130 @@
+"""Who is calling: from an access token to the session it belongs to.
+
+Rules:
+
+1. A token is ``cgx_at_<sid>_<secret>``: the session id finds the session in one call, the secret
+   has 256 bits, and the fixed start lets secret scanners find a leaked one.
+2. The store holds the keyed digest of a token, never the token; digests are compared in constant
+   time, before anything else about the session is looked at.
+3. A session whose mode is not exactly ``cloud`` is local.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import RedisError
+
+from gateway.identity import digest
+
+TOKEN_PREFIX = "cgx_at_"  # noqa: S105 - what every token starts with, not a token
+SID_LENGTH = 20
+SECRET_LENGTH = 43  # base 62, 256 bits
+
+Client: TypeAlias = Redis | RedisCluster
+StoreFailure = RedisError  # what the functions on a `Client` raise, for callers outside this folder
+
+_SID = re.compile(rf"[0-9A-Za-z]{{{SID_LENGTH}}}")
+_TOKEN = re.compile(rf"{TOKEN_PREFIX}([0-9A-Za-z]{{{SID_LENGTH}}})_[0-9A-Za-z]{{{SECRET_LENGTH}}}")
+
+
+class Mode(StrEnum):
+    """Where a session's prompts may go: ``local`` ones never leave the user's machine."""
+
+    CLOUD = "cloud"
+    LOCAL = "local"
+
+
+class Denial(StrEnum):
+    """Why a token does not open a session: the codes of the error table."""
+
+    TOKEN_INVALID = "token_invalid"  # noqa: S105 - an error code
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105 - an error code
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105 - an error code
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A valid session. All texts are from closed sets or drawn by the gateway."""
+
+    sid: str
+    pid: str
+    tier: str
+    mode: Mode
+    expires_ms: int
+    region: str = ""
+    app_version: str = ""
+    platform: str = ""
+
+
+def session_key(sid: str) -> str:
+    return f"s:{{{sid}}}"
+
+
+def is_sid(text: str) -> bool:
+    """Whether ``text`` can be a session id, and so may stand in a key."""
+    return _SID.fullmatch(text) is not None
+
+
+def sid_of(token: str) -> str | None:
+    """The session id inside a well-formed token."""
+    match = _TOKEN.fullmatch(token)
+    return match[1] if match else None
+
+
+def token_digest(key: bytes, token: str) -> str:
+    return digest(key, "session", token)
+
+
+async def lookup(client: Client, key: bytes, token: str, now_ms: int | None = None) -> Principal | Denial:
+    """The session of ``token``: one call to the store, none for a malformed token.
+
+    Args:
+        client: The store.
+        key: The identity key.
+        token: As the caller sent it.
+        now_ms: Unix milliseconds, for tests.
+
+    Raises:
+        redis.RedisError: The store cannot answer, which says nothing about the token.
+    """
+    sid = sid_of(token)
+    if sid is None:
+        return Denial.TOKEN_INVALID
+    fields = await read_session(client, sid)
+    expected = fields.get("digest", "")
+    if not hmac.compare_digest(expected.encode(), token_digest(key, token).encode()):
+        return Denial.TOKEN_INVALID
+    if "revoked" in fields:
+        return Denial.TOKEN_REVOKED
+    expires = int(fields["expires"])
+    if expires <= (time.time_ns() // 1_000_000 if now_ms is None else now_ms):
+        return Denial.TOKEN_EXPIRED
+    return Principal(
+        sid=sid,
+        pid=fields["pid"],
+        tier=fields["tier"],
+        mode=Mode.CLOUD if fields.get("mode") == Mode.CLOUD else Mode.LOCAL,
+        expires_ms=expires,
+        region=fields.get("region", ""),
+        app_version=fields.get("app", ""),
+        platform=fields.get("platform", ""),
+    )
+
+
+async def read_session(client: Client, sid: str) -> dict[str, str]:
+    """The stored fields of a session, empty where there is none."""
+    fields = await client.hgetall(session_key(sid))
+    return {str_of(name): str_of(value) for name, value in fields.items()}
+
+
+def str_of(value: object) -> str:
+    """A reply as text, whether or not the client decodes."""
+    return value.decode() if isinstance(value, bytes) else str(value)

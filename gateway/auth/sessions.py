@@ -1,0 +1,169 @@
+"""Sessions in the store: made, listed, revoked.
+
+A session is the hash ``s:{<sid>}``; ``ss:<pid>`` is the account's session ids by expiry, for listing
+and erasure. Both go by themselves. A revoked session stays until it would have expired, and an
+expired one for a day longer, so that the caller is told which of the two it was.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import string
+import time
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from gateway.auth.principal import (
+    SECRET_LENGTH,
+    SID_LENGTH,
+    TOKEN_PREFIX,
+    Client,
+    Mode,
+    read_session,
+    session_key,
+    str_of,
+    token_digest,
+)
+
+EXPIRED_GRACE_MS = 24 * 3_600_000
+DEFAULT_LIFE_S = 30 * 24 * 3_600
+
+_ALPHABET = string.digits + string.ascii_letters
+Value: TypeAlias = bytes | bytearray | memoryview | str | int | float
+_LABEL = re.compile(r"[A-Za-z0-9._+-]{0,32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A new session. The token exists here and at the caller, and nowhere else."""
+
+    access_token: str
+    sid: str
+    pid: str
+    expires_in: int  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What is held about a session, without its token's digest."""
+
+    sid: str
+    pid: str
+    tier: str
+    mode: str
+    region: str
+    app_version: str
+    platform: str
+    created_ms: int
+    expires_ms: int
+    revoked_ms: int | None
+
+
+def index_key(pid: str) -> str:
+    return f"ss:{pid}"
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _base62(length: int) -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+async def create(
+    client: Client,
+    key: bytes,
+    *,
+    pid: str,
+    tier: str,
+    mode: Mode = Mode.CLOUD,
+    life_s: int = DEFAULT_LIFE_S,
+    region: str = "",
+    app_version: str = "",
+    platform: str = "",
+) -> Issued:
+    """Make a session and its token. The labels are short words of letters, digits and ``. _ + -``.
+
+    Raises:
+        ValueError: A label is none.
+        redis.RedisError: The store cannot answer.
+    """
+    for label in (region, app_version, platform):
+        if not _LABEL.fullmatch(label):
+            raise ValueError("a session label holds characters other than letters, digits and . _ + -")
+    sid = _base62(SID_LENGTH)
+    token = f"{TOKEN_PREFIX}{sid}_{_base62(SECRET_LENGTH)}"
+    now = _now_ms()
+    expires = now + life_s * 1_000
+    gone = expires + EXPIRED_GRACE_MS
+    index = index_key(pid)
+    # The index first: a session that cannot be listed could not be revoked with its account.
+    async with client.pipeline(transaction=True) as pipe:
+        pipe.zremrangebyscore(index, "-inf", now - EXPIRED_GRACE_MS)
+        pipe.zadd(index, {sid: expires})
+        pipe.pexpireat(index, gone, nx=True)
+        pipe.pexpireat(index, gone, gt=True)
+        await pipe.execute()
+    fields: dict[Value, Value] = {
+        "digest": token_digest(key, token),
+        "pid": pid,
+        "tier": tier,
+        "mode": mode.value,
+        "region": region,
+        "app": app_version,
+        "platform": platform,
+        "created": now,
+        "expires": expires,
+    }
+    async with client.pipeline(transaction=True) as pipe:
+        pipe.hset(session_key(sid), mapping=fields)
+        pipe.pexpireat(session_key(sid), gone)
+        await pipe.execute()
+    return Issued(token, sid, pid, life_s)
+
+
+async def of_account(client: Client, pid: str) -> list[Session]:
+    """The account's sessions that are still held, oldest expiry first."""
+    sids = [str_of(sid) for sid in await client.zrange(index_key(pid), 0, -1)]
+    return [session for sid in sids if (session := await get(client, sid)) is not None]
+
+
+async def all_held(client: Client) -> list[Session]:
+    """Every session in the store, oldest first: a scan, for the operator's eyes."""
+    sids = [str_of(name)[3:-1] async for name in client.scan_iter(match="s:{*}", count=1_000)]
+    found = [session for sid in sids if (session := await get(client, sid)) is not None]
+    return sorted(found, key=lambda session: (session.created_ms, session.sid))
+
+
+async def get(client: Client, sid: str) -> Session | None:
+    fields = await read_session(client, sid)
+    if "digest" not in fields:
+        return None
+    return Session(
+        sid=sid,
+        pid=fields["pid"],
+        tier=fields["tier"],
+        mode=fields["mode"],
+        region=fields["region"],
+        app_version=fields["app"],
+        platform=fields["platform"],
+        created_ms=int(fields["created"]),
+        expires_ms=int(fields["expires"]),
+        revoked_ms=int(fields["revoked"]) if "revoked" in fields else None,
+    )
+
+
+async def revoke(client: Client, sid: str) -> bool:
+    """Revoke a session; false where there is none. Revoking twice keeps the first time."""
+    session = await get(client, sid)
+    if session is None:
+        return False
+    name = session_key(sid)
+    # Where the session goes in between, the expiry in the past takes the new field with it.
+    async with client.pipeline(transaction=True) as pipe:
+        pipe.hsetnx(name, "revoked", str(_now_ms()))
+        pipe.pexpireat(name, session.expires_ms + EXPIRED_GRACE_MS)
+        await pipe.execute()
+    return True

@@ -1,0 +1,69 @@
+"""The store, opened for one command: it works whether or not the gateway runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from gateway.auth.principal import StoreFailure
+from gateway.cli_options import Fault
+from gateway.config import Config, ConfigError
+from gateway.identity import identity_keys, load_key
+from metering.accounts import Accounts
+from metering.embedded import EmbeddedError
+from metering.ledger import Ledger, LedgerConflict, LedgerUnavailable
+from metering.store import Store, StoreUnavailable, open_store
+
+# A command has no client that waits on it, so it is more patient than a request.
+LEDGER_TIMEOUT = 10.0
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    store: Store
+    ledger: Ledger
+    accounts: Accounts
+    key: bytes
+
+    async def pid_of(self, user: str) -> str:
+        """The account of a user who has one. Raises `Fault` otherwise."""
+        pid = await self.accounts.pid_of(user)
+        if pid is None:
+            raise Fault("that user has no account; make one with: codegrex-gateway sessions create")
+        return pid
+
+
+@asynccontextmanager
+async def opened(config: Config) -> AsyncIterator[Opened]:
+    """Everything that a command works on; closed again at its end."""
+    key = load_key(config)
+    store = await open_store(config.store.url, data_dir=config.server.data_dir)
+    try:
+        ledger = Ledger(store, timeout=LEDGER_TIMEOUT)
+        try:
+            await ledger.load()
+            yield Opened(store, ledger, Accounts(store, identity_keys(key)), key)
+        finally:
+            await ledger.close()
+    finally:
+        await store.close()
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a command's coroutine; what the operator can mend becomes a `Fault`."""
+    try:
+        return asyncio.run(work)
+    except ConfigError as error:
+        raise Fault(*error.faults) from None
+    except EmbeddedError as error:
+        raise Fault(f"store.url: {error}") from None
+    except (StoreUnavailable, LedgerUnavailable, StoreFailure, TimeoutError):
+        mend = "check store.url, its credentials, and that the server runs"
+        raise Fault(f"store.url: the store does not answer as it should; {mend}") from None
+    except LedgerConflict:
+        raise Fault("the ledger refused: the account was erased or would exceed the largest amount") from None

@@ -1,0 +1,257 @@
+"""What the operator states, as frozen types. `gateway.config_load.load` is the only way to make one
+from a file; whatever holds a `Config` may rely on every rule that the loader checks.
+
+Secrets (provider keys, the store's address, the identity key) never appear in a ``repr``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from fractions import Fraction
+from ipaddress import ip_address
+from pathlib import Path
+
+from metering.pricing import Row
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. ``faults`` holds one line each: ``key: what; the mend``."""
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class Kind(StrEnum):
+    """Whose API a provider speaks."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+    GOOGLE = "google"
+
+
+class Region(StrEnum):
+    """Where a provider processes what it is sent, as the operator states it."""
+
+    GLOBAL = "global"
+    US = "us"
+    EU = "eu"
+    UK = "uk"
+    CH = "ch"
+    CA = "ca"
+    BR = "br"
+    IN = "in"
+    JP = "jp"
+    KR = "kr"
+    SG = "sg"
+    AU = "au"
+    LOCAL = "local"  # on the operator's own machines
+
+
+class HoldRule(StrEnum):
+    LEARNT = "learnt"  # the smaller of the request's limit and the model's usual output
+    WORST = "worst"  # the request's limit or the model's, at the dearest rate
+
+
+class AbortRule(StrEnum):
+    """What a stream that was cut charges; its cost is recorded all the same."""
+
+    PRODUCED = "produced"  # the input and what was produced
+    INPUT = "input"
+    NOTHING = "nothing"
+
+
+OFFICIAL_URLS: Mapping[Kind, str] = {
+    Kind.OPENAI: "https://api.openai.com",
+    Kind.ANTHROPIC: "https://api.anthropic.com",
+    Kind.GOOGLE: "https://generativelanguage.googleapis.com",
+}
+_FIRST_PARTY_HOSTS = {
+    Kind.OPENAI: frozenset({"api.openai.com", "us.api.openai.com", "eu.api.openai.com"}),
+    Kind.ANTHROPIC: frozenset({"api.anthropic.com"}),
+    Kind.GOOGLE: frozenset({"generativelanguage.googleapis.com"}),
+}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` can only be this machine. A name other than ``localhost`` is not resolved."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An origin to connect to and the path prefix before the API's own version segment."""
+
+    tls: bool
+    host: str
+    port: int
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        scheme, usual = ("https", 443) if self.tls else ("http", 80)
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.port == usual else f":{self.port}"
+        return f"{scheme}://{host}{port}{self.prefix}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """The public listener. Times are seconds, sizes bytes; a port of 0 takes any free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 1
+    data_dir: Path = Path("data")
+    max_body_bytes: int = 32 << 20
+    max_inflight_body_bytes: int = 1 << 30  # request bodies held by one worker at once
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    behind_tls_proxy: bool = False
+    connect_timeout: float = 5.0
+    first_byte_timeout: float = 600.0
+    idle_timeout: float = 300.0
+    drain_timeout: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class InternalConfig:
+    """The listener for health and metrics."""
+
+    host: str = "127.0.0.1"
+    port: int = 9090
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    url: str = field(default="embedded:", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderConfig:
+    """A provider, and what the operator states about what it does with what it is sent.
+
+    Attributes:
+        name: The closed name in records and in ``x-provider``.
+        company: Who runs it: a fallback to another company needs the account's permission.
+        store: The host knows OpenAI's ``store`` member.
+        include_usage: The host knows ``stream_options.include_usage``.
+        retention_days: How long it keeps prompts and answers; 0 is not at all.
+        training: Whether it trains on them.
+    """
+
+    name: str
+    kind: Kind
+    endpoint: Endpoint
+    api_keys: tuple[str, ...] = field(repr=False)
+    retention_days: int
+    training: bool
+    region: Region
+    company: str
+    ca_file: Path | None = None
+    store: bool = True
+    include_usage: bool = True
+
+    @property
+    def first_party(self) -> bool:
+        """The API's own maker, or something on this machine that stands in for it: published prices
+        hold there and nowhere else.
+        """
+        return self.endpoint.host in _FIRST_PARTY_HOSTS[self.kind] or is_loopback(self.endpoint.host)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceConfig:
+    """Stated USD prices, see `metering.pricing.build`."""
+
+    row: Row
+    variants: Mapping[str, Row | Fraction] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetConfig:
+    """One place that serves a model. Without a price the published one holds, if there is one."""
+
+    provider: str
+    model: str
+    price: PriceConfig | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """A model as clients name it; ``tiers`` empty means every tier may use it."""
+
+    name: str
+    targets: tuple[TargetConfig, ...]
+    aliases: tuple[str, ...] = ()
+    tiers: frozenset[str] = frozenset()
+    reasoning: bool | None = None
+    max_output: int | None = None
+    context_window: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TierConfig:
+    """The limits of a plan; 0 is none."""
+
+    name: str
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    concurrent: int = 0
+
+
+DEFAULT_TIER = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class BillingConfig:
+    """How usage becomes credits. ``markup`` is a factor here: 0.2 in the file is 6/5."""
+
+    credit_usd: Decimal = Decimal("0.01")
+    hold: HoldRule = HoldRule.LEARNT
+    markup: Fraction = Fraction(1)
+    abort: AbortRule = AbortRule.PRODUCED
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyConfig:
+    server_tools: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityConfig:
+    """The key of the digests of users and tokens; ``None`` is the key file in the data directory."""
+
+    key: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    level: str = "info"
+    file: Path | None = None  # None is standard error
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration. ``tiers`` always has `DEFAULT_TIER`; ``models`` may be empty, and then
+    the catalog is the published models of the first-party providers.
+    """
+
+    path: Path
+    providers: Mapping[str, ProviderConfig]
+    server: ServerConfig = field(default_factory=ServerConfig)
+    internal: InternalConfig = field(default_factory=InternalConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
+    models: tuple[ModelConfig, ...] = ()
+    tiers: Mapping[str, TierConfig] = field(default_factory=lambda: {DEFAULT_TIER: TierConfig(DEFAULT_TIER)})
+    billing: BillingConfig = field(default_factory=BillingConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    identity: IdentityConfig = field(default_factory=IdentityConfig)
+    log: LogConfig = field(default_factory=LogConfig)

@@ -1,0 +1,190 @@
+"""Reads TOML tables member by member, collects every fault and knows which keys nobody asked for.
+
+A fault is one line, ``key: what is wrong; the mend``. It never quotes a value: the value can be a
+secret. After a fault the reader goes on with a stand-in, so that one run names all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+ENV = "env:"
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+class Faults:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def add(self, key: str, wrong: str, mend: str) -> None:
+        self.lines.append(f"{key}: {wrong}; {mend}")
+
+
+class Section:
+    """One table. Ask for every key that exists, then call `close`: what is left is unknown."""
+
+    def __init__(
+        self, table: Mapping[str, Any], name: str, faults: Faults, env: Mapping[str, str], folder: Path
+    ) -> None:
+        self.name = name
+        self.faults = faults
+        self._table = table
+        self._env = env
+        self._folder = folder
+        self._asked: set[str] = set()
+
+    def key(self, key: str) -> str:
+        """The full name of a member, or of the table itself where ``key`` is empty."""
+        return ".".join(part for part in (self.name, key) if part)
+
+    def fault(self, key: str, wrong: str, mend: str) -> None:
+        self.faults.add(self.key(key), wrong, mend)
+
+    def has(self, key: str) -> bool:
+        self._asked.add(key)
+        return key in self._table
+
+    def raw(self, key: str) -> Any:
+        self._asked.add(key)
+        return self._table.get(key)
+
+    def close(self) -> None:
+        for key in self._table:
+            if key in self._asked:
+                continue
+            near = get_close_matches(key, self._asked, n=1)
+            mend = f"did you mean {near[0]}?" if near else "remove it"
+            self.fault(key, "is not a key", mend)
+
+    def require(self, key: str, mend: str) -> bool:
+        if self.has(key):
+            return True
+        self.fault(key, "is missing", mend)
+        return False
+
+    def string(self, key: str, default: str = "") -> str:
+        """A text, of which ``env:NAME`` is the value of that environment variable."""
+        if not self.has(key):
+            return default
+        return self._text(self._table[key], key, default)
+
+    def strings(self, key: str) -> tuple[str, ...]:
+        """A list of texts; one text alone is a list of one."""
+        if not self.has(key):
+            return ()
+        value = self._table[key]
+        items = value if isinstance(value, list) else [value]
+        return tuple(text for item in items if (text := self._text(item, key, "")))
+
+    def _text(self, value: Any, key: str, default: str) -> str:
+        if not isinstance(value, str):
+            self.fault(key, "is not a text", "write it in quotes")
+            return default
+        if value.startswith(ENV):
+            name = value.removeprefix(ENV)
+            if not self._env.get(name):
+                self.fault(key, f"the environment variable {name} is not set", f"export {name}")
+                return default
+            text: str = self._env[name]
+        else:
+            text = value
+        if not text or not text.isprintable():
+            self.fault(key, "is empty or holds unprintable characters", "write a printable text")
+            return default
+        return text
+
+    def integer(self, key: str, default: int, low: int, high: int = 2**53) -> int:
+        if not self.has(key):
+            return default
+        value = self._table[key]
+        if isinstance(value, bool) or not isinstance(value, int):
+            self.fault(key, "is not a whole number", f"write one from {low} to {high}")
+            return default
+        if not low <= value <= high:
+            self.fault(key, "is out of range", f"write a number from {low} to {high}")
+            return default
+        return value
+
+    def decimal(self, key: str, default: Decimal) -> Decimal:
+        if not self.has(key):
+            return default
+        value = self.number(self._table[key])
+        if value is None:
+            self.fault(key, "is not a number", "write a decimal number without quotes")
+            return default
+        return value
+
+    @staticmethod
+    def number(value: Any) -> Decimal | None:
+        """A finite TOML number as a `Decimal`, exactly as written; else ``None``."""
+        if isinstance(value, bool) or not isinstance(value, int | Decimal):
+            return None
+        number = Decimal(value)
+        return number if number.is_finite() else None
+
+    def seconds(self, key: str, default: float) -> float:
+        value = self.decimal(key, Decimal(str(default)))
+        if not Decimal("0.001") <= value <= 86_400:
+            self.fault(key, "is out of range", "write seconds from 0.001 to 86400")
+            return default
+        return float(value)
+
+    def boolean(self, key: str, default: bool) -> bool:
+        if not self.has(key):
+            return default
+        value = self._table[key]
+        if not isinstance(value, bool):
+            self.fault(key, "is neither true nor false", "write true or false without quotes")
+            return default
+        return value
+
+    def choice(self, key: str, default: Choice) -> Choice:
+        if not self.has(key):
+            return default
+        values = type(default)
+        try:
+            return values(self._table[key])
+        except ValueError:
+            self.fault(key, "is not one of the values", "write one of " + ", ".join(values))
+            return default
+
+    def path(self, key: str, default: str | None = None) -> Path | None:
+        """A path; a relative one starts at the folder of the configuration file."""
+        text = self.string(key, default or "")
+        return self._folder / Path(text).expanduser() if text else None
+
+    def table(self, key: str) -> Section:
+        """The table at ``key``, or an empty one."""
+        value = self.raw(key)
+        if value is None:
+            value = {}
+        elif not isinstance(value, dict):
+            self.fault(key, "is not a table", f"write [{self.key(key)}]")
+            value = {}
+        return self.inner(value, key)
+
+    def tables(self, key: str) -> Iterator[tuple[str, Section]]:
+        """The named tables under ``key``: (name, table)."""
+        outer = self.table(key)
+        for name in outer._table:  # noqa: SLF001 - the same class
+            yield name, outer.table(name)
+
+    def array(self, key: str) -> Iterator[Section]:
+        """The tables of the list at ``key``."""
+        value = self.raw(key)
+        if value is None:
+            return
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            self.fault(key, "is not a list of tables", "write each as a table")
+            return
+        for index, item in enumerate(value):
+            yield self.inner(item, f"{key}[{index}]")
+
+    def inner(self, table: Mapping[str, Any], key: str) -> Section:
+        return Section(table, self.key(key), self.faults, self._env, self._folder)

@@ -1,0 +1,149 @@
+"""From a parsed HTTP request to the code that answers it; from an error to the caller's dialect.
+
+A path is looked up, not routed by patterns; the token is checked before any code reads the body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import cast
+
+from aiohttp import web
+
+from gateway import inbound
+from gateway.auth.principal import Mode, Principal
+from gateway.errors import (
+    Draining,
+    GatewayError,
+    InvalidRequest,
+    LocalMode,
+    MethodNotAllowed,
+    NotFound,
+    PrivacyUnsupported,
+    UnsupportedFeature,
+    UpgradeRequired,
+)
+from gateway.exchange import Exchange, refused_response
+from gateway.log import Event
+from gateway.relay import reset
+from gateway.routes.account import account, usage_record
+from gateway.routes.models import list_models, show_model
+from gateway.services import Services
+from providers.dialect import Family
+from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
+
+CLOUD = "cloud"
+
+
+def new_rid() -> str:
+    """A request id: the time, so that ids sort, and 80 random bits, so that none is guessed."""
+    return f"req_{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+
+
+class Dispatcher:
+    """The handler of every request of one worker."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request; never raises but for cancellation and faults of ours."""
+        services = self._services
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        services.running.add(task)
+        rid = new_rid()
+        path, _, query = request.raw_path.partition("?")
+        found = resolve(request.method, path, family_of_headers(request.headers))
+        family = found.family
+        try:
+            if isinstance(found, PathFault):
+                raise _path_error(found)
+            return await self._answer(request, found, query, rid)
+        except GatewayError as error:
+            return await self._refuse(request, error, family, rid)
+        finally:
+            services.running.discard(task)
+
+    async def _answer(self, request: web.BaseRequest, route: Route, query: str, rid: str) -> web.StreamResponse:
+        services = self._services
+        started = services.loop.time()
+        if query:
+            inbound.refuse_key_in_query(query)
+        if route.surface is Surface.WEBSOCKET:
+            raise UpgradeRequired(headers={"Upgrade": "HTTP/1.1"})
+        principal = await services.authenticator.authenticate(inbound.token_of(request))
+        self._refuse_local(request, principal)
+        if route.operation is not None and route.family is not None:
+            if services.draining:
+                raise Draining
+            exchange = Exchange(
+                services,
+                request,
+                route.operation,
+                route.family,
+                principal=principal,
+                rid=rid,
+                started=started,
+            )
+            return await exchange.run(route.name, query)
+        match route.surface:
+            case Surface.MODELS:
+                return list_models(services.catalog, principal, route.family, query, rid)
+            case Surface.MODEL:
+                return show_model(services.catalog, principal, route.family, route.name or "", rid)
+            case Surface.USAGE_RECORD:
+                return await usage_record(services, principal, route.name or "", rid)
+            case _:
+                return await account(services, principal, rid)
+
+    def _refuse_local(self, request: web.BaseRequest, principal: Principal) -> None:
+        """A local session reaches no provider; a header can tighten and never loosen."""
+        asked = request.headers.getall("x-processing-mode", ())
+        if principal.mode is Mode.CLOUD and all(mode == CLOUD for mode in asked):
+            return
+        self._services.instruments.local_mode.add(1)
+        raise LocalMode
+
+    async def _refuse(
+        self, request: web.BaseRequest, error: GatewayError, family: Family | None, rid: str
+    ) -> web.StreamResponse:
+        """Answer with an error. Where a body is still on its way, linger and close (design 3, step 1)."""
+        response = refused_response(error, family, rid, self._services)
+        if request.writer.output_size > 0:
+            transport = request.transport
+            if transport is not None:
+                reset(transport)  # an answer had begun: it must not look complete
+            return response
+        if not request.content.is_eof():
+            response.force_close()
+            await response.prepare(request)
+            await response.write_eof()
+            await inbound.linger(request)
+        return response
+
+    def broken(self, request: web.BaseRequest, error: GatewayError, cause: BaseException | None) -> web.Response:
+        """The answer for what is not HTTP, and for a handler that failed."""
+        rid = new_rid()
+        if cause is not None:
+            self._services.log.failure(Event.HANDLER_FAILED, cause, rid=rid)
+        # What could not be parsed has no path of its own; the connection knows the one that was meant.
+        target = getattr(request.protocol, "broken_target", None) or request.raw_path
+        family = resolve(request.method, target.partition("?")[0], family_of_headers(request.headers)).family
+        return refused_response(error, family, rid, self._services)
+
+
+_CODES: dict[str, type[GatewayError]] = {
+    "privacy_unsupported": PrivacyUnsupported,
+    "unsupported_feature": UnsupportedFeature,
+    "invalid_request": InvalidRequest,
+}
+
+
+def _path_error(fault: PathFault) -> GatewayError:
+    if fault.status == 405:
+        return MethodNotAllowed(", ".join(fault.allow))
+    if fault.status == 404:
+        return NotFound(fault.message)
+    return _CODES.get(fault.code, InvalidRequest)(fault.message)

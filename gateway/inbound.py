@@ -1,0 +1,178 @@
+"""Reads what a client sends: its token, its query and its body, each within bounds.
+
+Nothing here looks into a body. Bodies are read only after the token was accepted and the processing
+mode allows it (`exchange`), so that a refused request costs no memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
+
+from gateway.errors import InvalidRequest, Overloaded, RequestTimeout, RequestTooLarge, UnsupportedEncoding
+
+if TYPE_CHECKING:
+    from aiohttp.streams import StreamReader
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+BODY_STALL_SECONDS: Final = 60.0
+LINGER_SECONDS: Final = 1.0
+LINGER_BYTES: Final = 262_144
+_KEYS_IN_QUERY: Final = frozenset({"key", "api_key", "access_token"})
+
+
+def token_of(request: web.BaseRequest) -> str | None:
+    """The caller's token from the header that its SDK uses, or ``None``."""
+    headers = request.headers
+    value = headers.get("Authorization")
+    if value is not None and value[:7].lower() == "bearer ":
+        return value[7:].strip()
+    return headers.get("x-api-key") or headers.get("x-goog-api-key")
+
+
+def refuse_key_in_query(query: str) -> None:
+    """Refuse a key in the URL, where the logs of every proxy on the way would keep it.
+
+    Raises:
+        InvalidRequest: The message names the headers to use.
+    """
+    for name, _value in parse_qsl(query, keep_blank_values=True, max_num_fields=64):
+        if name in _KEYS_IN_QUERY:
+            raise InvalidRequest(
+                "A key in the URL ends up in logs and is refused. Send it in the x-goog-api-key header (Google SDKs), "
+                "x-api-key (Anthropic) or Authorization: Bearer (OpenAI).",
+                param="key",
+            )
+
+
+class BodyBudget:
+    """Bounds the bytes of request bodies that one worker holds at a time."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+    @contextmanager
+    def hold(self) -> Iterator[BodyShare]:
+        """A share that grows with `BodyShare.grow` and is given back at the end."""
+        share = BodyShare(self)
+        try:
+            yield share
+        finally:
+            self.used -= share.size
+            share.size = 0
+
+
+class BodyShare:
+    __slots__ = ("_budget", "size")
+
+    def __init__(self, budget: BodyBudget) -> None:
+        self._budget = budget
+        self.size = 0
+
+    def grow(self, count: int) -> None:
+        """Account for ``count`` more bytes. Raises `Overloaded` over the worker's bound."""
+        budget = self._budget
+        if budget.used + count > budget.limit:
+            raise Overloaded
+        budget.used += count
+        self.size += count
+
+
+async def read_body(request: web.BaseRequest, limit: int, share: BodyShare) -> bytes:
+    """The request's body, decoded, of at most ``limit`` bytes.
+
+    Raises:
+        RequestTooLarge: More than ``limit`` bytes, before or after decoding.
+        UnsupportedEncoding: A content encoding other than gzip or zstd.
+        RequestTimeout: No byte came for a minute.
+        InvalidRequest: The framing or the compressed data is broken.
+        Overloaded: The worker holds as many body bytes as it may.
+    """
+    headers = request.headers
+    encoding = headers.get("Content-Encoding", "identity").lower()
+    if encoding not in {"identity", "gzip", "x-gzip", "zstd"}:
+        raise UnsupportedEncoding
+    stated = headers.get("Content-Length")
+    if stated is not None and stated.isdigit() and int(stated) > limit:
+        raise RequestTooLarge
+    if "Expect" in headers and headers["Expect"].lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    content = request.content
+    try:
+        body = content.read_nowait(-1) if content.is_eof() else await _read_all(content, limit, share)
+    except (RequestPayloadError, HttpProcessingError, ValueError):
+        raise InvalidRequest("The request body's framing is broken.") from None
+    if len(body) > limit:
+        raise RequestTooLarge
+    share.grow(max(0, len(body) - share.size))
+    if encoding != "identity":
+        body = _decode(body, encoding, limit)
+        share.grow(len(body))
+    return body
+
+
+async def _read_all(content: StreamReader, limit: int, share: BodyShare) -> bytes:
+    pieces: list[bytes] = []
+    total = 0
+    while True:
+        try:
+            async with asyncio.timeout(BODY_STALL_SECONDS):
+                piece = await content.readany()
+        except TimeoutError:
+            raise RequestTimeout from None
+        if not piece:
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        total += len(piece)
+        if total > limit:
+            raise RequestTooLarge
+        share.grow(len(piece))
+        pieces.append(piece)
+
+
+def _decode(body: bytes, encoding: str, limit: int) -> bytes:
+    """Decompress within ``limit``: a small body may not become a large one."""
+    try:
+        if encoding == "zstd":
+            decoder = zstd.ZstdDecompressor()
+            plain = decoder.decompress(body, max_length=limit + 1)
+            whole = decoder.eof
+        else:
+            inflater = zlib.decompressobj(wbits=31)
+            plain = inflater.decompress(body, limit + 1)
+            whole = inflater.eof
+    except (zlib.error, zstd.ZstdError, EOFError):
+        raise InvalidRequest("The request body can't be decompressed.", param="content-encoding") from None
+    if len(plain) > limit:
+        raise RequestTooLarge
+    if not whole:
+        raise InvalidRequest("The compressed request body is cut short.", param="content-encoding")
+    return plain
+
+
+async def linger(request: web.BaseRequest) -> None:
+    """Read on for a moment after a refusal, so that the client sees the answer and not a reset.
+
+    At most `LINGER_SECONDS` and `LINGER_BYTES` (RFC 9112 section 9.6); what is read is dropped.
+    """
+    content = request.content
+    count = 0
+    try:
+        async with asyncio.timeout(LINGER_SECONDS):
+            while not content.is_eof() and count < LINGER_BYTES:
+                count += len(await content.readany())
+    except (TimeoutError, RequestPayloadError, HttpProcessingError, ConnectionError):
+        return

@@ -1,0 +1,72 @@
+"""The gateway's own series. Every label value is from a closed list that is known at start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gateway.errors import GatewayError
+from gateway.metrics import Registry
+from gateway.upstream.connection import Fault
+from metering.usage import Basis, Outcome
+from providers.dialect import Operation
+
+_LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_TOKENS = ("input", "cache_read", "cache_write", "output")
+
+
+def _codes(tree: type[GatewayError] = GatewayError) -> Iterable[str]:
+    yield tree.code
+    for branch in tree.__subclasses__():
+        yield from _codes(branch)
+
+
+class Instruments:
+    """Built once a process, before the registry is bound to memory."""
+
+    def __init__(self, providers: Iterable[str]) -> None:
+        self.registry = registry = Registry()
+        operations = [operation.value for operation in Operation]
+        names = sorted(providers)
+        self.requests = registry.counter(
+            "codegrex_requests_total",
+            "Data-plane requests by how they ended.",
+            operation=operations,
+            outcome=[*(outcome.value for outcome in Outcome), "refused", "provider_error"],
+        )
+        self.refused = registry.counter(
+            "codegrex_refusals_total",
+            "Answers that the gateway gave itself, by code.",
+            code=sorted(set(_codes())),
+        )
+        self.upstream_faults = registry.counter(
+            "codegrex_upstream_faults_total",
+            "Failed attempts at a provider.",
+            provider=names,
+            fault=[fault.value for fault in Fault],
+        )
+        self.upstream_status = registry.counter(
+            "codegrex_upstream_answers_total",
+            "Provider answers by status class.",
+            provider=names,
+            status=["2xx", "3xx", "4xx", "429", "5xx"],
+        )
+        self.tokens = registry.counter("codegrex_tokens_total", "Tokens settled.", provider=names, direction=_TOKENS)
+        self.charged = registry.counter("codegrex_charged_microcredits_total", "Micro-credits charged.", provider=names)
+        self.records = registry.counter(
+            "codegrex_usage_records_total",
+            "Usage records handed to the settler.",
+            basis=[b.value for b in Basis],
+        )
+        self.local_mode = registry.counter(
+            "codegrex_local_mode_refusals_total", "Requests of local-mode sessions that reached this gateway."
+        )
+        self.active = registry.gauge("codegrex_active_requests", "Requests in flight.")
+        self.body_bytes = registry.gauge("codegrex_inflight_body_bytes", "Request body bytes held in memory.")
+        self.connections = registry.gauge(
+            "codegrex_upstream_connections", "Open provider connections.", state=["open", "idle"]
+        )
+        self.unsettled = registry.gauge("codegrex_unsettled_records", "Settlements not yet acknowledged by the store.")
+        self.first_byte = registry.histogram(
+            "codegrex_first_byte_seconds", "From the request's head to the answer's first byte.", _LATENCY
+        )
+        self.reserve = registry.histogram("codegrex_reserve_seconds", "Time of one reserve call.", _LATENCY)

@@ -1,0 +1,46 @@
+"""What one worker has built at start and every request uses. `gateway.app` is the one that builds it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gateway.auth.authenticator import Authenticator
+from gateway.catalog import Catalog
+from gateway.config import Config
+from gateway.inbound import BodyBudget
+from gateway.instruments import Instruments
+from gateway.log import Log
+from gateway.upstream.destination import Destination
+from gateway.upstream.pool import Pool
+from metering.ledger import Ledger, Limits
+from metering.settler import Settler
+from metering.store import Store
+
+
+@dataclass(slots=True)
+class Services:
+    """One per worker.
+
+    Attributes:
+        draining: Set at SIGTERM: nothing new is begun, what runs goes on.
+        limits: The limits of each tier.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    config: Config
+    catalog: Catalog
+    store: Store
+    ledger: Ledger
+    settler: Settler
+    pool: Pool
+    destinations: Mapping[str, Destination]
+    authenticator: Authenticator
+    instruments: Instruments
+    log: Log
+    identity_key: bytes = field(repr=False)
+    bodies: BodyBudget
+    limits: Mapping[str, Limits]
+    draining: bool = False
+    running: set[asyncio.Task[object]] = field(default_factory=set)

@@ -1,0 +1,436 @@
+"""One connection to a provider: a non-blocking socket, plain or TLS, and an HTTP/1.1 response parser.
+
+Why our own: per streamed chunk this costs one callback, with no task, queue or future, and that is
+what the whole gateway costs (docs/performance.md). The rules that keep it right:
+
+1. `recv` is driven by ``loop.add_reader``. TLS: read until ``pending()`` is 0, because the
+   descriptor stays quiet while decrypted bytes wait inside OpenSSL.
+2. A cut never looks like an end. ``suppress_ragged_eofs`` is off; end of file ends only a body that
+   has neither a length nor chunks (RFC 9112 section 6.3, rule 8).
+3. An answer never crosses users. Any byte after the end of an answer closes the connection, and so
+   does any byte on an idle one (TLS session tickets are not bytes: want-read is not a close).
+4. 1xx answers complete in the parser as well: they are skipped (RFC 9110 section 15.2).
+5. Headers are bounded at 64 KiB, which the parser itself does not do.
+6. Writing goes on while reading goes on, so that an early 413 is seen; the very same slice is
+   retried after want-write, as OpenSSL demands.
+7. Who pauses whom: the client's transport calls the relay at its high-water mark, the relay calls
+   `pause` here, and the kernel's receive window stops the provider. Nothing queues in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Protocol
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+MAX_HEADER_BYTES = 65_536
+SLICE = 65_536
+RECV_BYTES = 262_144
+
+# One receive buffer a process: every body fragment is copied out of it by the parser, so that it
+# never outlives the callback.
+_BUFFER = bytearray(RECV_BYTES)
+_VIEW = memoryview(_BUFFER)
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Fault(Enum):
+    """Why an exchange with a provider ended badly."""
+
+    CONNECT = "connect"
+    CONNECT_TIMEOUT = "connect_timeout"
+    TLS = "tls"
+    CLOSED = "closed"  # ended by the provider before or inside the answer
+    PROTOCOL = "protocol"  # not HTTP, or over a bound
+    FIRST_BYTE_TIMEOUT = "first_byte_timeout"
+    IDLE_TIMEOUT = "idle_timeout"
+    POOL_FULL = "pool_full"
+
+
+class UpstreamFault(Exception):
+    """An exchange with a provider failed. Carries a closed reason and no text of the peer."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.value)
+        self.fault = fault
+
+
+class Sink(Protocol):
+    """Receives one answer. Called from the event loop's reader callback; must not block."""
+
+    def on_head(self, status: int, headers: Headers) -> None: ...
+
+    def on_data(self, data: bytes) -> None: ...
+
+    def on_end(self) -> None: ...
+
+    def on_fault(self, fault: Fault) -> None: ...
+
+
+class Connection:
+    """One keep-alive connection. Use: `send`, then the sink is called; afterwards `reusable`."""
+
+    __slots__ = (
+        "_answered",
+        "_chunked",
+        "_closed",
+        "_done",
+        "_head_bytes",
+        "_head_done",
+        "_headers",
+        "_informational",
+        "_length",
+        "_loop",
+        "_next_slice",
+        "_out",
+        "_parser",
+        "_paused",
+        "_pieces",
+        "_sink",
+        "_sock",
+        "_status",
+        "_surplus",
+        "_tls",
+        "_writing",
+        "ended_by_close",
+        "idle_since",
+        "on_closed",
+        "on_ready",
+        "received",
+        "requests",
+        "seen",
+        "seen_at",
+        "sent",
+        "unsent",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._tls = isinstance(sock, ssl.SSLSocket)
+        self._parser = HttpResponseParser(self)
+        self._sink: Sink | None = None
+        self._closed = False
+        self._paused = False
+        self._writing = False
+        self._out: list[memoryview] = []
+        self._next_slice: memoryview | None = None
+        self._pieces: list[bytes] = []
+        self.requests = 0  # answers asked for on this connection
+        self.received = 0  # bytes, ever; the sweep compares it with `seen`
+        self.seen = -1
+        self.seen_at = 0.0
+        self.idle_since = 0.0
+        self.on_closed: Callable[[Connection], None] | None = None
+        self.on_ready: Callable[[Connection], None] | None = None  # an answer has ended and another may follow
+        self._reset()
+        loop.add_reader(sock, self._readable)
+
+    def _reset(self) -> None:
+        self._headers: Headers = []
+        self._status = 0
+        self._informational = False
+        self._head_done = False
+        self._head_bytes = 0
+        self._answered = False
+        self._chunked = False
+        self._length = False
+        self._done = False
+        self._surplus = False
+        self.ended_by_close = False
+        self.sent = 0  # bytes of this request that the kernel took
+        self.unsent = 0  # bytes of this request still to be taken
+
+    # -- the request ---------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    @property
+    def written(self) -> bool:
+        """The whole request went to the kernel, so the provider may be working on it."""
+        return self.unsent == 0 and self.sent > 0
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        """For TLS resumption; meaningful once bytes were received (TLS 1.3 tickets follow the handshake)."""
+        return self._sock.session if isinstance(self._sock, ssl.SSLSocket) else None
+
+    def stale(self) -> bool:
+        """Whether an idle connection was closed or written to by the peer since the last event."""
+        if self._closed:
+            return True
+        try:
+            waiting = socket.socket.recv(self._sock, 1, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            self.close()
+            return True
+        if not waiting:
+            self.close()
+            return True
+        self._readable()  # a TLS ticket is read and forgotten; anything else closes
+        return self._closed
+
+    def send(self, pieces: Sequence[bytes | memoryview], sink: Sink) -> None:
+        """Send one request (head and body, in order) and deliver its answer to ``sink``.
+
+        The sink hears `on_head` once, `on_data` any number of times and then exactly one of
+        `on_end` and `on_fault`, unless `close` is called first, after which it hears nothing.
+        """
+        if self._closed:
+            raise UpstreamFault(Fault.CLOSED)
+        self._reset()
+        self._sink = sink
+        self.requests += 1
+        self.unsent = sum(len(piece) for piece in pieces)
+        if self.unsent <= SLICE:
+            self._out = [memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))]
+        else:
+            self._out = [memoryview(piece) for piece in pieces if len(piece)]
+        self._out.reverse()  # popped from the end
+        self._write()
+
+    def _write(self) -> None:
+        try:
+            while True:
+                if self._next_slice is None:
+                    if not self._out:
+                        self._stop_writing()
+                        return
+                    piece = self._out.pop()
+                    if len(piece) > SLICE:
+                        self._out.append(piece[SLICE:])
+                        piece = piece[:SLICE]
+                    self._next_slice = piece
+                count = self._sock.send(self._next_slice)
+                self.sent += count
+                self.unsent -= count
+                rest = self._next_slice[count:]
+                self._next_slice = rest if len(rest) else None
+                if self.unsent:
+                    self._want_write()  # others get their turn between two slices
+                    return
+        except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            self._want_write()
+        except OSError:
+            # The peer may have answered before it stopped reading (413 and a close): read that first.
+            self._out.clear()
+            self._next_slice = None
+            self._stop_writing()
+            self._loop.call_soon(self._after_write_failure)
+
+    def _after_write_failure(self) -> None:
+        if not self._closed and not self._done:
+            self._readable()
+        if not self._closed and not self._done and not self._head_done:
+            self._fail(Fault.CLOSED)
+
+    def _want_write(self) -> None:
+        if not self._writing:
+            self._writing = True
+            self._loop.add_writer(self._sock, self._write)
+
+    def _stop_writing(self) -> None:
+        if self._writing:
+            self._writing = False
+            self._loop.remove_writer(self._sock)
+
+    # -- the answer ----------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Stop reading: the client is slower than the provider."""
+        if not self._paused and not self._closed:
+            self._paused = True
+            self._loop.remove_reader(self._sock)
+
+    def resume(self) -> None:
+        if self._paused and not self._closed:
+            self._paused = False
+            self._loop.add_reader(self._sock, self._readable)
+            if self._tls and self._sock.pending():  # type: ignore[attr-defined]
+                self._loop.call_soon(self._readable)
+
+    @property
+    def paused(self) -> bool:
+        return self._paused
+
+    def _readable(self) -> None:
+        if self._closed or self._paused:
+            return
+        if not self._tls:
+            try:
+                count = self._sock.recv_into(_BUFFER)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                self._fail(Fault.CLOSED)
+                return
+            self._received(count)
+            return
+        sock = self._sock
+        try:
+            count = sock.read(RECV_BYTES, _BUFFER)  # type: ignore[attr-defined]
+            while count:
+                self._received(count)
+                if self._closed or self._paused or not sock.pending():  # type: ignore[attr-defined]
+                    return
+                count = sock.read(RECV_BYTES, _BUFFER)  # type: ignore[attr-defined]
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+        except OSError:  # SSLEOFError too: a connection that ends without close_notify was cut
+            self._fail(Fault.CLOSED)
+            return
+        self._received(0)
+
+    def _received(self, count: int) -> None:
+        if not count:
+            self._eof()
+            return
+        sink = self._sink
+        if sink is None:
+            self.close()  # rule 3: bytes on an idle connection
+            return
+        self.received += count
+        if not self._head_done:
+            self._head_bytes += count
+        try:
+            self._parser.feed_data(_VIEW[:count])
+        except (HttpParserError, HttpParserUpgrade):
+            if self._done:
+                self._surplus = True
+            else:
+                self._flush(sink)
+                self._fail(Fault.PROTOCOL)
+                return
+        if not self._head_done and self._head_bytes > MAX_HEADER_BYTES:
+            self._fail(Fault.PROTOCOL)
+            return
+        if self._pieces:
+            self._flush(sink)
+        if self._done:
+            self._finish(sink)
+
+    def _flush(self, sink: Sink) -> None:
+        pieces = self._pieces
+        if pieces:
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            pieces.clear()
+            sink.on_data(data)
+
+    def _eof(self) -> None:
+        sink = self._sink
+        if sink is not None and self._head_done and not self._chunked and not self._length and not self._done:
+            self._surplus = True  # close-delimited: never reused
+            self.ended_by_close = True
+            self._done = True
+            self._finish(sink)
+            return
+        self._fail(Fault.CLOSED)
+
+    def _finish(self, sink: Sink) -> None:
+        """The answer has ended; decide whether the connection may carry another one."""
+        if self._closed:
+            return
+        self._sink = None
+        if self._surplus or self.unsent:
+            self.close()
+        elif self._paused:
+            # What the kernel holds now would be surplus; look when the pool reuses it.
+            self._paused = False
+            self._loop.add_reader(self._sock, self._readable)
+        if not self._closed and self.on_ready is not None:
+            self.on_ready(self)
+        sink.on_end()
+
+    def _fail(self, fault: Fault) -> None:
+        sink, self._sink = self._sink, None
+        self.close()
+        if sink is not None:
+            sink.on_fault(fault)
+
+    def timed_out(self) -> None:
+        """Called by the pool's sweep: nothing arrived for too long."""
+        self._fail(Fault.IDLE_TIMEOUT if self._answered else Fault.FIRST_BYTE_TIMEOUT)
+
+    @property
+    def waiting_for_head(self) -> bool:
+        return not self._answered
+
+    @property
+    def busy(self) -> bool:
+        return self._sink is not None
+
+    def close(self) -> None:
+        """Close at once; a sink that still waits hears nothing more. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._sink = None
+        self._out.clear()
+        self._next_slice = None
+        self._pieces.clear()
+        if not self._paused:
+            self._loop.remove_reader(self._sock)
+        self._stop_writing()
+        with contextlib.suppress(OSError):
+            self._sock.close()
+        if self.on_closed is not None:
+            self.on_closed(self)
+
+    # -- callbacks of the parser -----------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._done:
+            self._surplus = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_done:
+            return  # trailers, or the surplus after an answer
+        name = name.lower()
+        if name == b"transfer-encoding":
+            self._chunked = True
+        elif name == b"content-length":
+            self._length = True
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self._done:
+            return
+        status = self._parser.get_status_code()
+        if 100 <= status < 200:
+            self._informational = True
+            self._headers = []
+            self._chunked = self._length = False
+            return
+        if sum(len(name) + len(value) + 4 for name, value in self._headers) > MAX_HEADER_BYTES:
+            raise HttpParserError("headers over the bound")
+        self._head_done = True
+        self._answered = True
+        self._status = status
+        if self._sink is not None:
+            self._sink.on_head(status, self._headers)
+
+    def on_body(self, data: bytes) -> None:
+        if not self._done:
+            self._pieces.append(data)
+
+    def on_message_complete(self) -> None:
+        if self._informational:
+            self._informational = False
+            return
+        if self._done:
+            self._surplus = True
+            return
+        self._done = True
+        if not self._parser.should_keep_alive():
+            self._surplus = True

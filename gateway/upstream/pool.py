@@ -1,0 +1,204 @@
+"""Keep-alive connections to providers: bounded, swept, and handed out newest first.
+
+`plan` decides, purely; `Pool` acts. Newest first keeps few connections warm and lets the rest age
+out. One timer a second looks at every connection: a timer per request would cost more than the
+request's whole share of the pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+
+from gateway.upstream.connection import Connection, Fault, UpstreamFault
+from gateway.upstream.origin import Origin
+
+SWEEP_SECONDS = 1.0
+KEEP_IDLE_SECONDS = 45.0  # below the 60 s and more of the providers' front ends, so that we close first
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. ``first_byte`` runs from the request to the answer's head, ``idle`` between bytes."""
+
+    connect: float = 5.0
+    first_byte: float = 600.0
+    idle: float = 300.0
+
+
+class Plan(Enum):
+    REUSE = "reuse"
+    OPEN = "open"
+    WAIT = "wait"
+
+
+def plan(*, idle: int, open_: int, limit: int) -> Plan:
+    """What to do for one request that wants a connection."""
+    if idle:
+        return Plan.REUSE
+    return Plan.OPEN if open_ < limit else Plan.WAIT
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """The connections of one origin."""
+
+    idle: list[Connection] = field(default_factory=list)  # newest last
+    live: set[Connection] = field(default_factory=set)
+    opening: int = 0
+    waiters: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+
+class Pool:
+    """Connections by origin. `acquire`, use, and the connection returns by itself when it may."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        timeouts: Timeouts,
+        *,
+        limit: int = 8192,
+        keep_idle: int = 512,
+    ) -> None:
+        self._loop = loop
+        self._timeouts = timeouts
+        self._limit = limit
+        self._keep_idle = keep_idle
+        self._lanes: dict[Origin, _Lane] = {}
+        self._interval = min(SWEEP_SECONDS, timeouts.first_byte / 4, timeouts.idle / 4)
+        self._sweeper = loop.call_later(self._interval, self._sweep)
+        self.opened = 0
+
+    def _lane(self, origin: Origin) -> _Lane:
+        lane = self._lanes.get(origin)
+        if lane is None:
+            lane = self._lanes[origin] = _Lane()
+        return lane
+
+    def reuse(self, origin: Origin) -> Connection | None:
+        """An idle connection that still looks alive, without waiting, or ``None``."""
+        lane = self._lanes.get(origin)
+        while lane is not None and lane.idle:
+            connection = lane.idle.pop()
+            connection.idle_since = 0.0
+            if not connection.stale():
+                connection.seen = -1
+                return connection
+        return None
+
+    async def acquire(self, origin: Origin, *, fresh: bool = False) -> Connection:
+        """A connection for one request, opened within the connect timeout where none is idle.
+
+        Args:
+            origin: Where to.
+            fresh: Never a reused one (for the one retry after a reused one failed unheard).
+
+        Raises:
+            UpstreamFault: CONNECT, CONNECT_TIMEOUT, TLS or POOL_FULL.
+        """
+        lane = self._lane(origin)
+        deadline = self._loop.time() + self._timeouts.connect
+        while True:
+            connection = None if fresh else self.reuse(origin)
+            if connection is not None:
+                return connection
+            if plan(idle=0, open_=len(lane.live) + lane.opening, limit=self._limit) is Plan.OPEN:
+                return await self._open(origin, lane)
+            if fresh and lane.idle:
+                lane.idle[0].close()
+                continue
+            await self._wait(lane, deadline)
+
+    async def _wait(self, lane: _Lane, deadline: float) -> None:
+        waiter = self._loop.create_future()
+        lane.waiters.append(waiter)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await waiter
+        except TimeoutError:
+            raise UpstreamFault(Fault.POOL_FULL) from None
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._wake(lane)  # the turn was given to a request that has gone: pass it on
+            raise
+        finally:
+            if waiter in lane.waiters:
+                lane.waiters.remove(waiter)
+
+    async def _open(self, origin: Origin, lane: _Lane) -> Connection:
+        lane.opening += 1
+        try:
+            connection = await origin.connect(self._loop, self._timeouts.connect)
+        except BaseException:
+            lane.opening -= 1
+            self._wake(lane)
+            raise
+        lane.opening -= 1
+        lane.live.add(connection)
+        self.opened += 1
+
+        def closed(connection: Connection) -> None:
+            lane.live.discard(connection)
+            if connection.idle_since:
+                lane.idle.remove(connection)
+            self._wake(lane)
+
+        def ready(connection: Connection) -> None:
+            if origin.tls is not None:
+                origin.session = connection.session
+            if len(lane.idle) >= self._keep_idle:
+                connection.close()
+                return
+            connection.idle_since = self._loop.time() or 1e-9
+            lane.idle.append(connection)
+            self._wake(lane)
+
+        connection.on_closed = closed
+        connection.on_ready = ready
+        return connection
+
+    @staticmethod
+    def _wake(lane: _Lane) -> None:
+        while lane.waiters:
+            waiter = lane.waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _sweep(self) -> None:
+        now = self._loop.time()
+        for lane in self._lanes.values():
+            for connection in list(lane.live):
+                if connection.busy:
+                    self._watch(connection, now)
+                elif connection.idle_since and now - connection.idle_since > KEEP_IDLE_SECONDS:
+                    connection.close()
+        self._sweeper = self._loop.call_later(self._interval, self._sweep)
+
+    def _watch(self, connection: Connection, now: float) -> None:
+        progress = connection.received + connection.sent
+        if progress != connection.seen:
+            connection.seen = progress
+            connection.seen_at = now
+            return
+        limit = self._timeouts.first_byte if connection.waiting_for_head else self._timeouts.idle
+        if now - connection.seen_at > limit:
+            # A paused connection waits for a client that does not read: the client is at fault, and
+            # the relay hears of it in the same way.
+            connection.timed_out()
+
+    def count(self) -> tuple[int, int]:
+        """Connections open now, and of them idle."""
+        return (
+            sum(len(lane.live) for lane in self._lanes.values()),
+            sum(len(lane.idle) for lane in self._lanes.values()),
+        )
+
+    def close(self) -> None:
+        """Close every connection, busy ones too."""
+        self._sweeper.cancel()
+        for lane in self._lanes.values():
+            for connection in list(lane.live):
+                connection.close()
