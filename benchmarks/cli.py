@@ -1,0 +1,153 @@
+"""The command line of the benchmarks. Each command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+RESULTS = Path("bench-results")
+
+
+@click.group(help=__doc__)
+def main() -> None:
+    """Group of the commands below."""
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def simulator(arguments: tuple[str, ...]) -> None:
+    """Run the provider simulator (its own --help lists the faults)."""
+    from benchmarks.simulator.__main__ import main as serve  # noqa: PLC0415 - one command's own import
+
+    sys.argv = ["simulator", *arguments]
+    serve()
+
+
+@main.command()
+@click.argument("scenario", type=click.Choice(("streams", "short", "embeddings", "aborts", "slow", "ide")))
+@click.option("--url", required=True, help="Base URL, with or without the gateway in between.")
+@click.option("--token", envvar="LOAD_TOKEN", default="none", help="Sent as each dialect sends it.")
+@click.option("--model", default="bench", help="Model name; for ide up to three: completion,chat,agent.")
+@click.option("--dialect", "dialects", multiple=True, default=("openai",))
+@click.option("--callers", default=200, help="Connections at once; for ide the developers.")
+@click.option("--rate", type=float, help="Open loop: requests a second. Default is the closed loop.")
+@click.option("--seconds", default=10.0)
+@click.option("--warmup", default=1.0)
+@click.option("--ramp", default=0.0, help="Seconds over which the callers start.")
+@click.option("--drain", default=0.0, help="Seconds to wait for open answers at the end.")
+@click.option("--prompt-bytes", default=200)
+@click.option("--ca-file", help="Certificates to trust instead of the system's.")
+@click.option("--marks", is_flag=True, help="Print a JSON line when the measured window opens and closes.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the result there instead of printing it.")
+def load(out: Path | None, **options: Any) -> None:
+    """Generate load and print the result as JSON."""
+    from benchmarks.load.run import Options, run_blocking  # noqa: PLC0415 - one command's own import
+
+    result = run_blocking(Options(**options))
+    text = json.dumps(result, indent=None if options["marks"] else 2)
+    if out is None:
+        print(text, flush=True)
+    else:
+        out.write_text(text + "\n")
+
+
+@main.command()
+@click.option("--rounds", default=3, help="Every contender is measured so many times.")
+@click.option("--part", "parts", multiple=True, help="Only this part (repeatable): streams, tls, short ...")
+@click.option("--only", multiple=True, help="Only this contender (repeatable).")
+@click.option("--force", is_flag=True, help="Measure although others use the machine.")
+@click.option("--patience", default=0.0, help="Seconds that a measurement may wait, and be repeated, for quiet.")
+@click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "comparison.json")
+def compare(out: Path, **options: Any) -> None:
+    """Compare the gateway with nginx, a plain aiohttp proxy and LiteLLM on one simulator."""
+    from benchmarks.compare.run import PARTS, Loaded  # noqa: PLC0415 - one command's own import
+    from benchmarks.compare.run import compare as run  # noqa: PLC0415 - one command's own import
+
+    try:
+        run(out=out, **options | {"parts": options["parts"] or PARTS})
+    except (Loaded, RuntimeError) as reason:
+        raise click.ClickException(str(reason)) from None
+    click.echo(f"results: {out}")
+
+
+@main.command()
+@click.argument("results", type=click.Path(path_type=Path, exists=True), default=RESULTS / "comparison.json")
+@click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "report.html")
+def report(results: Path, out: Path) -> None:
+    """Draw a comparison's results: one HTML page, and PNG files where matplotlib is installed."""
+    from benchmarks.report import png  # noqa: PLC0415 - one command's own import
+    from benchmarks.report.page import page  # noqa: PLC0415 - one command's own import
+
+    result = json.loads(results.read_text())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(page(result))
+    click.echo(f"report: {out}")
+    if png.available():
+        for path in png.write(result, out.parent):
+            click.echo(f"plot: {path}")
+    else:
+        click.echo("SKIPPED the PNG plots: matplotlib is not installed (extra `bench`)")
+
+
+@main.command()
+@click.option("--tool", type=click.Choice(("auto", "py-spy", "perf", "callgrind")), default="auto")
+@click.option("--workload", type=click.Choice(("streams", "starts", "tls", "short", "body")), default="streams")
+@click.option("--seconds", default=5.0)
+@click.option("--native", is_flag=True, help="py-spy: C functions as well.")
+@click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "profile")
+def profile(tool: str, workload: str, seconds: float, native: bool, out: Path) -> None:
+    """Profile the gateway under load and name its ten most expensive functions."""
+    from rich.console import Console  # noqa: PLC0415 - one command's own import
+
+    from benchmarks.compare.contenders import Unavailable  # noqa: PLC0415 - one command's own import
+    from benchmarks.profile.run import TOOLS, print_costs, tool_path  # noqa: PLC0415 - one command's own import
+    from benchmarks.profile.run import profile as run  # noqa: PLC0415 - one command's own import
+
+    chosen = next((name for name in TOOLS if tool_path(name)), None) if tool == "auto" else tool
+    if chosen is None:
+        raise click.ClickException("no profiler is installed: py-spy, perf or valgrind")
+    try:
+        costs = run(chosen, workload, seconds, out, native=native)
+    except Unavailable as reason:
+        raise click.ClickException(str(reason)) from None
+    print_costs(Console(width=150), f"{chosen}, {workload}", costs)
+    click.echo(f"raw output: {out}")
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def micro(arguments: tuple[str, ...]) -> None:
+    """Time the pieces of the hot path with pytest-benchmark (its options may follow)."""
+    import pytest  # noqa: PLC0415 - one command's own import
+
+    folder = Path(__file__).parent / "micro"
+    files = sorted(str(path) for path in folder.glob("bench_*.py"))
+    base = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "-p",
+        "no:asyncio",
+        "-c",
+        "/dev/null",
+        "--rootdir",
+        str(folder.parent.parent),
+    ]
+    columns = ["--benchmark-columns=min,median,ops,rounds", "--benchmark-sort=name", "--benchmark-disable-gc"]
+    sys.exit(pytest.main([*base, *columns, *arguments, *files]))
+
+
+@main.command(name="all")
+@click.option("--force", is_flag=True, help="Measure although others use the machine.")
+@click.pass_context
+def everything(context: click.Context, force: bool) -> None:
+    """What `make bench` runs: the comparison, its report, and the timings of the pieces."""
+    context.invoke(compare, rounds=3, parts=(), only=(), force=force, patience=0.0, out=RESULTS / "comparison.json")
+    context.invoke(report, results=RESULTS / "comparison.json", out=RESULTS / "report.html")
+    context.invoke(micro, arguments=("--benchmark-max-time=0.2", "--benchmark-min-rounds=5"))

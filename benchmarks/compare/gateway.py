@@ -1,0 +1,111 @@
+"""This gateway as a contender: its own configuration, its embedded store, one paid-up session.
+
+Everything is on: authentication, limits, reserve, settle, usage scan. It is run as its users run it,
+through its command line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from benchmarks.compare.contenders import Contender, Route, Unavailable, Upstreams, accepts, free_port
+
+_CREDITS = 1_000_000_000
+_STATEMENT = 'retention_days = 0\ntraining = false\nregion = "local"\n'
+_PRICE = "price = { input = 1, output = 2, cache_read = 0.1, cache_write = 1.25 }\n"
+
+
+class Gateway(Contender):
+    """``codegrex-gateway serve`` with a number of workers."""
+
+    name = "gateway"
+
+    def __init__(self, folder: Path, upstreams: Upstreams, *, workers: int = 1, name: str = "gateway") -> None:
+        self.name = name
+        super().__init__(folder, upstreams)
+        self.workers = workers
+        self.port = 0
+        self.config = self.folder / "gateway.toml"
+        self.token = ""
+
+    @staticmethod
+    def command() -> str:
+        """The gateway's own command, beside this Python or on the path. Raises `Unavailable`."""
+        found = shutil.which("codegrex-gateway", path=str(Path(sys.executable).parent)) or shutil.which(
+            "codegrex-gateway"
+        )
+        if found is None:
+            raise Unavailable("codegrex-gateway is not installed")
+        return found
+
+    def prepare(self) -> None:
+        """Write the configuration and create the session. Raises `Unavailable`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        lines = [
+            f'[server]\nhost = "127.0.0.1"\nport = {self.port}\nworkers = {self.workers}\n',
+            f'data_dir = "{self.folder}/data"\nmax_body_bytes = 67108864\n',
+            f'[internal]\nport = {free_port()}\n[store]\nurl = "embedded:"\n[log]\nlevel = "warning"\n',
+        ]
+        for name, url in (("plain", self.upstreams.plain), ("secure", self.upstreams.tls)):
+            lines.append(f'[providers.{name}]\nkind = "openai"\nbase_url = "{url.replace("localhost", "127.0.0.1")}"\n')
+            lines.append(f'api_keys = ["bench-key"]\n{_STATEMENT}')
+            if name == "secure":
+                lines.append(f'ca_file = "{self.upstreams.ca_file}"\n')
+        for model, provider in (("bench", "plain"), ("bench-tls", "secure")):
+            target = f'[{{ provider = "{provider}", model = "bench" }}]'
+            lines.append(f'[[models]]\nname = "{model}"\ntargets = {target}\nmax_output = 100000\n{_PRICE}')
+        self.config.write_text("".join(lines))
+        self.token = self._session()
+
+    def _session(self) -> str:
+        command = [self.command(), "sessions", "create", "--config", str(self.config), "--user", "bench"]
+        done = subprocess.run(
+            [*command, "--credits", str(_CREDITS), "--json"], capture_output=True, text=True, timeout=60, check=False
+        )
+        if done.returncode:
+            raise Unavailable(f"sessions create failed: {done.stderr[-800:]}")
+        token: str = json.loads(done.stdout)["access_token"]
+        return token
+
+    def start(self) -> None:
+        if not self.token:
+            self.prepare()
+        self.launch()
+        self.wait_for(self.port)
+        url = f"http://127.0.0.1:{self.port}"
+        self.routes = {False: Route(url, self.token, "bench"), True: Route(url, self.token, "bench-tls")}
+        self.answered(20.0)
+
+    def launch(self) -> None:
+        self.spawn([self.command(), "serve", "--config", str(self.config)], os.environ)
+
+    def answered(self, seconds: float) -> float:
+        """Try until a request is answered; returns when that was (monotonic). Raises `Unavailable`."""
+        body = json.dumps({"model": "bench", "messages": [{"role": "user", "content": "hello"}]}).encode()
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        deadline = time.monotonic() + seconds
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        problem = "nothing listens"
+        while time.monotonic() < deadline:
+            if accepts(self.port):
+                url = f"http://127.0.0.1:{self.port}/v1/chat/completions"
+                request = urllib.request.Request(url, body, headers)
+                try:
+                    with opener.open(request, timeout=10) as answer:
+                        answer.read()
+                        return time.monotonic()
+                except urllib.error.HTTPError as error:
+                    problem = f"{error.code}: {error.read()[:300]!r}"
+                except OSError as error:
+                    problem = str(error)
+            time.sleep(0.005)
+        raise Unavailable(f"no answer: {problem}")
