@@ -1,0 +1,325 @@
+"""What the ledger promises, on every store it is promised for."""
+
+import asyncio
+import itertools
+import time
+
+import pytest
+
+from metering import keys
+from metering.calls import LIBRARY
+from metering.ledger import (
+    LedgerConflict,
+    LedgerUnavailable,
+    Limits,
+    Refused,
+    Reservation,
+    Reserved,
+    State,
+    Verdict,
+)
+from metering.reader import read_usage
+
+PID = "pcontract"
+LARGEST = 2**53 - 1
+
+
+def asks(rid, *, amount=10, tokens=0, lease_ms=60_000, limits=Limits(), pid=PID):  # noqa: B008 - frozen
+    return Reservation(rid, pid, amount, tokens, lease_ms, limits)
+
+
+def key(name, pid=PID):
+    return f"m:{{{keys.partition(pid)}}}:{name}"
+
+
+async def leftovers(store):
+    """What must be empty at rest: holds, leases and what the reaper would look at."""
+    client = store.client
+    return (
+        await client.hlen(key(f"holds:{PID}")),
+        await client.zcard(key(f"lease:{PID}")),
+        await client.zcard(key("due")),
+    )
+
+
+async def test_the_store_has_no_faults(store):
+    assert await store.check() == []
+
+
+async def test_a_store_that_may_evict_is_a_fault(store):
+    await store.client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        (fault,) = await store.check()
+    finally:
+        await store.client.config_set("maxmemory-policy", "noeviction")
+    assert "noeviction" in fault
+
+
+async def test_reserve_holds_and_settle_charges(ledger, store, make_record):
+    await ledger.grant(PID, 100, "g")
+
+    assert await ledger.reserve(asks("r1", amount=30)) == Reserved(70, ())
+    account = await ledger.account(PID)
+    assert (account.granted, account.spent, account.held, account.available) == (100, 0, 30, 70)
+    assert await ledger.record(PID, "r1") is State.PENDING
+
+    record = make_record("r1", PID, charge=12, in_uncached=7, out_visible=3)
+    await ledger.settle([record])
+    account = await ledger.account(PID)
+    assert (account.granted, account.spent, account.held, account.available) == (100, 12, 0, 88)
+    assert await ledger.record(PID, "r1") == record
+    assert [r async for r in read_usage(store)] == [record]
+    assert await leftovers(store) == (0, 0, 0)
+
+
+async def test_a_record_is_only_shown_to_its_account(ledger, make_record):
+    other = next(p for p in (f"p{i}" for i in itertools.count()) if keys.partition(p) == keys.partition(PID))
+    await ledger.settle([make_record("r1", PID)])
+    assert await ledger.record(other, "r1") is State.UNKNOWN
+    assert await ledger.record(PID, "never") is State.UNKNOWN
+
+
+async def test_a_void_gives_the_hold_back(ledger, store):
+    await ledger.grant(PID, 100, "g")
+    await ledger.reserve(asks("r1", amount=30))
+    await ledger.void(PID, "r1")
+    assert (await ledger.account(PID)).available == 100
+    assert await ledger.record(PID, "r1") is State.VOIDED
+    assert await leftovers(store) == (0, 0, 0)
+
+
+async def test_a_void_before_its_reserve_bars_it(ledger, store):
+    await ledger.grant(PID, 100, "g")
+    await ledger.void(PID, "r1")
+    answer = await ledger.reserve(asks("r1"))
+    assert isinstance(answer, Refused)
+    assert answer.reason == "voided"
+    assert await leftovers(store) == (0, 0, 0)
+
+
+async def test_an_account_that_is_not_there(ledger):
+    answer = await ledger.reserve(asks("r1"))
+    assert isinstance(answer, Refused)
+    assert answer.reason == "unknown_account"
+    assert await ledger.account(PID) is None
+
+
+async def test_credits_refused_says_what_is_missing(ledger):
+    await ledger.grant(PID, 25, "g")
+    await ledger.reserve(asks("r1", amount=20))
+    assert await ledger.reserve(asks("r2", amount=6)) == Refused("credits", 6, 20, 5, 0, ())
+    assert isinstance(await ledger.reserve(asks("r3", amount=5)), Reserved)
+
+
+async def test_of_a_thousand_at_once_exactly_the_affordable_pass(ledger):
+    await ledger.grant(PID, 100, "g")
+    answers = await asyncio.gather(*(ledger.reserve(asks(f"r{i}", amount=10)) for i in range(1000)))
+    passed = [answer for answer in answers if isinstance(answer, Reserved)]
+    assert len(passed) == 10
+    assert {answer.reason for answer in answers if isinstance(answer, Refused)} == {"credits"}
+    assert (await ledger.account(PID)).available == 0
+
+
+async def test_the_same_reserve_twice_holds_once(ledger):
+    await ledger.grant(PID, 100, "g")
+    first = await ledger.reserve(asks("r1", limits=Limits(2, 0, 1)))
+    again = await ledger.reserve(asks("r1", limits=Limits(2, 0, 1)))
+    assert isinstance(first, Reserved)
+    assert isinstance(again, Reserved)
+    assert (await ledger.account(PID)).held == 10
+    with pytest.raises(LedgerConflict):
+        await ledger.reserve(asks("r1", amount=11, limits=Limits(2, 0, 1)))
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["reserve", "settle", "orphan", "void"])))
+async def test_every_order_and_duplication_ends_alike(ledger, store, make_record, order):
+    await ledger.grant(PID, 100, "g")
+    steps = {
+        "reserve": lambda: ledger.reserve(asks("r1", amount=30)),
+        "settle": lambda: ledger.settle([make_record("r1", PID, rev=1, charge=12)]),
+        "orphan": lambda: ledger.settle([make_record("r1", PID, rev=0, charge=20)]),
+        "void": lambda: ledger.void(PID, "r1"),
+    }
+    for name in (*order, *order):
+        await steps[name]()
+    account = await ledger.account(PID)
+    assert (account.spent, account.held) == (12, 0)
+    (kept,) = [r async for r in read_usage(store)]
+    assert (kept.rev, kept.charge) == (1, 12)
+    assert await leftovers(store) == (0, 0, 0)
+
+
+async def test_a_correction_replaces_and_may_lower(ledger, store, make_record):
+    await ledger.grant(PID, 100, "g")
+    for rev, charge in ((1, 40), (2, 15), (3, 0)):
+        await ledger.settle([make_record("r1", PID, rev=rev, charge=charge)])
+        assert (await ledger.account(PID)).spent == charge
+    assert [r.rev async for r in read_usage(store)] == [3]
+    assert await store.client.xlen(key("usage")) == 3
+
+
+async def test_a_settlement_whose_hold_was_lost_is_written(ledger, store, make_record):
+    await ledger.settle([make_record("lost", PID, charge=9)])
+    assert (await ledger.account(PID)).spent == 9
+    assert [r.rid async for r in read_usage(store)] == ["lost"]
+
+
+async def test_a_settlement_after_its_state_may_be_gone_goes_to_the_dead_letters(ledger, store, make_record):
+    late = make_record("late", PID, started_ms=int(time.time() * 1000) - 35 * 86_400_000)
+    assert await ledger.settle_each([late]) == [Verdict.DEAD]
+    assert await ledger.settle_each([late]) == [Verdict.DEAD]
+    assert await store.client.xlen(key("dead")) == 1
+    assert [r async for r in read_usage(store)] == []
+    assert await ledger.record(PID, "late") is State.DEAD
+
+
+async def test_a_grant_counts_once(ledger):
+    await ledger.grant(PID, 100, "monthly")
+    assert (await ledger.grant(PID, 100, "monthly")).granted == 100
+    assert (await ledger.grant(PID, 50, "extra")).granted == 150
+    with pytest.raises(LedgerConflict):
+        await ledger.grant(PID, 99, "monthly")
+    assert (await ledger.grant("pother", 7, "monthly")).granted == 7
+
+
+async def test_digits_are_never_lost(ledger, make_record):
+    assert (await ledger.grant(PID, LARGEST, "g")).granted == LARGEST
+    with pytest.raises(LedgerConflict):
+        await ledger.grant(PID, 1, "one too many")
+    assert await ledger.reserve(asks("r1", amount=1)) == Reserved(LARGEST - 1, ())
+    await ledger.settle([make_record("r1", PID, charge=LARGEST)])
+    assert (await ledger.account(PID)).spent == LARGEST
+    assert await ledger.settle_each([make_record("r2", PID, charge=1)]) == [Verdict.REFUSED]
+
+
+@pytest.mark.parametrize("amount", [-1, 2**53, 1.5])
+async def test_an_amount_that_is_none_is_refused(ledger, amount):
+    with pytest.raises(LedgerConflict):
+        await ledger.grant(PID, amount, "g")
+
+
+@pytest.mark.parametrize("name", ["usage", "due", f"ids:{PID}", f"lease:{PID}", "req:r1"])
+async def test_a_key_of_the_wrong_type_stops_the_call_before_it_writes(ledger, store, make_record, name):
+    await ledger.grant(PID, 100, "g")
+    await store.client.delete(key(name))
+    await store.client.set(key(name), "x")
+    before = await ledger.account(PID)
+    assert await ledger.settle_each([make_record("r1", PID)]) == [Verdict.REFUSED]
+    assert await ledger.account(PID) == before
+    await store.client.delete(key(name))
+    assert await ledger.settle_each([make_record("r1", PID)]) == [Verdict.SETTLED]
+
+
+async def test_concurrency_counts_running_leases_alone(ledger):
+    await ledger.grant(PID, 1000, "g")
+    two = Limits(concurrent=2)
+    await ledger.reserve(asks("dead", lease_ms=0, limits=two))  # runs out at once
+    first = await ledger.reserve(asks("r1", limits=two))
+    assert [(w.policy, w.limit, w.remaining) for w in first.windows] == [("concurrency", 2, 1)]
+    assert isinstance(await ledger.reserve(asks("r2", limits=two)), Reserved)
+    third = await ledger.reserve(asks("r3", limits=two))
+    assert isinstance(third, Refused)
+    assert third.reason == "concurrency"
+    assert third.retry_after_ms > 0
+    await ledger.void(PID, "r1")
+    assert isinstance(await ledger.reserve(asks("r3", limits=two)), Reserved)
+
+
+async def test_the_request_rate_says_when_to_come_again(ledger):
+    await ledger.grant(PID, 1000, "g")
+    limits = Limits(requests_per_minute=3)
+    answers = [await ledger.reserve(asks(f"r{i}", limits=limits)) for i in range(4)]
+    assert [answer.windows[0].remaining for answer in answers] == [2, 1, 0, 0]
+    assert isinstance(answers[3], Refused)
+    assert answers[3].reason == "requests"
+    assert 15_000 < answers[3].retry_after_ms <= 20_000
+    assert answers[3].held == 30
+
+
+async def test_the_token_rate_is_corrected_by_what_was_used(ledger, make_record):
+    await ledger.grant(PID, 1000, "g")
+    limits = Limits(tokens_per_minute=1000)
+    assert isinstance(await ledger.reserve(asks("r1", tokens=900, limits=limits)), Reserved)
+    assert (await ledger.reserve(asks("r2", tokens=200, limits=limits))).reason == "tokens"
+    await ledger.settle([make_record("r1", PID, in_uncached=100, out_visible=50)])
+    answer = await ledger.reserve(asks("r2", tokens=200, limits=limits))
+    assert isinstance(answer, Reserved)
+    assert 645 <= answer.windows[0].remaining <= 660
+    await ledger.void(PID, "r2")
+    answer = await ledger.reserve(asks("r3", tokens=0, limits=limits))
+    assert 845 <= answer.windows[0].remaining <= 860
+
+
+async def test_one_request_larger_than_the_limit_passes_alone(ledger):
+    await ledger.grant(PID, 1000, "g")
+    limits = Limits(tokens_per_minute=100)
+    assert isinstance(await ledger.reserve(asks("r1", tokens=300, limits=limits)), Reserved)
+    after = await ledger.reserve(asks("r2", tokens=1, limits=limits))
+    assert after.reason == "tokens"
+    assert 115_000 < after.retry_after_ms <= 121_000
+
+
+async def test_a_refusal_uses_nothing_up(ledger, store):
+    await ledger.grant(PID, 10, "g")
+    limits = Limits(requests_per_minute=1)
+    assert (await ledger.reserve(asks("r1", amount=11, limits=limits))).reason == "credits"
+    assert await leftovers(store) == (0, 0, 0)
+    assert isinstance(await ledger.reserve(asks("r2", limits=limits)), Reserved)
+
+
+async def test_the_tier_is_kept(ledger):
+    await ledger.grant(PID, 5, "g")
+    assert (await ledger.set_tier(PID, "pro")).tier == "pro"
+    assert (await ledger.account(PID)).granted == 5
+    with pytest.raises(LedgerConflict):
+        await ledger.set_tier(PID, "Pro; DROP")
+
+
+async def test_a_store_that_lost_the_library_gets_it_again(ledger, store):
+    await ledger.grant(PID, 100, "g")
+    await store.client.execute_command("FUNCTION", "FLUSH")
+    answers = await asyncio.gather(*(ledger.reserve(asks(f"r{i}")) for i in range(20)))
+    assert sum(isinstance(answer, Reserved) for answer in answers) == 10
+
+
+async def test_another_version_of_the_library_serves_beside(ledger, store):
+    other = "#!lua name=codegrex_v0\nredis.register_function('cgx0_reserve', function() return 'old' end)"
+    await store.client.execute_command("FUNCTION", "LOAD", "REPLACE", other)
+    await ledger.load()
+    assert await store.client.execute_command("FCALL", "cgx0_reserve", 0) == b"old"
+    await ledger.grant(PID, 100, "g")
+    assert isinstance(await ledger.reserve(asks("r1")), Reserved)
+    names = {bytes(library[1]) for library in await store.client.execute_command("FUNCTION", "LIST")}
+    assert {b"codegrex_v0", LIBRARY.encode()} <= names
+    await store.client.execute_command("FUNCTION", "DELETE", "codegrex_v0")
+
+
+async def test_the_library_text_is_replaced_where_it_differs(ledger, store):
+    await store.client.execute_command(
+        "FUNCTION", "LOAD", "REPLACE",
+        f"#!lua name={LIBRARY}\nredis.register_function('cgx1_reserve', function() return {{'ok', '1'}} end)",
+    )  # fmt: skip
+    await ledger.load()
+    assert (await ledger.reserve(asks("r1"))).reason == "unknown_account"
+
+
+async def test_a_store_out_of_memory_is_unavailable_not_wrong(ledger, store):
+    await ledger.grant(PID, 100, "g")
+    await store.client.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(LedgerUnavailable) as caught:
+            await ledger.reserve(asks("r1"))
+    finally:
+        await store.client.config_set("maxmemory", "0")
+    assert not caught.value.maybe_ran
+    assert isinstance(await ledger.reserve(asks("r1")), Reserved)
+
+
+async def test_entries_are_readable_in_any_language(ledger, store, make_record):
+    await ledger.settle([make_record("r1", PID, charge=0, in_uncached=3)])
+    ((_, entry),) = await store.client.xrange(key("usage"))
+    names = [name.decode() for name in entry]
+    assert names[:4] == ["v", "rid", "rev", "pid"]
+    assert entry[b"in_uncached"] == b"3"
+    assert b"cache_read" not in entry
+    assert b"charge" not in entry

@@ -1,0 +1,193 @@
+"""A gateway as its users have it: a real process, a real store, a real socket.
+
+``GatewayProcess`` writes a configuration into a folder, makes sessions with the command line, starts
+``codegrex-gateway serve`` and waits until it is ready; leaving the block drains it with SIGTERM.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+CLI = [sys.executable, "-m", "gateway"]
+PRICE = {
+    "input": 1,
+    "output": 4,
+    "cache_read": "0.1",
+    "cache_write": "1.25",
+    "searches": 10_000,
+    "fetches": 1_000,
+    "code_runs": 1_000,
+}
+STATEMENT = {"retention_days": 0, "training": False, "region": "global"}
+
+
+def provider(kind: str, url: str, **more: Any) -> dict[str, Any]:
+    return {"kind": kind, "base_url": url, "api_keys": ["provider-key"], **STATEMENT, **more}
+
+
+def model(name: str, kind: str, target: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"name": name, "targets": [{"provider": kind, "model": target or name}], "price": PRICE, **more}
+
+
+def toml(table: Mapping[str, Any]) -> str:
+    """A configuration table as TOML (the part of it that configurations use)."""
+    lines: list[str] = []
+    _write(lines, table, ())
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float, Decimal)):
+        return str(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_value(key)} = {_value(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_value(item) for item in value) + "]"
+    return json.dumps(str(value))
+
+
+def _write(lines: list[str], table: Mapping[str, Any], path: tuple[str, ...]) -> None:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            continue
+        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+            continue
+        if path == () or not isinstance(value, Mapping):
+            lines.append(f"{key} = {_value(value)}")
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            if key == "price":
+                lines.append(f"{key} = {_prices(value)}")
+                continue
+            lines.append(f"\n[{'.'.join((*path, json.dumps(key)))}]")
+            _write(lines, value, (*path, json.dumps(key)))
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            if path == () and key == "models":
+                for item in value:
+                    lines.append(f"\n[[{key}]]")
+                    for name, part in item.items():
+                        lines.append(f"{name} = {_prices(part) if name == 'price' else _value(part)}")
+            else:
+                lines.append(f"{key} = {_value(value)}")
+
+
+def _prices(prices: Mapping[str, Any]) -> str:
+    return "{" + ", ".join(f"{key} = {value}" for key, value in prices.items()) + "}"
+
+
+def run_cli(*arguments: str, config: Path) -> Any:
+    """Run a command with ``--json`` and return what it printed, parsed."""
+    done = subprocess.run(
+        [*CLI, *arguments, "--config", str(config), "--json"], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
+
+
+@dataclass
+class GatewayProcess:
+    """Use as a context manager. ``table`` is merged over a working default."""
+
+    folder: Path
+    providers: Mapping[str, Any]
+    models: list[Mapping[str, Any]]
+    more: Mapping[str, Any] = field(default_factory=dict)
+    workers: int = 1
+    config: Path = field(init=False)
+    url: str = field(init=False, default="")
+    internal: str = field(init=False, default="")
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.config = self.folder / "gateway.toml"
+        server = {"host": "127.0.0.1", "port": 0, "data_dir": str(self.folder / "data"), **self.more.get("server", {})}
+        table = {
+            "server": server,
+            "internal": {"port": 0},
+            "providers": dict(self.providers),
+            **{key: value for key, value in self.more.items() if key != "server"},
+            "models": list(self.models),
+        }
+        self.config.write_text(toml(table))
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "gateway.log"
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*CLI, "serve", "--config", str(self.config), "--workers", str(self.workers)],
+                stdout=log,
+                stderr=log,
+            )
+        started = self._started()
+        self.url = f"http://127.0.0.1:{started['port']}"
+        self.internal = f"http://127.0.0.1:{started['internal_port']}"
+
+    def _started(self) -> dict[str, Any]:
+        """The ``started`` line of this process; its log is the only thing that tells free ports."""
+        import time
+
+        deadline = time.monotonic() + 30
+        seen = 0
+        while time.monotonic() < deadline:
+            lines = self.log.read_text().splitlines()
+            for line in lines[seen:]:
+                if '"event":"started"' in line:
+                    found = json.loads(line)
+                    if found.get("seen") is None and self._is_ours(lines, line):
+                        return found
+            if self.process.poll() is not None:
+                raise AssertionError(self.log.read_text())
+            time.sleep(0.01)
+        raise AssertionError(self.log.read_text())
+
+    def _is_ours(self, lines: list[str], line: str) -> bool:
+        return (
+            line == [one for one in lines if '"event":"started"' in one][-1]
+            and lines.count(line) >= 1
+            and (sum('"event":"started"' in one for one in lines) > self._starts)
+        )
+
+    _starts: int = field(init=False, default=0)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(timeout=30)
+        self._starts = self.log.read_text().count('"event":"started"')
+        return code
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def session(self, user: str = "user", credits_: int = 1000, **options: str) -> dict[str, Any]:
+        """A new session: ``access_token``, ``expires_in``, ``pid``."""
+        arguments = ["sessions", "create", "--user", user, "--credits", str(credits_)]
+        for name, value in options.items():
+            arguments += [f"--{name}", value]
+        return run_cli(*arguments, config=self.config)[0]
+
+    def account(self, user: str = "user") -> dict[str, Any]:
+        return run_cli("accounts", "show", "--user", user, config=self.config)[0]
+
+    def usage(self, user: str = "user") -> list[dict[str, Any]]:
+        return run_cli("usage", "list", "--user", user, config=self.config)

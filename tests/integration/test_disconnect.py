@@ -1,0 +1,101 @@
+"""A client that goes away stops its provider at once and pays for what was made."""
+
+import socket
+
+import pytest
+
+KINDS = ["openai", "anthropic", "google"]
+
+
+def test_before_the_first_byte_aborts_the_provider_and_settles_the_input(running):
+    with running.client() as client:
+        client.send(running.chat(script="hang"))
+        running.sim.wait(requests=1)
+    running.sim.wait(aborted=1, active=0)
+    [line] = running.next_logged()
+    assert line["outcome"] == "client_abort"
+    record = running.settled(line["rid"])
+    assert (record["basis"], record["out_visible"]) == ("partial", 0)
+    assert record["in_uncached"] > 0
+    assert record["charge"] == line["charge"] > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_inside_a_stream_aborts_the_provider_and_settles_partial(running, kind):
+    with running.client() as client:
+        client.send(running.chat(kind, "paced"))
+        answer = client.head()
+        assert answer.status == 200
+        for _ in range(5):
+            assert client.chunk()
+    stats = running.sim.wait(aborted=1, active=0)
+    assert stats["completed"] == 0
+    record = running.settled(answer.rid)
+    assert (record["status"], record["basis"], record["outcome"]) == ("settled", "partial", "client_abort")
+    assert 0 < record["out_visible"] < 400
+    assert running.credits()["held"] == 0
+
+
+@pytest.mark.parametrize("script", ["hang", "paced", "hang-mid"])
+def test_a_half_closed_client_counts_as_gone(running, script):
+    with running.client() as client:
+        client.send(running.chat(script=script))
+        running.sim.wait(requests=1)
+        if script != "hang":
+            client.head()
+            client.chunk()
+        client.sock.shutdown(socket.SHUT_WR)
+        running.sim.wait(aborted=1, active=0)
+        [line] = running.next_logged()
+    record = running.settled(line["rid"])
+    assert (record["basis"], record["outcome"]) == ("partial", "client_abort")
+
+
+def test_a_reset_counts_as_gone(running):
+    with running.client() as client:
+        client.send(running.chat(script="paced"))
+        answer = client.head()
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    running.sim.wait(aborted=1, active=0)
+    assert running.settled(answer.rid)["outcome"] == "client_abort"
+
+
+def test_while_an_object_is_awaited_aborts_the_provider(running):
+    with running.client() as client:
+        client.send(running.chat(script="hang-mid", stream=False))
+        running.sim.wait(requests=1)
+    running.sim.wait(aborted=1, active=0)
+    [line] = running.next_logged()
+    assert running.settled(line["rid"])["basis"] == "partial"
+
+
+def test_while_the_body_is_sent_holds_nothing(running):
+    before = running.quiet()
+    whole = running.chat(text="x" * 100_000)
+    with running.client() as client:
+        client.send(whole[:50_000])
+    assert running.credits() == before
+    assert running.sim.stats()["requests"] == 0
+    assert running.logged() == []
+
+
+def test_many_at_once_leave_nothing_behind(running):
+    clients = [running.client() for _ in range(40)]
+    for client in clients:
+        client.send(running.chat(script="paced"))
+    for client in clients:
+        client.head()
+    for client in clients:
+        client.close()
+    running.sim.wait(aborted=40, active=0)
+    lines = running.next_logged(40)
+    assert {running.settled(line["rid"])["basis"] for line in lines} == {"partial"}
+    assert running.credits()["held"] == 0
+
+
+def test_after_the_answer_is_no_abort(running):
+    with running.client() as client:
+        answer = client.send(running.chat()).answer()
+    assert answer.complete
+    record = running.settled(answer.rid)
+    assert (record["basis"], record["outcome"]) == ("reported", "completed")

@@ -1,0 +1,41 @@
+"""TLS on the gateway's own listener, as where no proxy stands in front."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from benchmarks.simulator import SimulatorProcess, make_certificates
+from tests.gateway_process import GatewayProcess, model, provider
+
+
+def test_a_stream_over_the_gateways_own_certificate(tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path)
+    server = {"tls_cert": str(certificates.cert_file), "tls_key": str(certificates.key_file)}
+    with (
+        SimulatorProcess() as simulator,
+        GatewayProcess(
+            tmp_path,
+            {"openai": provider("openai", simulator.url)},
+            [model("gpt", "openai")],
+            more={"server": server},
+        ) as gateway,
+    ):
+        token = gateway.session()["access_token"]
+        url = gateway.url.replace("http://", "https://")
+        request = urllib.request.Request(
+            url + "/v1/chat/completions",
+            data=json.dumps({"model": "gpt", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}).encode(),
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        )
+        trusting = ssl.create_default_context(cafile=str(certificates.ca_file))
+        with urllib.request.urlopen(request, timeout=10, context=trusting) as answer:
+            assert answer.read().endswith(b"data: [DONE]\n\n")
+        with pytest.raises(urllib.error.URLError):
+            urllib.request.urlopen(request, timeout=10, context=ssl.create_default_context())
+    assert gateway.process.returncode == 0

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from providers.dialect import Family, Head, Operation, Refusal, Target
+from providers.wires import WIRES
+
+FAMILIES = {"openai": Family.OPENAI, "anthropic": Family.ANTHROPIC, "gemini": Family.GOOGLE}
+
+
+def test_every_operation_has_its_wire():
+    assert set(WIRES) == set(Operation)
+    for operation, wire in WIRES.items():
+        assert wire.operation is operation
+        assert wire.family is FAMILIES[operation.value.partition(".")[0]]
+        assert wire.path("m").startswith("/v1")
+
+
+def test_only_counting_tokens_is_free():
+    free = {operation for operation, wire in WIRES.items() if not wire.billed}
+
+    assert free == {Operation.OPENAI_INPUT_TOKENS, Operation.ANTHROPIC_COUNT_TOKENS, Operation.GEMINI_COUNT_TOKENS}
+
+
+@pytest.mark.parametrize("operation", Operation)
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{} {}", b'{"model":"m","model":"m"}', b'{"model":"\xff"}'])
+def test_malformed_bodies_are_refused_everywhere(operation, body):
+    with pytest.raises(Refusal) as refused:
+        WIRES[operation].read(body, "m" if WIRES[operation].family is Family.GOOGLE else None)
+
+    assert refused.value.code == "invalid_request"
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_what_goes_to_the_provider_is_read_again_alike(operation):
+    wire = WIRES[operation]
+    path_model = "m" if wire.family is Family.GOOGLE else None
+    body = json.dumps({"model": "m", "stream": True, "user": "bob", "store": True, "labels": {}}).encode()
+    head = wire.read(body, path_model)
+    sent = wire.splice(body, head, Target("m", pseudonym="p"))
+    again = wire.read(sent, path_model)
+
+    assert (again.model, again.stream, again.output_limit) == (head.model, head.stream, head.output_limit)
+    assert wire.splice(sent, again, Target("m", pseudonym="p")) is sent
+
+
+@pytest.mark.parametrize("operation", Operation)
+@pytest.mark.parametrize("sse", [False, True])
+def test_every_wire_has_its_scanner(operation, sse):
+    scanner = WIRES[operation].scanner(Head(model="m"), sse=sse)
+
+    assert (scanner.size, scanner.failed) == (0, False)
+
+
+NAMES = st.sampled_from(
+    (
+        "model", "stream", "store", "stream_options", "include_usage", "include", "metadata", "user_id", "user",
+        "messages", "content", "role", "type", "source", "file", "file_id", "input", "output", "id", "tools", "tool",
+        "definition", "container", "contents", "parts", "fileData", "file_uri", "generationConfig", "labels",
+        "maxOutputTokens", "requests", "generateContentRequest", "functionResponse", "system", "prompt", "n",
+        "max_tokens", "service_tier", "prompt_cache_key", "thread", "web_search_options",
+    )
+)  # fmt: skip
+WORDS = st.sampled_from(("file", "item_reference", "web_search", "mcp", "function", "files/x", "flex", "")) | st.text(
+    max_size=3
+)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | WORDS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=5),
+    max_leaves=25,
+)
+TARGETS = st.builds(
+    Target,
+    model=st.just("real"),
+    alias=st.booleans(),
+    store=st.booleans(),
+    include_usage=st.booleans(),
+    reasons=st.booleans(),
+    pseudonym=st.sampled_from(("", "p")),
+)
+
+
+@given(operation=st.sampled_from(Operation), members=st.dictionaries(NAMES, ANYTHING), target=TARGETS)
+@settings(max_examples=500)
+def test_any_body_is_refused_or_becomes_a_body(operation, members, target):
+    wire = WIRES[operation]
+    body = json.dumps({"model": "alias"} | members).encode()
+    try:
+        head = wire.read(body, "alias" if wire.family is Family.GOOGLE else None)
+    except Refusal:
+        return
+    sent = json.loads(wire.splice(body, head, target))
+
+    left = sent.keys() - members.keys() - {"model"}
+    assert left <= {"store", "stream_options", "include"}
+    gone = members.keys() - sent.keys()
+    assert gone <= {"store", "user", "metadata", "labels", "prompt_cache_key"}
+    for name in ("messages", "input", "contents", "tools", "system", "prompt"):
+        assert sent.get(name) == members.get(name)
+    if target.alias and wire.family is not Family.GOOGLE:
+        assert sent["model"] == "real"
+    if operation in (Operation.OPENAI_CHAT, Operation.OPENAI_RESPONSES, Operation.GEMINI_STREAM):
+        assert sent.get("store", "absent") == (False if target.store else "absent")
