@@ -72,7 +72,7 @@ class Exchange:
         self._target: CatalogTarget
         self._connection: Connection | None = None
         self._relay: Relay | None = None
-        self._task = asyncio.current_task()
+        self._task = request.task
         self._streaming = False  # the client's headers are out: errors are events from here on
         self._stopped: GatewayError | None = None
         self._outcome: Outcome | None = None
