@@ -72,7 +72,7 @@ class Exchange:
         self._target: CatalogTarget
         self._connection: Connection | None = None
         self._relay: Relay | None = None
-        self._task = request.task
+        self._task = asyncio.current_task(services.loop)
         self._streaming = False  # the client's headers are out: errors are events from here on
         self._stopped: GatewayError | None = None
         self._outcome: Outcome | None = None
@@ -148,7 +148,7 @@ class Exchange:
         passed = list(request_headers(self._family, self._request.raw_headers))
         suffix = query_string(query)
         suffix = f"?{suffix}" if suffix else ""
-        error: GatewayError = ProviderUnavailable()
+        error: GatewayError | None = None
         for index, target in enumerate(targets):
             more = index + 1 < len(targets)
             self._target = target
@@ -187,7 +187,7 @@ class Exchange:
                     break
                 retried = True
         self._provider_failed = True
-        raise error
+        raise error or ProviderUnavailable()
 
     def _wire_target(self, target: CatalogTarget) -> Target:
         provider = target.provider
@@ -265,7 +265,6 @@ class Exchange:
         writer = cast("StreamWriter", request.writer)
         first = relay.take()
         if first:
-            relay.written += 1
             await writer.write(first, drain=False)  # in one segment with the headers; does not wait
         else:
             writer.send_headers()
@@ -301,7 +300,7 @@ class Exchange:
         scanner = relay.scanner
         error = self._stopped or (failover.error_of(relay.fault) if relay.fault is not None else UpstreamError())
         event = b""
-        if scanner is not None and scanner.at_boundary and relay.written:
+        if scanner is not None and scanner.at_boundary and scanner.size:
             event = cut_event(self._operation, error, self._rid, scanner, relay)
         if event:
             relay.add(event)
@@ -367,6 +366,8 @@ class Exchange:
                 "output_tokens": outputs,
                 "charge": record.charge,
             }
+        if not services.log.requests:
+            return
         services.log.request(
             rid=self._rid,
             operation=self._operation.value,
