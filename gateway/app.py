@@ -20,6 +20,7 @@ from gateway.identity import load_key
 from gateway.inbound import BodyBudget
 from gateway.instruments import Instruments
 from gateway.log import Event, Log
+from gateway.secrets_policy import make_secrets
 from gateway.server import Server
 from gateway.services import Services
 from gateway.upstream.destination import Destination
@@ -100,6 +101,7 @@ class Worker:
                 name: Limits(tier.requests_per_minute, tier.tokens_per_minute, tier.concurrent)
                 for name, tier in config.tiers.items()
             },
+            secrets=make_secrets(config.policy),
         )
         dispatcher = Dispatcher(services)
         server = Server(dispatcher.handle, dispatcher.broken, loop)

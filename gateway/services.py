@@ -13,6 +13,7 @@ from gateway.inbound import BodyBudget
 from gateway.instruments import Instruments
 from gateway.log import Log
 from gateway.running import Running
+from gateway.secrets_policy import Secrets
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool
 from metering.ledger import Ledger, Limits
@@ -43,5 +44,6 @@ class Services:
     identity_key: bytes = field(repr=False)
     bodies: BodyBudget
     limits: Mapping[str, Limits]
+    secrets: Secrets | None = None
     draining: bool = False
     running: Running = field(default_factory=Running)

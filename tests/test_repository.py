@@ -59,6 +59,7 @@ TESTED_ELSEWHERE = {
     "metering/topology.py": ("tests/contracts/test_ledger_contract.py", "one contract on every kind of store"),
     "metering/ledger.py": ("tests/contracts/test_ledger_contract.py", "one contract on every kind of store"),
     "metering/reservation.py": ("tests/contracts/test_ledger_contract.py", "the ledger's arguments and answers"),
+    "providers/stream_texts.py": ("tests/providers/test_restoring.py", "where texts are shows in what is restored"),
     "providers/dialect.py": ("tests/providers/test_wires.py", "protocols and types that every wire keeps to"),
 }
 
