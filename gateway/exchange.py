@@ -35,7 +35,7 @@ from metering.usage import Outcome, Report, UsageRecord
 from providers.dialect import Family, Operation, Scanner, Target
 from providers.headers import query_string, request_headers
 from providers.masking import Vault
-from providers.partial import partial_output
+from providers.partial import estimated_output, partial_output
 from providers.restoring import Restored
 from providers.wires import WIRES
 
@@ -94,7 +94,7 @@ class Exchange:
             with services.bodies.hold() as share:
                 body = await read_body(self._request, services.config.server.max_body_bytes, share)
                 body = self._admit(body, path_model)
-                await self._meter.reserve()
+                await self._meter.reserve(self)
                 counted = True
                 services.instruments.active.add(1)
                 relay = await self._forward(body, query)
@@ -128,6 +128,11 @@ class Exchange:
             connection.close()
             relay.on_fault(Fault.STOPPED)
 
+    def progress(self) -> tuple[CatalogTarget, int]:
+        """Where the request is now, and how many output tokens it has had by estimate. Decodes nothing."""
+        scanner = self._relay.scanner if self._relay is not None else None
+        return self._target, estimated_output(scanner) if scanner is not None else 0
+
     def _admit(self, body: bytes, path_model: str | None) -> bytes:
         """Decide; the body as it may go out (secrets masked, where policy wants it)."""
         services = self._services
@@ -142,6 +147,7 @@ class Exchange:
             catalog=services.catalog,
             config=services.config,
             principal=self._principal,
+            learning=services.learning,
         )
         self._target = self._admission.targets[0]
         self._meter = Meter(services, self._rid, self._principal, self._admission)

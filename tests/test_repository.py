@@ -48,7 +48,7 @@ TESTED_ELSEWHERE = {
     "gateway/dev.py": ("tests/test_readme.py", "what make run starts answers the README's requests"),
     "gateway/dispatch.py": ("tests/integration/test_bad_input.py", "every refusal is seen on a real socket"),
     "gateway/exchange.py": ("tests/integration/test_disconnect.py", "its order is a promise about a real process"),
-    "gateway/meter.py": ("tests/integration/test_disconnect.py", "what a request owes is seen on a real process"),
+    "gateway/meter.py": ("tests/integration/test_metering.py", "what a request owes is seen on a real process"),
     "gateway/inbound.py": ("tests/integration/test_bad_input.py", "broken bodies come from a real socket"),
     "gateway/published.py": ("tests/gateway/test_catalog.py", "the catalog's source of prices"),
     "gateway/published_compile.py": ("tests/gateway/test_catalog.py", "the catalog's source of prices"),
