@@ -39,7 +39,7 @@ def test_two_thousand_streams_at_once(running):
                     "--url",
                     running.url,
                     "--token",
-                    running.token,
+                    ",".join(tokens),
                 ),
                 *("--model", "openai-plain", "--callers", str(STREAMS), "--ramp", "2", "--warmup", "2.5"),
                 *("--seconds", "0.5", "--drain", "30"),
