@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= auto
 
-.PHONY: setup run test check lint types contracts lock bench clean
+.PHONY: setup run test check lint types contracts lock bench crash clean
 
 setup: $(STAMP)
 
@@ -43,6 +43,9 @@ lock:
 
 bench: setup
 	$(BIN)/python -m benchmarks all
+
+crash: setup
+	$(BIN)/python -m benchmarks crash
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -85,7 +85,8 @@ class Replay:
 
     async def _run(self) -> None:
         while True:
-            await self.turn()
+            with contextlib.suppress(OSError):  # the disk refuses; the spool itself refuses requests meanwhile
+                await self.turn()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._again.wait(), self._interval)
 
