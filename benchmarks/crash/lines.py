@@ -75,7 +75,7 @@ async def store_away_at_reserve(stand: Stand, accounts: Sequence[Account]) -> tu
     slow = asyncio.ensure_future(  # noqa: TID251 - awaited below
         send(stand.url, accounts[:third], models=("slow",), callers=third)
     )
-    await asyncio.sleep(0.5)
+    await asyncio.to_thread(stand.sim.wait, requests=third)
     with stand.store.paused():
         refused = await send(stand.url, accounts[third : 2 * third], models=("short",))
     stand.store.end()
@@ -92,9 +92,9 @@ async def store_away_at_reserve(stand: Stand, accounts: Sequence[Account]) -> tu
 
 async def store_away_at_settle(stand: Stand, accounts: Sequence[Account]) -> tuple[list[Seen], dict[str, Any]]:
     sending = asyncio.ensure_future(  # noqa: TID251 - awaited below
-        send(stand.url, accounts, models=("paced",), callers=len(accounts))
+        send(stand.url, accounts, models=("slow",), callers=len(accounts))
     )
-    await asyncio.sleep(0.15)
+    await asyncio.to_thread(stand.sim.wait, requests=len(accounts))
     with stand.store.paused():
         seen = await sending
     stand.store.end()
@@ -151,9 +151,9 @@ async def disk_full(stand: Stand, accounts: Sequence[Account]) -> tuple[list[See
     """The spool's disk has no byte left: new requests are refused, what runs is settled once there is room."""
     third = len(accounts) // 3
     running = asyncio.ensure_future(  # noqa: TID251 - awaited below
-        send(stand.url, accounts[:third], models=("paced",), callers=third)
+        send(stand.url, accounts[:third], models=("slow",), callers=third)
     )
-    await asyncio.sleep(0.12)
+    await asyncio.to_thread(stand.sim.wait, requests=third)
     ballast = stand.spool / "ballast"
     with suppress(OSError), ballast.open("wb", buffering=0) as file:
         while True:
