@@ -14,6 +14,7 @@ from fractions import Fraction
 from ipaddress import ip_address
 from pathlib import Path
 
+from gateway.billing_settings import RetentionConfig, ServiceToken, StripeConfig, WebhookConfig
 from metering.pricing import Row
 
 
@@ -123,10 +124,11 @@ class ServerConfig:
 
 @dataclass(frozen=True, slots=True)
 class InternalConfig:
-    """The listener for health and metrics."""
+    """The listener for health, metrics and the services of ``tokens``."""
 
     host: str = "127.0.0.1"
     port: int = 9090
+    tokens: tuple[ServiceToken, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,4 +256,7 @@ class Config:
     billing: BillingConfig = field(default_factory=BillingConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
+    retention: RetentionConfig = field(default_factory=RetentionConfig)
+    webhooks: WebhookConfig | None = None
+    stripe: StripeConfig | None = None
     log: LogConfig = field(default_factory=LogConfig)

@@ -31,6 +31,7 @@ from gateway.config import (
     TierConfig,
     is_loopback,
 )
+from gateway.config_billing import read_retention, read_stripe, read_tokens, read_webhooks
 from gateway.config_models import read_models
 from gateway.config_providers import NAME, read_provider
 from gateway.config_reader import Faults, Section
@@ -47,7 +48,8 @@ def load(path: Path, env: Mapping[str, str] | None = None, *, need_keys: bool = 
     Args:
         path: The file.
         env: For ``env:NAME``; the process's own by default.
-        need_keys: False leaves provider keys out, for work on the store where no key is at hand.
+        need_keys: False leaves out the keys of providers and services that are not at hand, for work on
+            the store alone.
 
     Raises:
         ConfigError: With every fault of the file, each naming its key and the mend.
@@ -71,7 +73,7 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
     path = path.absolute()
     root = Section(table, "", faults, env, path.parent)
     server = _server(root.table("server"))
-    internal = _internal(root.table("internal"))
+    internal = _internal(root.table("internal"), needed=need_keys)
     store = _store(root.table("store"))
     providers = {
         name: provider
@@ -88,6 +90,9 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
         faults.add("models", "is missing, and no provider publishes prices", "add [[models]] with prices")
     policy = _policy(root.table("policy"))
     identity = _identity(root.table("identity"))
+    retention = read_retention(root.table("retention"))
+    webhooks = read_webhooks(root.table("webhooks"), is_loopback, needed=need_keys)
+    stripe = read_stripe(root.table("stripe"), is_loopback, needed=need_keys)
     log = _log(root.table("log"))
     root.close()
     if faults.lines:
@@ -103,6 +108,9 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
         billing=billing,
         policy=policy,
         identity=identity,
+        retention=retention,
+        webhooks=webhooks,
+        stripe=stripe,
         log=log,
     )
 
@@ -160,9 +168,13 @@ def _check_tls(section: Section, config: ServerConfig) -> bool:
     return True
 
 
-def _internal(section: Section) -> InternalConfig:
+def _internal(section: Section, *, needed: bool) -> InternalConfig:
     usual = InternalConfig()
-    config = InternalConfig(section.string("host", usual.host), section.integer("port", usual.port, 0, 65_535))
+    config = InternalConfig(
+        section.string("host", usual.host),
+        section.integer("port", usual.port, 0, 65_535),
+        read_tokens(section, needed=needed),
+    )
     section.close()
     return config
 

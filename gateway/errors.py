@@ -144,6 +144,14 @@ class AppUpgradeRequired(Forbidden):
     default_message = "This version of the app is no longer supported. Update it."
 
 
+class InsufficientScope(Forbidden):
+    code = "insufficient_scope"
+
+    def __init__(self, scope: str) -> None:
+        challenge = f'Bearer error="insufficient_scope", scope="{scope}"'
+        super().__init__(f"This service's token has not the scope {scope}.", headers={"WWW-Authenticate": challenge})
+
+
 class ModelNotFound(GatewayError):
     status = 404
     code = "model_not_found"
@@ -168,6 +176,12 @@ class RequestTimeout(GatewayError):
     status = 408
     code = "request_timeout"
     default_message = "The request body did not arrive in time. Send it again."
+
+
+class Conflict(GatewayError):
+    status = 409
+    code = "conflict"
+    default_message = "What is stated here contradicts what was stated before."
 
 
 class RequestTooLarge(GatewayError):

@@ -1,4 +1,4 @@
-"""The internal listener: liveness, readiness with what is missing, and metrics.
+"""The internal listener: liveness, readiness with what is missing, metrics, and the API for services.
 
 Served by the process that supervises, over all workers. Loopback unless the operator says otherwise.
 """
@@ -15,12 +15,15 @@ from gateway.metrics import Registry
 Readiness = Callable[[], Awaitable[list[str]]]
 
 
-def make_internal(registry: Registry, missing: Readiness) -> web.Application:
+def make_internal(
+    registry: Registry, missing: Readiness, add_api: Callable[[web.Application], None] | None = None
+) -> web.Application:
     """The application of the internal listener.
 
     Args:
         registry: Bound to the shared memory of all workers.
         missing: Says what keeps this gateway from serving, in fixed words; empty means ready.
+        add_api: Adds the routes for services (`gateway.routes.service`), which ask for a token.
     """
 
     async def livez(_request: web.Request) -> web.Response:
@@ -41,4 +44,6 @@ def make_internal(registry: Registry, missing: Readiness) -> web.Application:
     application.router.add_get("/livez", livez)
     application.router.add_get("/readyz", readyz)
     application.router.add_get("/metrics", metrics)
+    if add_api is not None:
+        add_api(application)
     return application
