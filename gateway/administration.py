@@ -22,7 +22,7 @@ from gateway.auth import sessions
 from gateway.auth.entitlements import Entitlements
 from gateway.config import Config
 from gateway.identity import identity_keys, load_key
-from metering import audit, stripe_customers
+from metering import audit, credit_watch, stripe_customers
 from metering.accounts import Accounts
 from metering.audit import Action, AuditEntry
 from metering.epoch import Epoch
@@ -46,10 +46,18 @@ class Held:
     audit: tuple[AuditEntry, ...]
 
     def json(self) -> dict[str, Any]:
-        stated = asdict(self.entitlements) | {"models": sorted(self.entitlements.models)}
+        stated = self.entitlements
         return {
             **self.export.json(),
-            "entitlements": stated | {"min_app": dict(self.entitlements.min_app)},
+            "entitlements": {
+                "version": stated.version,
+                "tier": stated.tier,
+                "models": sorted(stated.models),
+                "region": stated.region,
+                "mode": stated.mode,
+                "org": stated.org,
+                "min_app": dict(stated.min_app),
+            },
             "sessions": [asdict(session) for session in self.sessions],
             "audit": [asdict(entry) for entry in self.audit],
         }
@@ -113,7 +121,9 @@ class Administration:
         pid = await self.accounts.pid_of(user, create=True)
         assert pid is not None
         await audit.note(self.store, actor, Action.GRANTED, pid)
-        return await self.ledger.grant(pid, amount, grant_id)
+        account = await self.ledger.grant(pid, amount, grant_id)
+        await credit_watch.forget(self.store, pid)
+        return account
 
     async def export(self, user: str, *, actor: str) -> Held | None:
         pid = await self.accounts.pid_of(user)
@@ -174,8 +184,8 @@ def make_rights(
     async def forget_sessions(pid: str) -> None:
         await sessions.forget_account(client, pid)
 
-    async def forget_customer(pid: str) -> None:
-        await stripe_customers.forget(store, pid)
+    async def forget_level(pid: str) -> None:
+        await credit_watch.forget(store, pid)
 
     return Rights(
         store,
@@ -183,7 +193,7 @@ def make_rights(
         accounts,
         retention,
         journal=journal,
-        forgetters=(forget_sessions, forget_entitlements, forget_customer),
+        forgetters=(forget_sessions, forget_entitlements, forget_level),
     )
 
 

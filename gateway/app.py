@@ -22,8 +22,10 @@ from gateway.instruments import Instruments
 from gateway.log import Event, Log
 from gateway.server import Server
 from gateway.services import Services
+from gateway.upkeep import Upkeep
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool, Timeouts
+from gateway.webhooks import make_webhooks
 from metering.ledger import Ledger, Limits
 from metering.settler import Settler
 from metering.store import open_store
@@ -55,6 +57,8 @@ class Worker:
         self._server = server
         self._listeners = listeners
         self._gauges = services.loop.call_later(GAUGE_SECONDS, self._update_gauges)
+        self._upkeep = Upkeep(services)
+        self._upkeep.start()
 
     @classmethod
     async def start(
@@ -94,6 +98,7 @@ class Worker:
             authenticator=Authenticator(store.client, key),
             instruments=instruments,
             log=log,
+            webhooks=make_webhooks(config.webhooks),
             identity_key=key,
             bodies=BodyBudget(config.server.max_inflight_body_bytes),
             limits={
@@ -147,6 +152,7 @@ class Worker:
         services = self.services
         self._gauges.cancel()
         services.pool.close()
+        await self._upkeep.close()
         await services.settler.close()
         await services.ledger.close()
         await services.store.close()

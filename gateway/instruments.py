@@ -66,6 +66,15 @@ class Instruments:
             "codegrex_upstream_connections", "Open provider connections.", state=["open", "idle"]
         )
         self.unsettled = registry.gauge("codegrex_unsettled_records", "Settlements not yet acknowledged by the store.")
+        self.billing_lag = registry.gauge(
+            "codegrex_billing_lag_seconds",
+            "Age of the oldest record that a billing service has not booked, where it is over a day.",
+        )
+        self.swept = registry.counter(
+            "codegrex_records_deleted_total",
+            "Usage records deleted by retention: by age (of them unread), and of erased accounts.",
+            why=["aged", "erased", "unread"],
+        )
         self.first_byte = registry.histogram(
             "codegrex_first_byte_seconds", "From the request's head to the answer's first byte.", _LATENCY
         )

@@ -38,6 +38,11 @@ class Event(StrEnum):
     WORKER_STARTED = "worker_started"
     WORKER_DIED = "worker_died"
     LOCAL_MODE = "local_mode"
+    BILLING_LAGS = "billing_lags"
+    RECORDS_UNREAD = "records_deleted_unread"
+    RETENTION_FAILED = "retention_failed"
+    PRICES_CHANGED = "prices_changed"
+    PRICE_CHANGE_FAILED = "price_change_failed"
 
 
 FIELDS = frozenset(
@@ -69,6 +74,7 @@ FIELDS = frozenset(
         "version",
         "seconds",
         "count",
+        "consumer",  # a billing service's name
     }
 )
 

@@ -43,13 +43,24 @@ class Meter:
         record: The settlement that was decided, or ``None`` for a void.
     """
 
-    __slots__ = ("_admission", "_decided", "_principal", "_rid", "_services", "_started_ms", "record", "reserved")
+    __slots__ = (
+        "_admission",
+        "_catalog",
+        "_decided",
+        "_principal",
+        "_rid",
+        "_services",
+        "_started_ms",
+        "record",
+        "reserved",
+    )
 
     def __init__(self, services: Services, rid: str, principal: Principal, admission: Admission) -> None:
         self._services = services
         self._rid = rid
         self._principal = principal
         self._admission = admission
+        self._catalog = services.catalog  # a dated change of prices leaves this request alone
         self._started_ms = time.time_ns() // 1_000_000
         self._decided = False
         self.reserved: Reserved | None = None
@@ -99,7 +110,7 @@ class Meter:
         services, provider = self._services, target.provider.name
 
         def price_of(model: str) -> pricing.Price | None:
-            found = services.catalog.find_by_provider_model(provider, model)
+            found = self._catalog.find_by_provider_model(provider, model)
             return found.price if found is not None else None
 
         self.record = accounting.record(

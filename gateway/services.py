@@ -15,6 +15,7 @@ from gateway.log import Log
 from gateway.running import Running
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool
+from gateway.webhooks import Webhooks
 from metering.ledger import Ledger, Limits
 from metering.settler import Settler
 from metering.store import Store
@@ -43,5 +44,6 @@ class Services:
     identity_key: bytes = field(repr=False)
     bodies: BodyBudget
     limits: Mapping[str, Limits]
+    webhooks: Webhooks = field(default_factory=Webhooks)
     draining: bool = False
     running: Running = field(default_factory=Running)

@@ -30,7 +30,8 @@ class Sweeper:
     """One process's readiness to sweep.
 
     ``also`` is awaited before each sweep (erasures that were begun and not finished); ``on_swept`` is
-    told what a sweep did. ``interval`` is seconds between sweeps, ``turn_seconds`` between turns.
+    told what a sweep did, ``on_idle`` that another process sweeps. ``interval`` is seconds between
+    sweeps, ``turn_seconds`` between turns.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Sweeper:
         turn_seconds: float = TURN_SECONDS,
         also: Callable[[], Awaitable[object]] | None = None,
         on_swept: Callable[[Swept], None] | None = None,
+        on_idle: Callable[[], None] | None = None,
         on_failure: Callable[[Exception], None] | None = None,
     ) -> None:
         self._client = store.client
@@ -50,6 +52,7 @@ class Sweeper:
         self._turn_seconds = turn_seconds
         self._also = also
         self._on_swept = on_swept
+        self._on_idle = on_idle
         self._on_failure = on_failure
         self._me = secrets.token_hex(8)
         self._task: asyncio.Task[None] | None = None
@@ -58,6 +61,8 @@ class Sweeper:
         """Sweep if it is time and nobody else does; whether this process swept."""
         try:
             if not await self._client.set(ELECTION, self._me, nx=True, px=int(self._interval * 1000)):
+                if self._on_idle is not None and await self._client.get(ELECTION) != self._me.encode():
+                    self._on_idle()
                 return False
         except (RedisError, OSError):
             return False
