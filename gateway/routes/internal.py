@@ -5,14 +5,33 @@ Served by the process that supervises, over all workers. Loopback unless the ope
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import orjson
 from aiohttp import web
 
+from gateway.answers import error_response
+from gateway.errors import MethodNotAllowed, NotFound
 from gateway.metrics import Registry
 
 Readiness = Callable[[], Awaitable[list[str]]]
+
+
+@web.middleware
+async def _unrouted(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Any:
+    """What no route takes is answered as everything else is: RFC 9457, with a code."""
+    try:
+        return await handler(request)
+    except web.HTTPMethodNotAllowed as error:
+        return error_response(MethodNotAllowed(", ".join(sorted(error.allowed_methods))), None, _rid())
+    except web.HTTPNotFound:
+        return error_response(NotFound(), None, _rid())
+
+
+def _rid() -> str:
+    return f"req_{secrets.token_hex(16)}"
 
 
 def make_internal(
@@ -40,7 +59,7 @@ def make_internal(
             body=registry.render(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         )
 
-    application = web.Application()
+    application = web.Application(middlewares=[_unrouted])
     application.router.add_get("/livez", livez)
     application.router.add_get("/readyz", readyz)
     application.router.add_get("/metrics", metrics)

@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from collections.abc import Sequence
 from hashlib import sha256
@@ -55,7 +56,8 @@ class ServiceApi:
 
     def add_to(self, application: web.Application) -> None:
         for operation in OPERATIONS:
-            application.router.add_route(operation.method, operation.path, self._handler(operation))
+            path = re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", operation.path)  # aiohttp's own leaves braces out
+            application.router.add_route(operation.method, path, self._handler(operation))
         application.router.add_get("/internal/openapi.json", self._describe)
 
     async def _describe(self, _request: web.Request) -> web.Response:

@@ -24,3 +24,17 @@ async def test_ready_says_what_is_missing_and_metrics_are_text() -> None:
         waiting = await client.get("/readyz")
         assert (waiting.status, (await waiting.json())["missing"]) == (503, ["store: does not answer"])
         assert "things_total 2" in await (await client.get("/metrics")).text()
+
+
+async def test_what_no_route_takes_is_a_problem_with_a_code() -> None:
+    registry = Registry()
+
+    async def faults() -> list[str]:
+        return []
+
+    async with TestClient(TestServer(make_internal(registry, faults))) as client:
+        missing = await client.get("/internal/usage")
+        assert (missing.status, (await missing.json(content_type=None))["code"]) == (404, "not_found")
+        wrong = await client.post("/livez")
+        assert (wrong.status, (await wrong.json(content_type=None))["code"]) == (405, "method_not_allowed")
+        assert wrong.headers["allow"] == "GET, HEAD"
