@@ -31,9 +31,10 @@ def faults(value: Any, schema: dict[str, Any], document: dict[str, Any], at: str
         found.append(f"{at}: is none of {schema['enum']}")
     if isinstance(value, int) and not schema.get("minimum", value) <= value <= schema.get("maximum", value):
         found.append(f"{at}: out of range")
-    if isinstance(value, str):
-        if len(value) > schema.get("maxLength", len(value)) or not re.search(schema.get("pattern", ""), value):
-            found.append(f"{at}: text")
+    if isinstance(value, str) and not (
+        len(value) <= schema.get("maxLength", len(value)) and re.search(schema.get("pattern", ""), value)
+    ):
+        found.append(f"{at}: text")
     if isinstance(value, dict):
         properties, more = schema.get("properties", {}), schema.get("additionalProperties", {})
         found += [f"{at}: {name} is missing" for name in schema.get("required", ()) if name not in value]

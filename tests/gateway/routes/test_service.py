@@ -54,7 +54,7 @@ class Caller:
         data = raw if raw is not None else None if body is None else json.dumps(body)
         answer = await self.client.request(method, URL(path, encoded=True), data=data, headers=sent)
         text = await answer.text()
-        template = self._template(path.partition('?')[0])
+        template = self._template(path.partition("?")[0])
         if template is not None:
             described = self.document["paths"][template][method.lower()]["responses"][str(answer.status)]["content"]
             kind = answer.headers["content-type"].split(";")[0]
@@ -67,7 +67,9 @@ class Caller:
         parts = path.split("/")
         for template in self.document["paths"]:
             wanted = template.split("/")
-            if len(wanted) == len(parts) and all(w.startswith("{") or w == p for w, p in zip(wanted, parts, strict=True)):
+            if len(wanted) == len(parts) and all(
+                w.startswith("{") or w == p for w, p in zip(wanted, parts, strict=True)
+            ):
                 return template
         return None
 
