@@ -14,7 +14,7 @@ import asyncio
 import csv
 import io
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gateway.auth import entitlements as entitlement
@@ -83,6 +83,7 @@ class Administration:
         store: Store,
         ledger: Ledger,
         accounts: Accounts,
+        key: bytes,
         *,
         retention: Retention | None = None,
         journal: Journal | None = None,
@@ -91,6 +92,7 @@ class Administration:
         self.store = store
         self.ledger = ledger
         self.accounts = accounts
+        self._key = key
         self.epoch = Epoch(store)
         self.rights = make_rights(store, ledger, accounts, retention or Retention(store, ledger), journal)
         self._on_erased = on_erased
@@ -103,7 +105,13 @@ class Administration:
         return await self._state(pid)
 
     async def entitle(self, user: str, stated: Entitlements, *, actor: str) -> tuple[Account, Entitlements] | None:
-        """State what a user may use, making the account; ``None`` where the version is refused."""
+        """State what a user may use, making the account; ``None`` where the version is refused.
+
+        ``stated.org`` is the organisation's own name here; its digest is kept. Raises ValueError where a
+        field is not of its form.
+        """
+        if stated.org:
+            stated = replace(stated, org=entitlement.org_digest(self._key, stated.org))
         pid = await self.accounts.pid_of(user, create=True)
         assert pid is not None
         await audit.note(self.store, actor, Action.TIER_SET, pid)
@@ -179,7 +187,7 @@ def make_rights(
     client = store.client
 
     async def forget_entitlements(pid: str) -> None:
-        await client.delete(entitlement.entitlements_key(pid))
+        await entitlement.erase(client, pid)
 
     async def forget_sessions(pid: str) -> None:
         await sessions.forget_account(client, pid)
@@ -225,7 +233,7 @@ class OnDemand:
             await store.close()
             raise
         accounts = Accounts(store, identity_keys(key))
-        return Administration(store, ledger, accounts, on_erased=self._on_erased)
+        return Administration(store, ledger, accounts, key, on_erased=self._on_erased)
 
     async def close(self) -> None:
         if self._opened is not None:

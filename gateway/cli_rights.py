@@ -32,7 +32,7 @@ user_option = click.option("--user", required=True, help="The user's id at your 
 
 
 def _administration(at: Opened) -> Administration:
-    return Administration(at.store, at.ledger, at.accounts)
+    return Administration(at.store, at.ledger, at.accounts, at.key)
 
 
 @click.command()
@@ -42,6 +42,8 @@ def _administration(at: Opened) -> Administration:
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="A new file; default: standard output.")
 def export(config_path: Path, user: str, form: str, output: Path | None) -> None:
     """All that is held about a user, as one JSON document or one table."""
+    if output is not None and output.exists():
+        raise Fault("--output: exists already; name a new file")
     held = run(_export(load_config(config_path, need_keys=False), user))
     text = held.csv() if form == "csv" else msgspec.json.encode(held.json()).decode() + "\n"
     if output is None:

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from gateway.auth.principal import Client
+from gateway.identity import digest
 
 # keys: a:<pid>      args: version, content
 _WRITE = """
@@ -29,7 +30,10 @@ return 1
 
 @dataclass(frozen=True, slots=True)
 class Entitlements:
-    """``version`` 0 is nothing stated yet. ``min_app``: the oldest app version by platform."""
+    """``version`` 0 is nothing stated yet; ``org`` is a digest (`org_digest`).
+
+    ``min_app``: the oldest app version that may be used, by platform.
+    """
 
     version: int
     tier: str = ""
@@ -40,13 +44,23 @@ class Entitlements:
     min_app: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def entitlements_key(pid: str) -> str:
+def account_key(pid: str) -> str:
     return f"a:{pid}"
+
+
+def org_digest(key: bytes, org: str) -> str:
+    """What stands for an organisation in `Entitlements.org`; ``key`` is the identity key."""
+    return digest(key, "organisation", org)
+
+
+async def erase(client: Client, pid: str) -> None:
+    """Forget an account's. Raises redis-py's errors."""
+    await client.delete(account_key(pid))
 
 
 async def read(client: Client, pid: str) -> Entitlements:
     """What is stated of an account. Raises redis-py's errors."""
-    values: Any = await client.hmget(entitlements_key(pid), ["version", "content"])
+    values: Any = await client.hmget(account_key(pid), ["version", "content"])
     if values[0] is None:
         return Entitlements(0)
     content = orjson.loads(values[1])
@@ -64,5 +78,5 @@ async def write(client: Client, pid: str, entitlements: Entitlements) -> bool:
         "min_app": dict(entitlements.min_app),
     }
     text = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
-    done: Any = await client.eval(_WRITE, 1, entitlements_key(pid), str(entitlements.version), text)
+    done: Any = await client.eval(_WRITE, 1, account_key(pid), str(entitlements.version), text)
     return bool(done)

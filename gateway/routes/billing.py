@@ -107,7 +107,10 @@ async def show(admin: Administration, call: Call) -> shapes.AccountShape:
 
 
 async def entitle(admin: Administration, call: Call) -> shapes.AccountShape:
-    found = await admin.entitle(call.user, call.body.value(), actor=call.actor)
+    try:
+        found = await admin.entitle(call.user, call.body.value(), actor=call.actor)
+    except ValueError:
+        raise InvalidRequest("A field of the entitlements is not of its form.") from None
     if found is None:
         raise Conflict("A newer version is stored, or this one with other content. Read it, and state a higher one.")
     return shapes.AccountShape(shapes.Credits.of(found[0]), shapes.EntitlementsShape.of(found[1]))

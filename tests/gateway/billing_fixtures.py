@@ -59,7 +59,7 @@ def erased():
 
 @pytest.fixture
 def admin(store, ledger, accounts, erased):
-    return Administration(store, ledger, accounts, on_erased=erased.append)
+    return Administration(store, ledger, accounts, KEY, on_erased=erased.append)
 
 
 def record(rid, pid, *, rev=1, charge=5, started_ms=None, **counts):
