@@ -38,6 +38,7 @@ TESTED_ELSEWHERE = {
     "gateway/cli_check.py": ("tests/gateway/test_cli.py", "a command is tested as a process"),
     "gateway/cli_live.py": ("tests/gateway/test_cli.py", "a part of check"),
     "gateway/cli_options.py": ("tests/gateway/test_cli.py", "options and tables are seen through the commands"),
+    "gateway/cli_export.py": ("tests/metering/test_stripe_export.py", "the exporter, run as a process"),
     "gateway/cli_rights.py": ("tests/gateway/test_cli_accounts.py", "a command is tested as a process"),
     "gateway/cli_serve.py": ("tests/gateway/test_cli.py", "a command is tested as a process"),
     "gateway/cli_sessions.py": ("tests/gateway/test_cli.py", "a command is tested as a process"),
