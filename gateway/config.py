@@ -17,6 +17,9 @@ from pathlib import Path
 from metering.pricing import Row
 
 
+EMBEDDED = "embedded:"  # the store.url of the store in the data directory
+
+
 class ConfigError(Exception):
     """The configuration cannot be used. ``faults`` holds one line each: ``key: what; the mend``."""
 
@@ -62,6 +65,20 @@ class AbortRule(StrEnum):
     PRODUCED = "produced"  # the input and what was produced
     INPUT = "input"
     NOTHING = "nothing"
+
+
+class HardeningMode(StrEnum):
+    """Whether processes give nothing away (see `gateway.hardening.process`)."""
+
+    ENFORCE = "enforce"  # whatever the kernel has of it
+    OFF = "off"  # for development: debuggers attach, cores are written
+
+
+class CacheIsolation(StrEnum):
+    """Whether accounts share what the provider caches of prompts under the operator's key."""
+
+    SHARED = "shared"
+    ACCOUNT = "account"
 
 
 OFFICIAL_URLS: Mapping[Kind, str] = {
@@ -131,7 +148,7 @@ class InternalConfig:
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
-    url: str = field(default="embedded:", repr=False)
+    url: str = field(default=EMBEDDED, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +175,13 @@ class ProviderConfig:
     ca_file: Path | None = None
     store: bool = True
     include_usage: bool = True
+
+    @property
+    def separates_caches(self) -> bool:
+        """Whether requests can carry a key that keeps accounts apart in its prompt cache: OpenAI's own API
+        has ``prompt_cache_key``; Anthropic's and Google's caches belong to the organisation as a whole.
+        """
+        return self.kind is Kind.OPENAI and self.first_party
 
     @property
     def first_party(self) -> bool:
@@ -223,6 +247,7 @@ class BillingConfig:
 @dataclass(frozen=True, slots=True)
 class PolicyConfig:
     server_tools: frozenset[str] = frozenset()
+    cache_isolation: CacheIsolation = CacheIsolation.SHARED
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +261,12 @@ class IdentityConfig:
 class LogConfig:
     level: str = "info"
     file: Path | None = None  # None is standard error
+    keep_days: int = 14  # of the log file, which is rotated daily
+
+
+@dataclass(frozen=True, slots=True)
+class HardeningConfig:
+    mode: HardeningMode = HardeningMode.ENFORCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,3 +286,4 @@ class Config:
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    hardening: HardeningConfig = field(default_factory=HardeningConfig)

@@ -28,6 +28,7 @@ from aiohttp import web
 from gateway import published
 from gateway.app import BACKLOG, Worker, make_instruments, make_log
 from gateway.config import Config, ConfigError
+from gateway.hardening.process import harden
 from gateway.instruments import Instruments
 from gateway.log import Event, Log
 from gateway.routes.internal import make_internal
@@ -271,6 +272,7 @@ def run(
     config.server.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     published.prepare(config)
     sockets = bind(config.server.host, config.server.port)
+    harden(config)
     if count == 1:
         return run_loop(_run_single(config, sockets, on_started, log or make_log(config)))
 

@@ -19,6 +19,7 @@ from typing import Any
 from gateway.app import Worker, make_instruments, make_log
 from gateway.config import Config
 from gateway.config_load import load
+from gateway.hardening.process import harden
 from gateway.log import Event, Log
 
 READY = b"+"
@@ -74,6 +75,7 @@ def main(arguments: Sequence[str]) -> int:
     """Arguments: configuration, row, metrics descriptor, ready descriptor, socket descriptors."""
     path, row, metrics, ready, *descriptors = arguments
     config = load(Path(path))
+    harden(config)
     sockets = [socket.socket(fileno=int(descriptor)) for descriptor in descriptors]
 
     async def announce(_worker: Worker) -> None:
