@@ -57,6 +57,13 @@ class Settlement:
     others: tuple[tuple[str, Usage], ...] = ()
 
 
+def outcome_of(ended: Ended) -> Outcome:
+    """How the record says that it ended: a client that closed after everything had come aborted nothing."""
+    if ended.outcome is Outcome.CLIENT_ABORT and ended.complete:
+        return Outcome.COMPLETED
+    return ended.outcome
+
+
 def settlement(ended: Ended) -> Settlement | None:
     """What to settle, or ``None`` for a void."""
     report = ended.report

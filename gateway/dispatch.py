@@ -52,7 +52,7 @@ class Dispatcher:
         """Answer one request; never raises but for cancellation and faults of ours."""
         services = self._services
         task = cast("asyncio.Task[object]", asyncio.current_task())
-        services.running.add(task)
+        services.running.tasks.add(task)
         rid = new_rid()
         path, _, query = request.raw_path.partition("?")
         found = resolve(request.method, path, family_of_headers(request.headers))
@@ -64,7 +64,7 @@ class Dispatcher:
         except GatewayError as error:
             return await self._refuse(request, error, family, rid)
         finally:
-            services.running.discard(task)
+            services.running.tasks.discard(task)
 
     async def _answer(self, request: web.BaseRequest, route: Route, query: str, rid: str) -> web.StreamResponse:
         services = self._services

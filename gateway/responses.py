@@ -68,20 +68,6 @@ class Encoded:
     def report(self) -> Report:
         return self._inner.report()
 
-    @staticmethod
-    def event(operation: Operation, error: GatewayError, rid: str, scanner: Scanner, relay: Relay) -> bytes:
-        """The error event for the end of a cut stream, or nothing where the dialect has none."""
-        return error_event(
-            operation,
-            error.status,
-            error.code,
-            error.message,
-            request_id=rid,
-            retry_after=error.retry_after,
-            sequence=scanner.events,
-            sse=_is_sse(relay.headers),
-        )
-
 
 def _value(headers: Headers, name: bytes) -> bytes:
     for key, value in headers:
@@ -110,6 +96,20 @@ def scanner_of(wire: Wire, head: Head, status: int, headers: Headers) -> tuple[S
     if encoding not in {b"", b"identity"}:
         return None, sse or head.stream
     return scanner, sse or head.stream
+
+
+def cut_event(operation: Operation, error: GatewayError, rid: str, scanner: Scanner, relay: Relay) -> bytes:
+    """The error event for the end of a cut stream, or nothing where the dialect has none."""
+    return error_event(
+        operation,
+        error.status,
+        error.code,
+        error.message,
+        request_id=rid,
+        retry_after=error.retry_after,
+        sequence=scanner.events,
+        sse=_is_sse(relay.headers),
+    )
 
 
 def _headers(relay: Relay, family: Family, rid: str, provider: str) -> CIMultiDict[str]:

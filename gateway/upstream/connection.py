@@ -52,6 +52,7 @@ class Fault(Enum):
     FIRST_BYTE_TIMEOUT = "first_byte_timeout"
     IDLE_TIMEOUT = "idle_timeout"
     POOL_FULL = "pool_full"
+    STOPPED = "stopped"  # by the gateway itself
 
 
 class UpstreamFault(Exception):
