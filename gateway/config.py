@@ -16,7 +16,6 @@ from pathlib import Path
 
 from metering.pricing import Row
 
-
 EMBEDDED = "embedded:"  # the store.url of the store in the data directory
 
 

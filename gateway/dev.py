@@ -164,5 +164,6 @@ def run(port: int, data_dir: Path) -> int:
         return supervise(Path("gateway.toml"), config, 1, started, log=DevLog("warning"))
     finally:
         if simulator is not None:
-            simulator.terminate()
+            assert simulator.stdin is not None
+            simulator.stdin.close()  # ends it; a confined process may signal nothing outside
             simulator.wait()

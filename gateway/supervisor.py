@@ -77,7 +77,7 @@ async def start_internal(
 ) -> tuple[web.AppRunner, int]:
     """Serve health and metrics; returns the runner to clean up and the port."""
     sockets = bind(config.internal.host, config.internal.port)
-    runner = web.AppRunner(make_internal(instruments.registry, missing), access_log=None, handle_signals=False)
+    runner = web.AppRunner(make_internal(instruments, missing), access_log=None, handle_signals=False)
     await runner.setup()
     for sock in sockets:
         await web.SockSite(runner, sock).start()

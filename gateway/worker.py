@@ -58,6 +58,7 @@ async def serve(
         loop.add_signal_handler(number, stop.set)
     instruments = make_instruments(config)
     instruments.registry.bind(metrics, row)
+    instruments.note_hardening()
     log.close_over(config.providers)
     worker = await Worker.start(config, sockets, instruments, log)
     settle_memory()

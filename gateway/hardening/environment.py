@@ -10,6 +10,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import sys
+import tracemalloc
 from collections.abc import Mapping
 
 SWITCHES = frozenset(
@@ -50,7 +51,6 @@ def remote_debugging() -> bool:
 def debugging() -> bool:
     """Whether a mode for development is on in this interpreter."""
     flags = sys.flags
-    traced = "tracemalloc" in sys.modules and sys.modules["tracemalloc"].is_tracing()
     perf = getattr(sys, "is_stack_trampoline_active", None)
     return bool(
         flags.dev_mode
@@ -59,7 +59,7 @@ def debugging() -> bool:
         or flags.verbose
         or flags.debug
         or faulthandler.is_enabled()
-        or traced
+        or tracemalloc.is_tracing()
         or (perf is not None and perf())
         or sys.gettrace() is not None
     )

@@ -1,0 +1,116 @@
+"""``privacy``: what protects content on this machine and in a running gateway, and whether evidence is genuine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+import orjson
+
+from gateway.cli_options import Fault, config_option, json_option, load_config, write_json, write_table
+from gateway.config import Config
+from gateway.hardening.environment import clean
+from gateway.hardening.process import OWN, Held, Measure
+
+PATIENCE = 5.0
+MEANINGS = {
+    Measure.NOT_DUMPABLE: "no core file; memory unreadable for others of the same user",
+    Measure.CORE_LIMIT: "the size limit of core files is zero",
+    Measure.NO_NEW_PRIVILEGES: "no program started from here gains rights",
+    Measure.WRITES_CONFINED: "Landlock: writes in the data directory and the log's folder alone",
+    Measure.INSPECTION_REFUSED: "seccomp: looking into other processes fails",
+    Measure.DEBUG_OFF: "no development mode, fault handler or tracing",
+    Measure.REMOTE_DEBUG_OFF: "the interpreter runs no code that another process hands it",
+    Measure.OWN_USER: "the machine's part: run as a user of its own",
+    Measure.READ_ONLY_ROOT: "the machine's part: a read-only container",
+    Measure.SWAP_OFF: "the machine's part: nothing is written to swap",
+}
+
+
+@click.group()
+def privacy() -> None:
+    """What protects content here, and whether evidence is genuine."""
+
+
+@privacy.command()
+@config_option
+@click.option("--url", help="The internal listener of a running gateway; else the configuration's.")
+@json_option
+def status(config_path: Path, url: str | None, as_json: bool) -> None:
+    """What holds here, what the kernel lacks, and what holds of the workers of a running gateway."""
+    tried = _try()
+    if url is None and config_path.exists():
+        url = _internal_url(load_config(config_path, need_keys=False))
+    running = None if url is None else _ask(url)
+    if as_json:
+        write_json({**tried, "running": running})
+    else:
+        _show(tried, running)
+    missing = _missing(tried, running)
+    if missing:
+        raise Fault(*missing)
+
+
+def _try() -> dict[str, Any]:
+    """What a process hardened on this machine says of itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(  # noqa: S603 - our own module
+            [sys.executable, "-X", "disable-remote-debug", "-m", "gateway.hardening.trial", folder],
+            env=clean(os.environ),
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+    found: dict[str, Any] = orjson.loads(done.stdout)
+    return found
+
+
+def _internal_url(config: Config) -> str | None:
+    if not config.internal.port:
+        return None  # any free one: only --url can tell
+    host = f"[{config.internal.host}]" if ":" in config.internal.host else config.internal.host
+    return f"http://{host}:{config.internal.port}"
+
+
+def _ask(url: str) -> dict[str, Any] | None:
+    """What the workers of a running gateway say; ``None`` where none answers."""
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)  # no proxy variable is read
+    try:
+        connection.request("GET", "/hardening")
+        answer = connection.getresponse()
+        found: dict[str, Any] = orjson.loads(answer.read())
+    except (OSError, HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return found if answer.status == 200 and "workers" in found else None
+
+
+def _show(tried: dict[str, Any], running: dict[str, Any] | None) -> None:
+    def of_workers(measure: Measure) -> str:
+        return "-" if running is None else f"{running['held'][measure]} of {running['workers']}"
+
+    rows = [(measure.value, tried["here"][measure], of_workers(measure), MEANINGS[measure]) for measure in Measure]
+    write_table("hardening", ("measure", "here", "running workers", "meaning"), rows)
+    click.echo(f"Landlock ABI {tried['landlock_abi']}" if tried["landlock_abi"] else "this kernel has no Landlock")
+    if running is None:
+        click.echo("no running gateway was asked, or it did not answer: give --url of its internal listener")
+
+
+def _missing(tried: dict[str, Any], running: dict[str, Any] | None) -> list[str]:
+    """Where a running gateway has less than its machine could give."""
+    if running is None:
+        return []
+    return [
+        f"{measure}: holds of {running['held'][measure]} of {running['workers']} workers; "
+        'set [hardening] mode = "enforce" and restart'
+        for measure in OWN
+        if tried["here"][measure] == Held.YES and running["held"][measure] < running["workers"]
+    ]
