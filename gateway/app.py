@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Sequence
 
+from gateway import quiet
 from gateway.auth.authenticator import Authenticator
 from gateway.catalog import load as load_catalog
 from gateway.config import Config, ConfigError
@@ -27,8 +28,6 @@ from gateway.upstream.pool import Pool, Timeouts
 from metering.ledger import Ledger, Limits
 from metering.settler import Settler
 from metering.store import open_store
-from metering.usage import Outcome
-from providers.dialect import Operation
 
 BACKLOG = 4096
 GAUGE_SECONDS = 1.0
@@ -40,10 +39,8 @@ def make_instruments(config: Config) -> Instruments:
 
 
 def make_log(config: Config) -> Log:
-    log = Log(config.log.level, config.log.file)
+    log = Log(config.log.level, config.log.file, config.log.keep_days)
     log.close_over(config.providers)
-    log.close_over(operation.value for operation in Operation)
-    log.close_over([*(outcome.value for outcome in Outcome), "provider_error"])
     return log
 
 
@@ -66,7 +63,7 @@ class Worker:
             ConfigError, StoreUnavailable, EmbeddedError, LedgerUnavailable: What is missing.
         """
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _loop, context: _loop_error(log, context))
+        loop.set_exception_handler(quiet.loop_handler(log))
         catalog = load_catalog(config)
         log.close_over(model.name for model in catalog.models)
         key = load_key(config)
@@ -118,6 +115,7 @@ class Worker:
             (gauges.body_bytes, (), services.bodies.used),
         ):
             cells[gauge.column(*labels)] = value
+        services.log.tick()
         self._gauges = services.loop.call_later(GAUGE_SECONDS, self._update_gauges)
 
     async def drain(self) -> bool:
@@ -160,9 +158,3 @@ def _listener_tls(config: Config) -> ssl.SSLContext | None:
     context.load_cert_chain(config.server.tls_cert, config.server.tls_key)
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def _loop_error(log: Log, context: dict[str, object]) -> None:
-    """The loop's own reports quote raw data: only the exception's type is kept."""
-    error = context.get("exception")
-    log.failure(Event.LOOP_ERROR, error if isinstance(error, BaseException) else RuntimeError())

@@ -14,6 +14,7 @@ from fractions import Fraction
 from ipaddress import ip_address
 from pathlib import Path
 
+from gateway.closed import Closed
 from metering.pricing import Row
 
 EMBEDDED = "embedded:"  # the store.url of the store in the data directory
@@ -80,15 +81,19 @@ class CacheIsolation(StrEnum):
     ACCOUNT = "account"
 
 
-OFFICIAL_URLS: Mapping[Kind, str] = {
-    Kind.OPENAI: "https://api.openai.com",
-    Kind.ANTHROPIC: "https://api.anthropic.com",
-    Kind.GOOGLE: "https://generativelanguage.googleapis.com",
-}
-_FIRST_PARTY_HOSTS = {
-    Kind.OPENAI: frozenset({"api.openai.com", "us.api.openai.com", "eu.api.openai.com"}),
-    Kind.ANTHROPIC: frozenset({"api.anthropic.com"}),
-    Kind.GOOGLE: frozenset({"generativelanguage.googleapis.com"}),
+# The hosts of the APIs' own makers, and the regions that a request sent there can be kept in: stating
+# another one would be a promise that nobody keeps. The first region is served where none is stated.
+# https://developers.openai.com/api/docs/guides/data-residency: a regional host keeps a request there.
+# https://platform.claude.com/docs/en/manage-claude/data-residency: inference_geo, of a request or as the
+# workspace's default, is "us" or "global".
+OFFICIAL_HOSTS: Mapping[Kind, Mapping[str, tuple[Region, ...]]] = {
+    Kind.OPENAI: {
+        "api.openai.com": (Region.GLOBAL,),
+        "us.api.openai.com": (Region.US,),
+        "eu.api.openai.com": (Region.EU,),
+    },
+    Kind.ANTHROPIC: {"api.anthropic.com": (Region.GLOBAL, Region.US)},
+    Kind.GOOGLE: {"generativelanguage.googleapis.com": (Region.GLOBAL,)},
 }
 
 
@@ -163,7 +168,7 @@ class ProviderConfig:
         training: Whether it trains on them.
     """
 
-    name: str
+    name: Closed
     kind: Kind
     endpoint: Endpoint
     api_keys: tuple[str, ...] = field(repr=False)
@@ -187,7 +192,7 @@ class ProviderConfig:
         """The API's own maker, or something on this machine that stands in for it: published prices
         hold there and nowhere else.
         """
-        return self.endpoint.host in _FIRST_PARTY_HOSTS[self.kind] or is_loopback(self.endpoint.host)
+        return self.endpoint.host in OFFICIAL_HOSTS[self.kind] or is_loopback(self.endpoint.host)
 
 
 @dataclass(frozen=True, slots=True)

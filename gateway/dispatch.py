@@ -14,6 +14,7 @@ from aiohttp import web
 
 from gateway import inbound
 from gateway.auth.principal import Mode, Principal
+from gateway.closed import Rid
 from gateway.errors import (
     Draining,
     GatewayError,
@@ -37,9 +38,9 @@ from providers.paths import PathFault, Route, Surface, family_of_headers, resolv
 CLOUD = "cloud"
 
 
-def new_rid() -> str:
+def new_rid() -> Rid:
     """A request id: the time, so that ids sort, and 80 random bits, so that none is guessed."""
-    return f"req_{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+    return Rid(f"req_{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}")
 
 
 class Dispatcher:
@@ -66,7 +67,7 @@ class Dispatcher:
         finally:
             services.running.tasks.discard(task)
 
-    async def _answer(self, request: web.BaseRequest, route: Route, query: str, rid: str) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, route: Route, query: str, rid: Rid) -> web.StreamResponse:
         services = self._services
         started = services.loop.time()
         if query:

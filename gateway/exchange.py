@@ -13,7 +13,6 @@ The order is the promise:
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
@@ -23,10 +22,14 @@ from gateway.admission import Admission, admit
 from gateway.answers import error_response
 from gateway.auth.principal import Principal
 from gateway.catalog import CatalogTarget
+from gateway.closed import Rid
+from gateway.config import CacheIsolation
 from gateway.errors import GatewayError, ProviderUnavailable, UpstreamError
 from gateway.identity import pseudonym
 from gateway.inbound import read_body
+from gateway.log import Event, Fields, NoRecord
 from gateway.meter import Meter
+from gateway.regions import astray, promised
 from gateway.relay import Relay, reset
 from gateway.responses import begin_stream, cut_event, held_response, scanner_of
 from gateway.services import Services
@@ -42,8 +45,6 @@ if TYPE_CHECKING:
 
     from gateway.server import ClientConnection
 
-_pseudonym = lru_cache(maxsize=65_536)(pseudonym)  # one keyed digest per account and provider, not per request
-
 
 class Exchange:
     """The state of one request. Build, `run`, done."""
@@ -56,7 +57,7 @@ class Exchange:
         family: Family,
         *,
         principal: Principal,
-        rid: str,
+        rid: Rid,
         started: float,
     ) -> None:
         self._services = services
@@ -197,7 +198,8 @@ class Exchange:
             store=provider.store,
             include_usage=provider.include_usage,
             reasons=target.reasons,
-            pseudonym=_pseudonym(self._services.identity_key, self._principal.pid, provider.name),
+            pseudonym=pseudonym(self._services.identity_key, self._principal.pid, provider.name),
+            isolate=self._services.config.policy.cache_isolation is CacheIsolation.ACCOUNT,
         )
 
     async def _attempt(self, name: str, pieces: tuple[bytes, bytes], *, fresh: bool) -> Relay:
@@ -347,13 +349,23 @@ class Exchange:
         """Count and log what happened, in numbers and closed names."""
         services, instruments = self._services, self._services.instruments
         now = services.loop.time()
-        outcome = (
-            record.outcome
-            if record is not None
-            else (self._outcome.value if self._outcome and not self._provider_failed else "provider_error")
-        )
-        instruments.requests.inc(self._operation.value, outcome)
-        fields: dict[str, object] = {}
+        outcome: Outcome | NoRecord = NoRecord.PROVIDER_ERROR
+        if record is not None:
+            outcome = Outcome(record.outcome)
+        elif self._outcome and not self._provider_failed:
+            outcome = self._outcome
+        instruments.requests.inc(self._operation.value, outcome.value)
+        fields: Fields = {
+            "rid": self._rid,
+            "operation": self._operation,
+            "provider": self._target.provider.name,
+            "model": self._admission.model.name,
+            "status": relay.status if relay is not None else 0,
+            "outcome": outcome,
+            "first_byte_ms": int((self._first_byte - self._started) * 1000) if self._first_byte else -1,
+            "duration_ms": int((now - self._started) * 1000),
+            "attempts": self._attempts,
+        }
         if record is not None:
             inputs, outputs = _totals(record)
             instruments.records.inc(record.basis)
@@ -361,24 +373,23 @@ class Exchange:
             instruments.tokens.inc(record.provider, "input", by=inputs)
             instruments.tokens.inc(record.provider, "cache_read", by=record.cache_read)
             instruments.tokens.inc(record.provider, "output", by=outputs)
-            fields = {
-                "input_tokens": inputs,
-                "cache_read_tokens": record.cache_read,
-                "output_tokens": outputs,
-                "charge": record.charge,
-            }
-        services.log.request(
-            rid=self._rid,
-            operation=self._operation.value,
-            provider=self._target.provider.name,
-            model=self._admission.model.name,
-            status=relay.status if relay is not None else 0,
-            outcome=outcome,
-            first_byte_ms=int((self._first_byte - self._started) * 1000) if self._first_byte else -1,
-            duration_ms=int((now - self._started) * 1000),
-            attempts=self._attempts,
-            **fields,
-        )
+            fields["input_tokens"] = inputs
+            fields["cache_read_tokens"] = record.cache_read
+            fields["output_tokens"] = outputs
+            fields["charge"] = record.charge
+            self._check_place(relay)
+        services.log.request(**fields)
+
+    def _check_place(self, relay: Relay | None) -> None:
+        """Raise the alarm where the provider says that it answered from elsewhere than was promised."""
+        scanner, provider = relay.scanner if relay is not None else None, self._target.provider
+        promise = promised(self._principal.region, provider.region)
+        if promise is None or scanner is None:
+            return
+        variant = scanner.report().variant
+        if variant is not None and astray(variant.geography, promise):
+            self._services.instruments.astray.inc(provider.name)
+            self._services.log.error(Event.REGION_ASTRAY, rid=self._rid, provider=provider.name, region=promise)
 
 
 def _totals(record: UsageRecord) -> tuple[int, int]:

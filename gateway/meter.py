@@ -19,6 +19,7 @@ from gateway.admission import Admission
 from gateway.answers import rate_limit_headers
 from gateway.auth.principal import Principal
 from gateway.catalog import CatalogTarget
+from gateway.closed import Rid
 from gateway.errors import (
     ConcurrencyLimited,
     CreditsExhausted,
@@ -45,7 +46,7 @@ class Meter:
 
     __slots__ = ("_admission", "_decided", "_principal", "_rid", "_services", "_started_ms", "record", "reserved")
 
-    def __init__(self, services: Services, rid: str, principal: Principal, admission: Admission) -> None:
+    def __init__(self, services: Services, rid: Rid, principal: Principal, admission: Admission) -> None:
         self._services = services
         self._rid = rid
         self._principal = principal

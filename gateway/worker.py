@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+from gateway import quiet
 from gateway.app import Worker, make_instruments, make_log
 from gateway.config import Config
 from gateway.config_load import load
@@ -64,7 +65,7 @@ async def serve(
     settle_memory()
     try:
         await on_ready(worker)
-        log.info(Event.WORKER_STARTED, worker=row, pid=os.getpid())
+        log.info(Event.WORKER_STARTED, worker=row)
         await stop.wait()
         settled = await worker.drain()
     finally:
@@ -77,6 +78,8 @@ def main(arguments: Sequence[str]) -> int:
     path, row, metrics, ready, *descriptors = arguments
     config = load(Path(path))
     harden(config)
+    log = make_log(config)
+    quiet.install(log)
     sockets = [socket.socket(fileno=int(descriptor)) for descriptor in descriptors]
 
     async def announce(_worker: Worker) -> None:
@@ -84,7 +87,7 @@ def main(arguments: Sequence[str]) -> int:
             os.write(int(ready), READY)
             os.close(int(ready))
 
-    return run_loop(serve(config, sockets, int(metrics), int(row), log=make_log(config), on_ready=announce))
+    return run_loop(serve(config, sockets, int(metrics), int(row), log=log, on_ready=announce))
 
 
 if __name__ == "__main__":
