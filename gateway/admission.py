@@ -6,7 +6,8 @@ Everything here raises before anything is held, so that bad input costs nobody a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway import failover
 from gateway.auth.principal import Principal
@@ -40,8 +41,7 @@ def refusal(error: Refusal) -> GatewayError:
     return _REFUSALS[error.code](error.message, param=error.param)
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(msgspec.Struct, frozen=True):
     """A request that may be served.
 
     Attributes:

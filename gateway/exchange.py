@@ -73,7 +73,7 @@ class Exchange:
         self._target: CatalogTarget
         self._connection: Connection | None = None
         self._relay: Relay | None = None
-        self._task = asyncio.current_task()
+        self._task = asyncio.current_task(services.loop)
         self._streaming = False  # the client's headers are out: errors are events from here on
         self._stopped: GatewayError | None = None
         self._outcome: Outcome | None = None
@@ -149,7 +149,7 @@ class Exchange:
         passed = list(request_headers(self._family, self._request.raw_headers))
         suffix = query_string(query)
         suffix = f"?{suffix}" if suffix else ""
-        error: GatewayError = ProviderUnavailable()
+        error: GatewayError | None = None
         for index, target in enumerate(targets):
             more = index + 1 < len(targets)
             self._target = target
@@ -188,7 +188,7 @@ class Exchange:
                     break
                 retried = True
         self._provider_failed = True
-        raise error
+        raise error or ProviderUnavailable()
 
     def _wire_target(self, target: CatalogTarget) -> Target:
         provider = target.provider
@@ -267,7 +267,6 @@ class Exchange:
         writer = cast("StreamWriter", request.writer)
         first = relay.take()
         if first:
-            relay.written += 1
             await writer.write(first, drain=False)  # in one segment with the headers; does not wait
         else:
             writer.send_headers()
@@ -303,7 +302,7 @@ class Exchange:
         scanner = relay.scanner
         error = self._stopped or (failover.error_of(relay.fault) if relay.fault is not None else UpstreamError())
         event = b""
-        if scanner is not None and scanner.at_boundary and relay.written:
+        if scanner is not None and scanner.at_boundary and scanner.size:
             event = cut_event(self._operation, error, self._rid, scanner, relay)
         if event:
             relay.add(event)
@@ -355,6 +354,16 @@ class Exchange:
         elif self._outcome and not self._provider_failed:
             outcome = self._outcome
         instruments.requests.inc(self._operation.value, outcome.value)
+        if record is not None:
+            inputs, outputs = _totals(record)
+            instruments.records.inc(record.basis)
+            instruments.charged.inc(record.provider, by=record.charge)
+            instruments.tokens.inc(record.provider, "input", by=inputs)
+            instruments.tokens.inc(record.provider, "cache_read", by=record.cache_read)
+            instruments.tokens.inc(record.provider, "output", by=outputs)
+            self._check_place(relay)
+        if not services.log.requests:
+            return
         fields: Fields = {
             "rid": self._rid,
             "operation": self._operation,
@@ -367,17 +376,10 @@ class Exchange:
             "attempts": self._attempts,
         }
         if record is not None:
-            inputs, outputs = _totals(record)
-            instruments.records.inc(record.basis)
-            instruments.charged.inc(record.provider, by=record.charge)
-            instruments.tokens.inc(record.provider, "input", by=inputs)
-            instruments.tokens.inc(record.provider, "cache_read", by=record.cache_read)
-            instruments.tokens.inc(record.provider, "output", by=outputs)
             fields["input_tokens"] = inputs
             fields["cache_read_tokens"] = record.cache_read
             fields["output_tokens"] = outputs
             fields["charge"] = record.charge
-            self._check_place(relay)
         services.log.request(**fields)
 
     def _check_place(self, relay: Relay | None) -> None:

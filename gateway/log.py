@@ -91,6 +91,7 @@ class Fields(TypedDict, total=False):
 
 FIELDS = frozenset(Fields.__annotations__) | {"error", "where"}  # the last two are `failure`'s own
 
+LEVELS = ("debug", "info", "warning", "error")
 _SCALARS = (int, float, bool, Enum, type(None))
 
 
@@ -101,6 +102,7 @@ class Log:
         self._file = None if file is None else LogFile(file, keep_days)
         stream: Any = sys.stderr.buffer if self._file is None else self._file
         self._closed: set[str] = set()
+        self.requests = LEVELS.index(level) <= LEVELS.index("info")  # whether a request's line is wanted at all
         self._log: Any = structlog.wrap_logger(
             structlog.BytesLogger(stream),
             wrapper_class=structlog.make_filtering_bound_logger(level),
