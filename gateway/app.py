@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import Sequence
 
 from gateway import quiet
@@ -17,6 +18,8 @@ from gateway.auth.authenticator import Authenticator
 from gateway.catalog import load as load_catalog
 from gateway.config import Config, ConfigError
 from gateway.dispatch import Dispatcher
+from gateway.evidence import Evidence
+from gateway.hardening.process import observe
 from gateway.identity import load_key
 from gateway.inbound import BodyBudget
 from gateway.instruments import Instruments
@@ -97,6 +100,7 @@ class Worker:
                 name: Limits(tier.requests_per_minute, tier.tokens_per_minute, tier.concurrent)
                 for name, tier in config.tiers.items()
             },
+            evidence=Evidence(config, key, observe(), time.time_ns() // 1_000_000),
         )
         dispatcher = Dispatcher(services)
         server = Server(dispatcher.handle, dispatcher.broken, loop)

@@ -16,8 +16,10 @@ import orjson
 
 from gateway.cli_options import Fault, config_option, json_option, load_config, write_json, write_table
 from gateway.config import Config
+from gateway.evidence import code_digest, policy_digest
 from gateway.hardening.environment import clean
 from gateway.hardening.process import OWN, Held, Measure
+from gateway.signing import SignatureFault, opened
 
 PATIENCE = 5.0
 MEANINGS = {
@@ -46,16 +48,53 @@ def privacy() -> None:
 def status(config_path: Path, url: str | None, as_json: bool) -> None:
     """What holds here, what the kernel lacks, and what holds of the workers of a running gateway."""
     tried = _try()
-    if url is None and config_path.exists():
-        url = _internal_url(load_config(config_path, need_keys=False))
+    config = load_config(config_path, need_keys=False) if config_path.exists() else None
+    digests = {"code": code_digest(), "policy": None if config is None else policy_digest(config)}
+    if url is None and config is not None:
+        url = _internal_url(config)
     running = None if url is None else _ask(url)
     if as_json:
-        write_json({**tried, "running": running})
+        write_json({**tried, **digests, "running": running})
     else:
         _show(tried, running)
+        for name, digest in digests.items():
+            click.echo(f"{name} {digest or '-'}")
     missing = _missing(tried, running)
     if missing:
         raise Fault(*missing)
+
+
+@privacy.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--key", help="The public key that they must be signed with, as an earlier statement had it.")
+@json_option
+def verify(files: tuple[Path, ...], key: str | None, as_json: bool) -> None:
+    """Check statements and receipts, offline: signatures, and that all are of one gateway.
+
+    A statement is what GET /.well-known/ai-privacy answers; a receipt the value of x-receipt, or what
+    GET /v1/requests/RID?receipt=1 answers.
+    """
+    faults: list[str] = []
+    here = code_digest()
+    rows: list[tuple[str, ...]] = []
+    for path in files:
+        try:
+            document, public = opened(path.read_bytes())
+        except SignatureFault as fault:
+            faults.append(f"{path}: {fault}; get it anew from the gateway")
+            continue
+        key = key or public
+        if public != key:
+            faults.append(f"{path}: signed with another key than the others or --key; do not rely on it")
+        code = document.get("code") == here
+        if as_json:
+            found = {"file": str(path), "valid": public == key, "public_key": public, "code_is_this": code}
+            write_json({**found, "document": document})
+        rows.append((str(path), str(document.get("type")), public, "this version's" if code else "another's"))
+    if rows and not as_json:
+        write_table("evidence", ("file", "is a", "signed with", "code"), rows)
+    if faults:
+        raise Fault(*faults)
 
 
 def _try() -> dict[str, Any]:

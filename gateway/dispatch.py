@@ -13,6 +13,7 @@ from typing import cast
 from aiohttp import web
 
 from gateway import inbound
+from gateway.answers import json_response
 from gateway.auth.principal import Mode, Principal
 from gateway.closed import Rid
 from gateway.errors import (
@@ -26,6 +27,7 @@ from gateway.errors import (
     UnsupportedFeature,
     UpgradeRequired,
 )
+from gateway.evidence import WELL_KNOWN
 from gateway.exchange import Exchange, refused_response
 from gateway.log import Event
 from gateway.relay import reset
@@ -66,6 +68,8 @@ class Dispatcher:
         family = found.family
         try:
             if isinstance(found, PathFault):
+                if path == WELL_KNOWN and request.method == "GET":
+                    return json_response(services.evidence.statement(), rid)
                 raise _path_error(found)
             return await self._answer(request, found, query, rid)
         except GatewayError as error:
@@ -101,7 +105,7 @@ class Dispatcher:
             case Surface.MODEL:
                 return show_model(services.catalog, principal, route.family, route.name or "", rid)
             case Surface.USAGE_RECORD:
-                return await usage_record(services, principal, route.name or "", rid)
+                return await usage_record(services, principal, route.name or "", query, rid)
             case _:
                 return await account(services, principal, rid)
 

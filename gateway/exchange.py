@@ -25,6 +25,7 @@ from gateway.catalog import CatalogTarget
 from gateway.closed import Rid
 from gateway.config import CacheIsolation
 from gateway.errors import GatewayError, ProviderUnavailable, UpstreamError
+from gateway.evidence import RECEIPT_HEADER
 from gateway.identity import pseudonym
 from gateway.inbound import read_body
 from gateway.log import Event, Fields, NoRecord
@@ -249,7 +250,7 @@ class Exchange:
                 raise UpstreamError
             self._outcome = Outcome.COMPLETED
             record = self._decide() if good else None
-            return held_response(
+            response = held_response(
                 relay,
                 self._family,
                 self._rid,
@@ -257,6 +258,9 @@ class Exchange:
                 charge=record.charge if record else 0,
                 remaining=self._meter.reserved.remaining if self._meter.reserved else 0,
             )
+            if record is not None and self._request.headers.get(RECEIPT_HEADER) == "1":
+                response.headers[RECEIPT_HEADER] = services.evidence.receipt_header(record)
+            return response
         return await self._stream(relay)
 
     async def _stream(self, relay: Relay) -> web.StreamResponse:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from gateway.auth.authenticator import Authenticator
 from gateway.catalog import Catalog
 from gateway.config import Config
+from gateway.evidence import Evidence
 from gateway.inbound import BodyBudget
 from gateway.instruments import Instruments
 from gateway.log import Log
@@ -43,5 +44,6 @@ class Services:
     identity_key: bytes = field(repr=False)
     bodies: BodyBudget
     limits: Mapping[str, Limits]
+    evidence: Evidence
     draining: bool = False
     running: Running = field(default_factory=Running)

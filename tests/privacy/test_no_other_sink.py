@@ -42,7 +42,6 @@ OPERATORS_OWN = {
     "metering/store.py": "the URL schemes; an exception's type",
     "metering/topology.py": "the store's refusal, of which the first word is acted on; it names keys, never content",
     "gateway/catalog.py": "prices of the configuration",
-    "gateway/signing.py": "where the signing key is",
 }
 # Where `Closed` and `Rid` are made.
 CLOSERS = {"gateway/config_providers.py", "gateway/catalog.py", "gateway/dispatch.py", "gateway/closed.py"}
