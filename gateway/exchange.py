@@ -24,6 +24,7 @@ from gateway.auth.principal import Principal
 from gateway.catalog import CatalogTarget
 from gateway.closed import Rid
 from gateway.config import CacheIsolation
+from gateway.content import Content
 from gateway.errors import GatewayError, ProviderUnavailable, UpstreamError
 from gateway.evidence import RECEIPT_HEADER
 from gateway.identity import pseudonym
@@ -91,13 +92,13 @@ class Exchange:
         services.running.begin(sid, self)
         try:
             with services.bodies.hold() as share:
-                body = await read_body(self._request, services.config.server.max_body_bytes, share)
-                self._admit(body, path_model)
+                body = Content(await read_body(self._request, services.config.server.max_body_bytes, share))
+                self._admit(body.reveal(), path_model)
                 await self._meter.reserve()
                 counted = True
                 services.instruments.active.add(1)
                 relay = await self._forward(body, query)
-                del body  # a long stream does not keep its prompt in memory
+                body.drop()  # a long stream does not keep its prompt in memory
             return await self._answer(relay)
         except asyncio.CancelledError:
             if self._stopped is not None and self._task is not None and not self._task.uncancel():
@@ -144,7 +145,7 @@ class Exchange:
 
     # -- the provider --------------------------------------------------------------------------
 
-    async def _forward(self, body: bytes, query: str) -> Relay:
+    async def _forward(self, body: Content, query: str) -> Relay:
         """Try the targets in order until one answers; raise the last one's error if none does."""
         services, targets, asked = self._services, self._admission.targets, self._admission.head
         passed = list(request_headers(self._family, self._request.raw_headers))
@@ -155,7 +156,7 @@ class Exchange:
             more = index + 1 < len(targets)
             self._target = target
             destination = services.destinations[target.provider.name]
-            payload = self._wire.splice(body, asked, self._wire_target(target))
+            payload = self._wire.splice(body.reveal(), asked, self._wire_target(target))
             lines = destination.head(self._wire.path(target.model), suffix, passed, len(payload))
             retried = False
             while True:
