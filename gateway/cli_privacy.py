@@ -101,7 +101,7 @@ def _try() -> dict[str, Any]:
     """What a process hardened on this machine says of itself."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(  # noqa: S603 - our own module
-            [sys.executable, "-X", "disable-remote-debug", "-m", "gateway.hardening.trial", folder],
+            [sys.executable, "-m", "gateway.hardening.trial", folder],
             env=clean(os.environ),
             stdout=subprocess.PIPE,
             check=True,

@@ -34,12 +34,13 @@ SWITCHES = frozenset(
         "SSLKEYLOGFILE",  # would hand out the keys of every connection that aiohttp opens
     }
 )
-_NO_REMOTE_DEBUGGING = ("-X", "disable-remote-debug")  # older interpreters do not know it and let it pass
+# Inherited by workers, and not known to interpreters before 3.14.
+_NO_REMOTE_DEBUGGING = {"PYTHON_DISABLE_REMOTE_DEBUG": "1"}
 
 
 def clean(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without `SWITCHES`."""
-    return {name: value for name, value in environment.items() if name not in SWITCHES}
+    """The environment without `SWITCHES`, and with remote debugging switched off."""
+    return {name: value for name, value in environment.items() if name not in SWITCHES} | _NO_REMOTE_DEBUGGING
 
 
 def remote_debugging() -> bool:
@@ -73,7 +74,7 @@ def restart_clean(arguments: list[str]) -> None:
     dirty = SWITCHES & os.environ.keys()
     if not (dirty or debugging() or remote_debugging()):
         return
-    command = [sys.executable, *_NO_REMOTE_DEBUGGING, "-m", "gateway", *arguments]
+    command = [sys.executable, "-m", "gateway", *arguments]
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(sys.executable, command, clean(os.environ))  # noqa: S606 - this very program

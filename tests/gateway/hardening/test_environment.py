@@ -17,6 +17,7 @@ def test_a_clean_environment_keeps_the_rest():
     assert clean({"PATH": "/bin", "SSLKEYLOGFILE": "keys", "PYTHONDEVMODE": "1", "PYTHONPATH": "x"}) == {
         "PATH": "/bin",
         "PYTHONPATH": "x",
+        "PYTHON_DISABLE_REMOTE_DEBUG": "1",
     }
 
 
