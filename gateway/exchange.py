@@ -33,7 +33,7 @@ from gateway.log import Event, Fields, NoRecord
 from gateway.meter import Meter
 from gateway.regions import astray, promised
 from gateway.relay import Relay, reset
-from gateway.responses import begin_stream, cut_event, held_response, scanner_of
+from gateway.responses import begin_stream, cut_event, held_response, is_sse, scanner_of
 from gateway.services import Services
 from gateway.upstream.connection import Connection, Fault, Headers, UpstreamFault
 from metering.usage import Outcome, Report, UsageRecord
@@ -268,6 +268,8 @@ class Exchange:
         request = self._request
         response = begin_stream(relay, self._family, self._rid, self._target.provider.name)
         self._streaming = True
+        sse = is_sse(relay.headers)
+        relay.headers = []  # a long stream need not keep them
         await response.prepare(request)
         writer = cast("StreamWriter", request.writer)
         first = relay.take()
@@ -291,7 +293,7 @@ class Exchange:
         if cut:
             if self._stopped is None:
                 self._outcome = Outcome.UPSTREAM_TIMEOUT if _timed_out(relay) else Outcome.UPSTREAM_CUT
-            self._end_cut(relay, transport)
+            self._end_cut(relay, transport, sse=sse)
         else:
             failed = relay.scanner is not None and relay.scanner.failed
             self._outcome = Outcome.UPSTREAM_ERROR if failed else Outcome.COMPLETED
@@ -302,13 +304,13 @@ class Exchange:
         connection, scanner = self._connection, relay.scanner
         return connection is not None and connection.ended_by_close and scanner is not None and not scanner.complete
 
-    def _end_cut(self, relay: Relay, transport: asyncio.Transport) -> None:
+    def _end_cut(self, relay: Relay, transport: asyncio.Transport, *, sse: bool) -> None:
         """Never let a truncated answer look complete: an error event and a close, or a reset."""
         scanner = relay.scanner
         error = self._stopped or (failover.error_of(relay.fault) if relay.fault is not None else UpstreamError())
         event = b""
         if scanner is not None and scanner.at_boundary and scanner.size:
-            event = cut_event(self._operation, error, self._rid, scanner, relay)
+            event = cut_event(self._operation, error, self._rid, events=scanner.events, sse=sse)
         if event:
             relay.add(event)
             transport.close()  # flushes, then ends without the last chunk

@@ -32,7 +32,7 @@ from gateway.hardening.process import harden
 from gateway.instruments import Instruments
 from gateway.log import Event, Log
 from gateway.routes.internal import make_internal
-from gateway.worker import run_loop, serve
+from gateway.worker import raise_file_limit, run_loop, serve
 from metering.store import Store, open_store
 
 START_SECONDS = 30.0
@@ -272,6 +272,7 @@ def run(
     count = workers or config.server.workers
     config.server.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     published.prepare(config)
+    raise_file_limit()  # workers inherit it
     sockets = bind(config.server.host, config.server.port)
     harden(config)
     log = log or make_log(config)

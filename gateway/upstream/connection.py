@@ -443,8 +443,9 @@ class Connection:
         self._head_done = True
         self._answered = True
         self._status = status
+        headers, self._headers = self._headers, []  # the sink's alone: a stream need not keep them
         if self._sink is not None:
-            self._sink.on_head(status, self._headers)
+            self._sink.on_head(status, headers)
 
     def on_body(self, data: bytes) -> None:
         if not self._done:
