@@ -124,12 +124,13 @@ def _ask(url: str) -> dict[str, Any] | None:
     try:
         connection.request("GET", "/hardening")
         answer = connection.getresponse()
-        found: dict[str, Any] = orjson.loads(answer.read())
-    except (OSError, HTTPException, ValueError):
-        return None
+        found = orjson.loads(answer.read())
+        held = {measure.value: int(found["held"].get(measure, 0)) for measure in Measure}  # an older version has fewer
+        return {"workers": int(found["workers"]), "held": held}
+    except (OSError, HTTPException, ValueError, KeyError, TypeError, AttributeError):
+        return None  # nobody listens there, or somebody else
     finally:
         connection.close()
-    return found if answer.status == 200 and "workers" in found else None
 
 
 def _show(tried: dict[str, Any], running: dict[str, Any] | None) -> None:

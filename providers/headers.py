@@ -24,7 +24,7 @@ from providers.dialect import Family
 REQUEST: Final[dict[Family, dict[str, re.Pattern[bytes]]]] = {
     Family.OPENAI: {"openai-beta": re.compile(rb"responses=[a-z0-9]{1,16}")},
     Family.ANTHROPIC: {
-        "anthropic-beta": re.compile(rb"[a-z0-9]+(?:-[a-z0-9]+){0,12}?-\d{4}-?\d{2}-?\d{2}"),
+        "anthropic-beta": re.compile(rb"[a-z][a-z0-9-]{0,51}-20\d\d-?\d\d-?\d\d"),
         "anthropic-version": re.compile(rb"\d{4}-\d{2}-\d{2}"),
     },
     Family.GOOGLE: {},
@@ -33,8 +33,6 @@ REQUEST: Final[dict[Family, dict[str, re.Pattern[bytes]]]] = {
 
 FIXED: Final = ((b"accept", b"*/*"), (b"content-type", b"application/json"))
 """Request headers that are the same for everybody; every body is JSON."""
-
-_LONGEST_VALUE: Final = 64
 
 _ANSWER: Final = frozenset(
     (
@@ -68,16 +66,21 @@ _RESPONSE_BYTES: Final = {family: frozenset(name.encode() for name in names) for
 def request_headers(family: Family, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """The headers of the provider's request: `FIXED`, and of the client's what may pass, in a fixed order."""
     forms = _REQUEST_BYTES[family]
-    passed: dict[bytes, set[bytes]] = {}
+    passed: list[tuple[bytes, bytes]] = []
     for raw, listed in headers:
         form = forms.get(name := raw.lower())
         if form is None:
             continue
         for item in listed.split(b","):
-            value = item.strip(b" \t")
-            if len(value) <= _LONGEST_VALUE and form.fullmatch(value):
-                passed.setdefault(name, set()).add(value)
-    return [*FIXED, *((name, b",".join(sorted(passed[name]))) for name in sorted(passed))]
+            value = item.strip()
+            if form.fullmatch(value):
+                passed.append((name, value))
+    if len(passed) < 2:
+        return [*FIXED, *passed]
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in sorted(set(passed)):
+        values.setdefault(name, []).append(value)
+    return [*FIXED, *((name, b",".join(several)) for name, several in values.items())]
 
 
 def response_headers(family: Family, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

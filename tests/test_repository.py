@@ -38,7 +38,6 @@ TESTED_ELSEWHERE = {
     "gateway/cli_check.py": ("tests/gateway/test_cli.py", "a command is tested as a process"),
     "gateway/cli_live.py": ("tests/gateway/test_cli.py", "a part of check"),
     "gateway/cli_options.py": ("tests/gateway/test_cli.py", "options and tables are seen through the commands"),
-    "gateway/cli_privacy.py": ("tests/integration/test_evidence.py", "a command is tested as a process"),
     "gateway/cli_serve.py": ("tests/gateway/test_cli.py", "a command is tested as a process"),
     "gateway/cli_sessions.py": ("tests/gateway/test_cli.py", "a command is tested as a process"),
     "gateway/cli_store.py": ("tests/gateway/test_cli.py", "opens the store for the commands"),
