@@ -59,6 +59,15 @@ class HoldRule(StrEnum):
     WORST = "worst"  # the request's limit or the model's, at the dearest rate
 
 
+class SecretsRule(StrEnum):
+    """What happens to a request in which a secret was found."""
+
+    OFF = "off"  # nothing is looked for
+    BLOCK = "block"  # it is refused
+    MASK = "mask"  # a placeholder goes to the provider and comes back
+    RESTORE = "restore"  # the placeholder goes; the caller gets the secret back in the answer
+
+
 class AbortRule(StrEnum):
     """What a stream that was cut charges; its cost is recorded all the same."""
 
@@ -81,17 +90,12 @@ class CacheIsolation(StrEnum):
     ACCOUNT = "account"
 
 
-# The hosts of the APIs' own makers, and the regions that a request sent there can be kept in: stating
-# another one would be a promise that nobody keeps. The first region is served where none is stated.
-# https://developers.openai.com/api/docs/guides/data-residency: a regional host keeps a request there.
-# https://platform.claude.com/docs/en/manage-claude/data-residency: inference_geo, of a request or as the
-# workspace's default, is "us" or "global".
+# The hosts of the APIs' own makers and the regions that they keep a request in; any other is a promise that nobody
+# keeps. https://developers.openai.com/api/docs/guides/data-residency (a host a region),
+# https://platform.claude.com/docs/en/manage-claude/data-residency (inference_geo is "us" or "global").
+_OPENAI_PREFIXES = {"": Region.GLOBAL, "us.": Region.US, "eu.": Region.EU}
 OFFICIAL_HOSTS: Mapping[Kind, Mapping[str, tuple[Region, ...]]] = {
-    Kind.OPENAI: {
-        "api.openai.com": (Region.GLOBAL,),
-        "us.api.openai.com": (Region.US,),
-        "eu.api.openai.com": (Region.EU,),
-    },
+    Kind.OPENAI: {f"{prefix}api.openai.com": (region,) for prefix, region in _OPENAI_PREFIXES.items()},
     Kind.ANTHROPIC: {"api.anthropic.com": (Region.GLOBAL, Region.US)},
     Kind.GOOGLE: {"generativelanguage.googleapis.com": (Region.GLOBAL,)},
 }
@@ -182,9 +186,7 @@ class ProviderConfig:
 
     @property
     def separates_caches(self) -> bool:
-        """Whether requests can carry a key that keeps accounts apart in its prompt cache: OpenAI's own API
-        has ``prompt_cache_key``; Anthropic's and Google's caches belong to the organisation as a whole.
-        """
+        """Whether requests can carry a key that keeps accounts apart in its prompt cache (``prompt_cache_key``)."""
         return self.kind is Kind.OPENAI and self.first_party
 
     @property
@@ -250,8 +252,12 @@ class BillingConfig:
 
 @dataclass(frozen=True, slots=True)
 class PolicyConfig:
+    """``secrets``: what happens to the credentials and personal data (``sought``) found in a prompt."""
+
     server_tools: frozenset[str] = frozenset()
     cache_isolation: CacheIsolation = CacheIsolation.SHARED
+    secrets: SecretsRule = SecretsRule.OFF
+    sought: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

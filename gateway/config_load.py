@@ -30,6 +30,7 @@ from gateway.config import (
     LogConfig,
     PolicyConfig,
     ProviderConfig,
+    SecretsRule,
     ServerConfig,
     StoreConfig,
     TierConfig,
@@ -43,6 +44,7 @@ from providers.server_tools import DEFAULT_ALLOWED, TOOLS_BY_ID
 
 STORE_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster")
 MINIMUM_KEY_BYTES = 32
+SOUGHT = frozenset({"credentials", "personal"})
 
 
 def load(path: Path, env: Mapping[str, str] | None = None, *, need_keys: bool = True) -> Config:
@@ -237,8 +239,12 @@ def _policy(section: Section, providers: Mapping[str, ProviderConfig]) -> Policy
                     f"the provider {provider.name} ({provider.kind}) has no key that separates accounts in its cache",
                     "leave that provider out, or accept the shared cache",
                 )
+    sought = frozenset(section.strings("sought")) if section.has("sought") else SOUGHT
+    if sought - SOUGHT or not sought:
+        section.fault("sought", "names what is not looked for", "write some of " + ", ".join(sorted(SOUGHT)))
+    config = PolicyConfig(tools, isolation, section.choice("secrets", SecretsRule.OFF), sought)
     section.close()
-    return PolicyConfig(tools, isolation)
+    return config
 
 
 def _identity(section: Section) -> IdentityConfig:

@@ -44,7 +44,13 @@ OPERATORS_OWN = {
     "gateway/catalog.py": "prices of the configuration",
 }
 # Where `Closed` and `Rid` are made.
-CLOSERS = {"gateway/config_providers.py", "gateway/catalog.py", "gateway/dispatch.py", "gateway/closed.py"}
+CLOSERS = {
+    "gateway/app.py",
+    "gateway/config_providers.py",
+    "gateway/catalog.py",
+    "gateway/dispatch.py",
+    "gateway/closed.py",
+}
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
