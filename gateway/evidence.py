@@ -74,6 +74,8 @@ def policy_of(config: Config) -> Document:
         ],
         "server_tools": sorted(config.policy.server_tools),
         "cache_isolation": config.policy.cache_isolation.value,
+        "secrets": config.policy.secrets.value,
+        "sought": sorted(config.policy.sought),
         "hardening": config.hardening.mode.value,
         "log_keep_days": config.log.keep_days,
     }
@@ -102,6 +104,7 @@ class Evidence:
             "providers": policy["providers"],
             "server_tools": policy["server_tools"],
             "cache_isolation": policy["cache_isolation"],
+            "secrets": policy["secrets"],
             "egress": [{"host": str(place), "for": place.for_, "prompts": place.prompts} for place in egress(config)],
             "recorded": {"usage_record": list(UsageRecord.__struct_fields__), "log": sorted(FIELDS)},
             "retention": {

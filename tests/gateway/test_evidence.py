@@ -18,6 +18,7 @@ from gateway.config import (
     PolicyConfig,
     ProviderConfig,
     Region,
+    SecretsRule,
 )
 from gateway.evidence import Evidence, code_digest, policy_digest, policy_of
 from gateway.hardening.process import observe
@@ -68,6 +69,7 @@ def test_the_code_s_digest_is_what_sha256sum_says():
         {"providers": {}},
         {"policy": PolicyConfig(frozenset({"anthropic_web_search"}))},
         {"policy": PolicyConfig(cache_isolation=CacheIsolation.ACCOUNT)},
+        {"policy": PolicyConfig(secrets=SecretsRule.MASK)},
         {"log": LogConfig(keep_days=15)},
     ],
 )
