@@ -36,6 +36,15 @@ class ServiceToken:
 
 
 @dataclass(frozen=True, slots=True)
+class InternalConfig:
+    """The listener for health, metrics and the services of ``tokens``."""
+
+    host: str = "127.0.0.1"
+    port: int = 9090
+    tokens: tuple[ServiceToken, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RetentionConfig:
     """Days that usage records are kept; ``longest_days`` is where waiting for billing ends."""
 

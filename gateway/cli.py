@@ -24,6 +24,7 @@ COMMANDS = {
     "accounts": ("gateway.cli_accounts", "accounts"),
     "export": ("gateway.cli_export", "export"),
     "check": ("gateway.cli_check", "check"),
+    "privacy": ("gateway.cli_privacy", "privacy"),
 }
 
 

@@ -49,7 +49,7 @@ class InternalListener:
 
             admin = OnDemand(config, on_erased=lambda pid: webhooks.emit(Kind.ACCOUNT_ERASED, pid))
             add_api = ServiceApi(config.internal.tokens, admin, log).add_to
-        application = make_internal(instruments.registry, missing, add_api)
+        application = make_internal(instruments, missing, add_api)
         runner = web.AppRunner(application, access_log=None, handle_signals=False)
         await runner.setup()
         for sock in sockets:

@@ -21,6 +21,7 @@ from gateway.admission import Admission
 from gateway.answers import rate_limit_headers
 from gateway.auth.principal import Principal
 from gateway.catalog import CatalogTarget
+from gateway.closed import Rid
 from gateway.config import HoldRule
 from gateway.errors import (
     ConcurrencyLimited,
@@ -72,7 +73,7 @@ class Meter:
         "reserved",
     )
 
-    def __init__(self, services: Services, rid: str, principal: Principal, admission: Admission) -> None:
+    def __init__(self, services: Services, rid: Rid, principal: Principal, admission: Admission) -> None:
         self._services = services
         self._rid = rid
         self._principal = principal

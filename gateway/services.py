@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from gateway.auth.authenticator import Authenticator
 from gateway.catalog import Catalog
 from gateway.config import Config
+from gateway.evidence import Evidence
 from gateway.inbound import BodyBudget
 from gateway.instruments import Instruments
 from gateway.leases import Leases
@@ -50,6 +51,7 @@ class Services:
     identity_key: bytes = field(repr=False)
     bodies: BodyBudget
     limits: Mapping[str, Limits]
+    evidence: Evidence
     webhooks: Webhooks = field(default_factory=Webhooks)
     secrets: Secrets | None = None
     learning: Learning = field(default_factory=Learning)

@@ -83,15 +83,12 @@ class Upkeep:
 
     def _put_catalog(self, catalog: Catalog) -> None:
         services = self._services
-        services.log.close_over(model.name for model in catalog.models)
         services.catalog = catalog
         services.log.info(Event.PRICES_CHANGED, count=len(catalog.models))
 
-    def _lags(self, group: str, age_ms: int) -> None:
+    def _lags(self, _group: str, age_ms: int) -> None:
         self._lag_ms = max(self._lag_ms, age_ms)
-        services = self._services
-        services.log.close_over((group,))  # a service's name, chosen by the operator
-        services.log.error(Event.BILLING_LAGS, consumer=group, seconds=age_ms // 1_000)
+        self._services.log.error(Event.BILLING_LAGS, seconds=age_ms // 1_000)
 
     def _unread(self, count: int) -> None:
         self._services.log.error(Event.RECORDS_UNREAD, count=count)

@@ -1,4 +1,4 @@
-"""The internal listener: liveness, readiness with what is missing, metrics, and the API for services.
+"""The internal listener: liveness, readiness, metrics, what holds of the workers, and the API for services.
 
 Served by the process that supervises, over all workers. Loopback unless the operator says otherwise.
 """
@@ -14,7 +14,7 @@ from aiohttp import web
 
 from gateway.answers import error_response
 from gateway.errors import MethodNotAllowed, NotFound
-from gateway.metrics import Registry
+from gateway.instruments import Instruments
 
 Readiness = Callable[[], Awaitable[list[str]]]
 
@@ -35,12 +35,12 @@ def _rid() -> str:
 
 
 def make_internal(
-    registry: Registry, missing: Readiness, add_api: Callable[[web.Application], None] | None = None
+    instruments: Instruments, missing: Readiness, add_api: Callable[[web.Application], None] | None = None
 ) -> web.Application:
     """The application of the internal listener.
 
     Args:
-        registry: Bound to the shared memory of all workers.
+        instruments: Bound to the shared memory of all workers.
         missing: Says what keeps this gateway from serving, in fixed words; empty means ready.
         add_api: Adds the routes for services (`gateway.routes.service`), which ask for a token.
     """
@@ -56,10 +56,15 @@ def make_internal(
 
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(
-            body=registry.render(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+            body=instruments.registry.render(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         )
 
+    async def hardening(_request: web.Request) -> web.Response:
+        body = {"workers": instruments.registry.rows, "held": instruments.hardening()}
+        return web.Response(body=orjson.dumps(body), content_type="application/json")
+
     application = web.Application(middlewares=[_unrouted])
+    application.router.add_get("/hardening", hardening)
     application.router.add_get("/livez", livez)
     application.router.add_get("/readyz", readyz)
     application.router.add_get("/metrics", metrics)
