@@ -147,7 +147,7 @@ class AppUpgradeRequired(Forbidden):
 class InsufficientScope(Forbidden):
     code = "insufficient_scope"
 
-    def __init__(self, scope: str) -> None:
+    def __init__(self, scope: str = "") -> None:
         challenge = f'Bearer error="insufficient_scope", scope="{scope}"'
         super().__init__(f"This service's token has not the scope {scope}.", headers={"WWW-Authenticate": challenge})
 

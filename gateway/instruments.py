@@ -93,7 +93,7 @@ class Instruments:
         self.swept = registry.counter(
             "codegrex_records_deleted_total",
             "Usage records deleted by retention: by age (of them unread), and of erased accounts.",
-            why=["aged", "erased", "unread"],
+            fate=["aged", "erased", "unread"],
         )
         self.owed = registry.gauge(
             "codegrex_spool_owed", "Settlements and voids in the spool that the store has not acknowledged."
