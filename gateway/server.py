@@ -16,14 +16,13 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from gateway.errors import GatewayError, HeadersTooLarge, InvalidRequest
-from gateway.relay import Relay
 
 MAX_HEADER_FIELD = 16_384
 MAX_HEADERS = 128
@@ -36,6 +35,15 @@ _SILENT.propagate = False
 _SILENT.disabled = True
 
 _TARGET = re.compile(rb"[A-Z]{3,10} (/[!-~]{0,1024}) HTTP/")
+
+
+class Flow(Protocol):
+    """What writes to a client past aiohttp, and so hears of its back-pressure."""
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -58,7 +66,7 @@ class ClientConnection(RequestHandler):
             lingering_time=0.0,  # `dispatch` lingers, within a bound of bytes too
             auto_decompress=False,  # bodies are decoded within a bound, by `inbound`
         )
-        self.relay: Relay | None = None
+        self.relay: Flow | None = None
         self.broken_target = ""  # the request target of what could not be parsed, for the form of its error
 
     def data_received(self, data: bytes) -> None:
