@@ -13,8 +13,11 @@ quote raw request bytes, so every path that would reach them ends here instead:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, cast
 
@@ -27,6 +30,8 @@ from gateway.errors import GatewayError, HeadersTooLarge, InvalidRequest
 MAX_HEADER_FIELD = 16_384
 MAX_HEADERS = 128
 KEEPALIVE_SECONDS = 3630.0  # longer than any load balancer in front keeps idle connections
+
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 # aiohttp logs through this; it has no handler and lets nothing through.
 _SILENT = logging.getLogger("codegrex.silent")
@@ -141,3 +146,12 @@ class Server(web.Server):
 
     def __call__(self) -> RequestHandler:
         return ClientConnection(self, loop=self._event_loop)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """End a connection so that its peer sees a reset: a plain end would complete an HTTP/1.0 body."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and not transport.is_closing():
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    transport.abort()

@@ -126,7 +126,8 @@ def read_conversation(body: bytes) -> Conversation:
         tools=tuple(_tool(tool) for tool in request.tools or ()),
         use=None if choice is None else _USES[choice.type],
         tool=choice.name if choice is not None and choice.type == "tool" else "",
-        parallel=None if choice is None or choice.disable_parallel_tool_use is None
+        parallel=None
+        if choice is None or choice.disable_parallel_tool_use is None
         else not choice.disable_parallel_tool_use,
         sampling=Sampling(
             max_tokens=request.max_tokens,
