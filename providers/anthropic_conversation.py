@@ -27,6 +27,7 @@ from providers.conversation import (
     Use,
 )
 from providers.dialect import Refusal
+from providers.head import ABSENT, given
 
 _FORM: Final = "The request does not have the form of the Messages API."
 _BLOCK: Final = (
@@ -46,7 +47,7 @@ class _Source(msgspec.Struct):
 class _Block(msgspec.Struct):
     type: str
     text: str = ""
-    source: _Source | None = None
+    source: _Source | str | None = None  # a search result's is a string
     id: str = ""
     name: str = ""
     input: msgspec.Raw = msgspec.Raw(b"{}")
@@ -62,8 +63,8 @@ class _Message(msgspec.Struct):
 class _Tool(msgspec.Struct):
     name: str = ""
     type: str | None = None
-    description: str = ""
-    input_schema: msgspec.Raw | None = None
+    description: str | None = None
+    input_schema: msgspec.Raw = ABSENT
 
 
 class _Choice(msgspec.Struct):
@@ -79,7 +80,7 @@ class _Thinking(msgspec.Struct):
 
 class _Format(msgspec.Struct):
     type: str
-    schema: msgspec.Raw | None = None
+    schema: msgspec.Raw = ABSENT
 
 
 class _Output(msgspec.Struct):
@@ -137,7 +138,7 @@ def read_conversation(body: bytes) -> Conversation:
             stop=tuple(request.stop_sequences or ()),
         ),
         json=form is not None,
-        schema=bytes(form.schema) if form is not None and form.schema is not None else b"",
+        schema=bytes(form.schema) if form is not None and given(form.schema) else b"",
         reasoning=request.thinking is not None
         and request.thinking.type in {"enabled", "adaptive"}
         and request.thinking.display != "omitted",
@@ -171,11 +172,13 @@ def _parts(block: _Block, role: Role) -> tuple[Part, ...]:
 
 def _attachment(block: _Block) -> Text | Image:
     source = block.source
-    if source is not None and source.type == "base64" and block.type == "image":
+    if isinstance(source, str) or source is None:
+        raise Refusal("unsupported_feature", _BLOCK, "messages")
+    if source.type == "base64" and block.type == "image":
         return Image(source.media_type, source.data)
-    if source is not None and source.type == "text" and block.type == "document":
+    if source.type == "text" and block.type == "document":
         return Text(source.data)
-    if source is not None and source.type == "url":
+    if source.type == "url":
         raise Refusal("unsupported_feature", _REMOTE, "messages")
     raise Refusal("unsupported_feature", _BLOCK, "messages")
 
@@ -205,6 +208,6 @@ def _plain(content: str | list[_Block] | None, name: str) -> str:
 
 
 def _tool(tool: _Tool) -> Tool:
-    if tool.type not in {None, "custom"} or tool.input_schema is None or not tool.name:
+    if tool.type not in {None, "custom"} or not given(tool.input_schema) or not tool.name:
         raise Refusal("unsupported_feature", _TOOL, "tools")
-    return Tool(tool.name, tool.description, bytes(tool.input_schema))
+    return Tool(tool.name, tool.description or "", bytes(tool.input_schema))

@@ -64,7 +64,7 @@ def read_conversation(body: bytes, *, stream: bool) -> Conversation:
         request = _decode(body)
         assert isinstance(request, dict)
         return _Reader().read(request, stream=stream)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, AssertionError, AttributeError, TypeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, AssertionError, AttributeError, KeyError, TypeError):
         raise Refusal("invalid_request", _FORM) from None
 
 

@@ -27,7 +27,8 @@ def allows(event: str, arguments: tuple[Any, ...]) -> bool:
         address = arguments[1]
         if isinstance(address, (str, bytes)):
             return True  # a Unix socket
-        return address is None or (isinstance(address, tuple) and loopback(address[0]) is not None)
+        # None is a datagram on a connected socket. An empty host is every address.
+        return address is None or (isinstance(address, tuple) and bool(address) and loopback(address[0]) is not None)
     if event == "socket.getaddrinfo":
         return loopback(arguments[0]) is not None
     if event == "open":
