@@ -51,6 +51,7 @@ _UNSUPPORTED: Final[tuple[tuple[str, frozenset[object]], ...]] = (
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 Object = Mapping[str, Any]
 
 
@@ -62,10 +63,15 @@ def read_conversation(body: bytes, *, stream: bool) -> Conversation:
     """
     try:
         request = _decode(body)
-        assert isinstance(request, dict)
+        _expect(isinstance(request, dict))
         return _Reader().read(request, stream=stream)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, AssertionError, AttributeError, KeyError, TypeError):
+    except (*_UNREADABLE, AttributeError, KeyError, TypeError):  # another form meets one of these on its way
         raise Refusal("invalid_request", _FORM) from None
+
+
+def _expect(condition: object) -> None:
+    if not condition:
+        raise TypeError
 
 
 def _get(item: Object, name: str) -> Any:
@@ -82,14 +88,14 @@ def _list(value: Any) -> list[Any]:
 
 
 def _text(value: Any) -> str:
-    assert value is None or isinstance(value, str)
+    _expect(value is None or isinstance(value, str))
     return value or ""
 
 
 def _number(value: Any, kind: type[int | float]) -> Any:
     if value is None:
         return None
-    assert isinstance(value, (int, float)) and not isinstance(value, bool)  # noqa: PT018 - one form
+    _expect(isinstance(value, (int, float)) and not isinstance(value, bool))
     return kind(value)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -402,7 +401,7 @@ def test_a_port_that_is_taken(broker):
 def test_it_listens_on_loopback_alone(broker):
     if not Path(f"/proc/{broker.pid}/net/tcp").exists():
         pytest.skip("no /proc: what a process listens on is not known")
-    inodes = {os.readlink(entry) for entry in Path(f"/proc/{broker.pid}/fd").iterdir()}
+    inodes = {str(entry.readlink()) for entry in Path(f"/proc/{broker.pid}/fd").iterdir()}
     listening = []
     for name in ("tcp", "tcp6"):
         for line in Path(f"/proc/{broker.pid}/net/{name}").read_text().splitlines()[1:]:
