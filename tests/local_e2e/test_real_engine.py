@@ -24,6 +24,8 @@ from tests.integration.test_local_sockets import Record, recorder
 from tests.local_e2e.conftest import MODEL, Installed, free_port
 from tests.local_process import BrokerProcess
 
+pytestmark = [pytest.mark.local_e2e, pytest.mark.timeout(600)]
+
 QUESTION = "Answer with one word. What is the capital of France?"
 PATIENCE = 120.0
 
