@@ -130,11 +130,11 @@ class Worker:
         self._server.pre_shutdown()  # idle keep-alive connections close, busy ones after their answer
         bound = services.config.server.drain_timeout
         if services.running:
-            await asyncio.wait(set(services.running), timeout=bound)
-        for task in set(services.running):
+            await asyncio.wait(set(services.running.tasks), timeout=bound)
+        for task in set(services.running.tasks):
             task.cancel()
         if services.running:
-            await asyncio.wait(set(services.running), timeout=5.0)
+            await asyncio.wait(set(services.running.tasks), timeout=5.0)
         settled = await services.settler.drain(min(bound, 30.0))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(5.0):

@@ -34,10 +34,10 @@ from gateway.config import (
 from gateway.config_models import read_models
 from gateway.config_providers import NAME, read_provider
 from gateway.config_reader import Faults, Section
+from gateway.log import LEVELS as LOG_LEVELS
 from providers.server_tools import DEFAULT_ALLOWED, TOOLS_BY_ID
 
 STORE_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster")
-LOG_LEVELS = ("debug", "info", "warning", "error")
 MINIMUM_KEY_BYTES = 32
 
 

@@ -12,6 +12,7 @@ from gateway.config import Config
 from gateway.inbound import BodyBudget
 from gateway.instruments import Instruments
 from gateway.log import Log
+from gateway.running import Running
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool
 from metering.ledger import Ledger, Limits
@@ -43,4 +44,4 @@ class Services:
     bodies: BodyBudget
     limits: Mapping[str, Limits]
     draining: bool = False
-    running: set[asyncio.Task[object]] = field(default_factory=set)
+    running: Running = field(default_factory=Running)

@@ -9,11 +9,12 @@ over bytes: no I/O, no clock, no randomness.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from metering.usage import Report, Variant
+import msgspec
+
+from metering.usage import STANDARD, Report, Variant
 
 
 class Family(StrEnum):
@@ -56,8 +57,7 @@ class Refusal(Exception):
         self.param = param
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """What the gateway acts on in a request body; everything else stays undecoded bytes.
 
     Attributes:
@@ -78,12 +78,11 @@ class Head:
     choices: int = 1
     wants_usage: bool = True
     server_tools: frozenset[str] = frozenset()
-    variant: Variant = field(default_factory=Variant)
-    members: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    variant: Variant = STANDARD
+    members: Mapping[str, tuple[int, int]] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """Where a request goes, as far as the bytes are concerned.
 
     Attributes:

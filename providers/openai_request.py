@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from metering.usage import ServiceTier, Variant
+from metering.usage import STANDARD, ServiceTier, Variant
 from providers.dialect import Head, Target
 from providers.head import Members
 from providers.splice import Edits, quoted
@@ -26,8 +26,6 @@ _TIERS: Final = {
     "fast": ServiceTier.PRIORITY,
     "scale": ServiceTier.PROVISIONED,
 }
-
-STANDARD: Final = Variant()
 
 
 def read_variant(members: Members) -> Variant:
