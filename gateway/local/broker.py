@@ -17,7 +17,7 @@ from typing import Final
 from aiohttp import web
 
 from gateway import inbound
-from gateway.answers import error_response
+from gateway.answers import SERVER_NAME, error_response
 from gateway.errors import (
     GatewayError,
     InvalidRequest,
@@ -31,10 +31,11 @@ from gateway.local import isolation, process_guard
 from gateway.local.directory import Directory
 from gateway.local.exchange import Exchange
 from gateway.local.model_lists import list_models, show_model
-from gateway.local.origin_check import OriginCheck
+from gateway.local.origin_check import OriginCheck, preflight
 from gateway.local.settings import Settings, SettingsError
 from gateway.log import Event, Log
 from gateway.server import Server, reset
+from providers.dialect import Family
 from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
 
 BACKLOG: Final = 128
@@ -65,25 +66,40 @@ class Broker:
         rid = new_rid()
         path, _, query = request.raw_path.partition("?")
         found = resolve(request.method, path, family_of_headers(request.headers))
+        cors: dict[str, str] = {}
         try:
-            self._origins.check(request.headers)
+            cors = self._origins.check(request.headers)
+            if cors and request.method == "OPTIONS":
+                return web.Response(status=204, headers={"Server": SERVER_NAME, **cors, **preflight(request.headers)})
             if isinstance(found, PathFault):
                 raise _path_error(found)
-            return await self._answer(request, found, query, rid)
+            response = await self._answer(request, found, query, rid, cors)
         except GatewayError as error:
-            response = error_response(error, found.family, rid)
-            if request.writer.output_size > 0:
-                if request.transport is not None:
-                    reset(request.transport)  # an answer had begun: it must not look complete
-                return response
-            if not request.content.is_eof():
-                response.force_close()
-                await response.prepare(request)
-                await response.write_eof()
-                await inbound.linger(request)
-            return response
+            return await self._refuse(request, error, found.family, rid, cors)
+        if not response.prepared:
+            response.headers.update(cors)
+        return response
 
-    async def _answer(self, request: web.BaseRequest, route: Route, query: str, rid: str) -> web.StreamResponse:
+    async def _refuse(
+        self, request: web.BaseRequest, error: GatewayError, family: Family | None, rid: str, cors: dict[str, str]
+    ) -> web.StreamResponse:
+        """Answer with an error. Where a body is still on its way, linger and close."""
+        response = error_response(error, family, rid)
+        response.headers.update(cors)
+        if request.writer.output_size > 0:
+            if request.transport is not None:
+                reset(request.transport)  # an answer had begun: it must not look complete
+            return response
+        if not request.content.is_eof():
+            response.force_close()
+            await response.prepare(request)
+            await response.write_eof()
+            await inbound.linger(request)
+        return response
+
+    async def _answer(
+        self, request: web.BaseRequest, route: Route, query: str, rid: str, cors: dict[str, str]
+    ) -> web.StreamResponse:
         if route.operation is not None and route.family is not None:
             exchange = Exchange(
                 self._directory,
@@ -92,6 +108,7 @@ class Broker:
                 operation=route.operation,
                 family=route.family,
                 rid=rid,
+                more_headers=cors,
                 always_translate=self._settings.always_translate,
             )
             return await exchange.run(route.name, query, self._settings.max_body_bytes)

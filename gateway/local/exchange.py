@@ -11,6 +11,7 @@ is read from the engine. A client that goes away cancels this coroutine, which d
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
@@ -55,6 +56,7 @@ class Exchange:
         operation: Operation,
         family: Family,
         rid: str,
+        more_headers: Mapping[str, str],
         always_translate: bool = False,
         patience: Patience = PATIENCE,
     ) -> None:
@@ -67,6 +69,7 @@ class Exchange:
             operation: What it asks for.
             family: The caller's dialect.
             rid: The request's id.
+            more_headers: Headers that the answer has for its caller's sake.
             always_translate: Do not use what an engine has of the operation itself.
             patience: How long to wait for the engine.
         """
@@ -76,6 +79,7 @@ class Exchange:
         self._operation = operation
         self._family = family
         self._rid = rid
+        self._more_headers = more_headers
         self._always_translate = always_translate
         self._patience = patience
         self._loop = asyncio.get_running_loop()
@@ -184,6 +188,7 @@ class Exchange:
             "Server": SERVER_NAME,
             "x-request-id": self._rid,
             "x-provider": engine.kind.value,
+            **self._more_headers,
         }
         if self._family is Family.ANTHROPIC:
             headers["request-id"] = self._rid

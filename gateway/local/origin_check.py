@@ -6,7 +6,8 @@
    could do harm; programs don't send it. ``null`` is an origin like any other.
 3. ``Sec-Fetch-Site`` (https://www.w3.org/TR/fetch-metadata/) tells of the rest, such as images.
 
-No CORS header is ever sent for an origin that was not allowed by name.
+An origin that was allowed by name gets the CORS headers (https://fetch.spec.whatwg.org/#http-cors-protocol)
+that let its script read the answer; no other one ever gets any.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class OriginCheck:
         self._hosts = frozenset(f"{name}:{port}" for name in _NAMES)
         self._allowed = allowed
 
-    def check(self, headers: MultiMapping[str]) -> None:
-        """Refuse a request that a web page made.
+    def check(self, headers: MultiMapping[str]) -> dict[str, str]:
+        """Refuse a request that a web page made; the CORS headers of the answer, where there are any.
 
         Raises:
             ForeignOrigin: By its host, its origin or its fetch metadata.
@@ -42,3 +43,15 @@ class OriginCheck:
             raise ForeignOrigin
         if not origins and any(site not in _OURS for site in headers.getall("Sec-Fetch-Site", [])):
             raise ForeignOrigin
+        return {"Access-Control-Allow-Origin": origins[0], "Vary": "Origin"} if origins else {}
+
+
+def preflight(headers: MultiMapping[str]) -> dict[str, str]:
+    """What an allowed origin is told before it sends a request; to be joined with what `check` gave."""
+    found = {"Access-Control-Allow-Methods": "GET, POST", "Access-Control-Max-Age": "600"}
+    asked = headers.get("Access-Control-Request-Headers")
+    if asked is not None:
+        found["Access-Control-Allow-Headers"] = asked
+    if headers.get("Access-Control-Request-Private-Network") == "true":
+        found["Access-Control-Allow-Private-Network"] = "true"
+    return found

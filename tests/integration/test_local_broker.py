@@ -377,13 +377,25 @@ def test_a_configuration_of_the_hosted_gateway_is_refused(tmp_path):
     assert "canary" not in line
 
 
-def test_a_settings_file(tmp_path):
+def test_a_settings_file_and_an_origin_that_it_allows(tmp_path):
+    origin = {"origin": "vscode-webview://x"}
     with ScriptedEngine(chat_engine("small")) as engine:
         path = tmp_path / "local.toml"
         path.write_text(f'engines = ["{engine.address}"]\nusual_ports = false\norigins = ["vscode-webview://x"]\n')
         with BrokerProcess("--config", str(path)) as broker:
-            answer = broker.send("POST", "/v1/chat/completions", CHAT, headers={"origin": "vscode-webview://x"})
-            assert answer.status == 200
+            asked = {**origin, "access-control-request-headers": "authorization"}
+            preflight = broker.send("OPTIONS", "/v1/messages", headers=asked)
+            assert (preflight.status, preflight.headers["access-control-allow-headers"]) == (204, "authorization")
+            for route, body in CASES:
+                answer = broker.send("POST", route, body, headers=origin)
+                assert (answer.status, answer.headers["access-control-allow-origin"]) == (200, origin["origin"])
+            for answer in (
+                broker.send("GET", "/v1/models", headers=origin),
+                broker.send("POST", "/v1/messages", MESSAGES | {"model": "none"}, headers=origin),
+            ):
+                assert answer.headers["access-control-allow-origin"] == origin["origin"]
+            assert "access-control-allow-origin" not in broker.send("GET", "/v1/models").headers
+            assert broker.send("GET", "/v1/models", headers={"origin": "https://evil.test"}).code == "foreign_origin"
 
 
 def test_a_port_that_is_taken(broker):

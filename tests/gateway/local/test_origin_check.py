@@ -4,13 +4,13 @@ import pytest
 from multidict import CIMultiDict
 
 from gateway.errors import ForeignOrigin
-from gateway.local.origin_check import OriginCheck
+from gateway.local.origin_check import OriginCheck, preflight
 
 HOST = ("Host", "127.0.0.1:8081")
 
 
 def check(*headers, allowed=()):
-    OriginCheck(8081, frozenset(allowed)).check(CIMultiDict(headers))
+    return OriginCheck(8081, frozenset(allowed)).check(CIMultiDict(headers))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8081", "localhost:8081", "LOCALHOST:8081", "[::1]:8081"])
@@ -63,4 +63,15 @@ def test_images_and_navigations_of_pages(site):
 
 
 def test_an_origin_that_was_allowed_by_name():
-    check(HOST, ("Origin", "vscode-webview://x"), ("Sec-Fetch-Site", "cross-site"), allowed=["vscode-webview://x"])
+    allowed = ("Origin", "vscode-webview://x")
+    found = check(HOST, allowed, ("Sec-Fetch-Site", "cross-site"), allowed=["vscode-webview://x"])
+    assert found == {"Access-Control-Allow-Origin": "vscode-webview://x", "Vary": "Origin"}
+    assert check(HOST, allowed=["vscode-webview://x"]) == {}
+
+
+def test_a_preflight():
+    asked = {"Access-Control-Request-Headers": "authorization", "Access-Control-Request-Private-Network": "true"}
+    found = preflight(CIMultiDict(asked))
+    assert found["Access-Control-Allow-Headers"] == "authorization"
+    assert found["Access-Control-Allow-Private-Network"] == "true"
+    assert "Access-Control-Allow-Headers" not in preflight(CIMultiDict())
