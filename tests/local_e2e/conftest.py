@@ -28,7 +28,19 @@ class Installed:
 
     def command(self, port: int) -> list[str]:
         """The engine's command line."""
-        options = ["--model", str(self.weights), "--model_alias", MODEL, "--n_ctx", "2048", "--n_threads", "2"]
+        # The weights are of the model before it was taught to chat: this format is one that it goes on with.
+        options = [
+            "--chat_format",
+            "vicuna",
+            "--model",
+            str(self.weights),
+            "--model_alias",
+            MODEL,
+            "--n_ctx",
+            "2048",
+            "--n_threads",
+            "2",
+        ]
         return [str(self.python), "-m", "llama_cpp.server", "--host", "127.0.0.1", "--port", str(port), *options]
 
 
