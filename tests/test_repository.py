@@ -49,7 +49,7 @@ TESTED_ELSEWHERE = {
     "gateway/dev.py": ("tests/test_readme.py", "what make run starts answers the README's requests"),
     "gateway/dispatch.py": ("tests/integration/test_bad_input.py", "every refusal is seen on a real socket"),
     "gateway/exchange.py": ("tests/integration/test_disconnect.py", "its order is a promise about a real process"),
-    "gateway/meter.py": ("tests/integration/test_disconnect.py", "what a request owes is seen on a real process"),
+    "gateway/meter.py": ("tests/integration/test_metering.py", "what a request owes is seen on a real process"),
     "gateway/inbound.py": ("tests/integration/test_bad_input.py", "broken bodies come from a real socket"),
     "gateway/local/broker.py": ("tests/integration/test_local_broker.py", "the broker is a process"),
     "gateway/local/exchange.py": ("tests/integration/test_local_broker.py", "what goes in and out of a real process"),
@@ -69,6 +69,7 @@ TESTED_ELSEWHERE = {
         "tests/providers/test_translator.py",
         "what every reader gives and every writer takes",
     ),
+    "providers/stream_texts.py": ("tests/providers/test_restoring.py", "where texts are shows in what is restored"),
     "providers/dialect.py": ("tests/providers/test_wires.py", "protocols and types that every wire keeps to"),
 }
 
