@@ -25,6 +25,7 @@ COMMANDS = {
     "export": ("gateway.cli_export", "export"),
     "check": ("gateway.cli_check", "check"),
     "privacy": ("gateway.cli_privacy", "privacy"),
+    "local": ("gateway.cli_local", "local"),
 }
 
 
