@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= auto
 ENGINE := .venv-local
 
-.PHONY: setup run test check lint types contracts lock bench local-e2e clean
+.PHONY: setup run test check lint types contracts lock bench crash local-e2e clean
 
 setup: $(STAMP)
 
@@ -55,6 +55,9 @@ $(ENGINE)/.installed: requirements/local-e2e.txt
 	test -x $(ENGINE)/bin/python || $(PYTHON) -m venv $(ENGINE)
 	CMAKE_ARGS=-DGGML_NATIVE=OFF $(ENGINE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/local-e2e.txt
 	touch $@
+
+crash: setup
+	$(BIN)/python -m benchmarks crash
 
 clean:
 	rm -rf $(VENV) $(ENGINE) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -43,7 +43,7 @@ from gateway.config_reader import Faults, Section
 from gateway.log import LEVELS as LOG_LEVELS
 from providers.server_tools import DEFAULT_ALLOWED, TOOLS_BY_ID
 
-STORE_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster")
+STORE_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
 MINIMUM_KEY_BYTES = 32
 SOUGHT = frozenset({"credentials", "personal"})
 

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from metering import frames, records
+from metering.background import end
 from metering.epoch import Epoch
 from metering.settler import Settler
 from metering.spool import Spool
@@ -77,17 +78,16 @@ class Replay:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="replay")
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await end(self._task)
+        self._task = None
 
     async def _run(self) -> None:
         while True:
-            await self.turn()
+            with contextlib.suppress(OSError):  # the disk refuses; the spool itself refuses requests meanwhile
+                await self.turn()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._again.wait(), self._interval)
+                async with asyncio.timeout(self._interval):
+                    await self._again.wait()
 
     async def _replay(self, path: Path) -> None:
         try:

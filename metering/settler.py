@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from metering.background import end
 from metering.ledger import Ledger, Verdict
 from metering.usage import UsageRecord
 
@@ -115,10 +116,8 @@ class Settler:
 
     async def close(self) -> None:
         """Stop. What is still pending stays pending (and in the journal, where there is one)."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await end(self._task)
+        self._task = None
 
     async def _run(self) -> None:
         shortest, longest = BACKOFF

@@ -75,7 +75,7 @@ class Spool:
         self._syncing: asyncio.Task[None] | None = None
         self.failing = False
         self.home = _home(folder)
-        self._size = sum(path.stat().st_size for path in self._files())
+        self._size = sum(map(_size, self._files()))
         self._current = self._rotate()
 
     @property
@@ -149,7 +149,7 @@ class Spool:
                 if segment not in busy:
                     segment.remove()
                     segments.remove(segment)
-        self._size = sum(path.stat().st_size for path in self._files())
+        self._size = sum(map(_size, self._files()))
         return await self._adopt(now)
 
     def stay(self) -> None:
@@ -284,6 +284,13 @@ def _ends(data: bytes) -> Iterator[str]:
             yield records.parse(text).rid
         elif kind == frames.VOIDED:
             yield text.partition(" ")[2]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # another process was done with it
+        return 0
 
 
 def _home(folder: Path) -> str:

@@ -369,7 +369,15 @@ def test_a_private_authority(certificates: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["embedded:", "redis://h", "rediss://:p@h:1/2", "redis+cluster://h:1", "rediss+cluster://h"]
+    "url",
+    [
+        "embedded:",
+        "redis://h",
+        "rediss://:p@h:1/2",
+        "redis+cluster://h:1",
+        "rediss+cluster://h",
+        "redis+sentinel://h:1,i:2/main",
+    ],
 )
 def test_addresses_of_stores(url: str) -> None:
     assert parse(f'[store]\nurl = "{url}"').store.url == url
