@@ -25,6 +25,7 @@ from gateway.errors import (
     GatewayError,
     MeteringUnavailable,
     RateLimited,
+    Superseded,
 )
 from gateway.log import Event
 from gateway.services import Services
@@ -33,6 +34,12 @@ from metering.ledger import LedgerConflict, LedgerUnavailable, Refused, Reservat
 from metering.usage import UsageRecord
 
 LEASE_MS = 900_000
+BUDGET_USED = {
+    "daily": "The credits that this plan allows for one day (UTC) are used or held. Wait as long as Retry-After says, "
+    "lower the output limit, or change the plan.",
+    "monthly": "The credits that this plan allows for one month (UTC) are used or held. Wait as long as Retry-After "
+    "says, lower the output limit, or change the plan.",
+}
 
 
 class Meter:
@@ -55,11 +62,11 @@ class Meter:
         self.reserved: Reserved | None = None
         self.record: UsageRecord | None = None
 
-    async def reserve(self) -> None:
-        """Take the hold, the lease and the rate in one call.
+    async def reserve(self, lane: str = "") -> None:
+        """Take the hold, the lease, the rate and, where there is one, the autocomplete lane in one call.
 
         Raises:
-            CreditsExhausted, RateLimited, ConcurrencyLimited: The ledger refuses.
+            CreditsExhausted, RateLimited, ConcurrencyLimited, Superseded: The ledger refuses.
             MeteringUnavailable: It does not answer; should it have run, it is voided.
         """
         services, admission, principal = self._services, self._admission, self._principal
@@ -69,7 +76,8 @@ class Meter:
             amount=admission.amount,
             tokens=admission.tokens,
             lease_ms=LEASE_MS,
-            limits=services.limits.get(principal.tier) or services.limits["default"],
+            limits=services.limits.of(principal.tiers or (principal.tier,)),
+            lane=lane,
         )
         began = services.loop.time()
         try:
@@ -146,6 +154,10 @@ def _refused(decision: Refused) -> GatewayError:
             return CreditsExhausted(needed=decision.needed, held=decision.held, available=decision.available)
         case "requests" | "tokens":
             return RateLimited(retry_after=retry, headers=headers)
+        case "daily" | "monthly":
+            return RateLimited(BUDGET_USED[decision.reason], retry_after=retry, headers=headers)
+        case "superseded":
+            return Superseded()
         case "concurrency":
             return ConcurrencyLimited(retry_after=retry, headers=headers)
         case _:
