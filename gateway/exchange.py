@@ -94,10 +94,8 @@ class Exchange:
             with services.bodies.hold() as share:
                 body = await read_body(self._request, services.config.server.max_body_bytes, share)
                 self._admit(body, path_model)
-                if slot is None:
-                    await self._meter.reserve()
-                else:
-                    await self._reserve_lane(slot)
+                lane = None if slot is None else services.lanes.take(sid, slot, self._rid, self)
+                await self._meter.reserve(lane)
                 counted = True
                 services.instruments.active.add(1)
                 relay = await self._forward(body, query)
@@ -118,14 +116,6 @@ class Exchange:
             if counted:
                 services.instruments.active.add(-1)
                 self._settle()
-
-    async def _reserve_lane(self, slot: int) -> None:
-        """Reserve as the newest request of an autocomplete lane; the one before ends. Raises as `Meter.reserve`."""
-        keeper, sid = self._services.lanes, self._principal.sid
-        here = keeper.take(sid, slot, self._rid, self)
-        await self._meter.reserve(lanes.name(sid, slot))
-        if self._meter.reserved is not None:
-            keeper.took(sid, slot, replaced=self._meter.reserved.replaced, here=here)
 
     def stop(self, error: GatewayError, outcome: Outcome) -> None:
         """End the request from outside: its provider request is aborted at once, its caller gets ``error``."""

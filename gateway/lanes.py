@@ -2,7 +2,8 @@
 
 Rules:
 
-1. Within a worker a newer request ends the older at once, before it reserves. Which of two workers' requests is newer
+1. Within a worker a newer request ends the older at once, before it reserves; newer is what has the later time in its
+   id, and of one millisecond what comes last. Which of two workers' requests is newer
    the store decides, by the time in their ids, in the same call as the reserve (`metering.ledger`): an older one that
    comes late is refused there, and never ends a newer one.
 2. The store names the request that lost the lane. It is announced only where it was not this worker's own, and the
@@ -14,18 +15,22 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from gateway.auth.announcements import Announcement, Kind, publish
 from gateway.auth.principal import Client
 from gateway.errors import InvalidRequest, Superseded
 from gateway.running import Stoppable
+from metering.ledger import Refused, Reserved
 from metering.usage import Outcome
 
 HEADER = "x-supersede-key"
 HIGHEST_SLOT = 65_535
+STAMP = 16  # characters of a rid that are its time, and compare as text; the store compares the same ones
 REMEMBERED = 4_096  # lanes whose last request is known although it has ended: it needs no announcement
+
+T = TypeVar("T")
 
 _SLOT = re.compile(r"[0-9]{1,5}")
 
@@ -50,9 +55,39 @@ def slot_of(headers: Headers) -> int | None:
     return slot
 
 
-def name(sid: str, slot: int) -> str:
-    """A lane as `metering.reservation.Reservation` has it."""
-    return f"{sid}:{slot}"
+class Taken:
+    """A lane that a request took in this worker; the store has the last word when it reserves.
+
+    Attributes:
+        name: The lane as `metering.reservation.Reservation` has it.
+        here: The last request that this worker had in the lane: nobody else need hear of its end.
+    """
+
+    __slots__ = ("_lanes", "_sid", "_slot", "here", "name")
+
+    def __init__(self, lanes: Lanes, sid: str, slot: int, here: str) -> None:
+        self._lanes = lanes
+        self._sid = sid
+        self._slot = slot
+        self.here = here
+        self.name = f"{sid}:{slot}"
+
+    async def reserve(self, call: Coroutine[Any, Any, Reserved | Refused]) -> Reserved | Refused:
+        """Make the ledger's call, and announce whose lane the store gave it.
+
+        A still newer request may cancel the caller while the call is on its way: what the call replaced must be
+        announced all the same, since the newer one replaces this one and does not hear of the other.
+        """
+        task = self._lanes.start(call)
+        task.add_done_callback(self._heard)
+        return await asyncio.shield(task)
+
+    def _heard(self, task: asyncio.Task[Reserved | Refused]) -> None:
+        if task.cancelled() or task.exception() is not None:
+            return
+        decision = task.result()
+        if isinstance(decision, Reserved) and decision.replaced and decision.replaced != self.here:
+            self._lanes.announce(self._sid, self._slot, decision.replaced)
 
 
 class Lanes:
@@ -62,34 +97,40 @@ class Lanes:
         self._client = client
         self._running: dict[tuple[str, int], tuple[str, Stoppable]] = {}
         self._ended: dict[tuple[str, int], str] = {}
-        self._publishing: set[asyncio.Task[bool]] = set()
+        self._calls: set[asyncio.Task[Any]] = set()
 
     @property
     def running(self) -> Mapping[tuple[str, int], tuple[str, Stoppable]]:
         """Session and slot to the request that has the lane."""
         return self._running
 
-    def take(self, sid: str, slot: int, rid: str, request: Stoppable) -> str:
-        """A request takes its lane, and this worker's older one ends. The caller must call `leave` for it.
+    def take(self, sid: str, slot: int, rid: str, request: Stoppable) -> Taken:
+        """A request takes its lane, and this worker's older one ends. The caller must call `leave` for it, and make
+        its reserve through what it gets.
 
-        Gives the rid of the last request that this worker had in the lane, or empty; hand it to `took`.
+        Raises:
+            Superseded: The one that has it is newer: this one was longer on its way here (its body, its session).
         """
         lane = sid, slot
         older = self._running.get(lane)
+        if older is not None and older[0][:STAMP] > rid[:STAMP]:
+            raise Superseded
         self._running[lane] = rid, request
         if older is None:
-            return self._ended.pop(lane, "")
+            return Taken(self, sid, slot, self._ended.pop(lane, ""))
         older[1].stop(Superseded(), Outcome.SUPERSEDED)
-        return older[0]
+        return Taken(self, sid, slot, older[0])
 
-    def took(self, sid: str, slot: int, *, replaced: str, here: str) -> None:
-        """The store gave it the lane of ``replaced``: tell the other workers, unless that one was here."""
-        if not replaced or replaced == here:
-            return
-        announcement = Announcement(Kind.SUPERSEDED, sid=sid, slot=slot, rid=replaced)
-        task = asyncio.get_running_loop().create_task(publish(self._client, announcement))
-        self._publishing.add(task)
-        task.add_done_callback(self._publishing.discard)
+    def announce(self, sid: str, slot: int, rid: str) -> None:
+        """Tell the other workers that this request lost its lane."""
+        self.start(publish(self._client, Announcement(Kind.SUPERSEDED, sid=sid, slot=slot, rid=rid)))
+
+    def start(self, call: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run a call whose outcome must be heard although whoever awaits it may be cancelled."""
+        task = asyncio.get_running_loop().create_task(call)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        return task
 
     def leave(self, sid: str, slot: int, rid: str) -> None:
         """The request ended."""

@@ -27,6 +27,7 @@ from gateway.errors import (
     RateLimited,
     Superseded,
 )
+from gateway.lanes import Taken
 from gateway.log import Event
 from gateway.services import Services
 from metering import pricing
@@ -62,7 +63,7 @@ class Meter:
         self.reserved: Reserved | None = None
         self.record: UsageRecord | None = None
 
-    async def reserve(self, lane: str = "") -> None:
+    async def reserve(self, lane: Taken | None = None) -> None:
         """Take the hold, the lease, the rate and, where there is one, the autocomplete lane in one call.
 
         Raises:
@@ -77,11 +78,12 @@ class Meter:
             tokens=admission.tokens,
             lease_ms=LEASE_MS,
             limits=services.limits.of(principal.tiers or (principal.tier,)),
-            lane=lane,
+            lane="" if lane is None else lane.name,
         )
         began = services.loop.time()
         try:
-            decision = await services.ledger.reserve(reservation)
+            call = services.ledger.reserve(reservation)
+            decision = await (call if lane is None else lane.reserve(call))
         except LedgerUnavailable as error:
             if error.maybe_ran:
                 services.settler.void(principal.pid, self._rid)

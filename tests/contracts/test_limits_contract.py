@@ -1,7 +1,7 @@
 """Rates, budgets and lanes, on every store they are promised for; the store's arithmetic against its models."""
 
 import calendar
-import datetime
+import datetime as dt
 import random
 
 import pytest
@@ -111,8 +111,8 @@ end}
 @pytest.mark.parametrize("instant", INSTANTS)
 @pytest.mark.parametrize("into_day", [0, 1, DAY - 1])
 async def test_days_and_months_are_the_calendar_s(spending, instant, into_day):
-    date = datetime.date.fromisoformat(instant)
-    today = (date - datetime.date(1970, 1, 1)).days
+    date = dt.date.fromisoformat(instant)
+    today = (date - dt.date(1970, 1, 1)).days
     first = today - date.day + 1
     after = first + calendar.monthrange(date.year, date.month)[1]
     now = today * DAY + into_day

@@ -10,8 +10,9 @@ from multidict import CIMultiDict
 
 from gateway import lanes
 from gateway.auth.announcements import Announcement, Kind, Listener
-from gateway.errors import GatewayError, InvalidRequest
+from gateway.errors import GatewayError, InvalidRequest, Superseded
 from gateway.lanes import Lanes
+from metering.ledger import Refused, Reserved
 from metering.store import open_store
 from metering.usage import Outcome
 
@@ -44,17 +45,34 @@ def test_what_is_no_slot_is_refused(value: str) -> None:
         lanes.slot_of(CIMultiDict([(lanes.HEADER, "1"), (lanes.HEADER, "1")]))
 
 
+async def answer(decision: Reserved | Refused) -> Reserved | Refused:
+    return decision
+
+
 async def test_the_newer_request_ends_the_older_one_of_its_lane_alone(tmp_path: Path) -> None:
     store = await open_store("embedded:", data_dir=tmp_path)
     keeper, one, two, other = Lanes(store.client), Request(), Request(), Request()
-    assert keeper.take(SID, 1, "r1", one) == ""
-    assert keeper.take(SID, 2, "r2", other) == ""
-    assert keeper.take(SID, 1, "r3", two) == "r1"
+    assert keeper.take(SID, 1, "r1", one).here == ""
+    assert keeper.take(SID, 2, "r2", other).here == ""
+    assert keeper.take(SID, 1, "r3", two).here == "r1"
     assert (one.stopped, two.stopped, other.stopped) == (ENDED, [], [])
     keeper.leave(SID, 1, "r1")  # the older one's end frees nothing
     assert keeper.running[SID, 1] == ("r3", two)
     keeper.leave(SID, 1, "r3")
-    assert keeper.take(SID, 1, "r4", Request()) == "r3"  # it ended, but it was here: nobody else need hear
+    assert keeper.take(SID, 1, "r4", Request()).here == "r3"  # it ended, but it was here: nobody else need hear
+    await store.close()
+
+
+async def test_an_older_request_that_was_longer_on_its_way_ends_no_newer_one(tmp_path: Path) -> None:
+    store = await open_store("embedded:", data_dir=tmp_path)
+    keeper, newer, tie = Lanes(store.client), Request(), Request()
+    keeper.take(SID, 1, "req_00000000000b-a", newer)
+    with pytest.raises(Superseded):
+        keeper.take(SID, 1, "req_00000000000a-z", Request())
+    keeper.leave(SID, 1, "req_00000000000a-z")
+    assert newer.stopped == []
+    assert keeper.take(SID, 1, "req_00000000000b-0", tie).here == "req_00000000000b-a"  # of one millisecond the last
+    assert (newer.stopped, tie.stopped) == (ENDED, [])
     await store.close()
 
 
@@ -66,15 +84,41 @@ async def test_an_announcement_ends_the_request_it_names_and_no_newer_one(tmp_pa
     listener.on(Kind.SUPERSEDED, lambda announced: heard.set() if announced.slot == 9 else None)
     await listener.start()
     there.take(SID, 1, "r1", mine)
-    here.took(SID, 1, replaced="r0", here="")
-    here.took(SID, 2, replaced="r1", here="")
-    here.took(SID, 1, replaced="r1", here="r1")  # its own: not announced
-    here.took(SID, 1, replaced="", here="")
-    here.took(SID, 9, replaced="last", here="")
+    taken = here.take(SID, 1, "r9", Request())
+    for replaced in ("", "r0"):
+        await taken.reserve(answer(Reserved(1, (), replaced)))
+    own = here.take(SID, 1, "r9a", Request())
+    await own.reserve(answer(Reserved(1, (), "r9")))  # its own: not announced
+    await taken.reserve(answer(Refused("superseded", 1, 0, 0, 0, ())))
+    await here.take(SID, 9, "r9", Request()).reserve(answer(Reserved(1, (), "last")))
     await asyncio.wait_for(heard.wait(), 10)
     assert mine.stopped == []
     there.end(Announcement(Kind.SUPERSEDED, sid=SID, slot=1, rid="r1"))
     assert mine.stopped == ENDED
+    await listener.close()
+    await store.close()
+
+
+async def test_what_a_cancelled_reserve_replaced_is_announced_all_the_same(tmp_path: Path) -> None:
+    store = await open_store("embedded:", data_dir=tmp_path)
+    here, listener = Lanes(store.client), Listener(store.client)
+    heard: asyncio.Future[Announcement] = asyncio.get_running_loop().create_future()
+    listener.on(Kind.SUPERSEDED, heard.set_result)
+    await listener.start()
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def late() -> Reserved | Refused:
+        asked.set()
+        await answered.wait()
+        return Reserved(1, (), "r0")
+
+    reserve = asyncio.get_running_loop().create_task(here.take(SID, 1, "r1", Request()).reserve(late()))
+    await asked.wait()
+    reserve.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reserve
+    answered.set()
+    assert await asyncio.wait_for(heard, 10) == Announcement(Kind.SUPERSEDED, sid=SID, slot=1, rid="r0")
     await listener.close()
     await store.close()
 
@@ -85,7 +129,7 @@ async def test_what_has_ended_is_remembered_within_a_bound(tmp_path: Path) -> No
     for slot in range(lanes.REMEMBERED + 10):
         keeper.take(SID, slot, f"r{slot}", Request())
         keeper.leave(SID, slot, f"r{slot}")
-    assert keeper.take(SID, 0, "again", Request()) == ""
-    assert keeper.take(SID, lanes.REMEMBERED, "again", Request()) == f"r{lanes.REMEMBERED}"
+    assert keeper.take(SID, 0, "again", Request()).here == ""
+    assert keeper.take(SID, lanes.REMEMBERED, "again", Request()).here == f"r{lanes.REMEMBERED}"
     assert len(keeper.running) == 2
     await store.close()
