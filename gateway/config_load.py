@@ -26,6 +26,7 @@ from gateway.config import (
     InternalConfig,
     LogConfig,
     PolicyConfig,
+    SecretsRule,
     ServerConfig,
     StoreConfig,
     TierConfig,
@@ -41,6 +42,7 @@ STORE_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster")
 MINIMUM_KEY_BYTES = 32
 MICRO = 1_000_000
 MOST_MICRO_CREDITS = 2**53 - 1
+SOUGHT = frozenset({"credentials", "personal"})
 
 
 def load(path: Path, env: Mapping[str, str] | None = None, *, need_keys: bool = True) -> Config:
@@ -235,8 +237,12 @@ def _policy(section: Section) -> PolicyConfig:
         tools = frozenset(section.strings("server_tools"))
         if unknown := len(tools - TOOLS_BY_ID.keys()):
             section.fault("server_tools", f"{unknown} of them do not exist", "see gateway.example.toml for the list")
+    sought = frozenset(section.strings("sought")) if section.has("sought") else SOUGHT
+    if sought - SOUGHT or not sought:
+        section.fault("sought", "names what is not looked for", "write some of " + ", ".join(sorted(SOUGHT)))
+    config = PolicyConfig(tools, section.choice("secrets", SecretsRule.OFF), sought)
     section.close()
-    return PolicyConfig(tools)
+    return config
 
 
 def _identity(section: Section) -> IdentityConfig:

@@ -48,7 +48,7 @@ TESTED_ELSEWHERE = {
     "gateway/dev.py": ("tests/test_readme.py", "what make run starts answers the README's requests"),
     "gateway/dispatch.py": ("tests/integration/test_bad_input.py", "every refusal is seen on a real socket"),
     "gateway/exchange.py": ("tests/integration/test_disconnect.py", "its order is a promise about a real process"),
-    "gateway/meter.py": ("tests/integration/test_disconnect.py", "what a request owes is seen on a real process"),
+    "gateway/meter.py": ("tests/integration/test_metering.py", "what a request owes is seen on a real process"),
     "gateway/inbound.py": ("tests/integration/test_bad_input.py", "broken bodies come from a real socket"),
     "gateway/published.py": ("tests/gateway/test_catalog.py", "the catalog's source of prices"),
     "gateway/published_compile.py": ("tests/gateway/test_catalog.py", "the catalog's source of prices"),
@@ -59,6 +59,7 @@ TESTED_ELSEWHERE = {
     "metering/topology.py": ("tests/contracts/test_ledger_contract.py", "one contract on every kind of store"),
     "metering/ledger.py": ("tests/contracts/test_ledger_contract.py", "one contract on every kind of store"),
     "metering/reservation.py": ("tests/contracts/test_ledger_contract.py", "the ledger's arguments and answers"),
+    "providers/stream_texts.py": ("tests/providers/test_restoring.py", "where texts are shows in what is restored"),
     "providers/dialect.py": ("tests/providers/test_wires.py", "protocols and types that every wire keeps to"),
 }
 
