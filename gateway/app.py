@@ -10,14 +10,19 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway import quiet
 from gateway.auth.announcements import Kind, Listener
 from gateway.auth.authenticator import Authenticator
 from gateway.catalog import load as load_catalog
+from gateway.closed import Rid
 from gateway.config import Config, ConfigError
 from gateway.dispatch import Dispatcher
+from gateway.evidence import Evidence
+from gateway.hardening.process import observe
 from gateway.identity import load_key
 from gateway.inbound import BodyBudget
 from gateway.instruments import Instruments
@@ -37,8 +42,6 @@ from metering.replay import Replay
 from metering.settler import Settler
 from metering.spool import Spool
 from metering.store import open_store
-from metering.usage import Outcome
-from providers.dialect import Operation
 
 BACKLOG = 4096
 GAUGE_SECONDS = 1.0
@@ -51,10 +54,8 @@ def make_instruments(config: Config) -> Instruments:
 
 
 def make_log(config: Config) -> Log:
-    log = Log(config.log.level, config.log.file)
+    log = Log(config.log.level, config.log.file, config.log.keep_days)
     log.close_over(config.providers)
-    log.close_over(operation.value for operation in Operation)
-    log.close_over([*(outcome.value for outcome in Outcome), "provider_error"])
     return log
 
 
@@ -90,7 +91,7 @@ class Worker:
             ConfigError, StoreUnavailable, EmbeddedError, LedgerUnavailable: What is missing.
         """
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _loop, context: _loop_error(log, context))
+        loop.set_exception_handler(quiet.loop_handler(log))
         catalog = load_catalog(config)
         log.close_over(model.name for model in catalog.models)
         key = load_key(config)
@@ -103,7 +104,7 @@ class Worker:
         ledger = Ledger(store, home=spool.home)
         await ledger.load()
         settler = Settler(
-            ledger, journal=spool, on_refused=lambda record: log.error(Event.SETTLEMENT_REFUSED, rid=record.rid)
+            ledger, journal=spool, on_refused=lambda record: log.error(Event.SETTLEMENT_REFUSED, rid=Rid(record.rid))
         )
         settler.start()
         authenticator, lanes = Authenticator(store.client, key), Lanes(store.client)
@@ -144,6 +145,7 @@ class Worker:
             limits=TierLimits(config.tiers),
             lanes=lanes,
             listener=listener,
+            evidence=Evidence(config, key, observe(), time.time_ns() // 1_000_000),
             secrets=make_secrets(config.policy),
         )
         dispatcher = Dispatcher(services)
@@ -172,6 +174,7 @@ class Worker:
             (gauges.body_bytes, (), services.bodies.used),
         ):
             cells[gauge.column(*labels)] = value
+        services.log.tick()
         self._gauges = services.loop.call_later(GAUGE_SECONDS, self._update_gauges)
 
     async def drain(self) -> bool:
@@ -231,9 +234,3 @@ def _listener_tls(config: Config) -> ssl.SSLContext | None:
     context.load_cert_chain(config.server.tls_cert, config.server.tls_key)
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def _loop_error(log: Log, context: dict[str, object]) -> None:
-    """The loop's own reports quote raw data: only the exception's type is kept."""
-    error = context.get("exception")
-    log.failure(Event.LOOP_ERROR, error if isinstance(error, BaseException) else RuntimeError())

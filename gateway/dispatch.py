@@ -13,7 +13,9 @@ from typing import cast
 from aiohttp import web
 
 from gateway import inbound, policy
+from gateway.answers import json_response
 from gateway.auth.principal import Principal
+from gateway.closed import Rid
 from gateway.errors import (
     Draining,
     GatewayError,
@@ -25,6 +27,7 @@ from gateway.errors import (
     UnsupportedFeature,
     UpgradeRequired,
 )
+from gateway.evidence import WELL_KNOWN
 from gateway.exchange import Exchange, refused_response
 from gateway.log import Event
 from gateway.relay import reset
@@ -38,13 +41,13 @@ _RID_BYTES = 10
 _random = b""  # drawn and not used yet; a worker is a process of its own, never a fork of a running one
 
 
-def new_rid() -> str:
+def new_rid() -> Rid:
     """A request id: the time, so that ids sort, and 80 random bits, so that none is guessed."""
     global _random
     if len(_random) < _RID_BYTES:
         _random = os.urandom(4096)  # one system call for hundreds of ids
     drawn, _random = _random[:_RID_BYTES], _random[_RID_BYTES:]
-    return f"req_{time.time_ns() // 1_000_000:012x}{drawn.hex()}"
+    return Rid(f"req_{time.time_ns() // 1_000_000:012x}{drawn.hex()}")
 
 
 class Dispatcher:
@@ -64,6 +67,8 @@ class Dispatcher:
         family = found.family
         try:
             if isinstance(found, PathFault):
+                if path == WELL_KNOWN and request.method == "GET":
+                    return json_response(services.evidence.statement(), rid)
                 raise _path_error(found)
             return await self._answer(request, found, query, rid)
         except GatewayError as error:
@@ -71,7 +76,7 @@ class Dispatcher:
         finally:
             services.running.tasks.discard(task)
 
-    async def _answer(self, request: web.BaseRequest, route: Route, query: str, rid: str) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, route: Route, query: str, rid: Rid) -> web.StreamResponse:
         services = self._services
         started = services.loop.time()
         if query:
@@ -100,7 +105,7 @@ class Dispatcher:
             case Surface.MODEL:
                 return show_model(services.catalog, principal, route.family, route.name or "", rid)
             case Surface.USAGE_RECORD:
-                return await usage_record(services, principal, route.name or "", rid)
+                return await usage_record(services, principal, route.name or "", query, rid)
             case _:
                 return await account(services, principal, rid)
 

@@ -21,6 +21,7 @@ from gateway.admission import Admission
 from gateway.answers import rate_limit_headers
 from gateway.auth.principal import Principal
 from gateway.catalog import CatalogTarget
+from gateway.closed import Rid
 from gateway.config import HoldRule
 from gateway.errors import (
     ConcurrencyLimited,
@@ -36,7 +37,7 @@ from gateway.log import Event
 from gateway.running import Stoppable
 from gateway.services import Services
 from metering import pricing
-from metering.ledger import LedgerConflict, LedgerUnavailable, Refused, Reservation, Reserved, Touch
+from metering.ledger import LedgerConflict, LedgerUnavailable, Refused, Reservation, Reserved, Touch, Window
 from metering.spool import SpoolFull
 from metering.usage import Basis, Outcome, UsageRecord
 
@@ -79,7 +80,7 @@ class Meter:
         "reserved",
     )
 
-    def __init__(self, services: Services, rid: str, principal: Principal, admission: Admission) -> None:
+    def __init__(self, services: Services, rid: Rid, principal: Principal, admission: Admission) -> None:
         self._services = services
         self._rid = rid
         self._principal = principal
@@ -137,6 +138,11 @@ class Meter:
         self.reserved = decision
         self._request = request
         services.leases.begin(self, request)
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The caller's limits as the reserve left them."""
+        return self.reserved.windows if self.reserved is not None else ()
 
     def touch(self) -> Touch:
         """What the ledger is told while the request runs: how far it has come, and a larger hold where it needs one."""

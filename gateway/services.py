@@ -10,6 +10,7 @@ from gateway.auth.announcements import Listener
 from gateway.auth.authenticator import Authenticator
 from gateway.catalog import Catalog
 from gateway.config import Config
+from gateway.evidence import Evidence
 from gateway.inbound import BodyBudget
 from gateway.instruments import Instruments
 from gateway.lanes import Lanes
@@ -56,6 +57,7 @@ class Services:
     limits: TierLimits
     lanes: Lanes
     listener: Listener
+    evidence: Evidence
     secrets: Secrets | None = None
     learning: Learning = field(default_factory=Learning)
     draining: bool = False

@@ -41,6 +41,7 @@ TESTED_ELSEWHERE = {
     "gateway/cli_serve.py": ("tests/gateway/test_cli.py", "a command is tested as a process"),
     "gateway/cli_sessions.py": ("tests/gateway/test_cli.py", "a command is tested as a process"),
     "gateway/cli_store.py": ("tests/gateway/test_cli.py", "opens the store for the commands"),
+    "gateway/closed.py": ("tests/gateway/test_log.py", "types, which the type checker tests"),
     "gateway/config_load.py": ("tests/gateway/test_config.py", "a Config is made by load alone"),
     "gateway/config_models.py": ("tests/gateway/test_config.py", "a part of load"),
     "gateway/config_providers.py": ("tests/gateway/test_config.py", "a part of load"),
