@@ -115,8 +115,7 @@ class Exchange:
             raise
         finally:
             services.running.end(sid, self)
-            if slot is not None:
-                services.lanes.leave(sid, slot, self._rid)
+            services.lanes.leave(sid, slot, self._rid)
             if counted:
                 services.instruments.active.add(-1)
                 self._settle()
