@@ -24,6 +24,7 @@ COMMANDS = {
     "accounts": ("gateway.cli_accounts", "accounts"),
     "check": ("gateway.cli_check", "check"),
     "privacy": ("gateway.cli_privacy", "privacy"),
+    "local": ("gateway.cli_local", "local"),
 }
 
 

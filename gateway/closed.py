@@ -7,6 +7,8 @@ are drawn.
 
 from __future__ import annotations
 
+import os
+import time
 from typing import NewType
 
 Closed = NewType("Closed", str)
@@ -14,3 +16,15 @@ Closed = NewType("Closed", str)
 
 Rid = NewType("Rid", str)
 """A request id of this gateway's own making: ``req_`` and 32 hex digits."""
+
+_RID_BYTES = 10
+_random = b""  # drawn and not used yet; a worker is a process of its own, never a fork of a running one
+
+
+def new_rid() -> Rid:
+    """A request id: the time, so that ids sort, and 80 random bits, so that none is guessed."""
+    global _random
+    if len(_random) < _RID_BYTES:
+        _random = os.urandom(4096)  # one system call for hundreds of ids
+    drawn, _random = _random[:_RID_BYTES], _random[_RID_BYTES:]
+    return Rid(f"req_{time.time_ns() // 1_000_000:012x}{drawn.hex()}")

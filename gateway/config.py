@@ -18,6 +18,7 @@ from gateway.closed import Closed
 from metering.pricing import Row
 
 EMBEDDED = "embedded:"  # the store.url of the store in the data directory
+DEFAULT_TIER = "default"
 
 
 class ConfigError(Exception):
@@ -237,9 +238,6 @@ class TierConfig:
     concurrent: int = 0
     daily_credits: int = 0
     monthly_credits: int = 0
-
-
-DEFAULT_TIER = "default"
 
 
 @dataclass(frozen=True, slots=True)

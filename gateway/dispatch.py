@@ -6,8 +6,6 @@ A path is looked up, not routed by patterns; the token is checked before any cod
 from __future__ import annotations
 
 import asyncio
-import os
-import time
 from typing import cast
 
 from aiohttp import web
@@ -15,7 +13,7 @@ from aiohttp import web
 from gateway import inbound, policy
 from gateway.answers import json_response
 from gateway.auth.principal import Principal
-from gateway.closed import Rid
+from gateway.closed import Rid, new_rid
 from gateway.errors import (
     Draining,
     GatewayError,
@@ -36,18 +34,6 @@ from gateway.routes.models import list_models, show_model
 from gateway.services import Services
 from providers.dialect import Family
 from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
-
-_RID_BYTES = 10
-_random = b""  # drawn and not used yet; a worker is a process of its own, never a fork of a running one
-
-
-def new_rid() -> Rid:
-    """A request id: the time, so that ids sort, and 80 random bits, so that none is guessed."""
-    global _random
-    if len(_random) < _RID_BYTES:
-        _random = os.urandom(4096)  # one system call for hundreds of ids
-    drawn, _random = _random[:_RID_BYTES], _random[_RID_BYTES:]
-    return Rid(f"req_{time.time_ns() // 1_000_000:012x}{drawn.hex()}")
 
 
 class Dispatcher:

@@ -39,6 +39,7 @@ TESTED_ELSEWHERE = {
     "gateway/cli_live.py": ("tests/gateway/test_cli.py", "a part of check"),
     "gateway/cli_options.py": ("tests/gateway/test_cli.py", "options and tables are seen through the commands"),
     "gateway/cli_serve.py": ("tests/gateway/test_cli.py", "a command is tested as a process"),
+    "gateway/cli_local.py": ("tests/integration/test_local_broker.py", "a command is tested as a process"),
     "gateway/cli_sessions.py": ("tests/gateway/test_cli.py", "a command is tested as a process"),
     "gateway/cli_store.py": ("tests/gateway/test_cli.py", "opens the store for the commands"),
     "gateway/closed.py": ("tests/gateway/test_log.py", "types, which the type checker tests"),
@@ -51,6 +52,11 @@ TESTED_ELSEWHERE = {
     "gateway/exchange.py": ("tests/integration/test_disconnect.py", "its order is a promise about a real process"),
     "gateway/meter.py": ("tests/integration/test_metering.py", "what a request owes is seen on a real process"),
     "gateway/inbound.py": ("tests/integration/test_bad_input.py", "broken bodies come from a real socket"),
+    "gateway/local/broker.py": ("tests/integration/test_local_broker.py", "the broker is a process"),
+    "gateway/local/exchange.py": ("tests/integration/test_local_broker.py", "what goes in and out of a real process"),
+    "gateway/local/faults.py": ("tests/gateway/local/test_engine_http.py", "each fault is provoked on a real socket"),
+    "gateway/local/isolation.py": ("tests/integration/test_local_isolation.py", "a namespace is a process's"),
+    "gateway/local/model_lists.py": ("tests/integration/test_local_broker.py", "each form of list is asked for"),
     "gateway/published.py": ("tests/gateway/test_catalog.py", "the catalog's source of prices"),
     "gateway/published_compile.py": ("tests/gateway/test_catalog.py", "the catalog's source of prices"),
     "gateway/services.py": ("tests/integration/test_bad_input.py", "a list of what a worker has; no behaviour"),
@@ -60,6 +66,10 @@ TESTED_ELSEWHERE = {
     "metering/topology.py": ("tests/contracts/test_ledger_contract.py", "one contract on every kind of store"),
     "metering/ledger.py": ("tests/contracts/test_ledger_contract.py", "one contract on every kind of store"),
     "metering/reservation.py": ("tests/contracts/test_ledger_contract.py", "the ledger's arguments and answers"),
+    "providers/conversation.py": (
+        "tests/providers/test_translator.py",
+        "what every reader gives and every writer takes",
+    ),
     "providers/stream_texts.py": ("tests/providers/test_restoring.py", "where texts are shows in what is restored"),
     "providers/dialect.py": ("tests/providers/test_wires.py", "protocols and types that every wire keeps to"),
 }
@@ -90,7 +100,7 @@ def lines(path: Path) -> int:
 
 
 def targets() -> set[str]:
-    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    return set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def documents() -> list[Path]:
@@ -103,7 +113,9 @@ def readme() -> str:
 
 def test_every_make_command_in_the_documents_is_a_target() -> None:
     named = {
-        name for path in documents() for name in re.findall(r"(?:^|`)make ([a-z]+)", path.read_text(), re.MULTILINE)
+        name
+        for path in documents()
+        for name in re.findall(r"(?:^|`)make ([a-z][a-z0-9-]*)", path.read_text(), re.MULTILINE)
     }
     assert named >= {"run", "test"}
     assert named <= targets()
@@ -235,7 +247,7 @@ def test_the_runtime_lock_s_top_level_is_the_project_s_dependencies() -> None:
     assert top == {canonical(dependency) for dependency in project["dependencies"]}
 
 
-@pytest.mark.parametrize("name", ["runtime.txt", "dev.txt", "build.txt"])
+@pytest.mark.parametrize("name", ["runtime.txt", "dev.txt", "build.txt", "local-e2e.txt"])
 def test_every_locked_requirement_has_its_hashes(name: str) -> None:
     text = (ROOT / "requirements" / name).read_text()
     entries = re.findall(r"^[a-z0-9][a-z0-9.-]*==.*\n(?:[ ].*\n?)*", text, re.MULTILINE)
