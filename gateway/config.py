@@ -19,6 +19,7 @@ from gateway.closed import Closed
 from metering.pricing import Row
 
 EMBEDDED = "embedded:"  # the store.url of the store in the data directory
+DEFAULT_TIER = "default"
 
 
 class ConfigError(Exception):
@@ -222,15 +223,14 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class TierConfig:
-    """The limits of a plan; 0 is none."""
+    """The limits of a plan; 0 is none. Credits are micro-credits here, and days and months are of UTC."""
 
     name: str
     requests_per_minute: int = 0
     tokens_per_minute: int = 0
     concurrent: int = 0
-
-
-DEFAULT_TIER = "default"
+    daily_credits: int = 0
+    monthly_credits: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from typing import cast
 
 from aiohttp import web
 
-from gateway import inbound
+from gateway import inbound, policy
 from gateway.answers import json_response
-from gateway.auth.principal import Mode, Principal
+from gateway.auth.principal import Principal
 from gateway.closed import Rid, new_rid
 from gateway.errors import (
     Draining,
@@ -34,8 +34,6 @@ from gateway.routes.models import list_models, show_model
 from gateway.services import Services
 from providers.dialect import Family
 from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
-
-CLOUD = "cloud"
 
 
 class Dispatcher:
@@ -76,6 +74,7 @@ class Dispatcher:
         if route.operation is not None and route.family is not None:
             if services.draining:
                 raise Draining
+            policy.check_app(principal)
             exchange = Exchange(
                 services,
                 request,
@@ -98,8 +97,7 @@ class Dispatcher:
 
     def _refuse_local(self, request: web.BaseRequest, principal: Principal) -> None:
         """A local session reaches no provider; a header can tighten and never loosen."""
-        asked = request.headers.getall("x-processing-mode", ())
-        if principal.mode is Mode.CLOUD and all(mode == CLOUD for mode in asked):
+        if not policy.is_local(principal.mode, request.headers.getall(policy.MODE_HEADER, ())):
             return
         self._services.instruments.local_mode.add(1)
         raise LocalMode

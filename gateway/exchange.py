@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 
-from gateway import accounting, failover
+from gateway import accounting, failover, lanes, policy
 from gateway.admission import Admission, admit
 from gateway.answers import error_response
 from gateway.auth.principal import Principal
@@ -92,12 +92,14 @@ class Exchange:
         """Answer the request. Raises `GatewayError` for everything that no provider answered."""
         services, sid = self._services, self._principal.sid
         counted = False
+        slot = lanes.slot_of(self._request.headers)
         services.running.begin(sid, self)
         try:
             with services.bodies.hold() as share:
                 body = Content(await read_body(self._request, services.config.server.max_body_bytes, share))
                 body = Content(self._admit(body.reveal(), path_model))
-                await self._meter.reserve(self)
+                lane = None if slot is None else services.lanes.take(sid, slot, self._rid, self)
+                await self._meter.reserve(self, lane)
                 counted = True
                 services.instruments.active.add(1)
                 relay = await self._forward(body, query)
@@ -113,6 +115,7 @@ class Exchange:
             raise
         finally:
             services.running.end(sid, self)
+            services.lanes.leave(sid, slot, self._rid)
             if counted:
                 services.instruments.active.add(-1)
                 self._settle()
@@ -150,6 +153,7 @@ class Exchange:
             catalog=services.catalog,
             config=services.config,
             principal=self._principal,
+            asked_regions=self._request.headers.getall(policy.REGION_HEADER, ()),
             learning=services.learning,
         )
         self._target = self._admission.targets[0]
@@ -274,6 +278,7 @@ class Exchange:
                 self._target.provider.name,
                 charge=record.charge if record else 0,
                 remaining=self._meter.reserved.remaining if self._meter.reserved else 0,
+                windows=self._meter.windows,
             )
             if record is not None and self._request.headers.get(RECEIPT_HEADER) == "1":
                 response.headers[RECEIPT_HEADER] = services.evidence.receipt_header(record)
@@ -282,7 +287,7 @@ class Exchange:
 
     async def _stream(self, relay: Relay) -> web.StreamResponse:
         request = self._request
-        response = begin_stream(relay, self._family, self._rid, self._target.provider.name)
+        response = begin_stream(relay, self._family, self._rid, self._target.provider.name, self._meter.windows)
         self._streaming = True
         sse = is_sse(relay.headers)
         relay.headers = []  # a long stream need not keep them

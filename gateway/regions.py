@@ -2,9 +2,9 @@
 
 Rules:
 
-1. A session that is pinned to a region reaches only providers that the operator states to process
-   there, the fallbacks too. No other region is a substitute: ``global`` is no part of the EU, and the
-   operator's own machines (``local``) are wherever they are.
+1. A request that is pinned to regions (`gateway.policy` joins who pins it) reaches only providers that
+   the operator states to process there, the fallbacks too. No other region is a substitute:
+   ``global`` is no part of the EU, and the operator's own machines (``local``) are wherever they are.
 2. What is no region's name pins to nothing that exists, so that a misspelt pin refuses and never widens.
 3. An answer is astray when it states a place that is not the promised one. One that states nothing,
    or ``global``, says nothing: it is the operator's statement that holds then.
@@ -12,10 +12,11 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
 from gateway.config import Region
+from gateway.errors import RegionUnavailable
 from metering.usage import Geography
 
 UNPINNED = frozenset({"", Region.GLOBAL.value})
@@ -35,15 +36,18 @@ class _Located(Protocol):
 Place = TypeVar("Place", bound=_Located)
 
 
-def within(targets: Sequence[Place], region: str) -> tuple[Place, ...]:
-    """The targets that a session pinned to ``region`` may use, in order; all where it is not pinned.
+def within(targets: Iterable[Place], regions: frozenset[str] | None) -> tuple[Place, ...]:
+    """The targets that a request pinned to these regions may use, in order; all where it is not pinned.
 
-    An empty answer to a model that has targets is `errors.RegionUnavailable`.
+    Raises:
+        RegionUnavailable: None is left; where the pins have no region in common (the empty set) there never is one.
     """
-    pinned = region.lower()
-    if pinned in UNPINNED:
+    if regions is None:
         return tuple(targets)
-    return tuple(target for target in targets if target.provider.region.value == pinned)
+    left = tuple(target for target in targets if target.provider.region.value in regions)
+    if not left:
+        raise RegionUnavailable
+    return left
 
 
 def promised(session: str, provider: Region) -> Region | None:
