@@ -19,6 +19,7 @@ from typing import Any
 
 from gateway.auth import entitlements as entitlement
 from gateway.auth import sessions
+from gateway.auth.announcements import Announcement, Kind, publish
 from gateway.auth.entitlements import Entitlements
 from gateway.config import Config
 from gateway.identity import identity_keys, load_key
@@ -122,6 +123,7 @@ class Administration:
         while (now := await entitlement.read(self.store.client, pid)).version > stated.version:
             stated = now
             await self.ledger.set_tier(pid, stated.tier or "default")
+        await publish(self.store.client, Announcement(Kind.POLICY_CHANGED, pid=pid))
         return await self._state(pid)
 
     async def grant(self, user: str, amount: int, grant_id: str, *, actor: str) -> Account:
