@@ -22,7 +22,10 @@ COMMANDS = {
     "sessions": ("gateway.cli_sessions", "sessions"),
     "usage": ("gateway.cli_accounts", "usage"),
     "accounts": ("gateway.cli_accounts", "accounts"),
+    "export": ("gateway.cli_export", "export"),
     "check": ("gateway.cli_check", "check"),
+    "privacy": ("gateway.cli_privacy", "privacy"),
+    "local": ("gateway.cli_local", "local"),
 }
 
 

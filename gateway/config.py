@@ -14,7 +14,12 @@ from fractions import Fraction
 from ipaddress import ip_address
 from pathlib import Path
 
+from gateway.billing_settings import InternalConfig, RetentionConfig, StripeConfig, WebhookConfig
+from gateway.closed import Closed
 from metering.pricing import Row
+
+EMBEDDED = "embedded:"  # the store.url of the store in the data directory
+DEFAULT_TIER = "default"
 
 
 class ConfigError(Exception):
@@ -73,15 +78,28 @@ class AbortRule(StrEnum):
     NOTHING = "nothing"
 
 
-OFFICIAL_URLS: Mapping[Kind, str] = {
-    Kind.OPENAI: "https://api.openai.com",
-    Kind.ANTHROPIC: "https://api.anthropic.com",
-    Kind.GOOGLE: "https://generativelanguage.googleapis.com",
-}
-_FIRST_PARTY_HOSTS = {
-    Kind.OPENAI: frozenset({"api.openai.com", "us.api.openai.com", "eu.api.openai.com"}),
-    Kind.ANTHROPIC: frozenset({"api.anthropic.com"}),
-    Kind.GOOGLE: frozenset({"generativelanguage.googleapis.com"}),
+class HardeningMode(StrEnum):
+    """Whether processes give nothing away (see `gateway.hardening.process`)."""
+
+    ENFORCE = "enforce"  # whatever the kernel has of it
+    OFF = "off"  # for development: debuggers attach, cores are written
+
+
+class CacheIsolation(StrEnum):
+    """Whether accounts share what the provider caches of prompts under the operator's key."""
+
+    SHARED = "shared"
+    ACCOUNT = "account"
+
+
+# The hosts of the APIs' own makers and the regions that they keep a request in; any other is a promise that nobody
+# keeps. https://developers.openai.com/api/docs/guides/data-residency (a host a region),
+# https://platform.claude.com/docs/en/manage-claude/data-residency (inference_geo is "us" or "global").
+_OPENAI_PREFIXES = {"": Region.GLOBAL, "us.": Region.US, "eu.": Region.EU}
+OFFICIAL_HOSTS: Mapping[Kind, Mapping[str, tuple[Region, ...]]] = {
+    Kind.OPENAI: {f"{prefix}api.openai.com": (region,) for prefix, region in _OPENAI_PREFIXES.items()},
+    Kind.ANTHROPIC: {"api.anthropic.com": (Region.GLOBAL, Region.US)},
+    Kind.GOOGLE: {"generativelanguage.googleapis.com": (Region.GLOBAL,)},
 }
 
 
@@ -131,16 +149,8 @@ class ServerConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class InternalConfig:
-    """The listener for health and metrics."""
-
-    host: str = "127.0.0.1"
-    port: int = 9090
-
-
-@dataclass(frozen=True, slots=True)
 class StoreConfig:
-    url: str = field(default="embedded:", repr=False)
+    url: str = field(default=EMBEDDED, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +166,7 @@ class ProviderConfig:
         training: Whether it trains on them.
     """
 
-    name: str
+    name: Closed
     kind: Kind
     endpoint: Endpoint
     api_keys: tuple[str, ...] = field(repr=False)
@@ -169,11 +179,16 @@ class ProviderConfig:
     include_usage: bool = True
 
     @property
+    def separates_caches(self) -> bool:
+        """Whether requests can carry a key that keeps accounts apart in its prompt cache (``prompt_cache_key``)."""
+        return self.kind is Kind.OPENAI and self.first_party
+
+    @property
     def first_party(self) -> bool:
         """The API's own maker, or something on this machine that stands in for it: published prices
         hold there and nowhere else.
         """
-        return self.endpoint.host in _FIRST_PARTY_HOSTS[self.kind] or is_loopback(self.endpoint.host)
+        return self.endpoint.host in OFFICIAL_HOSTS[self.kind] or is_loopback(self.endpoint.host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,15 +223,14 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class TierConfig:
-    """The limits of a plan; 0 is none."""
+    """The limits of a plan; 0 is none. Credits are micro-credits here, and days and months are of UTC."""
 
     name: str
     requests_per_minute: int = 0
     tokens_per_minute: int = 0
     concurrent: int = 0
-
-
-DEFAULT_TIER = "default"
+    daily_credits: int = 0
+    monthly_credits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +248,7 @@ class PolicyConfig:
     """``secrets``: what happens to the credentials and personal data (``sought``) found in a prompt."""
 
     server_tools: frozenset[str] = frozenset()
+    cache_isolation: CacheIsolation = CacheIsolation.SHARED
     secrets: SecretsRule = SecretsRule.OFF
     sought: frozenset[str] = frozenset()
 
@@ -249,6 +264,12 @@ class IdentityConfig:
 class LogConfig:
     level: str = "info"
     file: Path | None = None  # None is standard error
+    keep_days: int = 14  # of the log file, which is rotated daily
+
+
+@dataclass(frozen=True, slots=True)
+class HardeningConfig:
+    mode: HardeningMode = HardeningMode.ENFORCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,4 +288,8 @@ class Config:
     billing: BillingConfig = field(default_factory=BillingConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
+    retention: RetentionConfig = field(default_factory=RetentionConfig)
+    webhooks: WebhookConfig | None = None
+    stripe: StripeConfig | None = None
     log: LogConfig = field(default_factory=LogConfig)
+    hardening: HardeningConfig = field(default_factory=HardeningConfig)

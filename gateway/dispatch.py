@@ -6,14 +6,14 @@ A path is looked up, not routed by patterns; the token is checked before any cod
 from __future__ import annotations
 
 import asyncio
-import os
-import time
 from typing import cast
 
 from aiohttp import web
 
-from gateway import inbound
-from gateway.auth.principal import Mode, Principal
+from gateway import inbound, policy
+from gateway.answers import json_response
+from gateway.auth.principal import Principal
+from gateway.closed import Rid, new_rid
 from gateway.errors import (
     Draining,
     GatewayError,
@@ -25,6 +25,7 @@ from gateway.errors import (
     UnsupportedFeature,
     UpgradeRequired,
 )
+from gateway.evidence import WELL_KNOWN
 from gateway.exchange import Exchange, refused_response
 from gateway.log import Event
 from gateway.relay import reset
@@ -33,19 +34,6 @@ from gateway.routes.models import list_models, show_model
 from gateway.services import Services
 from providers.dialect import Family
 from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
-
-CLOUD = "cloud"
-_RID_BYTES = 10
-_random = b""  # drawn and not used yet; a worker is a process of its own, never a fork of a running one
-
-
-def new_rid() -> str:
-    """A request id: the time, so that ids sort, and 80 random bits, so that none is guessed."""
-    global _random
-    if len(_random) < _RID_BYTES:
-        _random = os.urandom(4096)  # one system call for hundreds of ids
-    drawn, _random = _random[:_RID_BYTES], _random[_RID_BYTES:]
-    return f"req_{time.time_ns() // 1_000_000:012x}{drawn.hex()}"
 
 
 class Dispatcher:
@@ -65,6 +53,8 @@ class Dispatcher:
         family = found.family
         try:
             if isinstance(found, PathFault):
+                if path == WELL_KNOWN and request.method == "GET":
+                    return json_response(services.evidence.statement(), rid)
                 raise _path_error(found)
             return await self._answer(request, found, query, rid)
         except GatewayError as error:
@@ -72,7 +62,7 @@ class Dispatcher:
         finally:
             services.running.tasks.discard(task)
 
-    async def _answer(self, request: web.BaseRequest, route: Route, query: str, rid: str) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, route: Route, query: str, rid: Rid) -> web.StreamResponse:
         services = self._services
         started = services.loop.time()
         if query:
@@ -84,6 +74,7 @@ class Dispatcher:
         if route.operation is not None and route.family is not None:
             if services.draining:
                 raise Draining
+            policy.check_app(principal)
             exchange = Exchange(
                 services,
                 request,
@@ -100,14 +91,13 @@ class Dispatcher:
             case Surface.MODEL:
                 return show_model(services.catalog, principal, route.family, route.name or "", rid)
             case Surface.USAGE_RECORD:
-                return await usage_record(services, principal, route.name or "", rid)
+                return await usage_record(services, principal, route.name or "", query, rid)
             case _:
                 return await account(services, principal, rid)
 
     def _refuse_local(self, request: web.BaseRequest, principal: Principal) -> None:
         """A local session reaches no provider; a header can tighten and never loosen."""
-        asked = request.headers.getall("x-processing-mode", ())
-        if principal.mode is Mode.CLOUD and all(mode == CLOUD for mode in asked):
+        if not policy.is_local(principal.mode, request.headers.getall(policy.MODE_HEADER, ())):
             return
         self._services.instruments.local_mode.add(1)
         raise LocalMode

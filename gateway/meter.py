@@ -21,6 +21,7 @@ from gateway.admission import Admission
 from gateway.answers import rate_limit_headers
 from gateway.auth.principal import Principal
 from gateway.catalog import CatalogTarget
+from gateway.closed import Rid
 from gateway.config import HoldRule
 from gateway.errors import (
     ConcurrencyLimited,
@@ -28,16 +29,24 @@ from gateway.errors import (
     GatewayError,
     MeteringUnavailable,
     RateLimited,
+    Superseded,
 )
+from gateway.lanes import Taken
 from gateway.leases import LEASE_MS
 from gateway.log import Event
 from gateway.running import Stoppable
 from gateway.services import Services
 from metering import pricing
-from metering.ledger import LedgerConflict, LedgerUnavailable, Refused, Reservation, Reserved, Touch
+from metering.ledger import LedgerConflict, LedgerUnavailable, Refused, Reservation, Reserved, Touch, Window
 from metering.spool import SpoolFull
 from metering.usage import Basis, Outcome, UsageRecord
 
+BUDGET_USED = {
+    "daily": "The credits that this plan allows for one day (UTC) are used or held. Wait as long as Retry-After says, "
+    "lower the output limit, or change the plan.",
+    "monthly": "The credits that this plan allows for one month (UTC) are used or held. Wait as long as Retry-After "
+    "says, lower the output limit, or change the plan.",
+}
 MORE_OUTPUT = 512  # tokens held beyond the estimate, so that a growing answer is not raised at each touch
 
 
@@ -60,6 +69,7 @@ class Meter:
     __slots__ = (
         "_admission",
         "_asked_output",
+        "_catalog",
         "_decided",
         "_held_output",
         "_principal",
@@ -71,11 +81,12 @@ class Meter:
         "reserved",
     )
 
-    def __init__(self, services: Services, rid: str, principal: Principal, admission: Admission) -> None:
+    def __init__(self, services: Services, rid: Rid, principal: Principal, admission: Admission) -> None:
         self._services = services
         self._rid = rid
         self._principal = principal
         self._admission = admission
+        self._catalog = services.catalog  # a dated change of prices leaves this request alone
         self._started_ms = time.time_ns() // 1_000_000
         self._decided = False
         self._held_output = self._asked_output = admission.output_tokens  # of one choice
@@ -83,13 +94,14 @@ class Meter:
         self.reserved: Reserved | None = None
         self.record: UsageRecord | None = None
 
-    async def reserve(self, request: Metered) -> None:
-        """Take the hold, the lease and the rate in one call, then note in the spool that the request is about to go.
+    async def reserve(self, request: Metered, lane: Taken | None = None) -> None:
+        """Take the hold, the lease, the rate and, where there is one, the autocomplete lane in one call; then note in
+        the spool that the request is about to go.
 
         The caller must call `settle` once this has returned, and only then.
 
         Raises:
-            CreditsExhausted, RateLimited, ConcurrencyLimited: The ledger refuses.
+            CreditsExhausted, RateLimited, ConcurrencyLimited, Superseded: The ledger refuses.
             MeteringUnavailable: It does not answer (should it have run, it is voided), or the spool takes no more.
         """
         services, admitted, principal = self._services, self._admission, self._principal
@@ -101,12 +113,14 @@ class Meter:
             amount=admitted.amount,
             tokens=admitted.tokens,
             lease_ms=LEASE_MS,
-            limits=services.limits.get(principal.tier) or services.limits["default"],
+            limits=services.limits.of(principal.tiers or (principal.tier,)),
             orphan=self._orphan(admitted.targets[0], 0),
+            lane="" if lane is None else lane.name,
         )
         began = services.loop.time()
         try:
-            decision = await services.ledger.reserve(reservation)
+            call = services.ledger.reserve(reservation)
+            decision = await (call if lane is None else lane.reserve(call))
             services.instruments.reserve.observe(services.loop.time() - began)
             if isinstance(decision, Refused):
                 raise _refused(decision)
@@ -126,6 +140,11 @@ class Meter:
         self.reserved = decision
         self._request = request
         services.leases.begin(self, request)
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The caller's limits as the reserve left them."""
+        return self.reserved.windows if self.reserved is not None else ()
 
     def touch(self) -> Touch:
         """What the ledger is told while the request runs: how far it has come, and a larger hold where it needs one."""
@@ -198,7 +217,7 @@ class Meter:
         services, provider = self._services, target.provider.name
 
         def price_of(model: str) -> pricing.Price | None:
-            found = services.catalog.find_by_provider_model(provider, model)
+            found = self._catalog.find_by_provider_model(provider, model)
             return found.price if found is not None else None
 
         return accounting.record(
@@ -228,6 +247,10 @@ def _refused(decision: Refused) -> GatewayError:
             return CreditsExhausted(needed=decision.needed, held=decision.held, available=decision.available)
         case "requests" | "tokens":
             return RateLimited(retry_after=retry, headers=headers)
+        case "daily" | "monthly":
+            return RateLimited(BUDGET_USED[decision.reason], retry_after=retry, headers=headers)
+        case "superseded":
+            return Superseded()
         case "concurrency":
             return ConcurrencyLimited(retry_after=retry, headers=headers)
         case _:

@@ -64,8 +64,13 @@ class Settler:
         self._idle = asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
+        self._listeners: list[Callable[[UsageRecord], None]] = []
         self.refused = 0
         self.dead = 0
+
+    def on_settled(self, listener: Callable[[UsageRecord], None]) -> None:
+        """Call ``listener`` with each record that the ledger accepted; it must not raise or block."""
+        self._listeners.append(listener)
 
     @property
     def pending(self) -> int:
@@ -162,5 +167,8 @@ class Settler:
                 self._on_refused(record)
         if verdict is Verdict.DEAD:
             self.dead += 1
+        if verdict is Verdict.SETTLED:
+            for listener in self._listeners:
+                listener(record)
         if self._journal is not None:
             self._journal.acknowledged(record.rid)

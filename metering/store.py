@@ -17,6 +17,7 @@ from redis.asyncio.cluster import PipelineCommand
 from redis.exceptions import RedisError
 
 from metering.embedded import Embedded
+from metering.keys import PARTITIONS
 from metering.link import Endpoint
 from metering.sentinel import SCHEMES as SENTINEL_SCHEMES
 from metering.sentinel import Sentinels
@@ -112,9 +113,7 @@ class Store:
             return
         copies = self.replicas or 1
         wait = ("WAIT", copies, CONFIRM_MS) if self.replicas else ("WAITAOF", 1, 0, CONFIRM_MS)
-        start = key.find("{") + 1
-        end = key.find("}", start)
-        mark = ("SET", f"b:{{{key[start:end] if start and end > start else key}}}", "1", "PX", CONFIRM_MS)
+        mark = ("SET", self._mark(key), "1", "PX", CONFIRM_MS)
         try:
             if isinstance(self.client, RedisCluster):
                 commands = [PipelineCommand(0, *mark), PipelineCommand(1, *wait)]
@@ -133,6 +132,14 @@ class Store:
         reached = replies[1][0] if isinstance(replies[1], list) else replies[1]
         if isinstance(replies[0], Exception) or not isinstance(reached, int) or reached < copies:
             raise Unconfirmed
+
+    def _mark(self, key: str) -> str:
+        """A key on the same primary that says nothing of ``key``, which may be a digest that was erased."""
+        if not isinstance(self.client, RedisCluster):
+            return "b:{0}"
+        node = self.client.get_node_from_key(key)
+        marks = (f"b:{{{p}}}" for p in range(PARTITIONS))
+        return next((mark for mark in marks if self.client.get_node_from_key(mark) == node), f"b:{{{key}}}")
 
     async def check(self) -> list[str]:
         """Everything that keeps this store from being used, as sentences with the mend."""
@@ -195,7 +202,7 @@ async def open_store(url: str, *, data_dir: Path, replicas: int = 0) -> Store:
             await sentinels.close()
         if embedded is not None:
             await embedded.detach()
-        raise StoreUnavailable(f"the store cannot be used: {type(error).__name__}") from error
+        raise StoreUnavailable(f"the store cannot be used: {type(error).__name__}") from None
     return Store(client, info, embedded=embedded, sentinels=sentinels, replicas=replicas)
 
 
