@@ -52,9 +52,9 @@ async def line(name: str, requests: int) -> tuple[Audit, dict[str, Any]]:
     """Run one line: what the comparison found, and what else it noted. Raises `Skipped`."""
     _, work, plan = LINES[name]
     with tempfile.TemporaryDirectory(prefix="crash-") as folder:
-        disk = small_disk(Path(folder) / "disk") if name == "disk" else None
+        stand = Stand(Path(folder) / "stand", plan, disk=small_disk if name == "disk" else None)
         try:
-            with Stand(Path(folder) / "stand", plan, spool=disk) as stand:
+            with stand:
                 accounts = await stand.accounts(requests)
                 seen, more = await work(stand, accounts)
                 async with opened(load(stand.config)) as at:
@@ -66,5 +66,5 @@ async def line(name: str, requests: int) -> tuple[Audit, dict[str, Any]]:
                     found = await audit(at.store, at.ledger, accounts, stand.sim.bills(), seen)
                 return found, {**more, "exit": code}
         finally:
-            if disk is not None:
-                subprocess.run(["umount", str(disk)], check=False)
+            if name == "disk":
+                subprocess.run(["umount", str(stand.spool)], capture_output=True, check=False)

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,14 +115,14 @@ def until(condition: Any, seconds: float = PATIENCE) -> Any:
 class Stand:
     """Use as a context manager; `accounts` are made anew for each line."""
 
-    def __init__(self, folder: Path, plan: Plan, *, spool: Path | None = None) -> None:
+    def __init__(self, folder: Path, plan: Plan, *, disk: Callable[[Path], Path] | None = None) -> None:
         self.folder = folder
         self.plan = plan
         self.store = StoreServer(folder / "store")
         self.sim = SimulatorProcess()
         self.config = folder / "gateway.toml"
         self.url = ""
-        self._spool = spool
+        self._disk = disk
         self._gateway: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -132,8 +132,6 @@ class Stand:
         self.url = f"http://127.0.0.1:{port}"
         data = self.folder / "data"
         data.mkdir()
-        if self._spool is not None:
-            (data / "spool").symlink_to(self._spool)
         models = "".join(
             f'[[models]]\nname = "{name}"\ntargets = [{{ provider = "sim", model = "{target}" }}]\n{_PRICE}\n'
             for name, target in MODELS.items()
@@ -144,6 +142,8 @@ class Stand:
             f'[providers.sim]\nkind = "openai"\nbase_url = "{self.sim.url}"\napi_keys = ["k"]\n{_STATED}{models}'
         )
         try:
+            if self._disk is not None:
+                self._disk(self.spool)
             self.start()
         except BaseException:
             self.__exit__()

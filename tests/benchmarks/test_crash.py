@@ -25,7 +25,7 @@ async def test_a_store_that_is_away_at_settle_and_both_killed_lose_nothing():
 
 
 async def test_a_failover_that_loses_a_second_is_made_good_from_the_spool():
-    found, more = await line("failover", 30)
+    found, more = await line("failover", 90)
     assert more["keys_lost_by_the_store"] > 0
     assert found.good
     assert found.billed == found.records

@@ -62,7 +62,7 @@ def redis_url(folder):
 @pytest.fixture(scope="session")
 def cluster_url(folder):
     """Three primaries, each a process of its own."""
-    servers = make_cluster(folder / "cluster")
+    servers = make_cluster(folder / "primaries")
     yield f"redis+cluster://127.0.0.1:{servers[0].port}"
     for server in servers:
         server.stop()
