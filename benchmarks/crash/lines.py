@@ -149,20 +149,21 @@ async def the_same_twice(stand: Stand, accounts: Sequence[Account]) -> tuple[lis
 
 async def disk_full(stand: Stand, accounts: Sequence[Account]) -> tuple[list[Seen], dict[str, Any]]:
     """The spool's disk has no byte left: new requests are refused, what runs is settled once there is room."""
-    third = len(accounts) // 3
+    sixth = len(accounts) // 6
     running = asyncio.ensure_future(  # noqa: TID251 - awaited below
-        send(stand.url, accounts[:third], models=("slow",), callers=third)
+        send(stand.url, accounts[:sixth], models=("slow",), callers=sixth)
     )
-    await asyncio.to_thread(stand.sim.wait, requests=third)
+    await asyncio.to_thread(stand.sim.wait, requests=sixth)
     ballast = stand.spool / "ballast"
     with suppress(OSError), ballast.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(256))
-    refused = await send(stand.url, accounts[third : 2 * third], models=("short",))
+    # The first of these still fit into the last pages of the open files.
+    refused = await send(stand.url, accounts[sixth : 5 * sixth], models=("short",))
     first = await running
     ballast.unlink()
     await asyncio.sleep(1.2)
-    after = await send(stand.url, accounts[2 * third :], models=("short",))
+    after = await send(stand.url, accounts[5 * sixth :], models=("short",))
     return first + refused + after, {
         "refused": sum(one.status == 503 for one in refused),
         "streams_cut": sum(not one.whole for one in first),

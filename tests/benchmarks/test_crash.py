@@ -33,12 +33,13 @@ async def test_a_failover_that_loses_a_second_is_made_good_from_the_spool():
 
 async def test_a_full_disk_refuses_and_drops_nothing():
     try:
-        found, more = await line("disk", 15)
+        found, more = await line("disk", 90)
     except Skipped as reason:
         pytest.skip(str(reason))
     assert found.good
-    assert (more["refused"], more["streams_cut"], more["refused_after"]) == (5, 0, 0)
-    assert found.billed == found.records == 10
+    assert more["refused"] > 0
+    assert (more["streams_cut"], more["refused_after"]) == (0, 0)
+    assert found.billed == found.records == 90 - more["refused"]
 
 
 def test_a_line_prints_its_row_and_the_result_is_json(tmp_path, capsys):
