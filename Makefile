@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= auto
 
-.PHONY: setup run test check lint types contracts lock bench clean
+.PHONY: setup run test check lint types contracts lock bench privacy clean
 
 setup: $(STAMP)
 
@@ -40,6 +40,10 @@ lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -o requirements/runtime.txt pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra sdk --extra stripe --extra dev -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
 	echo hatchling | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements/dev.txt -o requirements/build.txt -
+
+# The canary hunt and its positive controls; needs strace.
+privacy: setup
+	$(BIN)/python -m pytest -v tests/privacy
 
 bench: setup
 	$(BIN)/python -m benchmarks all
