@@ -14,16 +14,29 @@ Rules (design 4.4):
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.config import AbortRule
 from metering import pricing
 from metering.pricing import Price
-from metering.usage import COUNTS, INPUT_COUNTS, Basis, Outcome, Report, Usage, UsageRecord, Variant
+from metering.usage import (
+    COUNTS,
+    INPUT_COUNTS,
+    STANDARD,
+    Basis,
+    Outcome,
+    Report,
+    Usage,
+    UsageRecord,
+    Variant,
+    counts_of,
+)
+
+_NOTHING = (0,) * len(COUNTS)
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """The facts of an exchange that has ended.
 
     Attributes:
@@ -47,14 +60,20 @@ class Ended:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True):
     """Counts with unknown turned to zero, and where they come from."""
 
     usage: Usage
     variant: Variant | None
     basis: Basis
     others: tuple[tuple[str, Usage], ...] = ()
+
+
+def outcome_of(ended: Ended) -> Outcome:
+    """How the record says that it ended: a client that closed after everything had come aborted nothing."""
+    if ended.outcome is Outcome.CLIENT_ABORT and ended.complete:
+        return Outcome.COMPLETED
+    return ended.outcome
 
 
 def settlement(ended: Ended) -> Settlement | None:
@@ -78,8 +97,12 @@ def settlement(ended: Ended) -> Settlement | None:
     return Settlement(counted, report.variant, Basis.PARTIAL, report.others)
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+def estimated(input_tokens: int, output_tokens: int) -> Settlement:
+    """What is known of a request in its midst: the reserve's estimate of the input, and a count of the output."""
+    return Settlement(_estimate(input_tokens, output_tokens), None, Basis.ORPHAN)
+
+
+class Identity(msgspec.Struct, frozen=True):
     """The closed identifiers of a record."""
 
     rid: str
@@ -116,12 +139,12 @@ def record(
     """
     variant = settled.variant or asked
     usage = settled.usage
-    cost, charge = pricing.cost(price, usage, variant), pricing.charge(price, usage, variant)
+    cost, charge = pricing.amounts(price, usage, variant)
     for model, part in settled.others:
         row = price_of(model) or price
         part_settled = part.settled()
-        cost += pricing.cost(row, part_settled, variant)
-        charge += pricing.charge(row, part_settled, variant)
+        more_cost, more_charge = pricing.amounts(row, part_settled, variant)
+        cost, charge = cost + more_cost, charge + more_charge
         usage = _sum(usage, part_settled)
     if outcome is not Outcome.COMPLETED and abort is not AbortRule.PRODUCED:
         charge = 0 if abort is AbortRule.NOTHING else pricing.charge(price, _input_of(usage), variant)
@@ -131,7 +154,7 @@ def record(
         pid=identity.pid,
         provider=identity.provider,
         model=identity.model,
-        variant=str(variant),
+        variant="standard" if variant is STANDARD else str(variant),
         started_ms=identity.started_ms,
         settled_ms=settled_ms,
         cost=cost,
@@ -139,8 +162,14 @@ def record(
         basis=settled.basis.value,
         outcome=outcome.value,
         price_version=identity.price_version,
-        **{name: getattr(usage, name) for name in COUNTS},
+        **dict(zip(COUNTS, counts_of(usage), strict=True)),  # type: ignore[arg-type] # settled: none is None
     )
+
+
+def _estimate(input_tokens: int, output_tokens: int) -> Usage:
+    usage = Usage(*_NOTHING)
+    usage.in_uncached, usage.out_visible = input_tokens, output_tokens
+    return usage
 
 
 def _input_of(usage: Usage) -> Usage:

@@ -23,6 +23,8 @@ COMMANDS = {
     "usage": ("gateway.cli_accounts", "usage"),
     "accounts": ("gateway.cli_accounts", "accounts"),
     "check": ("gateway.cli_check", "check"),
+    "privacy": ("gateway.cli_privacy", "privacy"),
+    "local": ("gateway.cli_local", "local"),
 }
 
 

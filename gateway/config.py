@@ -14,7 +14,10 @@ from fractions import Fraction
 from ipaddress import ip_address
 from pathlib import Path
 
+from gateway.closed import Closed
 from metering.pricing import Row
+
+EMBEDDED = "embedded:"  # the store.url of the store in the data directory
 
 
 class ConfigError(Exception):
@@ -56,6 +59,15 @@ class HoldRule(StrEnum):
     WORST = "worst"  # the request's limit or the model's, at the dearest rate
 
 
+class SecretsRule(StrEnum):
+    """What happens to a request in which a secret was found."""
+
+    OFF = "off"  # nothing is looked for
+    BLOCK = "block"  # it is refused
+    MASK = "mask"  # a placeholder goes to the provider and comes back
+    RESTORE = "restore"  # the placeholder goes; the caller gets the secret back in the answer
+
+
 class AbortRule(StrEnum):
     """What a stream that was cut charges; its cost is recorded all the same."""
 
@@ -64,15 +76,28 @@ class AbortRule(StrEnum):
     NOTHING = "nothing"
 
 
-OFFICIAL_URLS: Mapping[Kind, str] = {
-    Kind.OPENAI: "https://api.openai.com",
-    Kind.ANTHROPIC: "https://api.anthropic.com",
-    Kind.GOOGLE: "https://generativelanguage.googleapis.com",
-}
-_FIRST_PARTY_HOSTS = {
-    Kind.OPENAI: frozenset({"api.openai.com", "us.api.openai.com", "eu.api.openai.com"}),
-    Kind.ANTHROPIC: frozenset({"api.anthropic.com"}),
-    Kind.GOOGLE: frozenset({"generativelanguage.googleapis.com"}),
+class HardeningMode(StrEnum):
+    """Whether processes give nothing away (see `gateway.hardening.process`)."""
+
+    ENFORCE = "enforce"  # whatever the kernel has of it
+    OFF = "off"  # for development: debuggers attach, cores are written
+
+
+class CacheIsolation(StrEnum):
+    """Whether accounts share what the provider caches of prompts under the operator's key."""
+
+    SHARED = "shared"
+    ACCOUNT = "account"
+
+
+# The hosts of the APIs' own makers and the regions that they keep a request in; any other is a promise that nobody
+# keeps. https://developers.openai.com/api/docs/guides/data-residency (a host a region),
+# https://platform.claude.com/docs/en/manage-claude/data-residency (inference_geo is "us" or "global").
+_OPENAI_PREFIXES = {"": Region.GLOBAL, "us.": Region.US, "eu.": Region.EU}
+OFFICIAL_HOSTS: Mapping[Kind, Mapping[str, tuple[Region, ...]]] = {
+    Kind.OPENAI: {f"{prefix}api.openai.com": (region,) for prefix, region in _OPENAI_PREFIXES.items()},
+    Kind.ANTHROPIC: {"api.anthropic.com": (Region.GLOBAL, Region.US)},
+    Kind.GOOGLE: {"generativelanguage.googleapis.com": (Region.GLOBAL,)},
 }
 
 
@@ -131,7 +156,7 @@ class InternalConfig:
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
-    url: str = field(default="embedded:", repr=False)
+    url: str = field(default=EMBEDDED, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +172,7 @@ class ProviderConfig:
         training: Whether it trains on them.
     """
 
-    name: str
+    name: Closed
     kind: Kind
     endpoint: Endpoint
     api_keys: tuple[str, ...] = field(repr=False)
@@ -160,11 +185,16 @@ class ProviderConfig:
     include_usage: bool = True
 
     @property
+    def separates_caches(self) -> bool:
+        """Whether requests can carry a key that keeps accounts apart in its prompt cache (``prompt_cache_key``)."""
+        return self.kind is Kind.OPENAI and self.first_party
+
+    @property
     def first_party(self) -> bool:
         """The API's own maker, or something on this machine that stands in for it: published prices
         hold there and nowhere else.
         """
-        return self.endpoint.host in _FIRST_PARTY_HOSTS[self.kind] or is_loopback(self.endpoint.host)
+        return self.endpoint.host in OFFICIAL_HOSTS[self.kind] or is_loopback(self.endpoint.host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +252,12 @@ class BillingConfig:
 
 @dataclass(frozen=True, slots=True)
 class PolicyConfig:
+    """``secrets``: what happens to the credentials and personal data (``sought``) found in a prompt."""
+
     server_tools: frozenset[str] = frozenset()
+    cache_isolation: CacheIsolation = CacheIsolation.SHARED
+    secrets: SecretsRule = SecretsRule.OFF
+    sought: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +271,12 @@ class IdentityConfig:
 class LogConfig:
     level: str = "info"
     file: Path | None = None  # None is standard error
+    keep_days: int = 14  # of the log file, which is rotated daily
+
+
+@dataclass(frozen=True, slots=True)
+class HardeningConfig:
+    mode: HardeningMode = HardeningMode.ENFORCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,3 +296,4 @@ class Config:
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    hardening: HardeningConfig = field(default_factory=HardeningConfig)

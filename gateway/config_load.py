@@ -19,13 +19,18 @@ from gateway.config import (
     DEFAULT_TIER,
     AbortRule,
     BillingConfig,
+    CacheIsolation,
     Config,
     ConfigError,
+    HardeningConfig,
+    HardeningMode,
     HoldRule,
     IdentityConfig,
     InternalConfig,
     LogConfig,
     PolicyConfig,
+    ProviderConfig,
+    SecretsRule,
     ServerConfig,
     StoreConfig,
     TierConfig,
@@ -34,11 +39,12 @@ from gateway.config import (
 from gateway.config_models import read_models
 from gateway.config_providers import NAME, read_provider
 from gateway.config_reader import Faults, Section
+from gateway.log import LEVELS as LOG_LEVELS
 from providers.server_tools import DEFAULT_ALLOWED, TOOLS_BY_ID
 
 STORE_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster")
-LOG_LEVELS = ("debug", "info", "warning", "error")
 MINIMUM_KEY_BYTES = 32
+SOUGHT = frozenset({"credentials", "personal"})
 
 
 def load(path: Path, env: Mapping[str, str] | None = None, *, need_keys: bool = True) -> Config:
@@ -86,9 +92,10 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
     models = read_models(root, providers, tiers, billing)
     if not root.has("models") and providers and not any(p.first_party for p in providers.values()):
         faults.add("models", "is missing, and no provider publishes prices", "add [[models]] with prices")
-    policy = _policy(root.table("policy"))
+    policy = _policy(root.table("policy"), providers)
     identity = _identity(root.table("identity"))
     log = _log(root.table("log"))
+    hardening = _hardening(root.table("hardening"))
     root.close()
     if faults.lines:
         raise ConfigError(tuple(faults.lines))
@@ -104,6 +111,7 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
         policy=policy,
         identity=identity,
         log=log,
+        hardening=hardening,
     )
 
 
@@ -216,14 +224,27 @@ def _billing(section: Section) -> BillingConfig:
     return config
 
 
-def _policy(section: Section) -> PolicyConfig:
+def _policy(section: Section, providers: Mapping[str, ProviderConfig]) -> PolicyConfig:
     tools = DEFAULT_ALLOWED
     if section.has("server_tools"):
         tools = frozenset(section.strings("server_tools"))
         if unknown := len(tools - TOOLS_BY_ID.keys()):
             section.fault("server_tools", f"{unknown} of them do not exist", "see gateway.example.toml for the list")
+    isolation = section.choice("cache_isolation", CacheIsolation.SHARED)
+    if isolation is CacheIsolation.ACCOUNT:
+        for provider in providers.values():
+            if not provider.separates_caches:
+                section.fault(
+                    "cache_isolation",
+                    f"the provider {provider.name} ({provider.kind}) has no key that separates accounts in its cache",
+                    "leave that provider out, or accept the shared cache",
+                )
+    sought = frozenset(section.strings("sought")) if section.has("sought") else SOUGHT
+    if sought - SOUGHT or not sought:
+        section.fault("sought", "names what is not looked for", "write some of " + ", ".join(sorted(SOUGHT)))
+    config = PolicyConfig(tools, isolation, section.choice("secrets", SecretsRule.OFF), sought)
     section.close()
-    return PolicyConfig(tools)
+    return config
 
 
 def _identity(section: Section) -> IdentityConfig:
@@ -240,6 +261,12 @@ def _log(section: Section) -> LogConfig:
     level = section.string("level", "info")
     if level not in LOG_LEVELS:
         section.fault("level", "is not a level", "write one of " + ", ".join(LOG_LEVELS))
-    config = LogConfig(level, section.path("file"))
+    config = LogConfig(level, section.path("file"), section.integer("keep_days", LogConfig().keep_days, 1, 3_650))
+    section.close()
+    return config
+
+
+def _hardening(section: Section) -> HardeningConfig:
+    config = HardeningConfig(section.choice("mode", HardeningMode.ENFORCE))
     section.close()
     return config

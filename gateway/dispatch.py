@@ -6,14 +6,14 @@ A path is looked up, not routed by patterns; the token is checked before any cod
 from __future__ import annotations
 
 import asyncio
-import os
-import time
 from typing import cast
 
 from aiohttp import web
 
 from gateway import inbound
+from gateway.answers import json_response
 from gateway.auth.principal import Mode, Principal
+from gateway.closed import Rid, new_rid
 from gateway.errors import (
     Draining,
     GatewayError,
@@ -25,6 +25,7 @@ from gateway.errors import (
     UnsupportedFeature,
     UpgradeRequired,
 )
+from gateway.evidence import WELL_KNOWN
 from gateway.exchange import Exchange, refused_response
 from gateway.log import Event
 from gateway.relay import reset
@@ -37,11 +38,6 @@ from providers.paths import PathFault, Route, Surface, family_of_headers, resolv
 CLOUD = "cloud"
 
 
-def new_rid() -> str:
-    """A request id: the time, so that ids sort, and 80 random bits, so that none is guessed."""
-    return f"req_{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
-
-
 class Dispatcher:
     """The handler of every request of one worker."""
 
@@ -51,22 +47,24 @@ class Dispatcher:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; never raises but for cancellation and faults of ours."""
         services = self._services
-        task = cast("asyncio.Task[object]", asyncio.current_task())
-        services.running.add(task)
+        task = cast("asyncio.Task[object]", asyncio.current_task(services.loop))
+        services.running.tasks.add(task)
         rid = new_rid()
         path, _, query = request.raw_path.partition("?")
         found = resolve(request.method, path, family_of_headers(request.headers))
         family = found.family
         try:
             if isinstance(found, PathFault):
+                if path == WELL_KNOWN and request.method == "GET":
+                    return json_response(services.evidence.statement(), rid)
                 raise _path_error(found)
             return await self._answer(request, found, query, rid)
         except GatewayError as error:
             return await self._refuse(request, error, family, rid)
         finally:
-            services.running.discard(task)
+            services.running.tasks.discard(task)
 
-    async def _answer(self, request: web.BaseRequest, route: Route, query: str, rid: str) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, route: Route, query: str, rid: Rid) -> web.StreamResponse:
         services = self._services
         started = services.loop.time()
         if query:
@@ -94,7 +92,7 @@ class Dispatcher:
             case Surface.MODEL:
                 return show_model(services.catalog, principal, route.family, route.name or "", rid)
             case Surface.USAGE_RECORD:
-                return await usage_record(services, principal, route.name or "", rid)
+                return await usage_record(services, principal, route.name or "", query, rid)
             case _:
                 return await account(services, principal, rid)
 

@@ -129,6 +129,14 @@ class LocalMode(Forbidden):
     )
 
 
+class ForeignOrigin(Forbidden):
+    code = "foreign_origin"
+    default_message = (
+        "The local broker answers programs of this machine, not web pages: call it by its loopback address, from "
+        "outside a browser."
+    )
+
+
 class ModelNotInPlan(Forbidden):
     code = "model_not_in_plan"
     default_message = "The plan of this account does not include this model. Choose another one or change the plan."

@@ -16,20 +16,19 @@ when it has drained; those stop and start reading from the provider. Nothing acc
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-import struct
 from collections.abc import Callable
 
+from gateway.server import reset
 from gateway.upstream.connection import Connection, Fault, Headers
 from providers.dialect import Scanner
+
+__all__ = ["HOLD_BYTES", "Relay", "reset"]
 
 HOLD_BYTES = 262_144
 
 # The frame heads of RFC 9112 section 7.1 for the sizes that streams really have.
 _CHUNK_HEADS = tuple(b"%x\r\n" % size for size in range(4096))
 _CRLF = b"\r\n"
-_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class Relay:
@@ -52,7 +51,6 @@ class Relay:
         "scanner",
         "status",
         "streaming",
-        "written",
     )
 
     def __init__(
@@ -82,7 +80,6 @@ class Relay:
         self.headers: Headers = []
         self.fault: Fault | None = None
         self.over = False  # the answer ended, well or badly; `ended` is also done where its waiter was cancelled
-        self.written = 0  # body fragments passed on, so that a cut can tell whether anything was sent
         self.on_data: Callable[[bytes], None] = self._hold
         self.ready: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[None] = loop.create_future()
@@ -117,10 +114,12 @@ class Relay:
             data = self._feed(data)
             if not data:
                 return
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():  # uvloop raises on a closed transport
             return
-        self.written += 1
         if self._chunked:
             size = len(data)
             head = _CHUNK_HEADS[size] if size < 4096 else b"%x\r\n" % size
@@ -169,7 +168,14 @@ class Relay:
             self._flow(b"".join(held))
             self._feed = feed
         if not self.over:
+            if chunked:
+                self._connection.flow(self._feed, transport, self._rewritten)
             self._connection.resume()
+
+    def _rewritten(self, shown: bytes) -> None:
+        """What is left of a chunk in which something was hidden."""
+        if shown:
+            self._write(shown)
 
     def add(self, data: bytes) -> None:
         """Send bytes of our own (an error event) behind what flowed, past the scanner."""
@@ -191,15 +197,6 @@ class Relay:
         self._held.clear()
         self._feed = None
         self.on_data = _drop
-
-
-def reset(transport: asyncio.Transport) -> None:
-    """End a connection so that its peer sees a reset: a plain end would complete an HTTP/1.0 body."""
-    sock = transport.get_extra_info("socket")
-    if sock is not None and not transport.is_closing():
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-    transport.abort()
 
 
 def _drop(data: bytes) -> None:

@@ -25,13 +25,14 @@ from pathlib import Path
 
 from aiohttp import web
 
-from gateway import published
+from gateway import published, quiet
 from gateway.app import BACKLOG, Worker, make_instruments, make_log
 from gateway.config import Config, ConfigError
+from gateway.hardening.process import harden
 from gateway.instruments import Instruments
 from gateway.log import Event, Log
 from gateway.routes.internal import make_internal
-from gateway.worker import run_loop, serve
+from gateway.worker import raise_file_limit, run_loop, serve
 from metering.store import Store, open_store
 
 START_SECONDS = 30.0
@@ -76,7 +77,7 @@ async def start_internal(
 ) -> tuple[web.AppRunner, int]:
     """Serve health and metrics; returns the runner to clean up and the port."""
     sockets = bind(config.internal.host, config.internal.port)
-    runner = web.AppRunner(make_internal(instruments.registry, missing), access_log=None, handle_signals=False)
+    runner = web.AppRunner(make_internal(instruments, missing), access_log=None, handle_signals=False)
     await runner.setup()
     for sock in sockets:
         await web.SockSite(runner, sock).start()
@@ -135,7 +136,7 @@ class _Child:
 class Supervisor:
     """Starts, watches and drains the workers."""
 
-    def __init__(self, path: Path, config: Config, sockets: list[socket.socket], workers: int) -> None:
+    def __init__(self, path: Path, config: Config, sockets: list[socket.socket], workers: int, log: Log) -> None:
         self._path = path
         self._config = config
         self._sockets = sockets
@@ -143,7 +144,7 @@ class Supervisor:
         self._instruments = make_instruments(config)
         self._metrics = self._instruments.registry.create(workers)
         self._instruments.registry.bind(self._metrics, None)
-        self._log = make_log(config)
+        self._log = log
         self._children: dict[int, _Child] = {}
         self._stopping = asyncio.Event()
         self._quick_deaths = 0
@@ -179,6 +180,7 @@ class Supervisor:
 
     async def run(self, on_started: Callable[[int, int], None] | None) -> int:
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(quiet.loop_handler(self._log))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
         runner = None
@@ -262,7 +264,7 @@ def run(
         config: What it says.
         workers: Processes; the configuration's number where ``None``.
         on_started: Called with the public and the internal port once requests are served.
-        log: Where one worker logs; the configuration's own where ``None``.
+        log: Where this process logs; the configuration's own where ``None``.
 
     Raises:
         ConfigError: The sockets can't be bound, the catalog can't be built, or no worker starts.
@@ -270,13 +272,17 @@ def run(
     count = workers or config.server.workers
     config.server.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     published.prepare(config)
+    raise_file_limit()  # workers inherit it
     sockets = bind(config.server.host, config.server.port)
+    harden(config)
+    log = log or make_log(config)
+    quiet.install(log)
     if count == 1:
-        return run_loop(_run_single(config, sockets, on_started, log or make_log(config)))
+        return run_loop(_run_single(config, sockets, on_started, log))
 
     absolute = config_path.absolute()
 
     async def supervise() -> int:
-        return await Supervisor(absolute, config, sockets, count).run(on_started)
+        return await Supervisor(absolute, config, sockets, count, log).run(on_started)
 
     return asyncio.run(supervise())

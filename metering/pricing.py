@@ -25,7 +25,18 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import TypeAlias
 
-from metering.usage import COUNTS, INPUT_COUNTS, OUTPUT_COUNTS, Geography, ServiceTier, Speed, Usage, Variant
+from metering.usage import (
+    COUNTS,
+    INPUT_COUNTS,
+    OUTPUT_COUNTS,
+    STANDARD,
+    Geography,
+    ServiceTier,
+    Speed,
+    Usage,
+    Variant,
+    counts_of,
+)
 
 MICRO_CREDITS = 1_000_000  # in one credit
 MILLION = 1_000_000  # units that a rate is stated for
@@ -81,6 +92,10 @@ class Schedule:
     base: Rates
     above: tuple[tuple[int, Rates], ...] = ()
 
+    def of(self, usage: Usage) -> Rates:
+        """The rates that ``usage`` is billed at."""
+        return self.at(usage.input_tokens) if self.above else self.base
+
     def at(self, input_tokens: int) -> Rates:
         rates = self.base
         for start, dearer in self.above:
@@ -126,7 +141,7 @@ def build(
             resolved[name] = stated
         else:
             resolved[name] = _schedule({**row, **stated}, credit_usd)
-    return Price(version, _schedule(row, credit_usd), resolved, markup)
+    return Price(version, _schedule(row, credit_usd), resolved, _ONE if markup == 1 else markup)
 
 
 def _schedule(row: Row, credit_usd: Decimal) -> Schedule:
@@ -179,9 +194,9 @@ def _select(price: Price, variant: Variant) -> tuple[Schedule, Fraction, bool]:
     A provider may report a part that nobody priced (a tier that did not exist when the prices were
     stated): its request has been served, so it costs what the rest of the variant costs.
     """
-    name = str(variant)
-    if name == "standard":
+    if variant is STANDARD or variant == STANDARD:
         return price.standard, _ONE, True
+    name = str(variant)
     whole = price.variants.get(name)
     if isinstance(whole, Schedule):
         return whole, _ONE, True
@@ -208,33 +223,46 @@ def _parts(variant: Variant) -> Iterable[Variant]:
         yield Variant(geography=variant.geography)
 
 
-def _amount(rates: Rates, usage: Usage, factor: Fraction, markup: Fraction) -> int:
-    """Rates times counts, with the multipliers, in one division. A variant's multiplier is one on
-    tokens: a search costs the same in every service tier.
-    """
+def _units(rates: Rates, usage: Usage) -> tuple[int, int]:
+    """Rates times counts: of tokens, and of calls."""
     tokens = calls = 0
-    for slot, name in enumerate(COUNTS):
-        count = getattr(usage, name)
-        rate = rates[slot]
-        if count and rate:
+    for slot, count in enumerate(counts_of(usage)):
+        if count and (rate := rates[slot]):
             if slot < _FIRST_CALL:
                 tokens += count * rate
             else:
                 calls += count * rate
+    return tokens, calls
+
+
+def _amount(tokens: int, calls: int, factor: Fraction, markup: Fraction) -> int:
+    """Units with the multipliers, in one division. A variant's multiplier is one on tokens: a search
+    costs the same in every service tier.
+    """
+    if factor is _ONE and markup is _ONE:
+        return -(-(tokens + calls) // MILLION)
     total = (tokens * factor.numerator + calls * factor.denominator) * markup.numerator
     return -(-total // (MILLION * factor.denominator * markup.denominator))
 
 
+def amounts(price: Price, usage: Usage, variant: Variant) -> tuple[int, int]:
+    """What the provider asks for ``usage`` and what the user pays for it (with the markup), each in
+    micro-credits, rounded up.
+    """
+    schedule, factor, _ = _select(price, variant)
+    tokens, calls = _units(schedule.of(usage), usage)
+    cost = _amount(tokens, calls, factor, _ONE)
+    return cost, cost if price.markup is _ONE else _amount(tokens, calls, factor, price.markup)
+
+
 def cost(price: Price, usage: Usage, variant: Variant) -> int:
     """What the provider asks for ``usage``, in micro-credits, rounded up."""
-    schedule, factor, _ = _select(price, variant)
-    return _amount(schedule.at(usage.input_tokens), usage, factor, _ONE)
+    return amounts(price, usage, variant)[0]
 
 
 def charge(price: Price, usage: Usage, variant: Variant) -> int:
     """What the user pays for ``usage``, in micro-credits, rounded up: the cost with the markup."""
-    schedule, factor, _ = _select(price, variant)
-    return _amount(schedule.at(usage.input_tokens), usage, factor, price.markup)
+    return amounts(price, usage, variant)[1]
 
 
 def estimate_input(
@@ -280,7 +308,7 @@ def hold(
     setattr(usage, _dearest(rates, INPUT_COUNTS if worst else ("in_uncached",)), input_tokens)
     outputs = OUTPUT_COUNTS if worst else ("out_visible", "out_reasoning")
     setattr(usage, _dearest(rates, outputs), output_tokens * choices)
-    return _amount(rates, usage, factor, price.markup)
+    return _amount(*_units(rates, usage), factor, price.markup)
 
 
 def _dearest(rates: Rates, names: Iterable[str]) -> str:

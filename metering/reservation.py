@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from metering.usage import UsageRecord
 
@@ -59,8 +60,7 @@ class Verdict(StrEnum):
     ERASED = "erased"  # the account was erased; nothing was kept
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What an account may do; 0 is no limit."""
 
     requests_per_minute: int = 0
@@ -68,8 +68,7 @@ class Limits:
     concurrent: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(msgspec.Struct, frozen=True):
     """What a request asks of the ledger before it may go to a provider.
 
     Attributes:
@@ -93,8 +92,25 @@ class Reservation:
     orphan: UsageRecord | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Touch(msgspec.Struct, frozen=True):
+    """What a running request says of itself.
+
+    Attributes:
+        pid: The account.
+        rid: The request.
+        lease_ms: The new lease, from now.
+        amount: The new hold in micro-credits; a smaller one than now held changes nothing.
+        checkpoint: The record that the reaper would write (see `Reservation.orphan`).
+    """
+
+    pid: str
+    rid: str
+    lease_ms: int
+    amount: int = 0
+    checkpoint: UsageRecord | None = None
+
+
+class Window(msgspec.Struct, frozen=True):
     """One limit as it stands: ``policy`` is ``requests``, ``tokens`` or ``concurrency``.
 
     ``reset_ms`` is the time until nothing of it is used any more (0 for concurrency).
@@ -106,16 +122,14 @@ class Window:
     reset_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reserved:
+class Reserved(msgspec.Struct, frozen=True):
     """The hold stands; ``remaining`` micro-credits are available beside it."""
 
     remaining: int
     windows: tuple[Window, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """Nothing was held.
 
     ``reason`` is ``credits``, ``requests``, ``tokens``, ``concurrency``, ``voided`` (this rid has
@@ -131,8 +145,7 @@ class Refused:
     windows: tuple[Window, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(msgspec.Struct, frozen=True):
     """Micro-credits of an account; ``available`` is granted - spent - held and may be negative."""
 
     pid: str

@@ -14,7 +14,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -54,7 +54,7 @@ class Export:
     def json(self) -> dict[str, Any]:
         """For a JSON document."""
         return {
-            "account": asdict(self.account),
+            "account": msgspec.structs.asdict(self.account),
             "grants": [{"at_ms": at, "amount": amount} for at, amount in self.grants],
             "running": list(self.running),
             "records": [msgspec.to_builtins(record) for record in self.records],

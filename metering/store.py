@@ -179,7 +179,7 @@ async def open_store(url: str, *, data_dir: Path, replicas: int = 0) -> Store:
         await client.aclose()
         if embedded is not None:
             await embedded.detach()
-        raise StoreUnavailable(f"the store cannot be used: {type(error).__name__}") from error
+        raise StoreUnavailable(f"the store cannot be used: {type(error).__name__}") from None
     return Store(client, info, embedded=embedded, replicas=replicas)
 
 

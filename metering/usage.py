@@ -12,8 +12,10 @@ Rules that everything here obeys:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
 from enum import StrEnum
+from operator import attrgetter
+from typing import TypeAlias
 
 import msgspec
 
@@ -62,8 +64,7 @@ class Geography(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
+class Variant(msgspec.Struct, frozen=True):
     """Service tier x speed x geography: what makes the same model cost differently."""
 
     tier: ServiceTier = ServiceTier.STANDARD
@@ -80,8 +81,10 @@ class Variant:
         return ".".join(parts)
 
 
-@dataclass(slots=True)
-class Usage:
+STANDARD = Variant()
+
+
+class Usage(msgspec.Struct):
     """Token and tool counts of one request. ``None`` means that nobody stated it."""
 
     in_uncached: int | None = None
@@ -102,26 +105,31 @@ class Usage:
 
     def settled(self) -> Usage:
         """A copy in which unknown has become 0: the form of the ledger."""
-        return Usage(**{name: getattr(self, name) or 0 for name in COUNTS})
+        return Usage(*[count or 0 for count in counts_of(self)])
 
     @property
     def input_tokens(self) -> int:
         """All tokens read by the model, cached or not."""
-        return sum(getattr(self, name) or 0 for name in INPUT_COUNTS)
+        return sum([count or 0 for count in _INPUTS_OF(self)])
 
     @property
     def output_tokens(self) -> int:
         """All tokens produced by the model, shown or not."""
-        return sum(getattr(self, name) or 0 for name in OUTPUT_COUNTS)
+        return sum([count or 0 for count in _OUTPUTS_OF(self)])
 
 
-COUNTS: tuple[str, ...] = tuple(field.name for field in fields(Usage))
+COUNTS: tuple[str, ...] = Usage.__struct_fields__
 INPUT_COUNTS: tuple[str, ...] = COUNTS[: COUNTS.index("image_in") + 1]
 OUTPUT_COUNTS: tuple[str, ...] = COUNTS[COUNTS.index("out_visible") : COUNTS.index("image_out") + 1]
 
+Counts: TypeAlias = tuple[int | None, ...]
+counts_of: Callable[[Usage], Counts] = attrgetter(*COUNTS)
+"""All counts, in the order of `COUNTS`."""
+_INPUTS_OF: Callable[[Usage], Counts] = attrgetter(*INPUT_COUNTS)
+_OUTPUTS_OF: Callable[[Usage], Counts] = attrgetter(*OUTPUT_COUNTS)
 
-@dataclass(frozen=True, slots=True)
-class Report:
+
+class Report(msgspec.Struct, frozen=True):
     """What a provider stated about one request.
 
     Attributes:

@@ -7,7 +7,6 @@ in content must not cost the counts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
@@ -22,11 +21,10 @@ _T = TypeVar("_T")
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What one whole JSON body says."""
 
-    report: Report = field(default_factory=Report)
+    report: Report = Report()
     failed: bool = False
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from metering.usage import Geography, ServiceTier, Speed, Variant
+from metering.usage import STANDARD, Geography, ServiceTier, Speed, Variant
 from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
 from providers.head import ABSENT, Look, Members, is_list, read_members, read_model, read_nested, says
 from providers.scanner import scanner_for
@@ -50,7 +50,6 @@ _STORED: Final = {
     "thread": "Threads are kept at the provider, which is not served: resend the messages.",
 }
 _DEEPEST: Final = 6
-_STANDARD: Final = Variant()
 _GEOGRAPHIES: Final = {"global": Geography.GLOBAL, "us": Geography.US, "eu": Geography.EU}
 
 
@@ -113,7 +112,7 @@ def _edit_metadata(metadata: Edits, target: Target) -> None:
 def _read_variant(members: Members) -> Variant:
     raws = members.raws
     if not ("inference_geo" in raws or "speed" in raws or "service_tier" in raws):
-        return _STANDARD
+        return STANDARD
     # "auto" and "standard_only" both ask for no more than standard; the answer says what it was.
     geography = members.text("inference_geo")
     return Variant(

@@ -19,8 +19,9 @@ Rules (Messages API reference, "Usage" and "Streaming messages"):
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from metering.usage import COUNTS, Geography, ServiceTier, Speed, Usage
 from providers.counts import count, member, take

@@ -9,11 +9,12 @@ over bytes: no I/O, no clock, no randomness.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from metering.usage import Report, Variant
+import msgspec
+
+from metering.usage import STANDARD, Report, Variant
 
 
 class Family(StrEnum):
@@ -56,8 +57,7 @@ class Refusal(Exception):
         self.param = param
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """What the gateway acts on in a request body; everything else stays undecoded bytes.
 
     Attributes:
@@ -78,12 +78,11 @@ class Head:
     choices: int = 1
     wants_usage: bool = True
     server_tools: frozenset[str] = frozenset()
-    variant: Variant = field(default_factory=Variant)
-    members: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    variant: Variant = STANDARD
+    members: Mapping[str, tuple[int, int]] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """Where a request goes, as far as the bytes are concerned.
 
     Attributes:
@@ -93,6 +92,8 @@ class Target:
         include_usage: The host knows ``stream_options.include_usage``.
         reasons: The model reasons, so that ``reasoning.encrypted_content`` is asked for.
         pseudonym: Stands in for members that identify a person at this provider.
+        isolate: The request carries a key that keeps the account apart in the provider's prompt cache,
+            whether or not the client sent one.
     """
 
     model: str
@@ -101,6 +102,7 @@ class Target:
     include_usage: bool = True
     reasons: bool = False
     pseudonym: str = ""
+    isolate: bool = False
 
 
 class Scanner(Protocol):

@@ -11,9 +11,8 @@ names. A chunk that has one is decoded at once, so that it cannot displace an ea
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
+from msgspec.structs import replace
 
 from metering.usage import Report, ServiceTier, Usage
 from providers.answer import NOTHING, Answer, is_stated, read, read_strictly, stated_variant, value

@@ -91,6 +91,8 @@ def _usage(
     output_details: object,
     searches: int | None,
 ) -> Usage | None:
+    if prompt is None and output is None and searches is None:
+        return None
     found = Usage(searches=searches)
     if prompt is not None:
         found.cache_read, rest = take(cached, prompt)
@@ -105,4 +107,4 @@ def _usage(
         found.out_reasoning, rest = take(reasoning or surplus or reasoning, (output or 0) + surplus)
         found.audio_out, rest = take(count(member(output_details, "audio_tokens")), rest)
         found.image_out, found.out_visible = take(count(member(output_details, "image_tokens")), rest)
-    return found if found != Usage() else None
+    return found

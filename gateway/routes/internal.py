@@ -1,4 +1,4 @@
-"""The internal listener: liveness, readiness with what is missing, and metrics.
+"""The internal listener: liveness, readiness with what is missing, metrics, and what holds of the workers.
 
 Served by the process that supervises, over all workers. Loopback unless the operator says otherwise.
 """
@@ -10,16 +10,16 @@ from collections.abc import Awaitable, Callable
 import orjson
 from aiohttp import web
 
-from gateway.metrics import Registry
+from gateway.instruments import Instruments
 
 Readiness = Callable[[], Awaitable[list[str]]]
 
 
-def make_internal(registry: Registry, missing: Readiness) -> web.Application:
+def make_internal(instruments: Instruments, missing: Readiness) -> web.Application:
     """The application of the internal listener.
 
     Args:
-        registry: Bound to the shared memory of all workers.
+        instruments: Bound to the shared memory of all workers.
         missing: Says what keeps this gateway from serving, in fixed words; empty means ready.
     """
 
@@ -34,10 +34,15 @@ def make_internal(registry: Registry, missing: Readiness) -> web.Application:
 
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(
-            body=registry.render(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+            body=instruments.registry.render(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         )
 
+    async def hardening(_request: web.Request) -> web.Response:
+        body = {"workers": instruments.registry.rows, "held": instruments.hardening()}
+        return web.Response(body=orjson.dumps(body), content_type="application/json")
+
     application = web.Application()
+    application.router.add_get("/hardening", hardening)
     application.router.add_get("/livez", livez)
     application.router.add_get("/readyz", readyz)
     application.router.add_get("/metrics", metrics)

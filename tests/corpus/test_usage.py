@@ -12,13 +12,13 @@ import os
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import fields
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import fields
 
 from metering.usage import Usage
 from providers.dialect import Head, Operation, Scanner

@@ -45,7 +45,7 @@ def test_every_fault_has_an_error_that_can_be_retried(fault):
     assert error.retry_after
     if fault.value.endswith("timeout") and fault is not Fault.CONNECT_TIMEOUT:
         assert isinstance(error, UpstreamTimeout)
-    elif fault in {Fault.CLOSED, Fault.PROTOCOL}:
+    elif fault in {Fault.CLOSED, Fault.PROTOCOL, Fault.STOPPED}:
         assert type(error) is UpstreamError
     else:
         assert isinstance(error, ProviderUnavailable)

@@ -3,9 +3,10 @@
 Rules:
 
 1. One file a thread (``-ff``), so that no line is cut in two by another thread's.
-2. Whatever is written to anything but a client's or a provider's connection is a sink, whether the thing
+2. No ``--seccomp-bpf``: what the gateway's own filter refuses would then not be seen.
+3. Whatever is written to anything but a client's or a provider's connection is a sink, whether the thing
    still exists or not: a deleted file, a pipe, the store's socket, another network connection.
-3. A mapping that is shared and writable takes bytes that no write call shows: each must be a known one.
+4. A mapping that is shared and writable takes bytes that no write call shows: each must be a known one.
 """
 
 from __future__ import annotations

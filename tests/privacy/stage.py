@@ -62,7 +62,7 @@ class Stage(GatewayProcess):
             hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
             resource.setrlimit(resource.RLIMIT_CORE, (limit if self.cores else 0, hard))
 
-        tracer = [STRACE, "-D", "-ff", "-yy", "-q", "-s", str(LONGEST), "--seccomp-bpf"]
+        tracer = [STRACE, "-D", "-ff", "-yy", "-q", "-s", str(LONGEST)]
         with self.log.open("ab") as log, self.stdout.open("ab") as out:
             self.process = subprocess.Popen(
                 [

@@ -19,7 +19,7 @@ from pathlib import Path
 from gateway import inbound
 
 _read = inbound.read_body
-HERE = Path.cwd()
+HERE = Path.cwd() / "data"  # where a hardened gateway may write
 
 
 def _file(name: str, data: bytes) -> None:
@@ -28,7 +28,7 @@ def _file(name: str, data: bytes) -> None:
 
 def _store(*words: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.connect(str(HERE / "data/store/store.sock"))
+        sock.connect(str(HERE / "store/store.sock"))
         sock.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words))
         sock.recv(100)
 
@@ -58,7 +58,7 @@ LEAKS = {
     "gzip": lambda data: _file("keptgz", gzip.compress(data)),
     "utf16": lambda data: _file("kept16", data.decode().encode("utf-16")),
     "hashed": lambda data: _file("hashed", hashlib.sha256(data).hexdigest().encode()),
-    "spool": lambda data: _file("data/spool/kept", data),
+    "spool": lambda data: _file("spool/kept", data),
     "write-calls": _deleted,
     "names": lambda data: _file(data.decode(), b""),
     "keys": lambda data: _store(b"SET", data, b"1"),
