@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= auto
 ENGINE := .venv-local
 
-.PHONY: setup run test check lint types contracts lock bench crash local-e2e clean
+.PHONY: setup run test check lint types contracts lock bench crash local-e2e privacy clean
 
 setup: $(STAMP)
 
@@ -42,6 +42,10 @@ lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra sdk --extra stripe --extra mask --extra dev -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -o requirements/local-e2e.txt requirements/local-e2e.in
 	echo hatchling | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements/dev.txt -o requirements/build.txt -
+
+# The canary hunt and its positive controls; needs strace.
+privacy: setup
+	$(BIN)/python -m pytest -v tests/privacy
 
 bench: setup
 	$(BIN)/python -m benchmarks all

@@ -50,8 +50,8 @@ class Sentinels:
         async def primary() -> Endpoint:
             try:
                 host, port = await self._sentinel.discover_master(self._service)
-            except RedisError as error:
-                raise ConnectionError("no Sentinel names a primary") from error
+            except RedisError:
+                raise ConnectionError("no Sentinel names a primary") from None
             options = dict(self._options)
             if options.pop("ssl", False):
                 options["ssl_cert_reqs"] = "required"

@@ -177,7 +177,8 @@ def stripe_meter(api_key: str, *, event_name: str, base_url: str) -> Meter:
             await asyncio.to_thread(client_events.create, params=event)
         except stripe.InvalidRequestError as error:
             # "An event already exists with identifier ..."; the SDK gives no code of its own for it.
-            raise Refused(duplicate="already exists" in str(error)) from None
+            duplicate = "already exists" in str(error)
+            raise Refused(duplicate=duplicate) from None
         except (stripe.StripeError, OSError):
             raise Unreachable from None
 

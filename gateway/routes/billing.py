@@ -22,6 +22,7 @@ from metering.reader import book, read_page
 from metering.usage import UsageRecord
 
 MOST_RECORDS = 1_000
+_LIMIT = f"limit is a number from 1 to {MOST_RECORDS}."
 LONGEST_KEY = 255
 LONGEST_USER = 512
 _NO_ACCOUNT = "This user has no account."
@@ -75,7 +76,7 @@ class Operation:
 async def usage(admin: Administration, call: Call) -> shapes.UsagePage:
     limit = call.query.get("limit", "500")
     if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit) <= MOST_RECORDS):
-        raise InvalidRequest(f"limit is a number from 1 to {MOST_RECORDS}.", param="limit")
+        raise InvalidRequest(_LIMIT, param="limit")
     await admin.epoch.look()
     try:
         if call.actor not in call.known:  # from now on retention and erasure wait for this service

@@ -37,6 +37,8 @@ OPERATORS = ("gateway/cli", "gateway/config", "gateway/identity", "gateway/publi
 OPERATORS_OWN = {
     "gateway/app.py": "the store's faults at start",
     "gateway/supervisor.py": "a port that cannot be listened on",
+    "gateway/local/isolation.py": "the user's own machine: what the kernel says",
+    "gateway/local/settings.py": "the user's own settings",
     "metering/embedded.py": "where the store's own log is",
     "metering/pricing.py": "prices of the configuration",
     "metering/store.py": "the URL schemes; an exception's type",
@@ -48,7 +50,6 @@ CLOSERS = {
     "gateway/app.py",
     "gateway/config_providers.py",
     "gateway/catalog.py",
-    "gateway/dispatch.py",
     "gateway/closed.py",
 }
 
