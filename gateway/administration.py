@@ -27,6 +27,7 @@ from metering import audit, credit_watch, stripe_customers
 from metering.accounts import Accounts
 from metering.audit import Action, AuditEntry
 from metering.epoch import Epoch
+from metering.journal import FileJournal
 from metering.ledger import Account, Ledger
 from metering.retention import Retention
 from metering.rights import Erasure, Export, Journal, Rights
@@ -235,7 +236,8 @@ class OnDemand:
             await store.close()
             raise
         accounts = Accounts(store, identity_keys(key))
-        return Administration(store, ledger, accounts, key, on_erased=self._on_erased)
+        journal = FileJournal(config.server.data_dir / "spool")
+        return Administration(store, ledger, accounts, key, journal=journal, on_erased=self._on_erased)
 
     async def close(self) -> None:
         if self._opened is not None:

@@ -123,9 +123,13 @@ class Worker:
         epoch = Epoch(store)
         await epoch.look()
         reaper = Reaper(store, ledger, epoch, lease_ms=LEASE_MS, intents=spool)
-        replay = Replay(spool, settler, epoch)
+
+        async def erased(pid: str, names: Sequence[str]) -> None:
+            await worker._upkeep.rights.erase_account(pid, names)
+
+        replay = Replay(spool, settler, epoch, on_erased=erased)
         leases = Leases(loop, ledger)
-        for watch in (epoch, replay, reaper, leases):
+        for watch in (epoch, reaper, leases):
             watch.start()
         services = Services(
             loop=loop,
@@ -157,7 +161,9 @@ class Worker:
         server = Server(dispatcher.handle, dispatcher.broken, loop)
         tls = _listener_tls(config)
         listeners = [await loop.create_server(server, sock=sock, ssl=tls, backlog=BACKLOG) for sock in sockets]
-        return cls(services, server, listeners, Watches(epoch, reaper, replay))
+        worker = cls(services, server, listeners, Watches(epoch, reaper, replay))
+        replay.start()
+        return worker
 
     def _update_gauges(self) -> None:
         services, watches = self.services, self._watches

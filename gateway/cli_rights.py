@@ -32,7 +32,7 @@ user_option = click.option("--user", required=True, help="The user's id at your 
 
 
 def _administration(at: Opened) -> Administration:
-    return Administration(at.store, at.ledger, at.accounts, at.key)
+    return Administration(at.store, at.ledger, at.accounts, at.key, journal=at.journal)
 
 
 @click.command()

@@ -16,9 +16,12 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from redis.exceptions import RedisError
+
 from metering import frames, records
 from metering.background import end
 from metering.epoch import Epoch
+from metering.reservation import LedgerUnavailable
 from metering.settler import Settler
 from metering.spool import Spool
 
@@ -33,8 +36,8 @@ Revoked = Callable[[str], Awaitable[None]]
 class Replay:
     """One process's care for its spool.
 
-    ``on_erased`` and ``on_revoked`` apply an erasure or a revocation again: they must be idempotent,
-    and may raise when the store is away, in which case the next epoch applies them.
+    ``on_erased`` and ``on_revoked`` apply an erasure or a revocation again: they must be idempotent, and may raise
+    when the store is away, in which case they are asked again at the next turn.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Replay:
         self._on_erased = on_erased
         self._on_revoked = on_revoked
         self._again = asyncio.Event()
+        self._unapplied: list[tuple[bytes, str]] = []  # the store was away
         self._task: asyncio.Task[None] | None = None
         self.replayed = 0
         epoch.on_change(self.everything_soon)
@@ -68,6 +72,9 @@ class Replay:
         self._again.clear()
         if not self._epoch.reachable:
             self._spool.stay()
+        unapplied, self._unapplied = self._unapplied, []
+        for kind, text in unapplied:
+            await self._apply(kind, text)
         adopted = await self._spool.tidy()
         for path in self._spool.paths() if everything else adopted:
             await self._replay(path)
@@ -105,11 +112,20 @@ class Replay:
         elif kind == frames.VOIDED:
             pid, _, rid = text.partition(" ")
             self._settler.repeat_void(pid, rid)
-        elif kind == frames.ERASED and self._on_erased is not None:
-            pid, *names = text.split(" ")
-            await self._on_erased(pid, names)
-        elif kind == frames.REVOKED and self._on_revoked is not None:
-            await self._on_revoked(text)
-        else:
+        elif kind != frames.INTENT and not await self._again_in_store(kind, text):
             return
-        self.replayed += 1
+        self.replayed += kind != frames.INTENT
+
+    async def _again_in_store(self, kind: bytes, text: str) -> bool:
+        """Apply an erasure or a revocation once more; whether that was done."""
+        try:
+            if kind == frames.ERASED and self._on_erased is not None:
+                pid, *names = text.split(" ")
+                await self._on_erased(pid, names)
+                return True
+            if kind == frames.REVOKED and self._on_revoked is not None:
+                await self._on_revoked(text)
+                return True
+        except (RedisError, LedgerUnavailable, OSError):
+            self._unapplied.append((kind, text))
+        return False
