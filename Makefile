@@ -43,9 +43,9 @@ lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -o requirements/local-e2e.txt requirements/local-e2e.in
 	echo hatchling | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements/dev.txt -o requirements/build.txt -
 
-# The canary hunt and its positive controls; needs strace.
+# The canary hunt, its positive controls and every other privacy test, as one report; needs strace.
 privacy: setup
-	$(BIN)/python -m pytest -v tests/privacy
+	$(BIN)/python -m tests.privacy -n $(WORKERS)
 
 bench: setup
 	$(BIN)/python -m benchmarks all

@@ -52,10 +52,10 @@ def filled(value, user):
     return value.format(user)
 
 
-def received(running, kind, user, token, *, turned):
+def received(running, kind, user, token, *, turned, text="the same words"):
     """The one request that the provider got: its line, headers in order, and body."""
     running.sim.reset()
-    path, body = prompt(kind, "plain", "the same words")
+    path, body = prompt(kind, "plain", text)
     body = json.dumps({**json.loads(body), **filled(MEMBERS[kind], f"canary-{user}")}).encode()
     headers = {name: f"canary-{user}" for name in TRACES if turned or name != "Accept-Language"}
     headers |= FLAGS[kind] | {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
@@ -84,3 +84,11 @@ def test_two_users_are_one_to_the_provider(running, kind):
             got["body"] = got["body"].replace(name, "pseudonym")
     assert one == two
     assert len(pseudonyms) == (0 if kind == "google" else 2)
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic", "google"])
+def test_what_may_differ_is_seen(running, kind):
+    one = received(running, kind, "alice", running.token, turned=False, text="the same words")
+    two = received(running, kind, "alice", running.token, turned=False, text="the same word!")
+    assert one != two
+    assert {**one, "body": ""} == {**two, "body": ""}

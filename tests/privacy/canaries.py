@@ -45,6 +45,9 @@ class Hit:
     place: str
     scenario: str
 
+    def told(self) -> str:
+        return f"{self.sink}: {self.form} of {self.place or 'an unknown place'} ({self.scenario}) in {self.where}"
+
 
 def _aligned(text: str, lead: int) -> bytes:
     """What of the base64 of a text that starts ``lead`` bytes after a group does not depend on its neighbours."""
@@ -90,6 +93,10 @@ class Canaries:
         self.planted.append(planted)
         self.note(text.encode(), planted)
         return text
+
+    def scenarios(self) -> list[str]:
+        """What was tried, in its order."""
+        return list(dict.fromkeys(one.scenario for one in self.planted))
 
     def note(self, content: bytes, planted: Planted) -> None:
         """Digests of this content are looked for too (a whole body, for example)."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -56,6 +57,15 @@ def _sink(path: Path) -> str:
     if "appendonlydir" in path.parts:
         return "AOF"
     return "RDB" if path.suffix == ".rdb" else "core files" if path.name.startswith("core") else "files"
+
+
+def searched(record: Record, pieces: list[Piece]) -> dict[str, int]:
+    """How many bytes of each sink were searched; for calls that carry none, how many calls were read."""
+    found: Counter[str] = Counter()
+    for sink, _, data in pieces:
+        found[sink] += len(data)
+    found["provider"] = len(record.provider)
+    return dict(found) | dict.fromkeys(("shared mappings", "io_uring", "kernel copies", "core files"), record.calls)
 
 
 def hits(stage: Stage, record: Record, pieces: list[Piece]) -> list[Hit]:

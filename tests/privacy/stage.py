@@ -93,7 +93,7 @@ class Stage(GatewayProcess):
         self.tracer = int(status.split("TracerPid:")[1].split()[0])
         assert self.tracer, "the gateway is not traced"
         self._watch()
-        user = self.canaries.plant("identity: user", "every one")
+        user = self.canaries.plant("identity: user", "account name")
         self.token = self.session(user, 1_000_000)["access_token"]
 
     # -- the store

@@ -77,13 +77,14 @@ def send(stage, kind, script="plain", *, stream=True, text="", name=""):
 
 
 def search(stage):
+    """What was found, and how many bytes of each sink were searched."""
     living = list(sinks.of_the_living(stage))
     stage.finish()
     record, pieces = sinks.of_the_dead(stage)
     assert record.calls > 500
     assert record.cut == 0
     assert record.provider
-    return sinks.hits(stage, record, [*living, *pieces]), {sink for sink, _, _ in pieces + living}
+    return sinks.hits(stage, record, [*living, *pieces]), sinks.searched(record, [*living, *pieces])
 
 
 def traffic(stage):
@@ -91,8 +92,8 @@ def traffic(stage):
         for script in ("plain", "split", "gzip", "reset-mid", "cut-event", "unavailable", "refuse", "surplus"):
             for stream in (True, False):
                 stage.ask(send(stage, kind, script, stream=stream))
-        stage.ask(send(stage, kind, stage.canaries.plant("model", kind)))
-        whole = send(stage, kind)
+        stage.ask(send(stage, kind, stage.canaries.plant("model", kind), name=f"{kind}, unknown model"))
+        whole = send(stage, kind, name=f"{kind}, malformed JSON and UTF-8")
         stage.ask(whole.replace(b'{"', b'{,"', 1))
         stage.ask(whole.replace(stage.canaries.prefix.encode(), stage.canaries.prefix.encode() + b"\xff", 1))
         with stage.client() as client:
@@ -102,28 +103,43 @@ def traffic(stage):
             client.chunk()
 
 
-def test_nothing_is_kept(stage):
+@pytest.fixture
+def tell(record_property, stage):
+    """Say for the report what was tried and found, before it is judged."""
+
+    def tell(found, searched):
+        record_property("paths", stage.canaries.scenarios())
+        record_property("sinks", searched)
+        record_property("hits", [hit.told() for hit in found])
+
+    return tell
+
+
+def test_nothing_is_kept(stage, tell):
     traffic(stage)
     found, searched = search(stage)
-    assert searched >= {"stderr", "stdout", "AOF", "RDB", "store keys", "MONITOR", "write calls", "store log"}
+    tell(found, searched)
+    assert set(searched) >= {"stderr", "stdout", "AOF", "RDB", "store keys", "MONITOR", "write calls", "store log"}
     assert found == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV, signal.SIGKILL, signal.SIGTERM])
-def test_nothing_is_left_by_a_death(stage, number):
+def test_nothing_is_left_by_a_death(stage, number, tell):
     with stage.client() as client:
-        client.send(send(stage, "openai", "paced")).head()
+        client.send(send(stage, "openai", "paced", name=f"{number.name} in a stream")).head()
         client.chunk()
         living = list(sinks.of_the_living(stage))
         os.kill(stage.process.pid, number)
     stage.process.wait(30)
     stage.finish()
     record, pieces = sinks.of_the_dead(stage)
-    assert sinks.hits(stage, record, [*living, *pieces]) == []
+    found = sinks.hits(stage, record, [*living, *pieces])
+    tell(found, sinks.searched(record, [*living, *pieces]))
+    assert found == []
 
 
 @pytest.mark.leaking
-def test_a_leak_into_any_sink_is_caught(stage):
+def test_a_leak_into_any_sink_is_caught(stage, record_property):
     (stage.folder / "data/spool").mkdir(exist_ok=True)
     for name in CONTROLS:
         answer = stage.ask(send(stage, "openai", text=f" leak:{name}", name=name))
@@ -132,4 +148,7 @@ def test_a_leak_into_any_sink_is_caught(stage):
     unnamed = {hit.sink for hit in found if not hit.scenario}  # a mapping or a ring says not whose content it took
     caught = {hit.scenario for hit in found if CONTROLS.get(hit.scenario) == hit.sink}
     caught |= {name for name in ("mapping", "ring") if CONTROLS[name] in unnamed}
+    record_property(
+        "controls", [{"leak": name, "sink": sink, "caught": name in caught} for name, sink in CONTROLS.items()]
+    )
     assert caught == set(CONTROLS)
