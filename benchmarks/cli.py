@@ -30,7 +30,7 @@ def simulator(arguments: tuple[str, ...]) -> None:
 @main.command()
 @click.argument("scenario", type=click.Choice(("streams", "short", "embeddings", "aborts", "slow", "ide")))
 @click.option("--url", required=True, help="Base URL, with or without the gateway in between.")
-@click.option("--token", envvar="LOAD_TOKEN", default="none", help="Sent as each dialect sends it.")
+@click.option("--token", envvar="LOAD_TOKEN", default="none", help="As each dialect sends it; several with commas.")
 @click.option("--model", default="bench", help="Model name; for ide up to three: completion,chat,agent.")
 @click.option("--dialect", "dialects", multiple=True, default=("openai",))
 @click.option("--callers", default=200, help="Connections at once; for ide the developers.")

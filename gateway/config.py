@@ -56,6 +56,15 @@ class HoldRule(StrEnum):
     WORST = "worst"  # the request's limit or the model's, at the dearest rate
 
 
+class SecretsRule(StrEnum):
+    """What happens to a request in which a secret was found."""
+
+    OFF = "off"  # nothing is looked for
+    BLOCK = "block"  # it is refused
+    MASK = "mask"  # a placeholder goes to the provider and comes back
+    RESTORE = "restore"  # the placeholder goes; the caller gets the secret back in the answer
+
+
 class AbortRule(StrEnum):
     """What a stream that was cut charges; its cost is recorded all the same."""
 
@@ -222,7 +231,11 @@ class BillingConfig:
 
 @dataclass(frozen=True, slots=True)
 class PolicyConfig:
+    """``secrets``: what happens to the credentials and personal data (``sought``) found in a prompt."""
+
     server_tools: frozenset[str] = frozenset()
+    secrets: SecretsRule = SecretsRule.OFF
+    sought: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

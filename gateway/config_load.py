@@ -26,6 +26,7 @@ from gateway.config import (
     InternalConfig,
     LogConfig,
     PolicyConfig,
+    SecretsRule,
     ServerConfig,
     StoreConfig,
     TierConfig,
@@ -34,11 +35,12 @@ from gateway.config import (
 from gateway.config_models import read_models
 from gateway.config_providers import NAME, read_provider
 from gateway.config_reader import Faults, Section
+from gateway.log import LEVELS as LOG_LEVELS
 from providers.server_tools import DEFAULT_ALLOWED, TOOLS_BY_ID
 
 STORE_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster")
-LOG_LEVELS = ("debug", "info", "warning", "error")
 MINIMUM_KEY_BYTES = 32
+SOUGHT = frozenset({"credentials", "personal"})
 
 
 def load(path: Path, env: Mapping[str, str] | None = None, *, need_keys: bool = True) -> Config:
@@ -222,8 +224,12 @@ def _policy(section: Section) -> PolicyConfig:
         tools = frozenset(section.strings("server_tools"))
         if unknown := len(tools - TOOLS_BY_ID.keys()):
             section.fault("server_tools", f"{unknown} of them do not exist", "see gateway.example.toml for the list")
+    sought = frozenset(section.strings("sought")) if section.has("sought") else SOUGHT
+    if sought - SOUGHT or not sought:
+        section.fault("sought", "names what is not looked for", "write some of " + ", ".join(sorted(SOUGHT)))
+    config = PolicyConfig(tools, section.choice("secrets", SecretsRule.OFF), sought)
     section.close()
-    return PolicyConfig(tools)
+    return config
 
 
 def _identity(section: Section) -> IdentityConfig:

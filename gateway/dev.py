@@ -73,6 +73,10 @@ def _table(port: int, data_dir: Path, simulator: str | None, providers: dict[str
 class DevLog(Log):
     """Shows one content-free line for each request, for a person."""
 
+    def __init__(self) -> None:
+        super().__init__("warning")
+        self.requests = True
+
     def request(self, **fields: object) -> None:
         charge = fields.get("charge")
         credits_ = f"{charge / 1_000_000:.4f} credits" if isinstance(charge, int) else "not charged"
@@ -161,7 +165,7 @@ def run(port: int, data_dir: Path) -> int:
             sys.stdout.write(_lines(public, token, models, simulated=url is not None))
             sys.stdout.flush()
 
-        return supervise(Path("gateway.toml"), config, 1, started, log=DevLog("warning"))
+        return supervise(Path("gateway.toml"), config, 1, started, log=DevLog())
     finally:
         if simulator is not None:
             simulator.terminate()

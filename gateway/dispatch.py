@@ -35,11 +35,17 @@ from providers.dialect import Family
 from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
 
 CLOUD = "cloud"
+_RID_BYTES = 10
+_random = b""  # drawn and not used yet; a worker is a process of its own, never a fork of a running one
 
 
 def new_rid() -> str:
     """A request id: the time, so that ids sort, and 80 random bits, so that none is guessed."""
-    return f"req_{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+    global _random
+    if len(_random) < _RID_BYTES:
+        _random = os.urandom(4096)  # one system call for hundreds of ids
+    drawn, _random = _random[:_RID_BYTES], _random[_RID_BYTES:]
+    return f"req_{time.time_ns() // 1_000_000:012x}{drawn.hex()}"
 
 
 class Dispatcher:
@@ -51,7 +57,7 @@ class Dispatcher:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; never raises but for cancellation and faults of ours."""
         services = self._services
-        task = cast("asyncio.Task[object]", request.task)  # asking asyncio costs a system call
+        task = cast("asyncio.Task[object]", asyncio.current_task(services.loop))
         services.running.tasks.add(task)
         rid = new_rid()
         path, _, query = request.raw_path.partition("?")

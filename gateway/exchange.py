@@ -28,13 +28,15 @@ from gateway.identity import pseudonym
 from gateway.inbound import read_body
 from gateway.meter import Meter
 from gateway.relay import Relay, reset
-from gateway.responses import begin_stream, cut_event, held_response, scanner_of
+from gateway.responses import Encoded, begin_stream, cut_event, held_response, is_sse, scanner_of
 from gateway.services import Services
 from gateway.upstream.connection import Connection, Fault, Headers, UpstreamFault
 from metering.usage import Outcome, Report, UsageRecord
 from providers.dialect import Family, Operation, Scanner, Target
 from providers.headers import query_string, request_headers
-from providers.partial import partial_output
+from providers.masking import Vault
+from providers.partial import estimated_output, partial_output
+from providers.restoring import Restored
 from providers.wires import WIRES
 
 if TYPE_CHECKING:
@@ -72,9 +74,10 @@ class Exchange:
         self._target: CatalogTarget
         self._connection: Connection | None = None
         self._relay: Relay | None = None
-        self._task = request.task
+        self._task = asyncio.current_task(services.loop)
         self._streaming = False  # the client's headers are out: errors are events from here on
         self._stopped: GatewayError | None = None
+        self._vault: Vault | None = None  # secrets that the answer gets back
         self._outcome: Outcome | None = None
         self._provider_failed = False
         self._first_byte = 0.0
@@ -90,8 +93,8 @@ class Exchange:
         try:
             with services.bodies.hold() as share:
                 body = await read_body(self._request, services.config.server.max_body_bytes, share)
-                self._admit(body, path_model)
-                await self._meter.reserve()
+                body = self._admit(body, path_model)
+                await self._meter.reserve(self)
                 counted = True
                 services.instruments.active.add(1)
                 relay = await self._forward(body, query)
@@ -125,8 +128,16 @@ class Exchange:
             connection.close()
             relay.on_fault(Fault.STOPPED)
 
-    def _admit(self, body: bytes, path_model: str | None) -> None:
+    def progress(self) -> tuple[CatalogTarget, int]:
+        """Where the request is now, and how many output tokens it has had by estimate. Decodes nothing."""
+        scanner = self._relay.scanner if self._relay is not None else None
+        return self._target, estimated_output(scanner) if scanner is not None else 0
+
+    def _admit(self, body: bytes, path_model: str | None) -> bytes:
+        """Decide; the body as it may go out (secrets masked, where policy wants it)."""
         services = self._services
+        if services.secrets is not None:
+            body, self._vault = services.secrets.apply(body)
         betas = self._request.headers.getall("anthropic-beta", ()) if self._family is Family.ANTHROPIC else ()
         self._admission = admit(
             self._wire,
@@ -136,9 +147,11 @@ class Exchange:
             catalog=services.catalog,
             config=services.config,
             principal=self._principal,
+            learning=services.learning,
         )
         self._target = self._admission.targets[0]
         self._meter = Meter(services, self._rid, self._principal, self._admission)
+        return body
 
     # -- the provider --------------------------------------------------------------------------
 
@@ -148,7 +161,7 @@ class Exchange:
         passed = list(request_headers(self._family, self._request.raw_headers))
         suffix = query_string(query)
         suffix = f"?{suffix}" if suffix else ""
-        error: GatewayError = ProviderUnavailable()
+        error: GatewayError | None = None
         for index, target in enumerate(targets):
             more = index + 1 < len(targets)
             self._target = target
@@ -187,7 +200,7 @@ class Exchange:
                     break
                 retried = True
         self._provider_failed = True
-        raise error
+        raise error or ProviderUnavailable()
 
     def _wire_target(self, target: CatalogTarget) -> Target:
         provider = target.provider
@@ -225,7 +238,10 @@ class Exchange:
         self._relay = None
 
     def _on_answer(self, status: int, headers: Headers) -> tuple[Scanner | None, bool]:
-        return scanner_of(self._wire, self._admission.head, status, headers)
+        scanner, flows = scanner_of(self._wire, self._admission.head, status, headers)
+        if self._vault is not None and scanner is not None and not isinstance(scanner, Encoded):
+            scanner = Restored(scanner, self._vault, self._operation, sse=is_sse(headers))
+        return scanner, flows
 
     # -- the client ----------------------------------------------------------------------------
 
@@ -261,11 +277,12 @@ class Exchange:
         request = self._request
         response = begin_stream(relay, self._family, self._rid, self._target.provider.name)
         self._streaming = True
+        sse = is_sse(relay.headers)
+        relay.headers = []  # a long stream need not keep them
         await response.prepare(request)
         writer = cast("StreamWriter", request.writer)
         first = relay.take()
         if first:
-            relay.written += 1
             await writer.write(first, drain=False)  # in one segment with the headers; does not wait
         else:
             writer.send_headers()
@@ -285,7 +302,7 @@ class Exchange:
         if cut:
             if self._stopped is None:
                 self._outcome = Outcome.UPSTREAM_TIMEOUT if _timed_out(relay) else Outcome.UPSTREAM_CUT
-            self._end_cut(relay, transport)
+            self._end_cut(relay, transport, sse=sse)
         else:
             failed = relay.scanner is not None and relay.scanner.failed
             self._outcome = Outcome.UPSTREAM_ERROR if failed else Outcome.COMPLETED
@@ -296,13 +313,13 @@ class Exchange:
         connection, scanner = self._connection, relay.scanner
         return connection is not None and connection.ended_by_close and scanner is not None and not scanner.complete
 
-    def _end_cut(self, relay: Relay, transport: asyncio.Transport) -> None:
+    def _end_cut(self, relay: Relay, transport: asyncio.Transport, *, sse: bool) -> None:
         """Never let a truncated answer look complete: an error event and a close, or a reset."""
         scanner = relay.scanner
         error = self._stopped or (failover.error_of(relay.fault) if relay.fault is not None else UpstreamError())
         event = b""
-        if scanner is not None and scanner.at_boundary and relay.written:
-            event = cut_event(self._operation, error, self._rid, scanner, relay)
+        if scanner is not None and scanner.at_boundary and scanner.size:
+            event = cut_event(self._operation, error, self._rid, events=scanner.events, sse=sse)
         if event:
             relay.add(event)
             transport.close()  # flushes, then ends without the last chunk
@@ -339,7 +356,7 @@ class Exchange:
     def _settle(self) -> None:
         """Hand the settlement over, stop the provider if it is still working, and let go of content."""
         record = self._meter.settle(self._ended, self._target)
-        relay = self._relay
+        relay, self._vault = self._relay, None
         self._abandon()
         self._note(record, relay)
 
@@ -367,6 +384,8 @@ class Exchange:
                 "output_tokens": outputs,
                 "charge": record.charge,
             }
+        if not services.log.requests:
+            return
         services.log.request(
             rid=self._rid,
             operation=self._operation.value,

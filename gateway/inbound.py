@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import parse_qsl
 
 from aiohttp import web
@@ -65,15 +63,9 @@ class BodyBudget:
         self.limit = limit
         self.used = 0
 
-    @contextmanager
-    def hold(self) -> Iterator[BodyShare]:
-        """A share that grows with `BodyShare.grow` and is given back at the end."""
-        share = BodyShare(self)
-        try:
-            yield share
-        finally:
-            self.used -= share.size
-            share.size = 0
+    def hold(self) -> BodyShare:
+        """A share that grows with `BodyShare.grow` and is given back at the end of its ``with`` block."""
+        return BodyShare(self)
 
 
 class BodyShare:
@@ -81,6 +73,13 @@ class BodyShare:
 
     def __init__(self, budget: BodyBudget) -> None:
         self._budget = budget
+        self.size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._budget.used -= self.size
         self.size = 0
 
     def grow(self, count: int) -> None:

@@ -34,7 +34,7 @@ class Event(StrEnum):
     STORE_FAULT = "store_fault"
     STORE_AWAY = "store_away"
     STORE_BACK = "store_back"
-    SETTLEMENT_LATE = "settlement_late"
+    SETTLEMENT_REFUSED = "settlement_refused"
     WORKER_STARTED = "worker_started"
     WORKER_DIED = "worker_died"
     LOCAL_MODE = "local_mode"
@@ -72,6 +72,7 @@ FIELDS = frozenset(
     }
 )
 
+LEVELS = ("debug", "info", "warning", "error")
 _SCALARS = (int, float, bool, Enum, type(None))
 
 
@@ -81,6 +82,7 @@ class Log:
     def __init__(self, level: str = "info", file: Path | None = None) -> None:
         stream: BinaryIO = sys.stderr.buffer if file is None else file.open("ab", buffering=0)
         self._closed: set[str] = set()
+        self.requests = LEVELS.index(level) <= LEVELS.index("info")  # whether a request's line is wanted at all
         self._log: Any = structlog.wrap_logger(
             structlog.BytesLogger(stream),
             wrapper_class=structlog.make_filtering_bound_logger(level),

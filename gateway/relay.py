@@ -52,7 +52,6 @@ class Relay:
         "scanner",
         "status",
         "streaming",
-        "written",
     )
 
     def __init__(
@@ -82,7 +81,6 @@ class Relay:
         self.headers: Headers = []
         self.fault: Fault | None = None
         self.over = False  # the answer ended, well or badly; `ended` is also done where its waiter was cancelled
-        self.written = 0  # body fragments passed on, so that a cut can tell whether anything was sent
         self.on_data: Callable[[bytes], None] = self._hold
         self.ready: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[None] = loop.create_future()
@@ -117,10 +115,12 @@ class Relay:
             data = self._feed(data)
             if not data:
                 return
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():  # uvloop raises on a closed transport
             return
-        self.written += 1
         if self._chunked:
             size = len(data)
             head = _CHUNK_HEADS[size] if size < 4096 else b"%x\r\n" % size
@@ -169,7 +169,14 @@ class Relay:
             self._flow(b"".join(held))
             self._feed = feed
         if not self.over:
+            if chunked:
+                self._connection.flow(self._feed, transport, self._rewritten)
             self._connection.resume()
+
+    def _rewritten(self, shown: bytes) -> None:
+        """What is left of a chunk in which something was hidden."""
+        if shown:
+            self._write(shown)
 
     def add(self, data: bytes) -> None:
         """Send bytes of our own (an error event) behind what flowed, past the scanner."""

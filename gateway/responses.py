@@ -76,7 +76,7 @@ def _value(headers: Headers, name: bytes) -> bytes:
     return b""
 
 
-def _is_sse(headers: Headers) -> bool:
+def is_sse(headers: Headers) -> bool:
     return _value(headers, b"content-type").lower().startswith(b"text/event-stream")
 
 
@@ -88,7 +88,7 @@ def scanner_of(wire: Wire, head: Head, status: int, headers: Headers) -> tuple[S
     """
     if not 200 <= status < 300:
         return None, False
-    sse = _is_sse(headers)
+    sse = is_sse(headers)
     scanner = wire.scanner(head, sse=sse)
     encoding = _value(headers, b"content-encoding").lower()
     if encoding in {b"gzip", b"x-gzip", b"deflate"}:
@@ -98,8 +98,8 @@ def scanner_of(wire: Wire, head: Head, status: int, headers: Headers) -> tuple[S
     return scanner, sse or head.stream
 
 
-def cut_event(operation: Operation, error: GatewayError, rid: str, scanner: Scanner, relay: Relay) -> bytes:
-    """The error event for the end of a cut stream, or nothing where the dialect has none."""
+def cut_event(operation: Operation, error: GatewayError, rid: str, *, events: int, sse: bool) -> bytes:
+    """The error event for the end of a stream that was cut after ``events``, or nothing where the dialect has none."""
     return error_event(
         operation,
         error.status,
@@ -107,8 +107,8 @@ def cut_event(operation: Operation, error: GatewayError, rid: str, scanner: Scan
         error.message,
         request_id=rid,
         retry_after=error.retry_after,
-        sequence=scanner.events,
-        sse=_is_sse(relay.headers),
+        sequence=events,
+        sse=sse,
     )
 
 
@@ -136,7 +136,7 @@ def begin_stream(relay: Relay, family: Family, rid: str, provider: str) -> web.S
     if not 200 <= relay.status < 300:
         headers["x-error-origin"] = "provider"
     response = web.StreamResponse(status=relay.status, headers=headers)
-    hidden = relay.scanner is not None and _is_sse(relay.headers)
+    hidden = relay.scanner is not None and is_sse(relay.headers)
     length = _value(relay.headers, b"content-length")
     if length.isdigit() and not hidden:
         response.content_length = int(length)

@@ -11,12 +11,16 @@ from gateway.catalog import Catalog
 from gateway.config import Config
 from gateway.inbound import BodyBudget
 from gateway.instruments import Instruments
+from gateway.leases import Leases
 from gateway.log import Log
 from gateway.running import Running
+from gateway.secrets_policy import Secrets
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool
+from metering.learning import Learning
 from metering.ledger import Ledger, Limits
 from metering.settler import Settler
+from metering.spool import Spool
 from metering.store import Store
 
 
@@ -35,6 +39,8 @@ class Services:
     store: Store
     ledger: Ledger
     settler: Settler
+    spool: Spool
+    leases: Leases
     pool: Pool
     destinations: Mapping[str, Destination]
     authenticator: Authenticator
@@ -43,5 +49,7 @@ class Services:
     identity_key: bytes = field(repr=False)
     bodies: BodyBudget
     limits: Mapping[str, Limits]
+    secrets: Secrets | None = None
+    learning: Learning = field(default_factory=Learning)
     draining: bool = False
     running: Running = field(default_factory=Running)

@@ -31,7 +31,7 @@ from gateway.config import Config, ConfigError
 from gateway.instruments import Instruments
 from gateway.log import Event, Log
 from gateway.routes.internal import make_internal
-from gateway.worker import run_loop, serve
+from gateway.worker import raise_file_limit, run_loop, serve
 from metering.store import Store, open_store
 
 START_SECONDS = 30.0
@@ -270,6 +270,7 @@ def run(
     count = workers or config.server.workers
     config.server.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     published.prepare(config)
+    raise_file_limit()  # workers inherit it
     sockets = bind(config.server.host, config.server.port)
     if count == 1:
         return run_loop(_run_single(config, sockets, on_started, log or make_log(config)))

@@ -23,6 +23,7 @@ from metering.reservation import (
     Reservation,
     Reserved,
     State,
+    Touch,
     Touched,
     Verdict,
     Window,
@@ -40,6 +41,7 @@ __all__ = [
     "Reservation",
     "Reserved",
     "State",
+    "Touch",
     "Touched",
     "Verdict",
     "Window",
@@ -92,25 +94,26 @@ class Ledger:
     ) -> Touched:
         """Say that a request still runs: extend its lease, raise its hold, note how far it has come.
 
-        Args:
-            pid: The account.
-            rid: The request.
-            lease_ms: The new lease, from now.
-            amount: The new hold in micro-credits; a smaller one than now held changes nothing.
-            checkpoint: The record that the reaper would write (see `Reservation.orphan`).
+        The arguments are those of `Touch`.
 
         Raises:
             LedgerUnavailable: No answer; the request goes on, and the next touch repeats it all.
             LedgerConflict: The rid belongs to another account.
         """
-        p = keys.partition(pid)
-        t = keys.tag(p)
-        reply = await self.calls.run(p, (
-            "FCALL", "cgx1_touch", 5,
-            f"{t}acct:{pid}", f"{t}holds:{pid}", f"{t}lease:{pid}", f"{t}due", f"{t}req:{rid}",
-            rid, pid, lease_ms, amount, self._home, "" if checkpoint is None else records.encode(checkpoint),
-        ))  # fmt: skip
+        reply = await self.calls.run(*self._touch(Touch(pid, rid, lease_ms, amount, checkpoint)))
         return _TOUCHED[reply[0]]
+
+    async def touch_each(self, touches: Sequence[Touch]) -> list[Touched | None]:
+        """Touch many in one pipeline, ``None`` for each without an answer; raises nothing."""
+        calls = [self._touch(touch) for touch in touches]
+        sent = [self.calls.send(*call) for call in calls]
+        found: list[Touched | None] = []
+        for call, future in zip(calls, sent, strict=True):
+            try:
+                found.append(_TOUCHED[(await self.calls.reply(*call, future))[0]])
+            except (LedgerUnavailable, LedgerConflict, StoreError):
+                found.append(None)
+        return found
 
     async def settle(self, settled: Sequence[UsageRecord]) -> None:
         """Write the records and charge them, in one pipeline. A higher ``rev`` replaces a lower one.
@@ -222,6 +225,17 @@ class Ledger:
             await self._store.confirm(tag)
         except Unconfirmed:
             raise LedgerUnavailable(maybe_ran=True) from None
+
+    def _touch(self, touch: Touch) -> tuple[int, Command]:
+        pid, rid, checkpoint = touch.pid, touch.rid, touch.checkpoint
+        p = keys.partition(pid)
+        t = keys.tag(p)
+        return p, (
+            "FCALL", "cgx1_touch", 5,
+            f"{t}acct:{pid}", f"{t}holds:{pid}", f"{t}lease:{pid}", f"{t}due", f"{t}req:{rid}",
+            rid, pid, touch.lease_ms, touch.amount, self._home,
+            "" if checkpoint is None else records.encode(checkpoint),
+        )  # fmt: skip
 
     def _settlement(self, record: UsageRecord) -> tuple[int, Command] | None:
         pid, rid = record.pid, record.rid

@@ -99,6 +99,7 @@ class Link(asyncio.Protocol):
     def __init__(self, endpoint: Callable[[], Awaitable[Endpoint]], *, timeout: float) -> None:
         self._endpoint = endpoint
         self._timeout = timeout
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._transport: asyncio.Transport | None = None
         self._reader = hiredis.Reader(replyError=StoreError)
         self._waiting: deque[_Call] = deque()
@@ -126,7 +127,9 @@ class Link(asyncio.Protocol):
 
         The future gives the reply, or raises `StoreError` or `Unreachable`.
         """
-        loop = asyncio.get_running_loop()
+        loop = self._loop
+        if loop is None:  # once: asking asyncio costs a system call
+            loop = self._loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         now = loop.time()
         away = not self._ready and self._away_since is not None and now - self._away_since > AWAY_GRACE

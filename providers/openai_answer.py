@@ -10,6 +10,8 @@ one of the three events above. An error in a begun stream is an ``error`` member
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from metering.usage import Report, ServiceTier, Usage
@@ -42,6 +44,12 @@ class _Chunk(msgspec.Struct):
     service_tier: msgspec.Raw = NOTHING
 
 
+class _Body(msgspec.Struct):
+    usage: Any = None
+    error: msgspec.Raw = NOTHING
+    service_tier: Any = None
+
+
 class _Item(msgspec.Struct):
     type: str = ""
 
@@ -66,6 +74,7 @@ class _Counted(msgspec.Struct):
 
 _choices = msgspec.json.Decoder(list[_Choice])
 _chunk = msgspec.json.Decoder(_Chunk)
+_body = msgspec.json.Decoder(_Body)
 _items = msgspec.json.Decoder(list[_Item])
 _response = msgspec.json.Decoder(_Response)
 _response_event = msgspec.json.Decoder(_ResponseEvent)
@@ -157,11 +166,11 @@ class ResponsesStream(EventStream):
 
 def read_chat(body: bytes, head: Head) -> Answer | None:
     """A whole chat, completions or embeddings body."""
-    chunk = read_strictly(_chunk, body)
-    if chunk is None:
+    chat = read_strictly(_body, body)
+    if chat is None:
         return None
-    variant = stated_variant(head, service_tier(value(chunk.service_tier)))
-    return Answer(Report(chat_usage(value(chunk.usage)), variant), is_stated(chunk.error))
+    variant = stated_variant(head, service_tier(chat.service_tier))
+    return Answer(Report(chat_usage(chat.usage), variant), is_stated(chat.error))
 
 
 def read_response(body: bytes, head: Head) -> Answer | None:

@@ -1,4 +1,4 @@
-"""This gateway as a contender: its own configuration, its embedded store, one paid-up session.
+"""This gateway as a contender: its own configuration, its embedded store, some dozens of paid-up users.
 
 Everything is on: authentication, limits, reserve, settle, usage scan. It is run as its users run it,
 through its command line.
@@ -6,10 +6,10 @@ through its command line.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 import urllib.error
@@ -17,8 +17,12 @@ import urllib.request
 from pathlib import Path
 
 from benchmarks.compare.contenders import Contender, Route, Unavailable, Upstreams, accepts, free_port
+from gateway.auth import sessions
+from gateway.cli_store import opened
+from gateway.config_load import load
 
-_CREDITS = 1_000_000_000
+_CREDITS = 1_000_000_000  # micro-credits of each user are this many millions
+_USERS = 40
 _STATEMENT = 'retention_days = 0\ntraining = false\nregion = "local"\n'
 _PRICE = "price = { input = 1, output = 2, cache_read = 0.1, cache_write = 1.25 }\n"
 
@@ -64,17 +68,19 @@ class Gateway(Contender):
             target = f'[{{ provider = "{provider}", model = "bench" }}]'
             lines.append(f'[[models]]\nname = "{model}"\ntargets = {target}\nmax_output = 100000\n{_PRICE}')
         self.config.write_text("".join(lines))
-        self.token = self._session()
+        self.token = ",".join(asyncio.run(self._sessions()))
 
-    def _session(self) -> str:
-        command = [self.command(), "sessions", "create", "--config", str(self.config), "--user", "bench"]
-        done = subprocess.run(
-            [*command, "--credits", str(_CREDITS), "--json"], capture_output=True, text=True, timeout=60, check=False
-        )
-        if done.returncode:
-            raise Unavailable(f"sessions create failed: {done.stderr[-800:]}")
-        token: str = json.loads(done.stdout)["access_token"]
-        return token
+    async def _sessions(self) -> list[str]:
+        """One session for each of the users, made as the command line makes them."""
+        tokens = []
+        async with opened(load(self.config)) as at:
+            for number in range(_USERS):
+                pid = await at.accounts.pid_of(f"bench-{number}", create=True)
+                assert pid is not None
+                await at.ledger.grant(pid, _CREDITS * 1_000_000, "bench")
+                issued = await sessions.create(at.store.client, at.key, pid=pid, tier="default")
+                tokens.append(issued.access_token)
+        return tokens
 
     def start(self) -> None:
         if not self.token:
@@ -91,7 +97,7 @@ class Gateway(Contender):
     def answered(self, seconds: float) -> float:
         """Try until a request is answered; returns when that was (monotonic). Raises `Unavailable`."""
         body = json.dumps({"model": "bench", "messages": [{"role": "user", "content": "hello"}]}).encode()
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {self.token.partition(',')[0]}", "Content-Type": "application/json"}
         deadline = time.monotonic() + seconds
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         problem = "nothing listens"

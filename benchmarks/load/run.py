@@ -36,6 +36,7 @@ class Options:
         dialects: Callers take turns among these.
         callers: Closed loop: how many at once; open loop: the most connections; ``ide``: developers.
         rate: Requests a second; ``None`` is the closed loop.
+        token: One, or several separated by commas: callers take turns among them, as users would.
         model: The model's name; ``ide`` may give three, separated by commas.
     """
 
@@ -59,7 +60,8 @@ class Options:
 
 def _payloads(options: Options) -> list[Payload]:
     kind = {"short": "short", "embeddings": "embedding"}.get(options.scenario, "stream")
-    make = partial(payload, url=options.url, token=options.token)
+    tokens = options.token.split(",")
+    make = partial(payload, url=options.url, token=tokens[0])
     if options.scenario == "ide":
         models = (options.model.split(",") * 3)[:3] if "," not in options.model else options.model.split(",")
         sizes = (2_000, 8_000, 96_000)
@@ -68,7 +70,8 @@ def _payloads(options: Options) -> list[Payload]:
             for model, size in zip(models, sizes, strict=True)
         ]
     return [
-        make(kind, dialect=dialect, model=options.model, prompt_bytes=options.prompt_bytes)
+        make(kind, dialect=dialect, token=token, model=options.model, prompt_bytes=options.prompt_bytes)
+        for token in tokens
         for dialect in options.dialects
     ]
 

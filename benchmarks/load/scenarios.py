@@ -188,6 +188,7 @@ class Arrivals(Scenario):
     rate: float = 10.0
     most: int = 10_000
     idle: list[Client] = field(default_factory=list)
+    opening: int = 0
 
     async def start(self) -> None:
         self.spawn(self._arrive())
@@ -204,13 +205,17 @@ class Arrivals(Scenario):
                 self.clients.discard(self.idle.pop())
             if self.idle:
                 self.idle.pop().send(payload, due)
-            elif len(self.clients) < self.most:
+            elif len(self.clients) + self.opening < self.most:
+                self.opening += 1
                 self.spawn(self._fresh(payload, due))
             else:
                 self.tally.late += 1
 
     async def _fresh(self, payload: Payload, due: float) -> None:
-        client = await self.open()
+        try:
+            client = await self.open()
+        finally:
+            self.opening -= 1
         if client is not None and self.running:
             client.send(payload, due)
 

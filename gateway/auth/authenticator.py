@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 
@@ -21,6 +22,7 @@ from gateway.errors import GatewayError, MeteringUnavailable, TokenExpired, Toke
 
 CACHE_SECONDS = 5.0
 CACHE_ENTRIES = 100_000
+STORE_TIMEOUT = 0.25  # as for every call that a request waits for
 
 _DENIALS: dict[Denial, type[GatewayError]] = {
     Denial.TOKEN_INVALID: TokenInvalid,
@@ -57,7 +59,8 @@ class Authenticator:
         found = self.cached(token)
         if found is None:
             try:
-                found = await lookup(self._client, self._key, token)
+                async with asyncio.timeout(STORE_TIMEOUT):
+                    found = await lookup(self._client, self._key, token)
             except (RedisError, OSError, TimeoutError):
                 raise MeteringUnavailable from None
             self._remember(token, found)

@@ -13,7 +13,9 @@ what the whole gateway costs (docs/performance.md). The rules that keep it right
 5. Headers are bounded at 64 KiB, which the parser itself does not do.
 6. Writing goes on while reading goes on, so that an early 413 is seen; the very same slice is
    retried after want-write, as OpenSSL demands.
-7. Who pauses whom: the client's transport calls the relay at its high-water mark, the relay calls
+7. While an answer flows, `frames` may read in place of `readable` and pass whole chunks without the
+   parser; ``at_frame`` says that the parser stands between two chunks.
+8. Who pauses whom: the client's transport calls the relay at its high-water mark, the relay calls
    `pause` here, and the kernel's receive window stops the provider. Nothing queues in between.
 """
 
@@ -28,6 +30,8 @@ from enum import Enum
 from typing import Protocol
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from gateway.upstream.frames import frame_reader
 
 MAX_HEADER_BYTES = 65_536
 SLICE = 65_536
@@ -92,18 +96,20 @@ class Connection:
         "_next_slice",
         "_out",
         "_parser",
-        "_paused",
         "_pieces",
+        "_reader",
         "_sink",
         "_sock",
         "_status",
         "_surplus",
         "_tls",
         "_writing",
+        "at_frame",
         "ended_by_close",
         "idle_since",
         "on_closed",
         "on_ready",
+        "paused",
         "received",
         "requests",
         "seen",
@@ -119,7 +125,7 @@ class Connection:
         self._parser = HttpResponseParser(self)
         self._sink: Sink | None = None
         self._closed = False
-        self._paused = False
+        self.paused = False
         self._writing = False
         self._out: list[memoryview] = []
         self._next_slice: memoryview | None = None
@@ -129,10 +135,11 @@ class Connection:
         self.seen = -1
         self.seen_at = 0.0
         self.idle_since = 0.0
+        self._reader = self.readable
         self.on_closed: Callable[[Connection], None] | None = None
         self.on_ready: Callable[[Connection], None] | None = None  # an answer has ended and another may follow
         self._reset()
-        loop.add_reader(sock, self._readable)
+        loop.add_reader(sock, self.readable)
 
     def _reset(self) -> None:
         self._headers: Headers = []
@@ -144,6 +151,7 @@ class Connection:
         self._chunked = False
         self._length = False
         self._done = False
+        self.at_frame = False  # between two chunks: the next byte begins a size line
         self._surplus = False
         self.ended_by_close = False
         self.sent = 0  # bytes of this request that the kernel took
@@ -179,7 +187,7 @@ class Connection:
         if not waiting:
             self.close()
             return True
-        self._readable()  # a TLS ticket is read and forgotten; anything else closes
+        self.readable()  # a TLS ticket is read and forgotten; anything else closes
         return self._closed
 
     def send(self, pieces: Sequence[bytes | memoryview], sink: Sink) -> None:
@@ -232,7 +240,7 @@ class Connection:
 
     def _after_write_failure(self) -> None:
         if not self._closed and not self._done:
-            self._readable()
+            self.readable()
         if not self._closed and not self._done and not self._head_done:
             self._fail(Fault.CLOSED)
 
@@ -250,50 +258,63 @@ class Connection:
 
     def pause(self) -> None:
         """Stop reading: the client is slower than the provider."""
-        if not self._paused and not self._closed:
-            self._paused = True
+        if not self.paused and not self._closed:
+            self.paused = True
             self._loop.remove_reader(self._sock)
 
     def resume(self) -> None:
-        if self._paused and not self._closed:
-            self._paused = False
-            self._loop.add_reader(self._sock, self._readable)
+        if self.paused and not self._closed:
+            self.paused = False
+            self._loop.add_reader(self._sock, self._reader)
             if self._tls and self._sock.pending():  # type: ignore[attr-defined]
-                self._loop.call_soon(self._readable)
+                self._loop.call_soon(self._reader)
 
-    @property
-    def paused(self) -> bool:
-        return self._paused
+    def flow(
+        self,
+        feed: Callable[[bytes], bytes] | None,
+        transport: asyncio.WriteTransport,
+        rewritten: Callable[[bytes], None],
+    ) -> None:
+        """Pass the chunks of this answer on to a client's transport that takes chunks (see `frames`)."""
+        tls = isinstance(self._sock, ssl.SSLSocket)
+        self._reader = frame_reader(
+            self,
+            recv=self._sock.read if tls else self._sock.recv,  # type: ignore[attr-defined]
+            pending=self._sock.pending if tls else None,  # type: ignore[attr-defined]
+            feed=feed,
+            write=transport.write,
+            is_closing=transport.is_closing,
+            rewritten=rewritten,
+        )
+        if not self.paused and not self._closed:
+            self._loop.add_reader(self._sock, self._reader)
 
-    def _readable(self) -> None:
-        if self._closed or self._paused:
+    def readable(self) -> None:
+        """Read what there is and hand it to the parser."""
+        if self._closed or self.paused:
             return
-        if not self._tls:
-            try:
-                count = self._sock.recv_into(_BUFFER)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError:
-                self._fail(Fault.CLOSED)
-                return
-            self._received(count)
-            return
-        sock = self._sock
         try:
-            count = sock.read(RECV_BYTES, _BUFFER)  # type: ignore[attr-defined]
-            while count:
-                self._received(count)
-                if self._closed or self._paused or not sock.pending():  # type: ignore[attr-defined]
+            if not self._tls:
+                self.take(_VIEW[: self._sock.recv_into(_BUFFER)])
+                return
+            sock = self._sock
+            while True:
+                data = _VIEW[: sock.read(RECV_BYTES, _BUFFER)]  # type: ignore[attr-defined]
+                self.take(data)
+                if not data or self._closed or self.paused or not sock.pending():  # type: ignore[attr-defined]
                     return
-                count = sock.read(RECV_BYTES, _BUFFER)  # type: ignore[attr-defined]
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         except OSError:  # SSLEOFError too: a connection that ends without close_notify was cut
-            self._fail(Fault.CLOSED)
-            return
-        self._received(0)
+            self.broken()
 
-    def _received(self, count: int) -> None:
+    def broken(self) -> None:
+        """The socket failed."""
+        self._fail(Fault.CLOSED)
+
+    def take(self, data: bytes | memoryview) -> None:
+        """Parse what was read and deliver what it says; empty is the end of the connection."""
+        count = len(data)
         if not count:
             self._eof()
             return
@@ -305,7 +326,7 @@ class Connection:
         if not self._head_done:
             self._head_bytes += count
         try:
-            self._parser.feed_data(_VIEW[:count])
+            self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
             if self._done:
                 self._surplus = True
@@ -316,6 +337,8 @@ class Connection:
         if not self._head_done and self._head_bytes > MAX_HEADER_BYTES:
             self._fail(Fault.PROTOCOL)
             return
+        if self.at_frame:
+            self.at_frame = bytes(data[-2:]) == b"\r\n"  # no part of the next size line was taken
         if self._pieces:
             self._flush(sink)
         if self._done:
@@ -345,10 +368,11 @@ class Connection:
         self._sink = None
         if self._surplus or self.unsent:
             self.close()
-        elif self._paused:
+        elif self.paused or self._reader != self.readable:
             # What the kernel holds now would be surplus; look when the pool reuses it.
-            self._paused = False
-            self._loop.add_reader(self._sock, self._readable)
+            self.paused = False
+            self._reader = self.readable
+            self._loop.add_reader(self._sock, self._reader)
         if not self._closed and self.on_ready is not None:
             self.on_ready(self)
         sink.on_end()
@@ -380,7 +404,8 @@ class Connection:
         self._out.clear()
         self._next_slice = None
         self._pieces.clear()
-        if not self._paused:
+        self._reader = self.readable  # the other one holds the client's transport
+        if not self.paused:
             self._loop.remove_reader(self._sock)
         self._stop_writing()
         with contextlib.suppress(OSError):
@@ -418,12 +443,19 @@ class Connection:
         self._head_done = True
         self._answered = True
         self._status = status
+        headers, self._headers = self._headers, []  # the sink's alone: a stream need not keep them
         if self._sink is not None:
-            self._sink.on_head(status, self._headers)
+            self._sink.on_head(status, headers)
 
     def on_body(self, data: bytes) -> None:
         if not self._done:
             self._pieces.append(data)
+
+    def on_chunk_header(self) -> None:
+        self.at_frame = False
+
+    def on_chunk_complete(self) -> None:
+        self.at_frame = True
 
     def on_message_complete(self) -> None:
         if self._informational:
@@ -433,5 +465,6 @@ class Connection:
             self._surplus = True
             return
         self._done = True
+        self.at_frame = False
         if not self._parser.should_keep_alive():
             self._surplus = True

@@ -404,7 +404,7 @@ def test_any_cut_gives_the_same_body(data, body, chunked):
         connection.send([REQUEST], sink)
         for low, high in zip([0, *cuts], [*cuts, len(wire)], strict=True):
             far.sendall(wire[low:high])
-            connection._readable()
+            connection.readable()
         await sink.wait()
         assert (sink.data, sink.ended, connection.closed) == (body, True, False)
         connection.close()
