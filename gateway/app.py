@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.auth.announcements import Kind, Listener
 from gateway.auth.authenticator import Authenticator
 from gateway.catalog import load as load_catalog
 from gateway.config import Config, ConfigError
@@ -20,7 +21,9 @@ from gateway.dispatch import Dispatcher
 from gateway.identity import load_key
 from gateway.inbound import BodyBudget
 from gateway.instruments import Instruments
+from gateway.lanes import Lanes
 from gateway.leases import LEASE_MS, Leases
+from gateway.limits import TierLimits
 from gateway.log import Event, Log
 from gateway.secrets_policy import make_secrets
 from gateway.server import Server
@@ -28,7 +31,7 @@ from gateway.services import Services
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool, Timeouts
 from metering.epoch import Epoch
-from metering.ledger import Ledger, Limits
+from metering.ledger import Ledger
 from metering.reaper import Reaper
 from metering.replay import Replay
 from metering.settler import Settler
@@ -103,6 +106,15 @@ class Worker:
             ledger, journal=spool, on_refused=lambda record: log.error(Event.SETTLEMENT_REFUSED, rid=record.rid)
         )
         settler.start()
+        authenticator, lanes = Authenticator(store.client, key), Lanes(store.client)
+        listener = Listener(
+            store.client,
+            on_gap=authenticator.forget_all,
+            on_fault=lambda error: log.failure(Event.LOOP_ERROR, error),
+        )
+        listener.on(Kind.POLICY_CHANGED, lambda announced: authenticator.forget(announced.org or announced.pid))
+        listener.on(Kind.SUPERSEDED, lanes.end)
+        await listener.start()
         epoch = Epoch(store)
         await epoch.look()
         reaper = Reaper(store, ledger, epoch, lease_ms=LEASE_MS, intents=spool)
@@ -124,15 +136,14 @@ class Worker:
                 Timeouts(config.server.connect_timeout, config.server.first_byte_timeout, config.server.idle_timeout),
             ),
             destinations={name: Destination(provider) for name, provider in config.providers.items()},
-            authenticator=Authenticator(store.client, key),
+            authenticator=authenticator,
             instruments=instruments,
             log=log,
             identity_key=key,
             bodies=BodyBudget(config.server.max_inflight_body_bytes),
-            limits={
-                name: Limits(tier.requests_per_minute, tier.tokens_per_minute, tier.concurrent)
-                for name, tier in config.tiers.items()
-            },
+            limits=TierLimits(config.tiers),
+            lanes=lanes,
+            listener=listener,
             secrets=make_secrets(config.policy),
         )
         dispatcher = Dispatcher(services)
@@ -201,6 +212,7 @@ class Worker:
         services = self.services
         self._gauges.cancel()
         services.pool.close()
+        await services.listener.close()
         await services.leases.close()
         await self._watches.reaper.close()
         await self._watches.replay.close()

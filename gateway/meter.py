@@ -28,7 +28,9 @@ from gateway.errors import (
     GatewayError,
     MeteringUnavailable,
     RateLimited,
+    Superseded,
 )
+from gateway.lanes import Taken
 from gateway.leases import LEASE_MS
 from gateway.log import Event
 from gateway.running import Stoppable
@@ -38,6 +40,12 @@ from metering.ledger import LedgerConflict, LedgerUnavailable, Refused, Reservat
 from metering.spool import SpoolFull
 from metering.usage import Basis, Outcome, UsageRecord
 
+BUDGET_USED = {
+    "daily": "The credits that this plan allows for one day (UTC) are used or held. Wait as long as Retry-After says, "
+    "lower the output limit, or change the plan.",
+    "monthly": "The credits that this plan allows for one month (UTC) are used or held. Wait as long as Retry-After "
+    "says, lower the output limit, or change the plan.",
+}
 MORE_OUTPUT = 512  # tokens held beyond the estimate, so that a growing answer is not raised at each touch
 
 
@@ -83,13 +91,14 @@ class Meter:
         self.reserved: Reserved | None = None
         self.record: UsageRecord | None = None
 
-    async def reserve(self, request: Metered) -> None:
-        """Take the hold, the lease and the rate in one call, then note in the spool that the request is about to go.
+    async def reserve(self, request: Metered, lane: Taken | None = None) -> None:
+        """Take the hold, the lease, the rate and, where there is one, the autocomplete lane in one call; then note in
+        the spool that the request is about to go.
 
         The caller must call `settle` once this has returned, and only then.
 
         Raises:
-            CreditsExhausted, RateLimited, ConcurrencyLimited: The ledger refuses.
+            CreditsExhausted, RateLimited, ConcurrencyLimited, Superseded: The ledger refuses.
             MeteringUnavailable: It does not answer (should it have run, it is voided), or the spool takes no more.
         """
         services, admitted, principal = self._services, self._admission, self._principal
@@ -101,12 +110,14 @@ class Meter:
             amount=admitted.amount,
             tokens=admitted.tokens,
             lease_ms=LEASE_MS,
-            limits=services.limits.get(principal.tier) or services.limits["default"],
+            limits=services.limits.of(principal.tiers or (principal.tier,)),
             orphan=self._orphan(admitted.targets[0], 0),
+            lane="" if lane is None else lane.name,
         )
         began = services.loop.time()
         try:
-            decision = await services.ledger.reserve(reservation)
+            call = services.ledger.reserve(reservation)
+            decision = await (call if lane is None else lane.reserve(call))
             services.instruments.reserve.observe(services.loop.time() - began)
             if isinstance(decision, Refused):
                 raise _refused(decision)
@@ -228,6 +239,10 @@ def _refused(decision: Refused) -> GatewayError:
             return CreditsExhausted(needed=decision.needed, held=decision.held, available=decision.available)
         case "requests" | "tokens":
             return RateLimited(retry_after=retry, headers=headers)
+        case "daily" | "monthly":
+            return RateLimited(BUDGET_USED[decision.reason], retry_after=retry, headers=headers)
+        case "superseded":
+            return Superseded()
         case "concurrency":
             return ConcurrencyLimited(retry_after=retry, headers=headers)
         case _:
