@@ -13,11 +13,12 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.auth.announcements import Kind, Listener
+from gateway.auth.announcements import Announcement, Kind, Listener
 from gateway.auth.authenticator import Authenticator
 from gateway.catalog import load as load_catalog
 from gateway.config import Config, ConfigError
 from gateway.dispatch import Dispatcher
+from gateway.errors import TokenRevoked
 from gateway.identity import load_key
 from gateway.inbound import BodyBudget
 from gateway.instruments import Instruments
@@ -25,6 +26,8 @@ from gateway.lanes import Lanes
 from gateway.leases import LEASE_MS, Leases
 from gateway.limits import TierLimits
 from gateway.log import Event, Log
+from gateway.routes.oauth import OAuth
+from gateway.running import Running
 from gateway.secrets_policy import make_secrets
 from gateway.server import Server
 from gateway.services import Services
@@ -114,6 +117,13 @@ class Worker:
         )
         listener.on(Kind.POLICY_CHANGED, lambda announced: authenticator.forget(announced.org or announced.pid))
         listener.on(Kind.SUPERSEDED, lanes.end)
+        running = Running()
+
+        def revoked(announced: Announcement) -> None:
+            authenticator.forget(announced.sid)
+            running.end_session(announced.sid, TokenRevoked(), Outcome.REVOKED)
+
+        listener.on(Kind.SESSION_REVOKED, revoked)
         await listener.start()
         epoch = Epoch(store)
         await epoch.look()
@@ -144,9 +154,10 @@ class Worker:
             limits=TierLimits(config.tiers),
             lanes=lanes,
             listener=listener,
+            running=running,
             secrets=make_secrets(config.policy),
         )
-        dispatcher = Dispatcher(services)
+        dispatcher = Dispatcher(services, OAuth(services))
         server = Server(dispatcher.handle, dispatcher.broken, loop)
         tls = _listener_tls(config)
         listeners = [await loop.create_server(server, sock=sock, ssl=tls, backlog=BACKLOG) for sock in sockets]

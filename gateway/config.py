@@ -248,6 +248,28 @@ class IdentityConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PortalConfig:
+    """``url``: the origin at which people reach the gateway; empty is what the caller's ``Host`` says."""
+
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthClient:
+    """An app that may ask people to sign in: its ``client_id``, and its name on the consent page."""
+
+    name: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthConfig:
+    """The public clients beside the first-party one."""
+
+    clients: Mapping[str, OAuthClient] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class LogConfig:
     level: str = "info"
     file: Path | None = None  # None is standard error
@@ -269,4 +291,6 @@ class Config:
     billing: BillingConfig = field(default_factory=BillingConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
+    portal: PortalConfig = field(default_factory=PortalConfig)
+    oauth: OAuthConfig = field(default_factory=OAuthConfig)
     log: LogConfig = field(default_factory=LogConfig)

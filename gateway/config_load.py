@@ -33,6 +33,7 @@ from gateway.config import (
     is_loopback,
 )
 from gateway.config_models import read_models
+from gateway.config_oauth import read_oauth, read_portal
 from gateway.config_providers import NAME, read_provider
 from gateway.config_reader import Faults, Section
 from gateway.log import LEVELS as LOG_LEVELS
@@ -92,6 +93,8 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
         faults.add("models", "is missing, and no provider publishes prices", "add [[models]] with prices")
     policy = _policy(root.table("policy"))
     identity = _identity(root.table("identity"))
+    portal = read_portal(root.table("portal"))
+    oauth = read_oauth(root.table("oauth"))
     log = _log(root.table("log"))
     root.close()
     if faults.lines:
@@ -107,6 +110,8 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
         billing=billing,
         policy=policy,
         identity=identity,
+        portal=portal,
+        oauth=oauth,
         log=log,
     )
 

@@ -30,6 +30,7 @@ from gateway.log import Event
 from gateway.relay import reset
 from gateway.routes.account import account, usage_record
 from gateway.routes.models import list_models, show_model
+from gateway.routes.oauth import OAuth
 from gateway.services import Services
 from providers.dialect import Family
 from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
@@ -50,8 +51,9 @@ def new_rid() -> str:
 class Dispatcher:
     """The handler of every request of one worker."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, oauth: OAuth) -> None:
         self._services = services
+        self._oauth = oauth
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; never raises but for cancellation and faults of ours."""
@@ -64,6 +66,8 @@ class Dispatcher:
         family = found.family
         try:
             if isinstance(found, PathFault):
+                if self._oauth.serves(path):
+                    return await self._oauth.answer(request, path, rid)
                 raise _path_error(found)
             return await self._answer(request, found, query, rid)
         except GatewayError as error:

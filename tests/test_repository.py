@@ -43,6 +43,7 @@ TESTED_ELSEWHERE = {
     "gateway/cli_store.py": ("tests/gateway/test_cli.py", "opens the store for the commands"),
     "gateway/config_load.py": ("tests/gateway/test_config.py", "a Config is made by load alone"),
     "gateway/config_models.py": ("tests/gateway/test_config.py", "a part of load"),
+    "gateway/config_oauth.py": ("tests/gateway/test_config.py", "a part of load"),
     "gateway/config_providers.py": ("tests/gateway/test_config.py", "a part of load"),
     "gateway/config_reader.py": ("tests/gateway/test_config.py", "a part of load"),
     "gateway/dev.py": ("tests/test_readme.py", "what make run starts answers the README's requests"),
