@@ -13,6 +13,7 @@ from typing import cast
 from aiohttp import web
 
 from gateway import inbound, policy
+from gateway.auth.attempts import FailedTokens
 from gateway.auth.principal import Principal
 from gateway.errors import (
     Draining,
@@ -22,6 +23,7 @@ from gateway.errors import (
     MethodNotAllowed,
     NotFound,
     PrivacyUnsupported,
+    TokenInvalid,
     UnsupportedFeature,
     UpgradeRequired,
 )
@@ -54,6 +56,7 @@ class Dispatcher:
     def __init__(self, services: Services, oauth: OAuth) -> None:
         self._services = services
         self._oauth = oauth
+        self._failed = FailedTokens()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; never raises but for cancellation and faults of ours."""
@@ -82,7 +85,7 @@ class Dispatcher:
             inbound.refuse_key_in_query(query)
         if route.surface is Surface.WEBSOCKET:
             raise UpgradeRequired(headers={"Upgrade": "HTTP/1.1"})
-        principal = await services.authenticator.authenticate(inbound.token_of(request))
+        principal = await self._authenticate(request)
         self._refuse_local(request, principal)
         if route.operation is not None and route.family is not None:
             if services.draining:
@@ -107,6 +110,20 @@ class Dispatcher:
                 return await usage_record(services, principal, route.name or "", rid)
             case _:
                 return await account(services, principal, rid)
+
+    async def _authenticate(self, request: web.BaseRequest) -> Principal:
+        """The session of the request's token; guesses are counted by where they come from."""
+        services = self._services
+        token = inbound.token_of(request)
+        if token is None or isinstance(services.authenticator.cached(token), Principal):
+            return await services.authenticator.authenticate(token)
+        address = inbound.address_of(request, services.config.server.behind_tls_proxy)
+        self._failed.check(address)
+        try:
+            return await services.authenticator.authenticate(token)
+        except TokenInvalid:
+            self._failed.failed(address)
+            raise
 
     def _refuse_local(self, request: web.BaseRequest, principal: Principal) -> None:
         """A local session reaches no provider; a header can tighten and never loosen."""

@@ -3,7 +3,8 @@
 --
 -- Rules:
 -- 1. The clock is the server's TIME, in milliseconds.
--- 2. The keys of one call are in one slot: d:{<handle>} alone, a:<pid> or o:<org> alone, or s:{<sid>} and f:{<sid>}.
+-- 2. The keys of one call are in one slot: d:{<handle>} alone, a:<pid> or o:<org> alone, w:{<digest>} alone,
+--    or s:{<sid>} and f:{<sid>}.
 -- 3. Only keyed digests of secrets arrive here, so the time that a comparison takes tells nothing of them.
 -- 4. Everything is read, and refused where it must be, before the first write.
 -- 5. A changed meaning is a new library and new function names: two versions must serve side by side.
@@ -108,7 +109,15 @@ local function rotate(keys, argv)
   return {'reused', session.pid}
 end
 
+-- KEYS: a counter. ARGV: its life (ms). How often it was counted, this time included.
+local function count(keys, argv)
+  local found = redis.call('INCR', keys[1])
+  if found == 1 then redis.call('PEXPIRE', keys[1], argv[1]) end
+  return found
+end
+
 redis.register_function('cgxa1_start', start)
+redis.register_function('cgxa1_count', count)
 redis.register_function('cgxa1_decide', decide)
 redis.register_function('cgxa1_poll', poll)
 redis.register_function('cgxa1_rotate', rotate)

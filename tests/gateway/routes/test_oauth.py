@@ -289,3 +289,52 @@ def test_what_is_no_form(gateway):
         assert error(answer) == (400, "invalid_request")
     assert ask(gateway.url, request("GET", "/oauth/token")).status == 405
     assert ask(gateway.url, request("POST", "/.well-known/oauth-authorization-server", b"")).status == 405
+
+
+def test_guesses_of_tokens_are_limited_and_good_tokens_are_not(tmp_path, sim):
+    gateway = GatewayProcess(tmp_path, {"openai": provider("openai", sim.url)}, [model("plain", "openai", "gpt-4o")])
+    with gateway:
+        token = gateway.session()["access_token"]
+        assert ask(gateway.url, chat(token)).status == 200
+        for number in range(600):  # a window may turn on the way
+            if number % 20 == 0:
+                assert ask(gateway.url, chat(token)).status == 200  # it is known, and stays so
+            answer = ask(gateway.url, chat(f"guess-{number}"))
+            if answer.code != "token_invalid":
+                break
+        assert (number >= 120, answer.code) == (True, "rate_limited")
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+        assert ask(gateway.url, chat(token)).status == 200
+
+
+def test_the_example_signs_in_streams_and_is_revoked(gateway):
+    """examples/sign_in.py, as somebody runs it."""
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    script = Path(__file__).parents[3] / "examples/sign_in.py"
+    process = subprocess.Popen([sys.executable, script, gateway.url, "paced"], stdout=subprocess.PIPE)
+    line = process.stdout.readline().decode()
+    assert line.startswith(f"Open {gateway.url}/device and enter ")
+    code = line.split()[-1]
+    assert approve(gateway, code)
+    assert process.stdout.readline() == b"signed in\n"
+    assert process.stdout.read(1)  # it streams
+
+    from gateway.auth import revocation, sessions
+
+    async def revoke():
+        config = load(gateway.config)
+        store = await open_store(config.store.url, data_dir=config.server.data_dir)
+        try:
+            live = [session for session in await sessions.all_held(store.client) if session.platform == "example"]
+            assert [await revocation.revoke(store, session.sid) for session in live] == [True]
+        finally:
+            await store.close()
+
+    asyncio.run(revoke())
+    rest = process.stdout.read()
+    assert process.wait(20) == 0
+    assert rest.endswith(b"\nended: token_revoked\n")
+    assert len(rest) < 10_000  # 2,000 chunks were to come
