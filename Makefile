@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= auto
+ENGINE := .venv-local
 
-.PHONY: setup run test check lint types contracts lock bench clean
+.PHONY: setup run test check lint types contracts lock bench crash local-e2e privacy clean
 
 setup: $(STAMP)
 
@@ -39,10 +40,28 @@ contracts: setup
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -o requirements/runtime.txt pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra sdk --extra stripe --extra mask --extra dev -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -o requirements/local-e2e.txt requirements/local-e2e.in
 	echo hatchling | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements/dev.txt -o requirements/build.txt -
+
+# The canary hunt and its positive controls; needs strace.
+privacy: setup
+	$(BIN)/python -m pytest -v tests/privacy
 
 bench: setup
 	$(BIN)/python -m benchmarks all
 
+# A real engine and a real model in a folder of their own: some minutes of compiling and 250 MB, once.
+local-e2e: setup $(ENGINE)/.installed
+	LOCAL_E2E_PYTHON=$(ENGINE)/bin/python $(BIN)/python -m pytest -v -s tests/local_e2e
+
+# Not compiled for this very processor: a virtual machine may announce instructions that its kernel does not give.
+$(ENGINE)/.installed: requirements/local-e2e.txt
+	test -x $(ENGINE)/bin/python || $(PYTHON) -m venv $(ENGINE)
+	CMAKE_ARGS=-DGGML_NATIVE=OFF $(ENGINE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/local-e2e.txt
+	touch $@
+
+crash: setup
+	$(BIN)/python -m benchmarks crash
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ENGINE) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -118,6 +118,18 @@ def profile(tool: str, workload: str, seconds: float, native: bool, out: Path) -
     click.echo(f"raw output: {out}")
 
 
+@main.command()
+@click.option("--line", "names", multiple=True, help="Only this line of the failure table (repeatable).")
+@click.option("--requests", default=90, help="Requests of each line.")
+@click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "crash.json")
+def crash(names: tuple[str, ...], requests: int, out: Path) -> None:
+    """Kill, pause and cut everything there is, and compare the provider's bill with the ledger."""
+    from benchmarks.crash.run import run  # noqa: PLC0415 - one command's own import
+
+    if not run(names, requests=requests, out=out):
+        raise click.ClickException("something was lost, doubled or left held: see the lines above")
+
+
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def micro(arguments: tuple[str, ...]) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from gateway.errors import CreditsExhausted, GatewayError
-from metering.ledger import Window
 from providers.dialect import Family
 from providers.error_body import content_type, error_body
+
+if TYPE_CHECKING:
+    from metering.ledger import Window  # the local broker answers too, and loads no store
 
 SERVER_NAME = "codegrex"  # aiohttp's own would tell its version and Python's
 LONGEST_SDK_SLEEP = 30.0  # above it SDKs would sleep the full value with nobody watching

@@ -10,15 +10,20 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway import quiet
 from gateway.auth.announcements import Announcement, Kind, Listener
 from gateway.auth.authenticator import Authenticator
 from gateway.catalog import load as load_catalog
+from gateway.closed import Rid
 from gateway.config import Config, ConfigError
 from gateway.dispatch import Dispatcher
 from gateway.errors import TokenRevoked
+from gateway.evidence import Evidence
+from gateway.hardening.process import observe
 from gateway.identity import load_key
 from gateway.inbound import BodyBudget
 from gateway.instruments import Instruments
@@ -31,8 +36,10 @@ from gateway.running import Running
 from gateway.secrets_policy import make_secrets
 from gateway.server import Server
 from gateway.services import Services
+from gateway.upkeep import Upkeep
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool, Timeouts
+from gateway.webhooks import make_webhooks
 from metering.epoch import Epoch
 from metering.ledger import Ledger
 from metering.reaper import Reaper
@@ -41,7 +48,6 @@ from metering.settler import Settler
 from metering.spool import Spool
 from metering.store import open_store
 from metering.usage import Outcome
-from providers.dialect import Operation
 
 BACKLOG = 4096
 GAUGE_SECONDS = 1.0
@@ -54,10 +60,8 @@ def make_instruments(config: Config) -> Instruments:
 
 
 def make_log(config: Config) -> Log:
-    log = Log(config.log.level, config.log.file)
+    log = Log(config.log.level, config.log.file, config.log.keep_days)
     log.close_over(config.providers)
-    log.close_over(operation.value for operation in Operation)
-    log.close_over([*(outcome.value for outcome in Outcome), "provider_error"])
     return log
 
 
@@ -82,6 +86,8 @@ class Worker:
         self._server = server
         self._listeners = listeners
         self._gauges = services.loop.call_later(GAUGE_SECONDS, self._update_gauges)
+        self._upkeep = Upkeep(services, services.spool)
+        self._upkeep.start()
 
     @classmethod
     async def start(
@@ -93,7 +99,7 @@ class Worker:
             ConfigError, StoreUnavailable, EmbeddedError, LedgerUnavailable: What is missing.
         """
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _loop, context: _loop_error(log, context))
+        loop.set_exception_handler(quiet.loop_handler(log))
         catalog = load_catalog(config)
         log.close_over(model.name for model in catalog.models)
         key = load_key(config)
@@ -106,7 +112,7 @@ class Worker:
         ledger = Ledger(store, home=spool.home)
         await ledger.load()
         settler = Settler(
-            ledger, journal=spool, on_refused=lambda record: log.error(Event.SETTLEMENT_REFUSED, rid=record.rid)
+            ledger, journal=spool, on_refused=lambda record: log.error(Event.SETTLEMENT_REFUSED, rid=Rid(record.rid))
         )
         settler.start()
         authenticator, lanes = Authenticator(store.client, key), Lanes(store.client)
@@ -128,9 +134,13 @@ class Worker:
         epoch = Epoch(store)
         await epoch.look()
         reaper = Reaper(store, ledger, epoch, lease_ms=LEASE_MS, intents=spool)
-        replay = Replay(spool, settler, epoch)
+
+        async def erased(pid: str, names: Sequence[str]) -> None:
+            await worker._upkeep.rights.erase_account(pid, names)
+
+        replay = Replay(spool, settler, epoch, on_erased=erased)
         leases = Leases(loop, ledger)
-        for watch in (epoch, replay, reaper, leases):
+        for watch in (epoch, reaper, leases):
             watch.start()
         services = Services(
             loop=loop,
@@ -149,19 +159,23 @@ class Worker:
             authenticator=authenticator,
             instruments=instruments,
             log=log,
+            webhooks=make_webhooks(config.webhooks),
             identity_key=key,
             bodies=BodyBudget(config.server.max_inflight_body_bytes),
             limits=TierLimits(config.tiers),
             lanes=lanes,
             listener=listener,
             running=running,
+            evidence=Evidence(config, key, observe(), time.time_ns() // 1_000_000),
             secrets=make_secrets(config.policy),
         )
         dispatcher = Dispatcher(services, OAuth(services))
         server = Server(dispatcher.handle, dispatcher.broken, loop)
         tls = _listener_tls(config)
         listeners = [await loop.create_server(server, sock=sock, ssl=tls, backlog=BACKLOG) for sock in sockets]
-        return cls(services, server, listeners, Watches(epoch, reaper, replay))
+        worker = cls(services, server, listeners, Watches(epoch, reaper, replay))
+        replay.start()
+        return worker
 
     def _update_gauges(self) -> None:
         services, watches = self.services, self._watches
@@ -183,6 +197,7 @@ class Worker:
             (gauges.body_bytes, (), services.bodies.used),
         ):
             cells[gauge.column(*labels)] = value
+        services.log.tick()
         self._gauges = services.loop.call_later(GAUGE_SECONDS, self._update_gauges)
 
     async def drain(self) -> bool:
@@ -223,6 +238,7 @@ class Worker:
         services = self.services
         self._gauges.cancel()
         services.pool.close()
+        await self._upkeep.close()
         await services.listener.close()
         await services.leases.close()
         await self._watches.reaper.close()
@@ -242,9 +258,3 @@ def _listener_tls(config: Config) -> ssl.SSLContext | None:
     context.load_cert_chain(config.server.tls_cert, config.server.tls_key)
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def _loop_error(log: Log, context: dict[str, object]) -> None:
-    """The loop's own reports quote raw data: only the exception's type is kept."""
-    error = context.get("exception")
-    log.failure(Event.LOOP_ERROR, error if isinstance(error, BaseException) else RuntimeError())

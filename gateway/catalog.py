@@ -18,6 +18,7 @@ from fractions import Fraction
 from hashlib import sha256
 
 from gateway import published
+from gateway.closed import Closed
 from gateway.config import Config, ConfigError, Kind, ModelConfig, PriceConfig, ProviderConfig, TargetConfig
 from gateway.published import PublishedList, PublishedModel, Rule
 from metering.pricing import Price, Row, build
@@ -50,7 +51,7 @@ class CatalogTarget:
 class Model:
     """A model that clients may ask for; ``tiers`` empty means every tier, limits are tokens."""
 
-    name: str
+    name: Closed
     targets: tuple[CatalogTarget, ...]
     tiers: frozenset[str] = frozenset()
     max_output: int | None = None
@@ -156,7 +157,7 @@ def _stated(config: Config, prices: PublishedList | None) -> Catalog:
             if window is None and listed is not None:
                 window = listed.context_window
             targets.append(CatalogTarget(provider, target.model, price, _reasons(stated, target, provider)))
-        model = Model(stated.name, tuple(targets), stated.tiers, stated.max_output, window)
+        model = Model(Closed(stated.name), tuple(targets), stated.tiers, stated.max_output, window)
         models.append(model)
         known |= dict.fromkeys((stated.name, *stated.aliases), model)
     if faults:
@@ -202,7 +203,7 @@ def _published_model(config: Config, listed: PublishedModel, providers: list[Pro
     price = _published_price(config, listed, version)
     thinks = reasons(listed.kind, listed.id)
     return Model(
-        name=listed.id,
+        name=Closed(listed.id),
         targets=tuple(CatalogTarget(provider, listed.id, price, thinks) for provider in providers),
         context_window=listed.context_window,
         deprecated=listed.deprecated,

@@ -23,7 +23,10 @@ COMMANDS = {
     "usage": ("gateway.cli_accounts", "usage"),
     "accounts": ("gateway.cli_accounts", "accounts"),
     "token": ("gateway.cli_token", "token"),
+    "export": ("gateway.cli_export", "export"),
     "check": ("gateway.cli_check", "check"),
+    "privacy": ("gateway.cli_privacy", "privacy"),
+    "local": ("gateway.cli_local", "local"),
 }
 
 

@@ -1,4 +1,4 @@
-"""``usage list`` and ``accounts show``: what was used, what is left."""
+"""``usage`` and ``accounts``: what was used, what is left; what support does is in `gateway.cli_rights`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from gateway.cli_options import (
     write_json,
     write_table,
 )
+from gateway.cli_rights import erase, export, rectify, restrict, show_request
 from gateway.cli_store import opened, run
 from gateway.config import Config
 from metering.ledger import Account
@@ -103,3 +104,8 @@ async def _show(config: Config, user: str) -> Account:
         if account is None:
             raise Fault("that user's account holds nothing yet; grant credits with: codegrex-gateway sessions create")
         return account
+
+
+for command in (export, erase, restrict, rectify):
+    accounts.add_command(command)
+usage.add_command(show_request)

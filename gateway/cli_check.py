@@ -14,6 +14,8 @@ from gateway.catalog import Catalog
 from gateway.cli_live import verify
 from gateway.cli_options import Fault, config_option, json_option, load_config, write_json, write_table
 from gateway.config import Config, ConfigError
+from gateway.egress import egress
+from gateway.evidence import policy_of
 
 
 @click.command()
@@ -72,6 +74,8 @@ def _summary(config: Config, found: Catalog) -> dict[str, object]:
         "valid": True,
         "faults": [],
         "providers": sorted(config.providers),
+        "statements": policy_of(config)["providers"],
+        "egress": [{"host": str(place), "for": place.for_, "prompts": place.prompts} for place in egress(config)],
         "models": len(found.models),
         "price_version": found.price_version,
     }
@@ -93,6 +97,11 @@ def _describe(config: Config, found: Catalog) -> None:
             )
             for provider in config.providers.values()
         ),
+    )
+    write_table(
+        "connects to",
+        ("host", "named by", "gets prompts"),
+        ((place, place.for_, "yes" if place.prompts else "no") for place in egress(config)),
     )
     markup = config.billing.markup
     paid = f"{float(markup):g} x cost" if markup != 1 else "cost"

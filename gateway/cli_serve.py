@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from gateway.cli_options import Fault, config_option, load_config
-from gateway.config import ConfigError
+from gateway.config import ConfigError, HardeningMode
+from gateway.hardening.environment import restart_clean
 
 
 @click.command()
@@ -17,6 +18,8 @@ from gateway.config import ConfigError
 def serve(config_path: Path, workers: int | None) -> None:
     """Serve until SIGTERM, which lets open streams finish."""
     config = load_config(config_path)
+    if config.hardening.mode is HardeningMode.ENFORCE:
+        restart_clean(sys.argv[1:])
     from gateway.supervisor import run  # noqa: PLC0415 - a configuration's faults come first, and at once
 
     try:

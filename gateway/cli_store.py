@@ -14,6 +14,7 @@ from gateway.config import Config, ConfigError
 from gateway.identity import identity_keys, load_key
 from metering.accounts import Accounts
 from metering.embedded import EmbeddedError
+from metering.journal import FileJournal
 from metering.ledger import Ledger, LedgerConflict, LedgerUnavailable
 from metering.store import Store, StoreUnavailable, Unconfirmed, open_store
 
@@ -29,6 +30,7 @@ class Opened:
     ledger: Ledger
     accounts: Accounts
     key: bytes
+    journal: FileJournal
 
     async def pid_of(self, user: str) -> str:
         """The account of a user who has one. Raises `Fault` otherwise."""
@@ -47,7 +49,8 @@ async def opened(config: Config) -> AsyncIterator[Opened]:
         ledger = Ledger(store, timeout=LEDGER_TIMEOUT)
         try:
             await ledger.load()
-            yield Opened(store, ledger, Accounts(store, identity_keys(key)), key)
+            journal = FileJournal(config.server.data_dir / "spool")
+            yield Opened(store, ledger, Accounts(store, identity_keys(key)), key, journal)
         finally:
             await ledger.close()
     finally:

@@ -14,7 +14,13 @@ from fractions import Fraction
 from ipaddress import ip_address
 from pathlib import Path
 
+from gateway.billing_settings import InternalConfig, RetentionConfig, StripeConfig, WebhookConfig
+from gateway.closed import Closed
+from gateway.oauth_settings import OAuthConfig, PortalConfig
 from metering.pricing import Row
+
+EMBEDDED = "embedded:"  # the store.url of the store in the data directory
+DEFAULT_TIER = "default"
 
 
 class ConfigError(Exception):
@@ -73,15 +79,28 @@ class AbortRule(StrEnum):
     NOTHING = "nothing"
 
 
-OFFICIAL_URLS: Mapping[Kind, str] = {
-    Kind.OPENAI: "https://api.openai.com",
-    Kind.ANTHROPIC: "https://api.anthropic.com",
-    Kind.GOOGLE: "https://generativelanguage.googleapis.com",
-}
-_FIRST_PARTY_HOSTS = {
-    Kind.OPENAI: frozenset({"api.openai.com", "us.api.openai.com", "eu.api.openai.com"}),
-    Kind.ANTHROPIC: frozenset({"api.anthropic.com"}),
-    Kind.GOOGLE: frozenset({"generativelanguage.googleapis.com"}),
+class HardeningMode(StrEnum):
+    """Whether processes give nothing away (see `gateway.hardening.process`)."""
+
+    ENFORCE = "enforce"  # whatever the kernel has of it
+    OFF = "off"  # for development: debuggers attach, cores are written
+
+
+class CacheIsolation(StrEnum):
+    """Whether accounts share what the provider caches of prompts under the operator's key."""
+
+    SHARED = "shared"
+    ACCOUNT = "account"
+
+
+# The hosts of the APIs' own makers and the regions that they keep a request in; any other is a promise that nobody
+# keeps. https://developers.openai.com/api/docs/guides/data-residency (a host a region),
+# https://platform.claude.com/docs/en/manage-claude/data-residency (inference_geo is "us" or "global").
+_OPENAI_PREFIXES = {"": Region.GLOBAL, "us.": Region.US, "eu.": Region.EU}
+OFFICIAL_HOSTS: Mapping[Kind, Mapping[str, tuple[Region, ...]]] = {
+    Kind.OPENAI: {f"{prefix}api.openai.com": (region,) for prefix, region in _OPENAI_PREFIXES.items()},
+    Kind.ANTHROPIC: {"api.anthropic.com": (Region.GLOBAL, Region.US)},
+    Kind.GOOGLE: {"generativelanguage.googleapis.com": (Region.GLOBAL,)},
 }
 
 
@@ -131,16 +150,8 @@ class ServerConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class InternalConfig:
-    """The listener for health and metrics."""
-
-    host: str = "127.0.0.1"
-    port: int = 9090
-
-
-@dataclass(frozen=True, slots=True)
 class StoreConfig:
-    url: str = field(default="embedded:", repr=False)
+    url: str = field(default=EMBEDDED, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +167,7 @@ class ProviderConfig:
         training: Whether it trains on them.
     """
 
-    name: str
+    name: Closed
     kind: Kind
     endpoint: Endpoint
     api_keys: tuple[str, ...] = field(repr=False)
@@ -169,11 +180,16 @@ class ProviderConfig:
     include_usage: bool = True
 
     @property
+    def separates_caches(self) -> bool:
+        """Whether requests can carry a key that keeps accounts apart in its prompt cache (``prompt_cache_key``)."""
+        return self.kind is Kind.OPENAI and self.first_party
+
+    @property
     def first_party(self) -> bool:
         """The API's own maker, or something on this machine that stands in for it: published prices
         hold there and nowhere else.
         """
-        return self.endpoint.host in _FIRST_PARTY_HOSTS[self.kind] or is_loopback(self.endpoint.host)
+        return self.endpoint.host in OFFICIAL_HOSTS[self.kind] or is_loopback(self.endpoint.host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +234,6 @@ class TierConfig:
     monthly_credits: int = 0
 
 
-DEFAULT_TIER = "default"
-
-
 @dataclass(frozen=True, slots=True)
 class BillingConfig:
     """How usage becomes credits. ``markup`` is a factor here: 0.2 in the file is 6/5."""
@@ -236,6 +249,7 @@ class PolicyConfig:
     """``secrets``: what happens to the credentials and personal data (``sought``) found in a prompt."""
 
     server_tools: frozenset[str] = frozenset()
+    cache_isolation: CacheIsolation = CacheIsolation.SHARED
     secrets: SecretsRule = SecretsRule.OFF
     sought: frozenset[str] = frozenset()
 
@@ -248,31 +262,15 @@ class IdentityConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class PortalConfig:
-    """``url``: the origin at which people reach the gateway; empty is what the caller's ``Host`` says."""
-
-    url: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class OAuthClient:
-    """An app that may ask people to sign in: its ``client_id``, and its name on the consent page."""
-
-    name: str
-    title: str
-
-
-@dataclass(frozen=True, slots=True)
-class OAuthConfig:
-    """The public clients beside the first-party one."""
-
-    clients: Mapping[str, OAuthClient] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class LogConfig:
     level: str = "info"
     file: Path | None = None  # None is standard error
+    keep_days: int = 14  # of the log file, which is rotated daily
+
+
+@dataclass(frozen=True, slots=True)
+class HardeningConfig:
+    mode: HardeningMode = HardeningMode.ENFORCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,4 +291,8 @@ class Config:
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     portal: PortalConfig = field(default_factory=PortalConfig)
     oauth: OAuthConfig = field(default_factory=OAuthConfig)
+    retention: RetentionConfig = field(default_factory=RetentionConfig)
+    webhooks: WebhookConfig | None = None
+    stripe: StripeConfig | None = None
     log: LogConfig = field(default_factory=LogConfig)
+    hardening: HardeningConfig = field(default_factory=HardeningConfig)

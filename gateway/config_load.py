@@ -15,32 +15,35 @@ from fractions import Fraction
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gateway.billing_settings import InternalConfig
 from gateway.config import (
     DEFAULT_TIER,
     AbortRule,
     BillingConfig,
+    CacheIsolation,
     Config,
     ConfigError,
+    HardeningConfig,
+    HardeningMode,
     HoldRule,
-    IdentityConfig,
-    InternalConfig,
     LogConfig,
     PolicyConfig,
+    ProviderConfig,
     SecretsRule,
     ServerConfig,
     StoreConfig,
     TierConfig,
     is_loopback,
 )
+from gateway.config_billing import read_retention, read_stripe, read_tokens, read_webhooks
 from gateway.config_models import read_models
-from gateway.config_oauth import read_oauth, read_portal
+from gateway.config_oauth import read_identity, read_oauth, read_portal
 from gateway.config_providers import NAME, read_provider
 from gateway.config_reader import Faults, Section
 from gateway.log import LEVELS as LOG_LEVELS
 from providers.server_tools import DEFAULT_ALLOWED, TOOLS_BY_ID
 
-STORE_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster")
-MINIMUM_KEY_BYTES = 32
+STORE_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
 MICRO = 1_000_000
 MOST_MICRO_CREDITS = 2**53 - 1
 SOUGHT = frozenset({"credentials", "personal"})
@@ -52,7 +55,8 @@ def load(path: Path, env: Mapping[str, str] | None = None, *, need_keys: bool = 
     Args:
         path: The file.
         env: For ``env:NAME``; the process's own by default.
-        need_keys: False leaves provider keys out, for work on the store where no key is at hand.
+        need_keys: False leaves out the keys of providers and services that are not at hand, for work on
+            the store alone.
 
     Raises:
         ConfigError: With every fault of the file, each naming its key and the mend.
@@ -76,7 +80,7 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
     path = path.absolute()
     root = Section(table, "", faults, env, path.parent)
     server = _server(root.table("server"))
-    internal = _internal(root.table("internal"))
+    internal = _internal(root.table("internal"), needed=need_keys)
     store = _store(root.table("store"))
     providers = {
         name: provider
@@ -91,11 +95,15 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
     models = read_models(root, providers, tiers, billing)
     if not root.has("models") and providers and not any(p.first_party for p in providers.values()):
         faults.add("models", "is missing, and no provider publishes prices", "add [[models]] with prices")
-    policy = _policy(root.table("policy"))
-    identity = _identity(root.table("identity"))
+    policy = _policy(root.table("policy"), providers)
+    identity = read_identity(root.table("identity"))
     portal = read_portal(root.table("portal"))
     oauth = read_oauth(root.table("oauth"))
+    retention = read_retention(root.table("retention"))
+    webhooks = read_webhooks(root.table("webhooks"), is_loopback, needed=need_keys)
+    stripe = read_stripe(root.table("stripe"), is_loopback, needed=need_keys)
     log = _log(root.table("log"))
+    hardening = _hardening(root.table("hardening"))
     root.close()
     if faults.lines:
         raise ConfigError(tuple(faults.lines))
@@ -112,7 +120,11 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
         identity=identity,
         portal=portal,
         oauth=oauth,
+        retention=retention,
+        webhooks=webhooks,
+        stripe=stripe,
         log=log,
+        hardening=hardening,
     )
 
 
@@ -169,9 +181,13 @@ def _check_tls(section: Section, config: ServerConfig) -> bool:
     return True
 
 
-def _internal(section: Section) -> InternalConfig:
+def _internal(section: Section, *, needed: bool) -> InternalConfig:
     usual = InternalConfig()
-    config = InternalConfig(section.string("host", usual.host), section.integer("port", usual.port, 0, 65_535))
+    config = InternalConfig(
+        section.string("host", usual.host),
+        section.integer("port", usual.port, 0, 65_535),
+        read_tokens(section, needed=needed),
+    )
     section.close()
     return config
 
@@ -236,34 +252,39 @@ def _billing(section: Section) -> BillingConfig:
     return config
 
 
-def _policy(section: Section) -> PolicyConfig:
+def _policy(section: Section, providers: Mapping[str, ProviderConfig]) -> PolicyConfig:
     tools = DEFAULT_ALLOWED
     if section.has("server_tools"):
         tools = frozenset(section.strings("server_tools"))
         if unknown := len(tools - TOOLS_BY_ID.keys()):
             section.fault("server_tools", f"{unknown} of them do not exist", "see gateway.example.toml for the list")
+    isolation = section.choice("cache_isolation", CacheIsolation.SHARED)
+    if isolation is CacheIsolation.ACCOUNT:
+        for provider in providers.values():
+            if not provider.separates_caches:
+                section.fault(
+                    "cache_isolation",
+                    f"the provider {provider.name} ({provider.kind}) has no key that separates accounts in its cache",
+                    "leave that provider out, or accept the shared cache",
+                )
     sought = frozenset(section.strings("sought")) if section.has("sought") else SOUGHT
     if sought - SOUGHT or not sought:
         section.fault("sought", "names what is not looked for", "write some of " + ", ".join(sorted(SOUGHT)))
-    config = PolicyConfig(tools, section.choice("secrets", SecretsRule.OFF), sought)
+    config = PolicyConfig(tools, isolation, section.choice("secrets", SecretsRule.OFF), sought)
     section.close()
     return config
-
-
-def _identity(section: Section) -> IdentityConfig:
-    text = section.string("key")
-    section.close()
-    if not text:
-        return IdentityConfig()
-    if len(text.encode()) < MINIMUM_KEY_BYTES:
-        section.fault("key", "is too short", f"use at least {MINIMUM_KEY_BYTES} random characters")
-    return IdentityConfig(text.encode())
 
 
 def _log(section: Section) -> LogConfig:
     level = section.string("level", "info")
     if level not in LOG_LEVELS:
         section.fault("level", "is not a level", "write one of " + ", ".join(LOG_LEVELS))
-    config = LogConfig(level, section.path("file"))
+    config = LogConfig(level, section.path("file"), section.integer("keep_days", LogConfig().keep_days, 1, 3_650))
+    section.close()
+    return config
+
+
+def _hardening(section: Section) -> HardeningConfig:
+    config = HardeningConfig(section.choice("mode", HardeningMode.ENFORCE))
     section.close()
     return config

@@ -1,14 +1,29 @@
-"""The ``[portal]`` and ``[oauth]`` of the configuration: where people sign in, and which apps may ask them to."""
+"""The ``[identity]``, ``[portal]`` and ``[oauth]`` of the configuration: the key of identities, where people sign in,
+and which apps may ask them to.
+"""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import urlsplit
 
-from gateway.config import OAuthClient, OAuthConfig, PortalConfig, is_loopback
+from gateway.config import IdentityConfig, is_loopback
 from gateway.config_reader import Section
+from gateway.oauth_settings import OAuthClient, OAuthConfig, PortalConfig
+
+MINIMUM_KEY_BYTES = 32
 
 _CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+
+
+def read_identity(section: Section) -> IdentityConfig:
+    text = section.string("key")
+    section.close()
+    if not text:
+        return IdentityConfig()
+    if len(text.encode()) < MINIMUM_KEY_BYTES:
+        section.fault("key", "is too short", f"use at least {MINIMUM_KEY_BYTES} random characters")
+    return IdentityConfig(text.encode())
 
 
 def read_portal(section: Section) -> PortalConfig:

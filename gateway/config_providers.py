@@ -6,7 +6,8 @@ import re
 import ssl
 from urllib.parse import urlsplit
 
-from gateway.config import OFFICIAL_URLS, Endpoint, Kind, ProviderConfig, Region, is_loopback
+from gateway.closed import Closed
+from gateway.config import OFFICIAL_HOSTS, Endpoint, Kind, ProviderConfig, Region, is_loopback
 from gateway.config_reader import Section
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")  # of providers and tiers: they stand in records and labels
@@ -20,7 +21,13 @@ def read_provider(section: Section, name: str, *, need_keys: bool) -> ProviderCo
         section.fault("", "is not a name", "use lower-case letters, digits, - and _, 32 at most")
     known = section.require("kind", "write one of " + ", ".join(Kind))
     kind = section.choice("kind", Kind.OPENAI)
-    endpoint = _endpoint(section, kind)
+    region = section.choice("region", Region.GLOBAL)
+    endpoint = _endpoint(section, kind, region)
+    kept = OFFICIAL_HOSTS[kind].get(endpoint.host) if endpoint is not None else None
+    if kept is not None and region not in kept:
+        hosts = [host for host, regions in OFFICIAL_HOSTS[kind].items() if region in regions]
+        mend = f"use https://{hosts[0]}" if hosts else "this API has no host that does; state " + " or ".join(kept)
+        section.fault("region", "is not one that this host keeps requests in", mend)
     ca_file = section.path("ca_file")
     if ca_file is not None:
         try:
@@ -32,13 +39,13 @@ def read_provider(section: Section, name: str, *, need_keys: bool) -> ProviderCo
     section.require("training", "state whether it trains on prompts and answers: true or false")
     section.require("region", "state where it processes them: one of " + ", ".join(Region))
     provider = ProviderConfig(
-        name=name,
+        name=Closed(name),
         kind=kind,
         endpoint=endpoint or Endpoint(True, "invalid", 443),
         api_keys=keys,
         retention_days=section.integer("retention_days", 0, 0, 36_500),
         training=section.boolean("training", False),
-        region=section.choice("region", Region.GLOBAL),
+        region=region,
         company=section.string("company", name),
         ca_file=ca_file,
         store=section.boolean("store", True),
@@ -59,8 +66,14 @@ def _api_keys(section: Section, *, need_keys: bool) -> tuple[str, ...]:
     return keys
 
 
-def _endpoint(section: Section, kind: Kind) -> Endpoint | None:
-    url = section.string("base_url", OFFICIAL_URLS[kind])
+def _official_url(kind: Kind, region: Region) -> str:
+    """The maker's host for a region; the usual one where none is for it alone."""
+    hosts = OFFICIAL_HOSTS[kind]
+    return "https://" + next((host for host, regions in hosts.items() if region in regions), next(iter(hosts)))
+
+
+def _endpoint(section: Section, kind: Kind, region: Region) -> Endpoint | None:
+    url = section.string("base_url", _official_url(kind, region))
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

@@ -74,6 +74,13 @@ class Section:
             return default
         return self._text(self._table[key], key, default)
 
+    def secret(self, key: str, *, needed: bool) -> str:
+        """A text like `string`; where it is not ``needed``, one from an unset variable is empty."""
+        value = self.raw(key)
+        if not needed and isinstance(value, str) and value.startswith(ENV):
+            return self._env.get(value.removeprefix(ENV), "")
+        return self.string(key)
+
     def strings(self, key: str) -> tuple[str, ...]:
         """A list of texts; one text alone is a list of one."""
         if not self.has(key):

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import orjson
 
@@ -20,7 +20,7 @@ from gateway.auth import sessions
 from gateway.cli_store import opened
 from gateway.config import Config
 from gateway.config_load import read
-from gateway.log import Log
+from gateway.log import Fields, Log
 from gateway.supervisor import run as supervise
 
 CREDITS = 1_000  # of the development account: ten dollars' worth
@@ -77,7 +77,7 @@ class DevLog(Log):
         super().__init__("warning")
         self.requests = True
 
-    def request(self, **fields: object) -> None:
+    def request(self, **fields: Unpack[Fields]) -> None:
         charge = fields.get("charge")
         credits_ = f"{charge / 1_000_000:.4f} credits" if isinstance(charge, int) else "not charged"
         sys.stdout.write(
@@ -168,5 +168,6 @@ def run(port: int, data_dir: Path) -> int:
         return supervise(Path("gateway.toml"), config, 1, started, log=DevLog())
     finally:
         if simulator is not None:
-            simulator.terminate()
+            assert simulator.stdin is not None
+            simulator.stdin.close()  # ends it; a confined process may signal nothing outside
             simulator.wait()

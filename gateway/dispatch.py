@@ -6,15 +6,15 @@ A path is looked up, not routed by patterns; the token is checked before any cod
 from __future__ import annotations
 
 import asyncio
-import os
-import time
 from typing import cast
 
 from aiohttp import web
 
 from gateway import inbound, policy
+from gateway.answers import json_response
 from gateway.auth.attempts import FailedTokens
 from gateway.auth.principal import Principal
+from gateway.closed import Rid, new_rid
 from gateway.errors import (
     Draining,
     GatewayError,
@@ -27,6 +27,7 @@ from gateway.errors import (
     UnsupportedFeature,
     UpgradeRequired,
 )
+from gateway.evidence import WELL_KNOWN
 from gateway.exchange import Exchange, refused_response
 from gateway.log import Event
 from gateway.relay import reset
@@ -36,18 +37,6 @@ from gateway.routes.oauth import OAuth
 from gateway.services import Services
 from providers.dialect import Family
 from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
-
-_RID_BYTES = 10
-_random = b""  # drawn and not used yet; a worker is a process of its own, never a fork of a running one
-
-
-def new_rid() -> str:
-    """A request id: the time, so that ids sort, and 80 random bits, so that none is guessed."""
-    global _random
-    if len(_random) < _RID_BYTES:
-        _random = os.urandom(4096)  # one system call for hundreds of ids
-    drawn, _random = _random[:_RID_BYTES], _random[_RID_BYTES:]
-    return f"req_{time.time_ns() // 1_000_000:012x}{drawn.hex()}"
 
 
 class Dispatcher:
@@ -71,6 +60,8 @@ class Dispatcher:
             if isinstance(found, PathFault):
                 if self._oauth.serves(path):
                     return await self._oauth.answer(request, path, rid)
+                if path == WELL_KNOWN and request.method == "GET":
+                    return json_response(services.evidence.statement(), rid)
                 raise _path_error(found)
             return await self._answer(request, found, query, rid)
         except GatewayError as error:
@@ -78,7 +69,7 @@ class Dispatcher:
         finally:
             services.running.tasks.discard(task)
 
-    async def _answer(self, request: web.BaseRequest, route: Route, query: str, rid: str) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, route: Route, query: str, rid: Rid) -> web.StreamResponse:
         services = self._services
         started = services.loop.time()
         if query:
@@ -107,7 +98,7 @@ class Dispatcher:
             case Surface.MODEL:
                 return show_model(services.catalog, principal, route.family, route.name or "", rid)
             case Surface.USAGE_RECORD:
-                return await usage_record(services, principal, route.name or "", rid)
+                return await usage_record(services, principal, route.name or "", query, rid)
             case _:
                 return await account(services, principal, rid)
 

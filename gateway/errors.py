@@ -129,6 +129,14 @@ class LocalMode(Forbidden):
     )
 
 
+class ForeignOrigin(Forbidden):
+    code = "foreign_origin"
+    default_message = (
+        "The local broker answers programs of this machine, not web pages: call it by its loopback address, from "
+        "outside a browser."
+    )
+
+
 class ModelNotInPlan(Forbidden):
     code = "model_not_in_plan"
     default_message = "The plan of this account does not include this model. Choose another one or change the plan."
@@ -142,6 +150,14 @@ class RegionUnavailable(Forbidden):
 class AppUpgradeRequired(Forbidden):
     code = "app_upgrade_required"
     default_message = "This version of the app is no longer supported. Update it."
+
+
+class InsufficientScope(Forbidden):
+    code = "insufficient_scope"
+
+    def __init__(self, scope: str = "") -> None:
+        challenge = f'Bearer error="insufficient_scope", scope="{scope}"'
+        super().__init__(f"This service's token has not the scope {scope}.", headers={"WWW-Authenticate": challenge})
 
 
 class ModelNotFound(GatewayError):
@@ -168,6 +184,12 @@ class RequestTimeout(GatewayError):
     status = 408
     code = "request_timeout"
     default_message = "The request body did not arrive in time. Send it again."
+
+
+class Conflict(GatewayError):
+    status = 409
+    code = "conflict"
+    default_message = "What is stated here contradicts what was stated before."
 
 
 class RequestTooLarge(GatewayError):

@@ -13,26 +13,29 @@ The order is the promise:
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 
-from gateway import accounting, failover, lanes
+from gateway import accounting, failover, lanes, policy
 from gateway.admission import Admission, admit
 from gateway.answers import error_response
 from gateway.auth.principal import Principal
 from gateway.catalog import CatalogTarget
+from gateway.closed import Rid
+from gateway.config import CacheIsolation
+from gateway.content import Content
 from gateway.errors import GatewayError, ProviderUnavailable, UpstreamError
+from gateway.evidence import RECEIPT_HEADER
 from gateway.identity import pseudonym
 from gateway.inbound import read_body
+from gateway.log import Event, Fields, NoRecord
 from gateway.meter import Meter
-from gateway.policy import REGION_HEADER
+from gateway.regions import astray, promised
 from gateway.relay import Relay, reset
 from gateway.responses import Encoded, begin_stream, cut_event, held_response, is_sse, scanner_of
 from gateway.services import Services
 from gateway.upstream.connection import Connection, Fault, Headers, UpstreamFault
-from metering.ledger import Window
 from metering.usage import Outcome, Report, UsageRecord
 from providers.dialect import Family, Operation, Scanner, Target
 from providers.headers import query_string, request_headers
@@ -46,8 +49,6 @@ if TYPE_CHECKING:
 
     from gateway.server import ClientConnection
 
-_pseudonym = lru_cache(maxsize=65_536)(pseudonym)  # one keyed digest per account and provider, not per request
-
 
 class Exchange:
     """The state of one request. Build, `run`, done."""
@@ -60,7 +61,7 @@ class Exchange:
         family: Family,
         *,
         principal: Principal,
-        rid: str,
+        rid: Rid,
         started: float,
     ) -> None:
         self._services = services
@@ -95,14 +96,14 @@ class Exchange:
         services.running.begin(sid, self)
         try:
             with services.bodies.hold() as share:
-                body = await read_body(self._request, services.config.server.max_body_bytes, share)
-                body = self._admit(body, path_model)
+                body = Content(await read_body(self._request, services.config.server.max_body_bytes, share))
+                body = Content(self._admit(body.reveal(), path_model))
                 lane = None if slot is None else services.lanes.take(sid, slot, self._rid, self)
                 await self._meter.reserve(self, lane)
                 counted = True
                 services.instruments.active.add(1)
                 relay = await self._forward(body, query)
-                del body  # a long stream does not keep its prompt in memory
+                body.drop()  # a long stream does not keep its prompt in memory
             return await self._answer(relay)
         except asyncio.CancelledError:
             if self._stopped is not None and self._task is not None and not self._task.uncancel():
@@ -114,8 +115,7 @@ class Exchange:
             raise
         finally:
             services.running.end(sid, self)
-            if slot is not None:
-                services.lanes.leave(sid, slot, self._rid)
+            services.lanes.leave(sid, slot, self._rid)
             if counted:
                 services.instruments.active.add(-1)
                 self._settle()
@@ -153,7 +153,7 @@ class Exchange:
             catalog=services.catalog,
             config=services.config,
             principal=self._principal,
-            asked_regions=self._request.headers.getall(REGION_HEADER, ()),
+            asked_regions=self._request.headers.getall(policy.REGION_HEADER, ()),
             learning=services.learning,
         )
         self._target = self._admission.targets[0]
@@ -162,7 +162,7 @@ class Exchange:
 
     # -- the provider --------------------------------------------------------------------------
 
-    async def _forward(self, body: bytes, query: str) -> Relay:
+    async def _forward(self, body: Content, query: str) -> Relay:
         """Try the targets in order until one answers; raise the last one's error if none does."""
         services, targets, asked = self._services, self._admission.targets, self._admission.head
         passed = list(request_headers(self._family, self._request.raw_headers))
@@ -173,7 +173,7 @@ class Exchange:
             more = index + 1 < len(targets)
             self._target = target
             destination = services.destinations[target.provider.name]
-            payload = self._wire.splice(body, asked, self._wire_target(target))
+            payload = self._wire.splice(body.reveal(), asked, self._wire_target(target))
             lines = destination.head(self._wire.path(target.model), suffix, passed, len(payload))
             retried = False
             while True:
@@ -217,7 +217,8 @@ class Exchange:
             store=provider.store,
             include_usage=provider.include_usage,
             reasons=target.reasons,
-            pseudonym=_pseudonym(self._services.identity_key, self._principal.pid, provider.name),
+            pseudonym=pseudonym(self._services.identity_key, self._principal.pid, provider.name),
+            isolate=self._services.config.policy.cache_isolation is CacheIsolation.ACCOUNT,
         )
 
     async def _attempt(self, name: str, pieces: tuple[bytes, bytes], *, fresh: bool) -> Relay:
@@ -270,20 +271,23 @@ class Exchange:
                 raise UpstreamError
             self._outcome = Outcome.COMPLETED
             record = self._decide() if good else None
-            return held_response(
+            response = held_response(
                 relay,
                 self._family,
                 self._rid,
                 self._target.provider.name,
                 charge=record.charge if record else 0,
                 remaining=self._meter.reserved.remaining if self._meter.reserved else 0,
-                windows=self._windows(),
+                windows=self._meter.windows,
             )
+            if record is not None and self._request.headers.get(RECEIPT_HEADER) == "1":
+                response.headers[RECEIPT_HEADER] = services.evidence.receipt_header(record)
+            return response
         return await self._stream(relay)
 
     async def _stream(self, relay: Relay) -> web.StreamResponse:
         request = self._request
-        response = begin_stream(relay, self._family, self._rid, self._target.provider.name, self._windows())
+        response = begin_stream(relay, self._family, self._rid, self._target.provider.name, self._meter.windows)
         self._streaming = True
         sse = is_sse(relay.headers)
         relay.headers = []  # a long stream need not keep them
@@ -315,9 +319,6 @@ class Exchange:
             failed = relay.scanner is not None and relay.scanner.failed
             self._outcome = Outcome.UPSTREAM_ERROR if failed else Outcome.COMPLETED
         return response
-
-    def _windows(self) -> tuple[Window, ...]:
-        return self._meter.reserved.windows if self._meter.reserved is not None else ()
 
     def _cut_by_close(self, relay: Relay) -> bool:
         """A body that only the close ended, without the dialect's own end, was cut."""
@@ -375,13 +376,12 @@ class Exchange:
         """Count and log what happened, in numbers and closed names."""
         services, instruments = self._services, self._services.instruments
         now = services.loop.time()
-        outcome = (
-            record.outcome
-            if record is not None
-            else (self._outcome.value if self._outcome and not self._provider_failed else "provider_error")
-        )
-        instruments.requests.inc(self._operation.value, outcome)
-        fields: dict[str, object] = {}
+        outcome: Outcome | NoRecord = NoRecord.PROVIDER_ERROR
+        if record is not None:
+            outcome = Outcome(record.outcome)
+        elif self._outcome and not self._provider_failed:
+            outcome = self._outcome
+        instruments.requests.inc(self._operation.value, outcome.value)
         if record is not None:
             inputs, outputs = _totals(record)
             instruments.records.inc(record.basis)
@@ -389,26 +389,37 @@ class Exchange:
             instruments.tokens.inc(record.provider, "input", by=inputs)
             instruments.tokens.inc(record.provider, "cache_read", by=record.cache_read)
             instruments.tokens.inc(record.provider, "output", by=outputs)
-            fields = {
-                "input_tokens": inputs,
-                "cache_read_tokens": record.cache_read,
-                "output_tokens": outputs,
-                "charge": record.charge,
-            }
+            self._check_place(relay)
         if not services.log.requests:
             return
-        services.log.request(
-            rid=self._rid,
-            operation=self._operation.value,
-            provider=self._target.provider.name,
-            model=self._admission.model.name,
-            status=relay.status if relay is not None else 0,
-            outcome=outcome,
-            first_byte_ms=int((self._first_byte - self._started) * 1000) if self._first_byte else -1,
-            duration_ms=int((now - self._started) * 1000),
-            attempts=self._attempts,
-            **fields,
-        )
+        fields: Fields = {
+            "rid": self._rid,
+            "operation": self._operation,
+            "provider": self._target.provider.name,
+            "model": self._admission.model.name,
+            "status": relay.status if relay is not None else 0,
+            "outcome": outcome,
+            "first_byte_ms": int((self._first_byte - self._started) * 1000) if self._first_byte else -1,
+            "duration_ms": int((now - self._started) * 1000),
+            "attempts": self._attempts,
+        }
+        if record is not None:
+            fields["input_tokens"] = inputs
+            fields["cache_read_tokens"] = record.cache_read
+            fields["output_tokens"] = outputs
+            fields["charge"] = record.charge
+        services.log.request(**fields)
+
+    def _check_place(self, relay: Relay | None) -> None:
+        """Raise the alarm where the provider says that it answered from elsewhere than was promised."""
+        scanner, provider = relay.scanner if relay is not None else None, self._target.provider
+        promise = promised(self._principal.region, provider.region)
+        if promise is None or scanner is None:
+            return
+        variant = scanner.report().variant
+        if variant is not None and astray(variant.geography, promise):
+            self._services.instruments.astray.inc(provider.name)
+            self._services.log.error(Event.REGION_ASTRAY, rid=self._rid, provider=provider.name, region=promise)
 
 
 def _totals(record: UsageRecord) -> tuple[int, int]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
+import time
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from gateway.atomic import write_file
@@ -19,6 +21,7 @@ from metering.accounts import IdentityKey
 KEY_FILE = "identity.key"
 KEY_BYTES = 32
 KEY_VERSION = 1
+ROTATION_DAYS = 30
 
 
 def load_key(config: Config) -> bytes:
@@ -62,6 +65,16 @@ def digest(key: bytes, purpose: str, text: str) -> str:
     return hmac.digest(key, f"{purpose}\0{text}".encode(), "sha256").hex()
 
 
-def pseudonym(key: bytes, pid: str, provider: str) -> str:
-    """What stands for an account at one provider: stable there, and of no use at another."""
-    return digest(key, "pseudonym", f"{provider}\0{pid}")[:32]
+def pseudonym(key: bytes, pid: str, provider: str, now: float | None = None) -> str:
+    """What stands for an account at one provider: of no use at another, and for `ROTATION_DAYS` alone.
+
+    All accounts change at the same moment (midnight UTC), so that none is told by when it changes.
+    ``now`` is Unix seconds, for tests.
+    """
+    period = int((time.time() if now is None else now) // (ROTATION_DAYS * 86_400))
+    return _pseudonym(key, pid, provider, period)
+
+
+@lru_cache(maxsize=65_536)  # one keyed digest per account and provider, not per request
+def _pseudonym(key: bytes, pid: str, provider: str, period: int) -> str:
+    return digest(key, "pseudonym", f"{provider}\0{period}\0{pid}")[:32]

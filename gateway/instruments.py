@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway.errors import GatewayError
+from gateway.hardening.process import Held, Measure, observe
 from gateway.metrics import Registry
 from gateway.upstream.connection import Fault
 from metering.usage import Basis, Outcome
@@ -22,6 +23,15 @@ def _codes(tree: type[GatewayError] = GatewayError) -> Iterable[str]:
 
 class Instruments:
     """Built once a process, before the registry is bound to memory."""
+
+    def note_hardening(self) -> None:
+        """Find out what holds of this process and show it; the registry must be bound to a row."""
+        for measure, held in observe().items():
+            self.registry.cells[self.hardened.column(measure.value)] = held is Held.YES
+
+    def hardening(self) -> dict[str, int]:
+        """Of how many workers each measure holds."""
+        return {measure.value: self.registry.total(self.hardened.column(measure.value)) for measure in Measure}
 
     def __init__(self, providers: Iterable[str]) -> None:
         self.registry = registry = Registry()
@@ -60,12 +70,31 @@ class Instruments:
         self.local_mode = registry.counter(
             "codegrex_local_mode_refusals_total", "Requests of local-mode sessions that reached this gateway."
         )
+        self.astray = registry.counter(
+            "codegrex_region_astray_total",
+            "Answers whose provider says that they were made outside of the region that was promised; alert on any.",
+            provider=names,
+        )
+        self.hardened = registry.gauge(
+            "codegrex_hardened_workers",
+            "Workers of which a measure holds, as the kernel says it.",
+            measure=[measure.value for measure in Measure],
+        )
         self.active = registry.gauge("codegrex_active_requests", "Requests in flight.")
         self.body_bytes = registry.gauge("codegrex_inflight_body_bytes", "Request body bytes held in memory.")
         self.connections = registry.gauge(
             "codegrex_upstream_connections", "Open provider connections.", state=["open", "idle"]
         )
         self.unsettled = registry.gauge("codegrex_unsettled_records", "Settlements not yet acknowledged by the store.")
+        self.billing_lag = registry.gauge(
+            "codegrex_billing_lag_seconds",
+            "Age of the oldest record that a billing service has not booked, where it is over a day.",
+        )
+        self.swept = registry.counter(
+            "codegrex_records_deleted_total",
+            "Usage records deleted by retention: by age (of them unread), and of erased accounts.",
+            fate=["aged", "erased", "unread"],
+        )
         self.owed = registry.gauge(
             "codegrex_spool_owed", "Settlements and voids in the spool that the store has not acknowledged."
         )

@@ -132,8 +132,10 @@ class Lanes:
         task.add_done_callback(self._calls.discard)
         return task
 
-    def leave(self, sid: str, slot: int, rid: str) -> None:
-        """The request ended."""
+    def leave(self, sid: str, slot: int | None, rid: str) -> None:
+        """The request ended; ``None`` is one that was in no lane."""
+        if slot is None:
+            return
         lane = sid, slot
         held = self._running.get(lane)
         if held is None or held[0] != rid:

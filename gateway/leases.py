@@ -17,6 +17,7 @@ from typing import Protocol
 
 from gateway.errors import CreditsExhausted, TokenRevoked
 from gateway.running import Stoppable
+from metering.background import end
 from metering.ledger import Ledger, LedgerUnavailable, Touch, Touched
 from metering.usage import Outcome
 
@@ -76,10 +77,8 @@ class Leases:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await end(self._task)
+        self._task = None
 
     def _take_turn(self) -> None:
         self._timer = self._loop.call_later(self._turn, self._take_turn)

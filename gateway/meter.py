@@ -21,6 +21,7 @@ from gateway.admission import Admission
 from gateway.answers import rate_limit_headers
 from gateway.auth.principal import Principal
 from gateway.catalog import CatalogTarget
+from gateway.closed import Rid
 from gateway.config import HoldRule
 from gateway.errors import (
     ConcurrencyLimited,
@@ -36,7 +37,7 @@ from gateway.log import Event
 from gateway.running import Stoppable
 from gateway.services import Services
 from metering import pricing
-from metering.ledger import LedgerConflict, LedgerUnavailable, Refused, Reservation, Reserved, Touch
+from metering.ledger import LedgerConflict, LedgerUnavailable, Refused, Reservation, Reserved, Touch, Window
 from metering.spool import SpoolFull
 from metering.usage import Basis, Outcome, UsageRecord
 
@@ -68,6 +69,7 @@ class Meter:
     __slots__ = (
         "_admission",
         "_asked_output",
+        "_catalog",
         "_decided",
         "_held_output",
         "_principal",
@@ -79,11 +81,12 @@ class Meter:
         "reserved",
     )
 
-    def __init__(self, services: Services, rid: str, principal: Principal, admission: Admission) -> None:
+    def __init__(self, services: Services, rid: Rid, principal: Principal, admission: Admission) -> None:
         self._services = services
         self._rid = rid
         self._principal = principal
         self._admission = admission
+        self._catalog = services.catalog  # a dated change of prices leaves this request alone
         self._started_ms = time.time_ns() // 1_000_000
         self._decided = False
         self._held_output = self._asked_output = admission.output_tokens  # of one choice
@@ -137,6 +140,11 @@ class Meter:
         self.reserved = decision
         self._request = request
         services.leases.begin(self, request)
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The caller's limits as the reserve left them."""
+        return self.reserved.windows if self.reserved is not None else ()
 
     def touch(self) -> Touch:
         """What the ledger is told while the request runs: how far it has come, and a larger hold where it needs one."""
@@ -209,7 +217,7 @@ class Meter:
         services, provider = self._services, target.provider.name
 
         def price_of(model: str) -> pricing.Price | None:
-            found = services.catalog.find_by_provider_model(provider, model)
+            found = self._catalog.find_by_provider_model(provider, model)
             return found.price if found is not None else None
 
         return accounting.record(

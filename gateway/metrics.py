@@ -128,7 +128,13 @@ class Registry:
                     for _values, column in family.series:
                         self.cells[column] = 0
 
-    def _sum(self, column: int) -> int:
+    @property
+    def rows(self) -> int:
+        """How many workers there are."""
+        return self._rows
+
+    def total(self, column: int) -> int:
+        """The sum of a column over all workers."""
         assert self._block is not None
         return sum(self._block[row * self._width + column] for row in range(self._rows))
 
@@ -142,7 +148,7 @@ class Registry:
                 if family.kind == "histogram":
                     lines.extend(self._histogram_lines(family, column))
                     continue
-                value = self._sum(column)
+                value = self.total(column)
                 if OTHER in values and not value:
                     continue
                 labels = ",".join(f'{k}="{v}"' for k, v in zip(family.labels, values, strict=True))
@@ -152,10 +158,10 @@ class Registry:
     def _histogram_lines(self, family: _Family, column: int) -> list[str]:
         lines, total = [], 0
         for index, bound in enumerate(family.buckets):
-            total += self._sum(column + index)
+            total += self.total(column + index)
             lines.append(f'{family.name}_bucket{{le="{bound / 1_000_000:g}"}} {total}')
-        total += self._sum(column + len(family.buckets))
+        total += self.total(column + len(family.buckets))
         lines.append(f'{family.name}_bucket{{le="+Inf"}} {total}')
-        lines.append(f"{family.name}_sum {self._sum(column + len(family.buckets) + 1) / 1_000_000:.6f}")
+        lines.append(f"{family.name}_sum {self.total(column + len(family.buckets) + 1) / 1_000_000:.6f}")
         lines.append(f"{family.name}_count {total}")
         return lines

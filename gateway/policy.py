@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from gateway.auth.entitlements import Entitlements
 from gateway.auth.principal import Mode, Principal
 from gateway.errors import AppUpgradeRequired
+from gateway.regions import UNPINNED
 
 if TYPE_CHECKING:
     from gateway.catalog import Model
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 MODE_HEADER = "x-processing-mode"
 REGION_HEADER = "x-processing-region"
 
-_ANYWHERE = frozenset({"", "global"})  # a pin to everywhere pins nothing
 _VERSION = re.compile(r"v?([0-9]{1,9}(?:\.[0-9]{1,9}){0,5})(-[^+]+)?(?:\+.*)?")
 
 
@@ -60,8 +60,9 @@ def is_local(mode: str, asked: Iterable[str]) -> bool:
 
 def narrow(regions: frozenset[str] | None, asked: Sequence[str]) -> frozenset[str] | None:
     """Regions that are left when these are asked for as well: ``None`` is anywhere, the empty set nowhere."""
-    for region in asked:
-        if region not in _ANYWHERE:
+    for name in asked:
+        region = name.lower()
+        if region not in UNPINNED:
             regions = frozenset((region,)) if regions is None else regions & {region}
     return regions
 

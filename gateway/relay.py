@@ -16,20 +16,19 @@ when it has drained; those stop and start reading from the provider. Nothing acc
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-import struct
 from collections.abc import Callable
 
+from gateway.server import reset
 from gateway.upstream.connection import Connection, Fault, Headers
 from providers.dialect import Scanner
+
+__all__ = ["HOLD_BYTES", "Relay", "reset"]
 
 HOLD_BYTES = 262_144
 
 # The frame heads of RFC 9112 section 7.1 for the sizes that streams really have.
 _CHUNK_HEADS = tuple(b"%x\r\n" % size for size in range(4096))
 _CRLF = b"\r\n"
-_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class Relay:
@@ -198,15 +197,6 @@ class Relay:
         self._held.clear()
         self._feed = None
         self.on_data = _drop
-
-
-def reset(transport: asyncio.Transport) -> None:
-    """End a connection so that its peer sees a reset: a plain end would complete an HTTP/1.0 body."""
-    sock = transport.get_extra_info("socket")
-    if sock is not None and not transport.is_closing():
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-    transport.abort()
 
 
 def _drop(data: bytes) -> None:

@@ -13,21 +13,25 @@ quote raw request bytes, so every path that would reach them ends here instead:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
+import socket
+import struct
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from gateway.errors import GatewayError, HeadersTooLarge, InvalidRequest
-from gateway.relay import Relay
 
 MAX_HEADER_FIELD = 16_384
 MAX_HEADERS = 128
 KEEPALIVE_SECONDS = 3630.0  # longer than any load balancer in front keeps idle connections
+
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 # aiohttp logs through this; it has no handler and lets nothing through.
 _SILENT = logging.getLogger("codegrex.silent")
@@ -36,6 +40,15 @@ _SILENT.propagate = False
 _SILENT.disabled = True
 
 _TARGET = re.compile(rb"[A-Z]{3,10} (/[!-~]{0,1024}) HTTP/")
+
+
+class Flow(Protocol):
+    """What writes to a client past aiohttp, and so hears of its back-pressure."""
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -58,7 +71,7 @@ class ClientConnection(RequestHandler):
             lingering_time=0.0,  # `dispatch` lingers, within a bound of bytes too
             auto_decompress=False,  # bodies are decoded within a bound, by `inbound`
         )
-        self.relay: Relay | None = None
+        self.relay: Flow | None = None
         self.broken_target = ""  # the request target of what could not be parsed, for the form of its error
 
     def data_received(self, data: bytes) -> None:
@@ -133,3 +146,12 @@ class Server(web.Server):
 
     def __call__(self) -> RequestHandler:
         return ClientConnection(self, loop=self._event_loop)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """End a connection so that its peer sees a reset: a plain end would complete an HTTP/1.0 body."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and not transport.is_closing():
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    transport.abort()

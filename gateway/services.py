@@ -10,6 +10,7 @@ from gateway.auth.announcements import Listener
 from gateway.auth.authenticator import Authenticator
 from gateway.catalog import Catalog
 from gateway.config import Config
+from gateway.evidence import Evidence
 from gateway.inbound import BodyBudget
 from gateway.instruments import Instruments
 from gateway.lanes import Lanes
@@ -20,6 +21,7 @@ from gateway.running import Running
 from gateway.secrets_policy import Secrets
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool
+from gateway.webhooks import Webhooks
 from metering.learning import Learning
 from metering.ledger import Ledger
 from metering.settler import Settler
@@ -56,6 +58,8 @@ class Services:
     limits: TierLimits
     lanes: Lanes
     listener: Listener
+    evidence: Evidence
+    webhooks: Webhooks = field(default_factory=Webhooks)
     secrets: Secrets | None = None
     learning: Learning = field(default_factory=Learning)
     draining: bool = False

@@ -23,14 +23,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aiohttp import web
-
-from gateway import published
+from gateway import published, quiet
 from gateway.app import BACKLOG, Worker, make_instruments, make_log
 from gateway.config import Config, ConfigError
+from gateway.hardening.process import harden
 from gateway.instruments import Instruments
+from gateway.internal_listener import InternalListener
 from gateway.log import Event, Log
-from gateway.routes.internal import make_internal
 from gateway.worker import raise_file_limit, run_loop, serve
 from metering.store import Store, open_store
 
@@ -72,15 +71,11 @@ def bind(host: str, port: int) -> list[socket.socket]:
 
 
 async def start_internal(
-    config: Config, instruments: Instruments, missing: Callable[[], Awaitable[list[str]]]
-) -> tuple[web.AppRunner, int]:
-    """Serve health and metrics; returns the runner to clean up and the port."""
+    config: Config, instruments: Instruments, missing: Callable[[], Awaitable[list[str]]], log: Log
+) -> InternalListener:
+    """Serve health, metrics and the API for services."""
     sockets = bind(config.internal.host, config.internal.port)
-    runner = web.AppRunner(make_internal(instruments.registry, missing), access_log=None, handle_signals=False)
-    await runner.setup()
-    for sock in sockets:
-        await web.SockSite(runner, sock).start()
-    return runner, int(sockets[0].getsockname()[1])
+    return await InternalListener.start(config, sockets, instruments, missing, log)
 
 
 async def store_faults(store: Store) -> list[str]:
@@ -102,18 +97,19 @@ async def _run_single(
 ) -> int:
     instruments = make_instruments(config)
     descriptor = instruments.registry.create(1)
-    runners: list[web.AppRunner] = []
+    listeners: list[InternalListener] = []
 
     async def announce(worker: Worker) -> None:
-        runner, port = await start_internal(config, worker.services.instruments, lambda: worker_faults(worker))
-        runners.append(runner)
-        _announce(worker.services.log, sockets, port, 1, on_started)
+        services = worker.services
+        listener = await start_internal(config, services.instruments, lambda: worker_faults(worker), services.log)
+        listeners.append(listener)
+        _announce(services.log, sockets, listener.port, 1, on_started)
 
     try:
         return await serve(config, sockets, descriptor, 0, log=log, on_ready=announce)
     finally:
-        for runner in runners:
-            await runner.cleanup()
+        for listener in listeners:
+            await listener.close()
 
 
 def _announce(
@@ -135,7 +131,7 @@ class _Child:
 class Supervisor:
     """Starts, watches and drains the workers."""
 
-    def __init__(self, path: Path, config: Config, sockets: list[socket.socket], workers: int) -> None:
+    def __init__(self, path: Path, config: Config, sockets: list[socket.socket], workers: int, log: Log) -> None:
         self._path = path
         self._config = config
         self._sockets = sockets
@@ -143,7 +139,7 @@ class Supervisor:
         self._instruments = make_instruments(config)
         self._metrics = self._instruments.registry.create(workers)
         self._instruments.registry.bind(self._metrics, None)
-        self._log = make_log(config)
+        self._log = log
         self._children: dict[int, _Child] = {}
         self._stopping = asyncio.Event()
         self._quick_deaths = 0
@@ -179,23 +175,24 @@ class Supervisor:
 
     async def run(self, on_started: Callable[[int, int], None] | None) -> int:
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(quiet.loop_handler(self._log))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
-        runner = None
+        listener = None
         try:
             async with asyncio.TaskGroup() as group:
                 for row in range(self._workers):
                     group.create_task(self._start(row))
-            runner, port = await start_internal(self._config, self._instruments, self._missing)
-            _announce(self._log, self._sockets, port, self._workers, on_started)
+            listener = await start_internal(self._config, self._instruments, self._missing, self._log)
+            _announce(self._log, self._sockets, listener.port, self._workers, on_started)
             await self._watch()
             return await self._drain()
         except* ConfigError as errors:
             self._signal(signal.SIGTERM)
             raise errors.exceptions[0] from None
         finally:
-            if runner is not None:
-                await runner.cleanup()
+            if listener is not None:
+                await listener.close()
             if self._store is not None:
                 await self._store.close()
 
@@ -262,7 +259,7 @@ def run(
         config: What it says.
         workers: Processes; the configuration's number where ``None``.
         on_started: Called with the public and the internal port once requests are served.
-        log: Where one worker logs; the configuration's own where ``None``.
+        log: Where this process logs; the configuration's own where ``None``.
 
     Raises:
         ConfigError: The sockets can't be bound, the catalog can't be built, or no worker starts.
@@ -272,12 +269,15 @@ def run(
     published.prepare(config)
     raise_file_limit()  # workers inherit it
     sockets = bind(config.server.host, config.server.port)
+    harden(config)
+    log = log or make_log(config)
+    quiet.install(log)
     if count == 1:
-        return run_loop(_run_single(config, sockets, on_started, log or make_log(config)))
+        return run_loop(_run_single(config, sockets, on_started, log))
 
     absolute = config_path.absolute()
 
     async def supervise() -> int:
-        return await Supervisor(absolute, config, sockets, count).run(on_started)
+        return await Supervisor(absolute, config, sockets, count, log).run(on_started)
 
     return asyncio.run(supervise())

@@ -17,9 +17,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+from gateway import quiet
 from gateway.app import Worker, make_instruments, make_log
 from gateway.config import Config
 from gateway.config_load import load
+from gateway.hardening.process import harden
 from gateway.log import Event, Log
 
 READY = b"+"
@@ -64,12 +66,13 @@ async def serve(
         loop.add_signal_handler(number, stop.set)
     instruments = make_instruments(config)
     instruments.registry.bind(metrics, row)
+    instruments.note_hardening()
     log.close_over(config.providers)
     worker = await Worker.start(config, sockets, instruments, log)
     settle_memory()
     try:
         await on_ready(worker)
-        log.info(Event.WORKER_STARTED, worker=row, pid=os.getpid())
+        log.info(Event.WORKER_STARTED, worker=row)
         await stop.wait()
         settled = await worker.drain()
     finally:
@@ -81,6 +84,9 @@ def main(arguments: Sequence[str]) -> int:
     """Arguments: configuration, row, metrics descriptor, ready descriptor, socket descriptors."""
     path, row, metrics, ready, *descriptors = arguments
     config = load(Path(path))
+    harden(config)
+    log = make_log(config)
+    quiet.install(log)
     sockets = [socket.socket(fileno=int(descriptor)) for descriptor in descriptors]
 
     async def announce(_worker: Worker) -> None:
@@ -88,7 +94,7 @@ def main(arguments: Sequence[str]) -> int:
             os.write(int(ready), READY)
             os.close(int(ready))
 
-    return run_loop(serve(config, sockets, int(metrics), int(row), log=make_log(config), on_ready=announce))
+    return run_loop(serve(config, sockets, int(metrics), int(row), log=log, on_ready=announce))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ class Action(StrEnum):
     GRANTED = "granted"
     TIER_SET = "tier_set"
     REVOKED = "revoked"
+    CUSTOMER_SET = "customer_set"
     EXPORTED = "exported"
     LOOKED_UP = "looked_up"
     ERASED = "erased"

@@ -55,8 +55,8 @@ class Calls:
             if not all(_listed(libraries) for libraries in listed):
                 await self.store.on_primaries("FUNCTION", "LOAD", "REPLACE", source())
             await self._topology.connect()
-        except (RedisError, OSError, Unreachable) as error:
-            raise LedgerUnavailable(maybe_ran=False) from error
+        except (RedisError, OSError, Unreachable):
+            raise LedgerUnavailable(maybe_ran=False) from None
 
     def send(self, p: int, command: Command) -> asyncio.Future[Any]:
         """Send with the other calls of this tick. The caller must await `reply` for it."""

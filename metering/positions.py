@@ -41,7 +41,9 @@ def format_id(position: StreamId) -> str:
 
 
 def before(position: StreamId) -> StreamId:
-    """The largest id smaller than this one."""
+    """The largest id smaller than this one; before nothing is nothing."""
+    if position == NOTHING:
+        return NOTHING
     milliseconds, sequence = position
     return (milliseconds, sequence - 1) if sequence else (milliseconds - 1, 2**64 - 1)
 

@@ -14,7 +14,6 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import time
 from collections.abc import Callable, Collection
@@ -23,6 +22,7 @@ from typing import Any, Protocol
 from redis.exceptions import RedisError
 
 from metering import keys
+from metering.background import end
 from metering.epoch import Epoch
 from metering.ledger import Ledger
 from metering.link import Command, StoreError
@@ -100,11 +100,8 @@ class Reaper:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="reaper")
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await end(self._task)
+        self._task = None
 
     async def _run(self) -> None:
         while True:

@@ -16,8 +16,12 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from redis.exceptions import RedisError
+
 from metering import frames, records
+from metering.background import end
 from metering.epoch import Epoch
+from metering.reservation import LedgerUnavailable
 from metering.settler import Settler
 from metering.spool import Spool
 
@@ -32,8 +36,8 @@ Revoked = Callable[[str], Awaitable[None]]
 class Replay:
     """One process's care for its spool.
 
-    ``on_erased`` and ``on_revoked`` apply an erasure or a revocation again: they must be idempotent,
-    and may raise when the store is away, in which case the next epoch applies them.
+    ``on_erased`` and ``on_revoked`` apply an erasure or a revocation again: they must be idempotent, and may raise
+    when the store is away, in which case they are asked again at the next turn.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Replay:
         self._on_erased = on_erased
         self._on_revoked = on_revoked
         self._again = asyncio.Event()
+        self._unapplied: list[tuple[bytes, str]] = []  # the store was away
         self._task: asyncio.Task[None] | None = None
         self.replayed = 0
         epoch.on_change(self.everything_soon)
@@ -67,6 +72,9 @@ class Replay:
         self._again.clear()
         if not self._epoch.reachable:
             self._spool.stay()
+        unapplied, self._unapplied = self._unapplied, []
+        for kind, text in unapplied:
+            await self._apply(kind, text)
         adopted = await self._spool.tidy()
         for path in self._spool.paths() if everything else adopted:
             await self._replay(path)
@@ -77,17 +85,16 @@ class Replay:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="replay")
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await end(self._task)
+        self._task = None
 
     async def _run(self) -> None:
         while True:
-            await self.turn()
+            with contextlib.suppress(OSError):  # the disk refuses; the spool itself refuses requests meanwhile
+                await self.turn()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._again.wait(), self._interval)
+                async with asyncio.timeout(self._interval):
+                    await self._again.wait()
 
     async def _replay(self, path: Path) -> None:
         try:
@@ -105,11 +112,20 @@ class Replay:
         elif kind == frames.VOIDED:
             pid, _, rid = text.partition(" ")
             self._settler.repeat_void(pid, rid)
-        elif kind == frames.ERASED and self._on_erased is not None:
-            pid, *names = text.split(" ")
-            await self._on_erased(pid, names)
-        elif kind == frames.REVOKED and self._on_revoked is not None:
-            await self._on_revoked(text)
-        else:
+        elif kind != frames.INTENT and not await self._again_in_store(kind, text):
             return
-        self.replayed += 1
+        self.replayed += kind != frames.INTENT
+
+    async def _again_in_store(self, kind: bytes, text: str) -> bool:
+        """Apply an erasure or a revocation once more; whether that was done."""
+        try:
+            if kind == frames.ERASED and self._on_erased is not None:
+                pid, *names = text.split(" ")
+                await self._on_erased(pid, names)
+                return True
+            if kind == frames.REVOKED and self._on_revoked is not None:
+                await self._on_revoked(text)
+                return True
+        except (RedisError, LedgerUnavailable, OSError):
+            self._unapplied.append((kind, text))
+        return False

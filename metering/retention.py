@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from metering import keys
+from metering import keys, stripe_customers
 from metering.ledger import Ledger
 from metering.positions import EVERYTHING, StreamId, floors, format_id, parse_id, positions
 from metering.store import Store
@@ -128,6 +128,7 @@ class Retention:
             ids = await self._client.lrange(waiting, 0, PAGE - 1)
             due = [name for name in ids if parse_id(name) <= booked]
             if not due:
+                await stripe_customers.forget(self._store, pid)
                 return
             pipeline: Any = self._client.pipeline(transaction=False)
             for name in due:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,6 +30,7 @@ from metering.retention import Retention
 from metering.store import Store, Unconfirmed
 from metering.usage import UsageRecord
 
+ERASING = "erasing"  # erasures that were begun: pid -> names in the identity map, until they are done
 CORRECTION = 2  # the lowest rank of an operator's correction
 
 
@@ -37,6 +38,9 @@ class Journal(Protocol):
     """What remembers erasures on disk (`metering.spool`)."""
 
     def erased(self, pid: str, names: Collection[str]) -> None: ...
+
+
+Forgetter = Callable[[str], Awaitable[object]]  # deletes what another part holds of a pid; idempotent
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,10 @@ class Erasure:
 
 
 class Rights:
-    """Acts on behalf of the owners of accounts; ``actor`` is who asked for it (an id)."""
+    """Acts on behalf of the owners of accounts; ``actor`` is who asked for it (an id).
+
+    ``forgetters`` delete what others hold of an account (sessions, entitlements, export queues).
+    """
 
     def __init__(
         self,
@@ -89,6 +96,7 @@ class Rights:
         retention: Retention,
         *,
         journal: Journal | None = None,
+        forgetters: Sequence[Forgetter] = (),
     ) -> None:
         self._store = store
         self._client: Any = store.client
@@ -96,6 +104,7 @@ class Rights:
         self._accounts = accounts
         self._retention = retention
         self._journal = journal
+        self._forgetters = forgetters
 
     async def export(self, pid: str, *, actor: str) -> Export | None:
         """A copy of everything, or ``None`` for an account that is not there."""
@@ -116,17 +125,16 @@ class Rights:
     async def erase(self, user: str, *, actor: str) -> Erasure | None:
         """Erase the account of a user, or ``None`` where there is none.
 
-        The caller must also end the account's sessions (they are keyed by the pid that is returned).
-
         Raises:
-            LedgerUnavailable: Not done, or not confirmed; repeat it. Repeating after the identity map
-                was broken needs `erase_account`, which the journal does by itself.
+            LedgerUnavailable: Not done, or not confirmed. It is begun: `resume` finishes it, hourly,
+                and so does the journal.
         """
         pid = await self._accounts.pid_of(user)
         if pid is None:
             return None
         await audit.note(self._store, actor, Action.ERASED, pid)
         names = self._accounts.names(user)
+        await self._client.hset(ERASING, pid, " ".join(names))
         if self._journal is not None:
             self._journal.erased(pid, names)
         return await self.erase_account(pid, names)
@@ -144,14 +152,24 @@ class Rights:
                 f"{t}erase:{pid}", f"{t}erasures", f"{t}grants:{pid}",
                 f"{t}rate:{pid}:requests", f"{t}rate:{pid}:tokens", pid,
             ))  # fmt: skip
+            for forget in self._forgetters:
+                await forget(pid)
             swept = await self._retention.forget(pid)
             waiting = await self._client.llen(f"{t}erase:{pid}")
             for key in (t, *names):
                 await self._store.confirm(key)
+            await self._client.hdel(ERASING, pid)
         except (RedisError, OSError, Unconfirmed):
             raise LedgerUnavailable(maybe_ran=True) from None
         await self._rewrite()
         return Erasure(pid, swept.erased, waiting)
+
+    async def resume(self) -> int:
+        """Finish the erasures that were begun and not finished; how many. Raises as `erase`."""
+        begun = await self._client.hgetall(ERASING)
+        for pid, names in begun.items():
+            await self.erase_account(pid.decode(), names.decode().split())
+        return len(begun)
 
     async def restrict(self, pid: str, *, restricted: bool, actor: str) -> Account | None:
         """Refuse new requests of the account, or no longer; its records stay as they are."""

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from metering.frames import torn
+from metering import frames, records
 
 SUFFIX = ".log"
 
@@ -61,7 +62,7 @@ class Segment:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             data = path.read_bytes()  # FileNotFoundError: its owner removed it before we had the lock
-            size = len(data) - torn(data)
+            size = len(data) - frames.torn(data)
             if size < len(data):
                 os.ftruncate(descriptor, size)
         except (BlockingIOError, FileNotFoundError):
@@ -100,3 +101,17 @@ class Segment:
     def close(self) -> None:
         """Let go of the file; it stays for another process to adopt."""
         os.close(self.descriptor)
+
+
+def adopt_dead(paths: Collection[Path], now: float) -> list[tuple[Segment, list[str]]]:
+    """The files whose owner died, each with the requests that ended in it."""
+    segments = [segment for path in paths if (segment := Segment.adopt(path, now)) is not None]
+    return [(segment, list(_ends(segment.read()))) for segment in segments]
+
+
+def _ends(data: bytes) -> Iterator[str]:
+    for kind, text in frames.frames(data):
+        if kind == frames.SETTLED:
+            yield records.parse(text).rid
+        elif kind == frames.VOIDED:
+            yield text.partition(" ")[2]

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from metering.background import end
 from metering.ledger import Ledger, Verdict
 from metering.usage import UsageRecord
 
@@ -63,8 +64,13 @@ class Settler:
         self._idle = asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
+        self._listeners: list[Callable[[UsageRecord], None]] = []
         self.refused = 0
         self.dead = 0
+
+    def on_settled(self, listener: Callable[[UsageRecord], None]) -> None:
+        """Call ``listener`` with each record that the ledger accepted; it must not raise or block."""
+        self._listeners.append(listener)
 
     @property
     def pending(self) -> int:
@@ -110,10 +116,8 @@ class Settler:
 
     async def close(self) -> None:
         """Stop. What is still pending stays pending (and in the journal, where there is one)."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await end(self._task)
+        self._task = None
 
     async def _run(self) -> None:
         shortest, longest = BACKOFF
@@ -163,5 +167,8 @@ class Settler:
                 self._on_refused(record)
         if verdict is Verdict.DEAD:
             self.dead += 1
+        if verdict is Verdict.SETTLED:
+            for listener in self._listeners:
+                listener(record)
         if self._journal is not None:
             self._journal.acknowledged(record.rid)

@@ -20,11 +20,11 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from metering import frames, records
-from metering.segment import SUFFIX, Segment
+from metering.segment import SUFFIX, Segment, adopt_dead
 from metering.usage import UsageRecord
 
 LIMIT = 1 << 30
@@ -75,7 +75,7 @@ class Spool:
         self._syncing: asyncio.Task[None] | None = None
         self.failing = False
         self.home = _home(folder)
-        self._size = sum(path.stat().st_size for path in self._files())
+        self._size = sum(map(_size, self._files()))
         self._current = self._rotate()
 
     @property
@@ -149,7 +149,7 @@ class Spool:
                 if segment not in busy:
                     segment.remove()
                     segments.remove(segment)
-        self._size = sum(path.stat().st_size for path in self._files())
+        self._size = sum(map(_size, self._files()))
         return await self._adopt(now)
 
     def stay(self) -> None:
@@ -182,6 +182,7 @@ class Spool:
         self._flushing = False
         data = b"".join([*(data for _, data, _ in self._intents), *self._ends.values(), *self._notes])
         if not data:
+            self.failing = False  # nothing waits: the next request tries whether the disk takes it again
             return
         try:
             (segment := self._current).write(data)
@@ -227,6 +228,7 @@ class Spool:
                         await asyncio.to_thread(segment.sync)
                     except OSError:
                         self.failing = True
+                        asyncio.get_running_loop().call_later(RETRY_SECONDS, self._flush)
         finally:
             self._in_sync = set()
             self._syncing = None
@@ -247,7 +249,7 @@ class Spool:
     async def _adopt(self, now: float) -> list[Path]:
         known = {segment.path for segment in (*self._mine, *self._adopted)}
         strangers = [path for path in self._files() if path not in known]
-        adopted = await asyncio.to_thread(_adopt_dead, strangers, now)
+        adopted = await asyncio.to_thread(adopt_dead, strangers, now)
         for segment, rids in adopted:
             self._adopted.append(segment)
             for rid in rids:
@@ -272,18 +274,11 @@ class Spool:
         return found
 
 
-def _adopt_dead(paths: Collection[Path], now: float) -> list[tuple[Segment, list[str]]]:
-    """The files whose owner died, each with the requests that ended in it."""
-    segments = [segment for path in paths if (segment := Segment.adopt(path, now)) is not None]
-    return [(segment, list(_ends(segment.read()))) for segment in segments]
-
-
-def _ends(data: bytes) -> Iterator[str]:
-    for kind, text in frames.frames(data):
-        if kind == frames.SETTLED:
-            yield records.parse(text).rid
-        elif kind == frames.VOIDED:
-            yield text.partition(" ")[2]
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # another process was done with it
+        return 0
 
 
 def _home(folder: Path) -> str:

@@ -17,14 +17,19 @@ from redis.asyncio.cluster import PipelineCommand
 from redis.exceptions import RedisError
 
 from metering.embedded import Embedded
+from metering.keys import PARTITIONS
 from metering.link import Endpoint
+from metering.sentinel import SCHEMES as SENTINEL_SCHEMES
+from metering.sentinel import Sentinels
 from metering.topology import ClusterNodes, OneNode, Topology, one_node
 
 SOCKET_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2.0
 OLDEST = {"redis": 7, "valkey": 8}
 CONFIRM_MS = 2000
-SCHEMES = "embedded: | redis:// | rediss:// | redis+cluster:// | rediss+cluster://"
+SCHEMES = (
+    "embedded: | redis:// | rediss:// | redis+cluster:// | rediss+cluster:// | redis+sentinel:// | rediss+sentinel://"
+)
 _OPTIONS: Mapping[str, Any] = {
     "protocol": 2,
     "socket_timeout": SOCKET_TIMEOUT,
@@ -63,17 +68,21 @@ class Store:
         info: StoreInfo,
         *,
         embedded: Embedded | None = None,
+        sentinels: Sentinels | None = None,
         replicas: int = 0,
     ) -> None:
         self.client = client
         self.info = info
         self.replicas = replicas
         self._embedded = embedded
+        self._sentinels = sentinels
 
     def topology(self, *, timeout: float) -> Topology:
         """New connections of the ledger's own kind; ``timeout`` bounds each of its calls (seconds)."""
         if isinstance(self.client, RedisCluster):
             return ClusterNodes(self.client, timeout=timeout)
+        if self._sentinels is not None:
+            return self._sentinels.topology(timeout=timeout)
         if self._embedded is not None:
             embedded = self._embedded
 
@@ -104,9 +113,7 @@ class Store:
             return
         copies = self.replicas or 1
         wait = ("WAIT", copies, CONFIRM_MS) if self.replicas else ("WAITAOF", 1, 0, CONFIRM_MS)
-        start = key.find("{") + 1
-        end = key.find("}", start)
-        mark = ("SET", f"b:{{{key[start:end] if start and end > start else key}}}", "1", "PX", CONFIRM_MS)
+        mark = ("SET", self._mark(key), "1", "PX", CONFIRM_MS)
         try:
             if isinstance(self.client, RedisCluster):
                 commands = [PipelineCommand(0, *mark), PipelineCommand(1, *wait)]
@@ -125,6 +132,14 @@ class Store:
         reached = replies[1][0] if isinstance(replies[1], list) else replies[1]
         if isinstance(replies[0], Exception) or not isinstance(reached, int) or reached < copies:
             raise Unconfirmed
+
+    def _mark(self, key: str) -> str:
+        """A key on the same primary that says nothing of ``key``, which may be a digest that was erased."""
+        if not isinstance(self.client, RedisCluster):
+            return "b:{0}"
+        node = self.client.get_node_from_key(key)
+        marks = (f"b:{{{p}}}" for p in range(PARTITIONS))
+        return next((mark for mark in marks if self.client.get_node_from_key(mark) == node), f"b:{{{key}}}")
 
     async def check(self) -> list[str]:
         """Everything that keeps this store from being used, as sentences with the mend."""
@@ -148,6 +163,8 @@ class Store:
     async def close(self) -> None:
         """Let go of the connections; the last user of the embedded store stops its server."""
         await self.client.aclose()
+        if self._sentinels is not None:
+            await self._sentinels.close()
         if self._embedded is not None:
             await self._embedded.detach()
 
@@ -163,6 +180,7 @@ async def open_store(url: str, *, data_dir: Path, replicas: int = 0) -> Store:
         StoreUnavailable: The server could not be reached or refused the credentials.
     """
     embedded: Embedded | None = None
+    sentinels: Sentinels | None = None
     client: Redis | RedisCluster
     if url == "embedded:":
         embedded = await Embedded.attach(data_dir)
@@ -171,16 +189,21 @@ async def open_store(url: str, *, data_dir: Path, replicas: int = 0) -> Store:
         client = Redis.from_url(url, **_OPTIONS)
     elif url.startswith(("redis+cluster://", "rediss+cluster://")):
         client = RedisCluster.from_url(url.replace("+cluster", "", 1), **_OPTIONS)
+    elif url.startswith(SENTINEL_SCHEMES):
+        sentinels = Sentinels(url, _OPTIONS)
+        client = sentinels.client()
     else:
         raise ValueError(f"store.url must be one of {SCHEMES}")
     try:
         info = await _info(client)
     except (RedisError, OSError) as error:
         await client.aclose()
+        if sentinels is not None:
+            await sentinels.close()
         if embedded is not None:
             await embedded.detach()
-        raise StoreUnavailable(f"the store cannot be used: {type(error).__name__}") from error
-    return Store(client, info, embedded=embedded, replicas=replicas)
+        raise StoreUnavailable(f"the store cannot be used: {type(error).__name__}") from None
+    return Store(client, info, embedded=embedded, sentinels=sentinels, replicas=replicas)
 
 
 async def _info(client: Redis | RedisCluster) -> StoreInfo:

@@ -92,6 +92,8 @@ class Target(msgspec.Struct, frozen=True):
         include_usage: The host knows ``stream_options.include_usage``.
         reasons: The model reasons, so that ``reasoning.encrypted_content`` is asked for.
         pseudonym: Stands in for members that identify a person at this provider.
+        isolate: The request carries a key that keeps the account apart in the provider's prompt cache,
+            whether or not the client sent one.
     """
 
     model: str
@@ -100,6 +102,7 @@ class Target(msgspec.Struct, frozen=True):
     include_usage: bool = True
     reasons: bool = False
     pseudonym: str = ""
+    isolate: bool = False
 
 
 class Scanner(Protocol):

@@ -3,27 +3,36 @@
 Rules that everything here obeys:
 
 1. A header that is not listed stops, in both directions: fingerprints (``x-stainless-*``,
-   ``user-agent``), identity (``x-codex-*``, ``x-gemini-api-privileged-user-id``, session and
-   installation ids, ``anthropic-user-profile-id``), cookies, credentials, client addresses and
-   tracing (``traceparent``, ``baggage``) are stopped by not being here.
-2. Hop-by-hop headers (RFC 9110 section 7.6.1) and framing belong to each connection.
-3. The provider's quotas, organisation, project and workspace are the operator's, and stop.
+   ``user-agent``, ``x-goog-api-client``), identity (``x-codex-*``, ``x-gemini-api-privileged-user-id``,
+   session and installation ids, ``anthropic-user-profile-id``), cookies, credentials, client addresses
+   and tracing (``traceparent``, ``baggage``) are stopped by not being here.
+2. Of a request header that is listed, what has the form of the protocol's own values passes, sorted:
+   neither free text nor an order of the client's gets through. What every client sends alike is
+   the gateway's own.
+3. Hop-by-hop headers (RFC 9110 section 7.6.1) and framing belong to each connection.
+4. The provider's quotas, organisation, project and workspace are the operator's, and stop.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
 from providers.dialect import Family
 
-REQUEST: Final[dict[Family, frozenset[str]]] = {
-    Family.OPENAI: frozenset(("accept", "content-type", "openai-beta")),
-    Family.ANTHROPIC: frozenset(("accept", "content-type", "anthropic-beta", "anthropic-version")),
-    # The version of the client library: generic words such as "google-genai-sdk/3.4 gl-python/3.11".
-    Family.GOOGLE: frozenset(("accept", "content-type", "x-goog-api-client")),
+REQUEST: Final[dict[Family, dict[str, re.Pattern[bytes]]]] = {
+    Family.OPENAI: {"openai-beta": re.compile(rb"responses=[a-z0-9]{1,16}")},
+    Family.ANTHROPIC: {
+        "anthropic-beta": re.compile(rb"[a-z][a-z0-9-]{0,51}-20\d\d-?\d\d-?\d\d"),
+        "anthropic-version": re.compile(rb"\d{4}-\d{2}-\d{2}"),
+    },
+    Family.GOOGLE: {},
 }
-"""Request headers that pass on to the provider, in lower case."""
+"""Request headers that pass on to the provider, in lower case, and the form of one value of their lists."""
+
+FIXED: Final = ((b"accept", b"*/*"), (b"content-type", b"application/json"))
+"""Request headers that are the same for everybody; every body is JSON."""
 
 _ANSWER: Final = frozenset(
     (
@@ -41,17 +50,37 @@ RESPONSE: Final[dict[Family, frozenset[str]]] = {
 }
 """Response headers that pass back to the caller, in lower case."""
 
-QUERY: Final = frozenset(("alt", "$alt", "beta"))
-"""Query parameters that are forwarded."""
+QUERY: Final[dict[str, frozenset[str]]] = {
+    "alt": frozenset(("sse", "json", "proto")),
+    "$alt": frozenset(("sse", "json", "proto", "json;enum-encoding=int", "json%3Benum-encoding%3Dint")),
+    "beta": frozenset(("true", "false")),
+}
+"""Query parameters that are forwarded, and their values."""
 
-_REQUEST_BYTES: Final = {family: frozenset(name.encode() for name in names) for family, names in REQUEST.items()}
+_REQUEST_BYTES: Final = {
+    family: {name.encode(): form for name, form in forms.items()} for family, forms in REQUEST.items()
+}
 _RESPONSE_BYTES: Final = {family: frozenset(name.encode() for name in names) for family, names in RESPONSE.items()}
 
 
 def request_headers(family: Family, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The request headers that pass on, in order; names come out in lower case."""
-    allowed = _REQUEST_BYTES[family]
-    return [(name, value) for raw, value in headers if (name := raw.lower()) in allowed]
+    """The headers of the provider's request: `FIXED`, and of the client's what may pass, in a fixed order."""
+    forms = _REQUEST_BYTES[family]
+    passed: list[tuple[bytes, bytes]] = []
+    for raw, listed in headers:
+        form = forms.get(name := raw.lower())
+        if form is None:
+            continue
+        for item in listed.split(b","):
+            value = item.strip()
+            if form.fullmatch(value):
+                passed.append((name, value))
+    if len(passed) < 2:
+        return [*FIXED, *passed]
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in sorted(set(passed)):
+        values.setdefault(name, []).append(value)
+    return [*FIXED, *((name, b",".join(several)) for name, several in values.items())]
 
 
 def response_headers(family: Family, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -64,4 +93,8 @@ def query_string(query: str) -> str:
     """What of a raw query string (without ``?``) is forwarded, byte for byte; may be empty."""
     if not query:
         return ""
-    return "&".join(part for part in query.split("&") if part.partition("=")[0].replace("%24", "$") in QUERY)
+    return "&".join(part for part in query.split("&") if _forwarded(*part.partition("=")[::2]))
+
+
+def _forwarded(name: str, value: str) -> bool:
+    return value in QUERY.get(name.replace("%24", "$"), ())

@@ -39,8 +39,8 @@ def read_variant(members: Members) -> Variant:
 def edit_common(edits: Edits, head: Head, target: Target, *, stores: bool) -> None:
     """The edits of every OpenAI operation.
 
-    ``stores`` says that the operation knows ``store`` at all; it is forced to false where the host
-    knows it too, and left out otherwise.
+    ``stores`` says that the operation generates, and so knows ``store`` and ``prompt_cache_key`` at all;
+    ``store`` is forced to false where the host knows it too, and left out otherwise.
     """
     if target.alias:
         edits.replace("model", quoted(target.model))
@@ -52,6 +52,8 @@ def edit_common(edits: Edits, head: Head, target: Target, *, stores: bool) -> No
                 edits.replace(name, quoted(target.pseudonym))
             else:
                 edits.remove(name)
+    if stores and target.isolate and target.pseudonym:
+        edits.put("prompt_cache_key", quoted(target.pseudonym))
     if stores and target.store:
         edits.put("store", b"false")
     else:

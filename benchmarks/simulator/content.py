@@ -32,6 +32,7 @@ class Plan:
         truncated: The request's own output limit ended the answer.
         document: Tool arguments or structured answer as JSON, empty for text.
         tool: Name of the tool to call.
+        mark: What every answer contains, in text, thoughts and documents alike.
     """
 
     kind: str
@@ -40,13 +41,14 @@ class Plan:
     truncated: bool = False
     document: str = ""
     tool: str = ""
+    mark: str = MARK
 
     def fragments(self, pad: int = 0) -> Iterator[bytes]:
         """The content in `count` parts, each lengthened by ``pad`` bytes where it is free text."""
         if self.kind == "text":
             fill = b"x" * pad
             for index in range(self.count):
-                yield b" " + MARK.encode() + b"-%05d" % index + fill
+                yield b" " + self.mark.encode() + b"-%05d" % index + fill
             return
         for start in range(0, len(self.document), _FRAGMENT):
             yield orjson.dumps(self.document[start : start + _FRAGMENT])[1:-1]
@@ -57,11 +59,12 @@ class Plan:
             return self.document
         words = b"".join(self.fragments(pad)).decode()
         if least > len(words):
-            words += (" " + MARK) * ((least - len(words)) // (len(MARK) + 1) + 1)
+            words += (" " + self.mark) * ((least - len(words)) // (len(self.mark) + 1) + 1)
         return words
 
     def thoughts(self) -> list[str]:
-        return [f" {THOUGHT}-{index:05d}" for index in range(self.thinking)]
+        said = THOUGHT if self.mark == MARK else self.mark
+        return [f" {said}-{index:05d}" for index in range(self.thinking)]
 
     @property
     def arguments(self) -> Any:
@@ -79,15 +82,16 @@ def plan(
     """Decide what to say. ``limit`` cuts free text only; ``thinking`` yields to the control."""
     controls = call.controls
     thoughts = thinking if controls.thinking is None else controls.thinking
+    mark = controls.mark or MARK
     if tool is not None:
-        document = orjson.dumps(fit(tool[1])).decode()
-        return Plan("tool", _parts(document), thoughts, document=document, tool=tool[0])
+        document = orjson.dumps(fit(tool[1])).decode().replace(MARK, mark)
+        return Plan("tool", _parts(document), thoughts, document=document, tool=tool[0], mark=mark)
     if schema is not None:
-        document = orjson.dumps(fit(schema)).decode()
-        return Plan("json", _parts(document), thoughts, document=document)
+        document = orjson.dumps(fit(schema)).decode().replace(MARK, mark)
+        return Plan("json", _parts(document), thoughts, document=document, mark=mark)
     count = controls.chunks
     truncated = limit is not None and limit < count
-    return Plan("text", limit if truncated and limit is not None else count, thoughts, truncated)
+    return Plan("text", limit if truncated and limit is not None else count, thoughts, truncated, mark=mark)
 
 
 def _parts(document: str) -> int:

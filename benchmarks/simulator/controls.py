@@ -83,6 +83,7 @@ class Controls:
         retry: Seconds in ``retry-after``.
         length: JSON answers state their length instead of being chunked.
         times: As a default: the faults strike this many requests, then stop.
+        mark: Stands in answers in place of `content.MARK`, and in the message of errors.
         faults: Names out of `FAULTS`.
     """
 
@@ -101,6 +102,7 @@ class Controls:
     retry: int = 2
     length: bool = False
     times: int | None = None
+    mark: str = ""
     faults: frozenset[str] = field(default_factory=frozenset)
 
     def strike_after(self, count: int) -> int:
@@ -138,6 +140,8 @@ def override(controls: Controls, changes: dict[str, Any]) -> Controls:
             values[name] = fault_names(raw)
         elif raw is None:
             values[name] = _FIELDS[name].default
+        elif name == "mark":
+            values[name] = str(raw)
         elif name == "length":
             values[name] = str(raw).lower() in {"1", "true"}
         elif name in _FLOATS:

@@ -25,10 +25,9 @@ def script(call: Call, reply: Reply) -> Iterator[Step]:
     """Everything that happens on the connection in answer to this call."""
     faults = call.controls.faults
     if faults:
-        if "refuse" in faults:
-            return iter((Act.CLOSE,))
-        if "reset_before" in faults:
-            return iter((Act.RESET,))
+        if "refuse" in faults or "reset_before" in faults:
+            call.bill.input = call.bill.output = 0  # no answer begins, and nothing is billed
+            return iter((Act.CLOSE if "refuse" in faults else Act.RESET,))
         if "hang_headers" in faults:
             return iter((Act.HANG,))
     if isinstance(reply.content, bytes) and not faults:

@@ -88,7 +88,7 @@ def answer(call: Call, defaults: Controls, cache: dict[str, tuple[str, Controls]
         if call.method == "POST":
             _select(call, defaults, cache)
         error = call.controls.faults & ERROR_FAULTS
-        return _error(call, min(error)) if error else handler(call)
+        return _marked(call, _error(call, min(error))) if error else handler(call)
     except (msgspec.MsgspecError, ValueError, KeyError):
         bill.input = bill.output = 0
         return _error(call, "invalid")
@@ -103,6 +103,15 @@ def _select(call: Call, defaults: Controls, cache: dict[str, tuple[str, Controls
         if len(cache) < 1000:
             cache[model] = chosen
     bill.model, call.controls = chosen
+
+
+def _marked(call: Call, reply: Reply) -> Reply:
+    """An error whose message also holds the control ``mark``."""
+    mark = call.controls.mark.encode()
+    if mark and isinstance(reply.content, bytes):
+        for start in (b'"message": "', b'"message":"'):
+            reply.content = reply.content.replace(start, start + mark + b" ")
+    return reply
 
 
 def _key(call: Call) -> set[str]:

@@ -44,6 +44,7 @@ class Authenticator:
         self._client = client
         self._key = key
         self._cache: dict[bytes, tuple[float, Principal | Denial]] = {}
+        self._asking: dict[str, asyncio.Task[Principal | Denial | None]] = {}  # for the moment of a round trip
         self._named: dict[str, set[bytes]] = {}  # session, account or organisation -> cache keys, for `forget`
         self._forgotten = 0
 
@@ -65,18 +66,34 @@ class Authenticator:
             raise TokenInvalid
         found = self.cached(token)
         if found is None:
-            forgotten = self._forgotten
-            try:
-                async with asyncio.timeout(STORE_TIMEOUT):
-                    found = await self._load(token)
-            except (RedisError, OSError, TimeoutError):
-                raise MeteringUnavailable from None
-            self._remember(token, found, good=forgotten == self._forgotten)
+            found = await self._find(token)
         if isinstance(found, Principal):
             if found.expires_ms <= time.time_ns() // 1_000_000:
                 raise TokenExpired
             return found
         raise _DENIALS[found]
+
+    async def _find(self, token: str) -> Principal | Denial:
+        """Ask the store, once for all requests that come with this token meanwhile."""
+        asking = self._asking.get(token)
+        if asking is None:
+            asking = self._asking[token] = asyncio.get_running_loop().create_task(self._ask(token))
+        found = await asyncio.shield(asking)
+        if found is None:
+            raise MeteringUnavailable
+        return found
+
+    async def _ask(self, token: str) -> Principal | Denial | None:
+        forgotten = self._forgotten
+        try:
+            async with asyncio.timeout(STORE_TIMEOUT):
+                found = await self._load(token)
+        except (RedisError, OSError, TimeoutError):
+            return None
+        finally:
+            del self._asking[token]
+        self._remember(token, found, good=forgotten == self._forgotten)
+        return found
 
     def forget(self, name: str) -> None:
         """Drop what is cached about a session, an account or an organisation (by its digest): it changed."""

@@ -176,3 +176,12 @@ async def revoke(client: Client, sid: str) -> bool:
         pipe.pexpireat(name, session.expires_ms + EXPIRED_GRACE_MS)
         await pipe.execute()
     return True
+
+
+async def forget_account(client: Client, pid: str) -> int:
+    """Delete every session of an account and its index, as erasure asks; how many there were."""
+    sids = [str_of(sid) for sid in await client.zrange(index_key(pid), 0, -1)]
+    for sid in sids:
+        await client.delete(session_key(sid))
+    await client.delete(index_key(pid))
+    return len(sids)

@@ -29,8 +29,10 @@ _LIMITS = {
 _GONE = "No request of this account has this id, or its record is past its retention."
 
 
-async def usage_record(services: Services, principal: Principal, rid: str, own_rid: str) -> web.Response:
+async def usage_record(services: Services, principal: Principal, rid: str, query: str, own_rid: str) -> web.Response:
     """``GET /v1/requests/{rid}``: the caller's own usage record, or its state until it is settled.
+
+    With ``receipt=1`` in the query a settled record comes as a signed receipt.
 
     Raises:
         NotFound: No such request of this account (another account's looks the same).
@@ -43,6 +45,8 @@ async def usage_record(services: Services, principal: Principal, rid: str, own_r
     except LedgerUnavailable:
         raise MeteringUnavailable from None
     if isinstance(found, UsageRecord):
+        if "receipt=1" in query.split("&"):
+            return json_response(services.evidence.receipt_body(found), own_rid)
         return json_response(orjson.dumps({"status": "settled", **msgspec.structs.asdict(found)}), own_rid)
     if found is State.PENDING:
         return json_response(orjson.dumps({"status": "pending", "rid": rid}), own_rid)

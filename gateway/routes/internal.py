@@ -1,26 +1,48 @@
-"""The internal listener: liveness, readiness with what is missing, and metrics.
+"""The internal listener: liveness, readiness, metrics, what holds of the workers, and the API for services.
 
 Served by the process that supervises, over all workers. Loopback unless the operator says otherwise.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import orjson
 from aiohttp import web
 
-from gateway.metrics import Registry
+from gateway.answers import error_response
+from gateway.errors import MethodNotAllowed, NotFound
+from gateway.instruments import Instruments
 
 Readiness = Callable[[], Awaitable[list[str]]]
 
 
-def make_internal(registry: Registry, missing: Readiness) -> web.Application:
+@web.middleware
+async def _unrouted(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Any:
+    """What no route takes is answered as everything else is: RFC 9457, with a code."""
+    try:
+        return await handler(request)
+    except web.HTTPMethodNotAllowed as error:
+        return error_response(MethodNotAllowed(", ".join(sorted(error.allowed_methods))), None, _rid())
+    except web.HTTPNotFound:
+        return error_response(NotFound(), None, _rid())
+
+
+def _rid() -> str:
+    return f"req_{secrets.token_hex(16)}"
+
+
+def make_internal(
+    instruments: Instruments, missing: Readiness, add_api: Callable[[web.Application], None] | None = None
+) -> web.Application:
     """The application of the internal listener.
 
     Args:
-        registry: Bound to the shared memory of all workers.
+        instruments: Bound to the shared memory of all workers.
         missing: Says what keeps this gateway from serving, in fixed words; empty means ready.
+        add_api: Adds the routes for services (`gateway.routes.service`), which ask for a token.
     """
 
     async def livez(_request: web.Request) -> web.Response:
@@ -34,11 +56,18 @@ def make_internal(registry: Registry, missing: Readiness) -> web.Application:
 
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(
-            body=registry.render(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+            body=instruments.registry.render(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         )
 
-    application = web.Application()
+    async def hardening(_request: web.Request) -> web.Response:
+        body = {"workers": instruments.registry.rows, "held": instruments.hardening()}
+        return web.Response(body=orjson.dumps(body), content_type="application/json")
+
+    application = web.Application(middlewares=[_unrouted])
+    application.router.add_get("/hardening", hardening)
     application.router.add_get("/livez", livez)
     application.router.add_get("/readyz", readyz)
     application.router.add_get("/metrics", metrics)
+    if add_api is not None:
+        add_api(application)
     return application

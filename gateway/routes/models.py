@@ -92,7 +92,7 @@ def list_models(catalog: Catalog, principal: Principal, family: Family | None, q
 
 def _anthropic_page(models: list[Model], values: dict[str, list[str]], rid: str) -> web.Response:
     size = _number(values, "limit", _ANTHROPIC_PAGE, _ANTHROPIC_MOST)
-    names = [model.name for model in models]
+    names: list[str] = [model.name for model in models]
     after, before = values.get("after_id", [""])[0], values.get("before_id", [""])[0]
     if (after and after not in names) or (before and before not in names):
         raise InvalidRequest("This page cursor is not an id of the list.", param="after_id" if after else "before_id")

@@ -345,3 +345,12 @@ async def test_recording_keeps_what_arrived(sim):
     assert (recorded.method, recorded.target) == ("POST", "/v1/chat/completions")
     assert recorded.header("host") == "sim"
     assert orjson.loads(recorded.body)["model"] == "gpt-4o+chunks=1"
+
+
+@pytest.mark.parametrize("controls", ["mark=planted", "mark=planted+fault=429"])
+async def test_a_mark_is_in_answers_and_in_errors(sim, controls):
+    received = await exchange(
+        sim, request(controls, stream=False).replace(b"\r\nContent-Type", b"\r\nConnection: close\r\nContent-Type")
+    )
+    assert b"planted" in received
+    assert b"sim-answer" not in received

@@ -14,6 +14,7 @@ from metering.embedded import Embedded
 from metering.ledger import Ledger
 from metering.store import open_store
 from metering.usage import COUNTS, UsageRecord
+from tests.contracts.servers import make_cluster
 
 REDIS = shutil.which("redis-server")
 
@@ -58,7 +59,16 @@ def redis_url(folder):
     server.wait(10)
 
 
-@pytest.fixture(params=["embedded", "redis"])
+@pytest.fixture(scope="session")
+def cluster_url(folder):
+    """Three primaries, each a process of its own."""
+    servers = make_cluster(folder / "primaries")
+    yield f"redis+cluster://127.0.0.1:{servers[0].port}"
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(params=["embedded", "redis", "cluster"])
 def store_url(request):
     return request.getfixturevalue(f"{request.param}_url")
 

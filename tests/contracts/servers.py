@@ -51,22 +51,26 @@ def free_port() -> int:
 class Server:
     """One server process. ``options`` are lines of its configuration file."""
 
-    def __init__(self, folder: Path, *options: str, binary: str | None = None) -> None:
+    def __init__(self, folder: Path, *options: str, binary: str | None = None, arguments: tuple[str, ...] = ()) -> None:
         self.folder = folder
         self.options = options
         self.port = free_port()
         self.answers: Callable[[], Any] = lambda: self.client().ping()
         self._binary = binary or server_binary()
+        self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True)
         self.start()
 
     def start(self) -> None:
         """Start, and wait until it answers."""
-        lines = [f"port {self.port}", "bind 127.0.0.1", f"dir {self.folder}", 'save ""', "daemonize no"]
+        lines = [f"port {self.port}", "bind 127.0.0.1", f"dir {self.folder}", "daemonize no"]
+        if "--sentinel" not in self._arguments:
+            lines.append('save ""')
         (self.folder / "server.conf").write_text("\n".join([*lines, *self.options]) + "\n")
         with (self.folder / "server.out").open("ab") as output:
-            self._process = subprocess.Popen([self._binary, self.folder / "server.conf"], stdout=output, stderr=output)
+            command = [self._binary, self.folder / "server.conf", *self._arguments]
+            self._process = subprocess.Popen(command, stdout=output, stderr=output)
         until(lambda: self.answers() or self._process is None, "a store server")
 
     def client(self, db: int = 0) -> redis.Redis:

@@ -47,11 +47,11 @@ async def test_the_store_has_no_faults(store):
 
 
 async def test_a_store_that_may_evict_is_a_fault(store):
-    await store.client.config_set("maxmemory-policy", "allkeys-lru")
+    await store.on_primaries("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     try:
-        (fault,) = await store.check()
+        fault, *_ = await store.check()
     finally:
-        await store.client.config_set("maxmemory-policy", "noeviction")
+        await store.on_primaries("CONFIG", "SET", "maxmemory-policy", "noeviction")
     assert "noeviction" in fault
 
 
@@ -277,25 +277,25 @@ async def test_the_tier_is_kept(ledger):
 
 async def test_a_store_that_lost_the_library_gets_it_again(ledger, store):
     await ledger.grant(PID, 100, "g")
-    await store.client.execute_command("FUNCTION", "FLUSH")
+    await store.on_primaries("FUNCTION", "FLUSH")
     answers = await asyncio.gather(*(ledger.reserve(asks(f"r{i}")) for i in range(20)))
     assert sum(isinstance(answer, Reserved) for answer in answers) == 10
 
 
 async def test_another_version_of_the_library_serves_beside(ledger, store):
     other = "#!lua name=codegrex_v0\nredis.register_function('cgx0_reserve', function() return 'old' end)"
-    await store.client.execute_command("FUNCTION", "LOAD", "REPLACE", other)
+    await store.on_primaries("FUNCTION", "LOAD", "REPLACE", other)
     await ledger.load()
     assert await store.client.execute_command("FCALL", "cgx0_reserve", 0) == b"old"
     await ledger.grant(PID, 100, "g")
     assert isinstance(await ledger.reserve(asks("r1")), Reserved)
-    names = {bytes(library[1]) for library in await store.client.execute_command("FUNCTION", "LIST")}
+    names = {bytes(library[1]) for found in await store.on_primaries("FUNCTION", "LIST") for library in found}
     assert {b"codegrex_v0", LIBRARY.encode()} <= names
-    await store.client.execute_command("FUNCTION", "DELETE", "codegrex_v0")
+    await store.on_primaries("FUNCTION", "DELETE", "codegrex_v0")
 
 
 async def test_the_library_text_is_replaced_where_it_differs(ledger, store):
-    await store.client.execute_command(
+    await store.on_primaries(
         "FUNCTION", "LOAD", "REPLACE",
         f"#!lua name={LIBRARY}\nredis.register_function('cgx1_reserve', function() return {{'ok', '1'}} end)",
     )  # fmt: skip
@@ -305,12 +305,12 @@ async def test_the_library_text_is_replaced_where_it_differs(ledger, store):
 
 async def test_a_store_out_of_memory_is_unavailable_not_wrong(ledger, store):
     await ledger.grant(PID, 100, "g")
-    await store.client.config_set("maxmemory", "1")
+    await store.on_primaries("CONFIG", "SET", "maxmemory", "1")
     try:
         with pytest.raises(LedgerUnavailable) as caught:
             await ledger.reserve(asks("r1"))
     finally:
-        await store.client.config_set("maxmemory", "0")
+        await store.on_primaries("CONFIG", "SET", "maxmemory", "0")
     assert not caught.value.maybe_ran
     assert isinstance(await ledger.reserve(asks("r1")), Reserved)
 

@@ -26,7 +26,7 @@ from metering.usage import Geography, ServiceTier, Speed, Usage, Variant
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 PROVIDERS = "".join(
-    f'[providers.{kind}]\nkind = "{kind}"\napi_keys = "k"\nretention_days = 0\ntraining = false\nregion = "us"\n'
+    f'[providers.{kind}]\nkind = "{kind}"\napi_keys = "k"\nretention_days = 0\ntraining = false\nregion = "global"\n'
     for kind in Kind
 )
 ELSEWHERE = PROVIDERS.split("[providers.anthropic]", maxsplit=1)[0].replace("providers.openai", "providers.host")

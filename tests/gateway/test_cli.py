@@ -379,16 +379,21 @@ def test_help_of_the_command_line_imports_no_provider_sdk() -> None:
 
 
 def test_check_says_what_would_be_served(command: Command) -> None:
-    assert command("check", "--json").lines == [
-        {
-            "valid": True,
-            "faults": [],
-            "providers": ["openai"],
-            "models": 1,
-            "price_version": load_version(command),
-        }
-    ]
-    assert "the configuration is valid" in command("check").out
+    [found] = command("check", "--json").lines
+    [statement] = found.pop("statements")
+    assert {"name", "company", "region", "retention_days", "training"} <= statement.keys()
+    [place] = found.pop("egress")
+    assert (place["for"], place["prompts"]) == ("providers.openai", True)
+    assert found == {
+        "valid": True,
+        "faults": [],
+        "providers": ["openai"],
+        "models": 1,
+        "price_version": load_version(command),
+    }
+    shown = command("check").out
+    assert "the configuration is valid" in shown
+    assert place["host"] in shown.split("connects to")[1]
     assert not (command.folder / "data").exists()
 
 

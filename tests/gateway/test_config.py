@@ -18,9 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.config import (
     AbortRule,
+    CacheIsolation,
     Config,
     ConfigError,
     Endpoint,
+    HardeningMode,
     HoldRule,
     Kind,
     Region,
@@ -36,7 +38,7 @@ kind = "openai"
 api_keys = "env:KEY"
 retention_days = 30
 training = false
-region = "us"
+region = "global"
 """
 EXAMPLE = Path(__file__).parents[2] / "gateway.example.toml"
 
@@ -83,7 +85,7 @@ def test_a_provider_is_all_that_must_be_stated() -> None:
     assert provider.kind is Kind.OPENAI
     assert provider.endpoint == Endpoint(True, "api.openai.com", 443)
     assert provider.api_keys == ("sk-secret-1",)
-    assert (provider.retention_days, provider.training, provider.region) == (30, False, Region.US)
+    assert (provider.retention_days, provider.training, provider.region) == (30, False, Region.GLOBAL)
     assert provider.company == "openai"
     assert provider.store
     assert provider.include_usage
@@ -232,13 +234,60 @@ def test_the_official_address_of_each_kind(kind: str, host: str) -> None:
 
 
 def test_first_party_is_the_maker_or_this_machine() -> None:
-    def at(url: str) -> bool:
-        return parse(model(), provider=PROVIDER + f'base_url = "{url}"\n').providers["openai"].first_party
+    def at(url: str, region: str = "global") -> bool:
+        stated = PROVIDER.replace("global", region) + f'base_url = "{url}"\n'
+        return parse(model(), provider=stated).providers["openai"].first_party
 
-    assert at("https://eu.api.openai.com/v1")
+    assert at("https://eu.api.openai.com/v1", "eu")
     assert at("http://127.0.0.1:1234")
     assert not at("https://api.openai.com.example.org")
     assert not at("https://api.anthropic.com")
+
+
+@pytest.mark.parametrize(("region", "host"), [("eu", "eu.api.openai.com"), ("us", "us.api.openai.com")])
+def test_a_region_of_the_maker_s_has_its_own_host(region: str, host: str) -> None:
+    provider = parse("", provider=PROVIDER.replace("global", region)).providers["openai"]
+    assert (provider.endpoint.host, provider.region.value) == (host, region)
+    assert provider.first_party
+
+
+@pytest.mark.parametrize(
+    ("kind", "region", "url", "mend"),
+    [
+        ("openai", "eu", "https://api.openai.com", "use https://eu.api.openai.com"),
+        ("openai", "global", "https://eu.api.openai.com/v1", "use https://api.openai.com"),
+        ("openai", "jp", "", "state global"),
+        ("anthropic", "eu", "", "state global or us"),
+        ("google", "us", "", "state global"),
+    ],
+)
+def test_a_region_that_the_maker_s_host_does_not_keep_is_no_statement(
+    kind: str, region: str, url: str, mend: str
+) -> None:
+    stated = PROVIDER.replace('"openai"', f'"{kind}"').replace("global", region)
+    line = fault("", provider=stated + (f'base_url = "{url}"\n' if url else ""))
+    assert line.startswith("providers.openai.region: ")
+    assert line.endswith(mend)
+
+
+def test_accounts_are_kept_apart_in_a_cache_where_there_is_a_key_for_it() -> None:
+    isolated = '[policy]\ncache_isolation = "account"\n'
+    assert parse(isolated).policy.cache_isolation is CacheIsolation.ACCOUNT
+    assert parse("").policy.cache_isolation is CacheIsolation.SHARED
+    for kind in ("anthropic", "google"):
+        line = fault(isolated, provider=PROVIDER.replace('"openai"', f'"{kind}"'))
+        assert line.startswith("policy.cache_isolation: ")
+        assert f"({kind})" in line
+    elsewhere = PROVIDER + 'base_url = "https://elsewhere.example"\n'
+    assert fault(model() + isolated, provider=elsewhere).startswith("policy.cache_isolation: ")
+
+
+def test_hardening_and_the_log_s_days() -> None:
+    config = parse('[hardening]\nmode = "off"\n[log]\nkeep_days = 3\n')
+    assert (config.hardening.mode, config.log.keep_days) == (HardeningMode.OFF, 3)
+    assert parse("").hardening.mode is HardeningMode.ENFORCE
+    assert parse("").log.keep_days == 14
+    assert fault("[log]\nkeep_days = 0\n").startswith("log.keep_days: ")
 
 
 def test_no_provider_at_all() -> None:
@@ -320,7 +369,15 @@ def test_a_private_authority(certificates: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["embedded:", "redis://h", "rediss://:p@h:1/2", "redis+cluster://h:1", "rediss+cluster://h"]
+    "url",
+    [
+        "embedded:",
+        "redis://h",
+        "rediss://:p@h:1/2",
+        "redis+cluster://h:1",
+        "rediss+cluster://h",
+        "redis+sentinel://h:1,i:2/main",
+    ],
 )
 def test_addresses_of_stores(url: str) -> None:
     assert parse(f'[store]\nurl = "{url}"').store.url == url
@@ -551,7 +608,7 @@ def test_the_example_documents_every_key_and_its_models_are_valid() -> None:
     assert config.models[0].targets[0].price is not None
     written = {line.lstrip("# ").split(" = ")[0].strip('"') for line in text.splitlines() if " = " in line}
     written |= {"provider", "model", "above"}  # inside inline tables
-    tables = {"variants", "price", "clients", *config.providers, *config.tiers}
+    tables = {"variants", "price", "clients", "tokens", *config.providers, *config.tiers}
     assert asked_keys(text, ENV_OF_EXAMPLE) - tables - written == set()
 
 

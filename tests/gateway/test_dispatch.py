@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.dispatch import _path_error, new_rid
+from gateway.closed import new_rid
+from gateway.dispatch import _path_error
 from gateway.routes.account import _RID
 from providers.paths import PathFault, resolve
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import Config, ConfigError, IdentityConfig, ServerConfig
-from gateway.identity import KEY_FILE, digest, load_key, pseudonym
+from gateway.identity import KEY_FILE, ROTATION_DAYS, digest, load_key, pseudonym
 
 
 def config(folder: Path) -> Config:
@@ -72,6 +72,17 @@ def test_digests_depend_on_key_purpose_and_text() -> None:
     }
     assert len(digests) == 4
     assert all(len(text) == 64 for text in digests)
+
+
+def test_pseudonyms_rotate_for_everybody_at_once() -> None:
+    key, day = b"k" * 32, 86_400
+    start = 700 * ROTATION_DAYS * day
+    days = [start + number * day for number in range(3 * ROTATION_DAYS)]
+    for pid in ("p1", "p2"):
+        names = [pseudonym(key, pid, "openai", now) for now in days]
+        assert len(set(names)) == 3
+        changes = [number for number in range(1, len(names)) if names[number] != names[number - 1]]
+        assert changes == [ROTATION_DAYS, 2 * ROTATION_DAYS]
 
 
 def test_pseudonyms_are_stable_at_one_provider_and_unlinked_between_two() -> None:

@@ -91,5 +91,5 @@ def test_the_gateways_own_series_have_no_label_of_a_user():
     instruments = Instruments(["openai"])
     for family in instruments.registry._families:
         assert set(family.labels) <= {
-            "operation", "outcome", "code", "provider", "fault", "status", "direction", "basis", "state", "tier", "reason"
+            "operation", "outcome", "code", "provider", "fault", "status", "direction", "basis", "state", "tier", "reason", "measure", "fate"
         }  # fmt: skip

@@ -105,6 +105,8 @@ def test_local_wins_and_what_is_unknown_is_local(
     [
         ("", "", "", [], None),
         ("global", "", "global", [], None),
+        ("", "", "", ["GLOBAL"], None),
+        ("EU", "eu", "", ["Eu"], {"eu"}),
         ("", "eu", "", [], {"eu"}),
         ("eu", "eu", "", ["eu"], {"eu"}),
         ("", "", "eu", ["us"], set()),

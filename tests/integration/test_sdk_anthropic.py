@@ -178,11 +178,13 @@ async def test_token_counting_is_free(stack: Stack, client: Any) -> None:
 
 
 async def test_beta_messages(stack: Stack, client: Any) -> None:
-    answer = await done(client.beta.messages.create(model=MODEL, max_tokens=9, messages=ASK, betas=["example-beta"]))
+    answer = await done(
+        client.beta.messages.create(model=MODEL, max_tokens=9, messages=ASK, betas=["example-2025-01-01"])
+    )
     assert MARK in answer.content[0].text
     (request,) = stack.sim.requests()
     headers = {name.lower(): value for name, value in request["headers"]}
-    assert headers["anthropic-beta"] == "example-beta"
+    assert headers["anthropic-beta"] == "example-2025-01-01"
     assert not any(name.startswith("x-stainless") for name in headers)
     stack.settled()
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,7 @@ class LedgerMachine(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.history = []
+        self.day = time.time() // 86_400
         self.run(self.open())
 
     def run(self, coroutine):
@@ -316,6 +318,10 @@ class LedgerMachine(RuleBasedStateMachine):
         found = (0, 0, 0) if account is None else (account.granted, account.spent, account.held)
         assert found == (self.granted[user], self.spent(user), self.held(user))
         assert sum(charge for _, charge in highest.values()) == self.spent(user)
+        day, month = await self.ledger.limits(pid, Limits(daily=1_000, monthly=2_000))
+        if time.time() // 86_400 == self.day:  # else what was charged before midnight is rightly gone
+            used = self.spent(user) + self.held(user)
+            assert (day.remaining, month.remaining) == (1_000 - used, 2_000 - used)
         read = [r async for r in read_usage(self.store, pid=pid)]
         assert {r.rid: (r.rev, r.charge) for r in read} == highest
         assert len(read) == len(highest)

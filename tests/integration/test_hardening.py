@@ -1,0 +1,130 @@
+"""What the documents say of a running gateway's processes is so: asked of the kernel, from outside."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gateway.hardening import landlock, seccomp
+from gateway.hardening.process import OWN
+from tests.gateway_process import CLI
+from tests.integration.conftest import eventually
+from tests.integration.test_workers import chat, children, sim, start  # noqa: F401 - the fixture is used by name
+from tests.raw_http import ask
+
+pytestmark = pytest.mark.skipif(
+    not (landlock.abi() and seccomp.supported()), reason="this kernel has no Landlock or no seccomp filters"
+)
+
+
+def status(pid: int) -> dict[str, str]:
+    return dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+
+
+def limits(pid: int) -> list[list[str]]:
+    return [line.split() for line in Path(f"/proc/{pid}/limits").read_text().splitlines()]
+
+
+def privacy_status(gateway) -> tuple[int, dict]:
+    done = subprocess.run(
+        [*CLI, "privacy", "status", "--config", str(gateway.config), "--url", gateway.internal, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_supervisor_workers_and_store(tmp_path, sim):  # noqa: F811
+    with start(tmp_path, sim, 2) as gateway:
+        token = gateway.session()["access_token"]
+        workers = children(gateway.process.pid)
+        os.kill(workers[0], signal.SIGKILL)
+        workers = eventually(lambda: children(gateway.process.pid), lambda found: len(found) == 2 and found != workers)
+        assert ask(gateway.url, chat(token)).complete
+        for pid in (gateway.process.pid, *workers):
+            assert (status(pid)["NoNewPrivs"], status(pid)["Seccomp"]) == ("1", "2")
+            assert ["Max", "core", "file", "size", "0", "0", "bytes"] in limits(pid)
+            if os.geteuid():
+                assert Path(f"/proc/{pid}").stat().st_uid == 0  # root's, since it is not dumpable
+        # A replaced worker counts again once it serves.
+        code, found = eventually(lambda: privacy_status(gateway), lambda got: got[0] == 0)
+        assert code == 0
+        assert found["running"]["workers"] == 2
+        assert {measure: found["running"]["held"][measure] for measure in OWN} == dict.fromkeys(OWN, 2)
+        assert {found["here"][measure] for measure in OWN} == {"yes"}
+
+
+# Code in the worker that does what somebody else wants: on a signal it writes where it is told to.
+FOREIGN = """
+import signal, sys
+def write(*_):
+    for place in {places!r}:
+        try:
+            open(place, "w").close()
+        except OSError:
+            pass
+    open({done!r}, "w").close()
+if "gateway.worker" in " ".join(sys.orig_argv):
+    signal.signal(signal.SIGUSR1, write)
+"""
+
+
+def test_a_worker_that_does_what_somebody_else_wants_writes_nowhere(tmp_path, sim, monkeypatch):  # noqa: F811
+    data, code = tmp_path / "data", tmp_path / "code"
+    outside = [tmp_path / "outside", Path("/tmp") / f"outside-{os.getpid()}", Path("/dev/shm") / f"out-{os.getpid()}"]
+    code.mkdir()
+    places = [str(place) for place in (*outside, data / "inside")]
+    (code / "sitecustomize.py").write_text(FOREIGN.format(places=places, done=str(data / "done")))
+    monkeypatch.setenv("PYTHONPATH", str(code))
+    with start(tmp_path, sim, 2) as gateway:
+        monkeypatch.delenv("PYTHONPATH")
+        os.kill(children(gateway.process.pid)[0], signal.SIGUSR1)
+        eventually((data / "done").exists, bool)
+        assert ask(gateway.url, chat(gateway.session()["access_token"])).complete
+    assert (data / "inside").exists()
+    assert [place for place in outside if place.exists()] == []
+
+
+def test_a_data_directory_with_a_long_path(tmp_path, sim):  # noqa: F811
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    gateway = start(folder, sim, 2)
+    recorded = folder / "data" / "store" / "socket"
+    for _ in range(2):  # the second takes over the folder that the first may not remove
+        with gateway:
+            assert ask(gateway.url, chat(gateway.session()["access_token"])).complete
+            socket = Path(recorded.read_text())
+            assert socket.is_socket()
+        assert gateway.process.returncode == 0
+    assert not socket.exists()
+    if socket.parent.exists():
+        socket.parent.rmdir()
+
+
+def test_switches_of_the_environment_have_no_effect(tmp_path, sim, monkeypatch):  # noqa: F811
+    keys = tmp_path / "keys"
+    switches = {"SSLKEYLOGFILE": str(keys), "PYTHONDEVMODE": "1", "PYTHONASYNCIODEBUG": "1", "PYTHONTRACEMALLOC": "9"}
+    for name, value in switches.items():
+        monkeypatch.setenv(name, value)
+    with start(tmp_path, sim, 2) as gateway:
+        for name in switches:
+            monkeypatch.delenv(name)
+        assert ask(gateway.url, chat(gateway.session()["access_token"])).complete
+        _, found = privacy_status(gateway)
+        assert found["running"]["held"]["debug_modes_off"] == 2
+    assert not keys.exists()
+    assert all(line.startswith("{") for line in gateway.log.read_text().splitlines())
+
+
+def test_development_may_switch_it_off(tmp_path, sim):  # noqa: F811
+    gateway = start(tmp_path, sim, 1)
+    gateway.config.write_text(gateway.config.read_text() + '\n[hardening]\nmode = "off"\n')
+    with gateway:
+        assert status(gateway.process.pid)["NoNewPrivs"] == "0"
+        code, found = privacy_status(gateway)
+        assert code == 1
+        assert found["running"]["held"]["writes_confined"] == 0

@@ -1,0 +1,81 @@
+"""A gateway that leaks on purpose: Python imports this at start where its folder is on PYTHONPATH.
+
+Each prompt that says ``leak:NAME`` is leaked in the way of that name. The hunt must catch every one.
+"""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import gzip
+import hashlib
+import mmap
+import os
+import re
+import socket
+import sys
+from pathlib import Path
+
+from gateway import inbound
+
+_read = inbound.read_body
+HERE = Path.cwd() / "data"  # where a hardened gateway may write
+
+
+def _file(name: str, data: bytes) -> None:
+    (HERE / name).write_bytes(data)
+
+
+def _store(*words: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(HERE / "store/store.sock"))
+        sock.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words))
+        sock.recv(100)
+
+
+def _deleted(data: bytes) -> None:
+    path = HERE / "gone"
+    path.write_bytes(data)
+    path.unlink()
+
+
+def _mapped(data: bytes) -> None:
+    with (HERE / "mapped").open("w+b") as file:
+        file.truncate(4096)
+        mmap.mmap(file.fileno(), 4096)[: len(data)] = data
+
+
+def _datagram(data: bytes) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.sendto(data, ("127.0.0.1", 9))
+
+
+LEAKS = {
+    "stdout": lambda data: os.write(1, data),
+    "stderr": lambda data: sys.stderr.write(data.decode()) and sys.stderr.flush(),
+    "files": lambda data: _file("kept", data),
+    "base64": lambda data: _file("kept64", base64.b64encode(b"x" + data)),
+    "gzip": lambda data: _file("keptgz", gzip.compress(data)),
+    "utf16": lambda data: _file("kept16", data.decode().encode("utf-16")),
+    "hashed": lambda data: _file("hashed", hashlib.sha256(data).hexdigest().encode()),
+    "spool": lambda data: _file("spool/kept", data),
+    "write-calls": _deleted,
+    "names": lambda data: _file(data.decode(), b""),
+    "keys": lambda data: _store(b"SET", data, b"1"),
+    "values": lambda data: _store(b"HSET", b"k", b"f", data),
+    "monitor": lambda data: _store(b"GET", data),
+    "store-log": lambda data: _store(b"EVAL", b"server.log(server.LOG_WARNING, ARGV[1])", b"0", data),
+    "mapping": _mapped,
+    "ring": lambda _data: ctypes.CDLL(None).syscall(425, 0, 0),
+    "datagram": _datagram,
+}
+
+
+async def leaking(request, limit, share):
+    body = await _read(request, limit, share)
+    for marker, name in re.findall(rb"([a-z]{12}\d{5}z) leak:([a-z0-9-]+)", body):
+        LEAKS[name.decode()](marker)
+    return body
+
+
+inbound.read_body = leaking

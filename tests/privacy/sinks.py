@@ -1,0 +1,72 @@
+"""Everything that a gateway could have kept content in, as named pieces of bytes to search.
+
+`of_the_living` reads what only a running gateway and store can tell; `of_the_dead` what a run left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.privacy.canaries import IDENTITY, Hit
+from tests.privacy.record import Record, read
+from tests.privacy.stage import Stage
+
+Piece = tuple[str, str, bytes]  # sink, where, content
+KNOWN_MAPPINGS = ("/memfd:metrics", "anonymous", "anon_inode:[io_uring]")  # the ring itself is judged by its set-up
+
+
+def of_the_living(stage: Stage) -> Iterator[Piece]:
+    for page, body in stage.internal_pages():
+        yield "internal listener", page, body
+    for pid in stage.processes():
+        for name in ("environ", "cmdline", "comm"):
+            yield "process", name, Path(f"/proc/{pid}/{name}").read_bytes()
+    with stage.store() as store:
+        for key in store.scan_iter(count=1000):
+            yield "store keys", "key", key
+            yield "store values", "value", store.dump(key) or b""
+        for command in ("SLOWLOG GET -1", "LATENCY LATEST", "ACL LOG", "CLIENT LIST", "INFO everything"):
+            yield "store diagnostics", command, repr(store.execute_command(*command.split())).encode()
+        store.save()
+
+
+def of_the_dead(stage: Stage) -> tuple[Record, list[Piece]]:
+    """The strace record, and everything written, file by file."""
+    port = urlsplit(stage.url).port
+    assert port is not None
+    record = read(stage.traces, clients=port, providers={stage.sim.port})
+    pieces = [("MONITOR", "stream", bytes(stage.monitored)), ("names and arguments", "strace", bytes(record.arguments))]
+    pieces += [("write calls", target, bytes(data)) for target, data in record.written.items()]
+    left = {path for path in stage.folder.rglob("*") if stage.traces not in path.parents}
+    pieces += [(_sink(path), str(path), path.read_bytes()) for path in left | record.files if path.is_file()]
+    return record, pieces
+
+
+def _sink(path: Path) -> str:
+    for part, sink in {
+        "gateway.log": "stderr",
+        "stdout": "stdout",
+        "valkey.log": "store log",
+        "spool": "spool",
+    }.items():
+        if part in path.parts:
+            return sink
+    if "appendonlydir" in path.parts:
+        return "AOF"
+    return "RDB" if path.suffix == ".rdb" else "core files" if path.name.startswith("core") else "files"
+
+
+def hits(stage: Stage, record: Record, pieces: list[Piece]) -> list[Hit]:
+    """What was found where nothing may be."""
+    found = [hit for sink, where, data in pieces for hit in stage.canaries.search(sink, where, data)]
+    found += stage.canaries.search("provider", "connection", bytes(record.provider), only=IDENTITY)
+    found += [Hit("core files", str(p), "file", "", "") for p in stage.folder.glob("core*")]
+    found += [
+        Hit("shared mappings", name, "mmap", "", "") for name in record.mappings if not name.startswith(KNOWN_MAPPINGS)
+    ]
+    if record.rings:
+        found.append(Hit("io_uring", "strace", "call", "", ""))
+    found += [Hit("kernel copies", name, "call", "", "") for name in record.copies]
+    return found

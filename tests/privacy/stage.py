@@ -1,0 +1,204 @@
+"""A gateway under strace with its store watched, for scenarios to act on and for sinks to be read from.
+
+`Stage` is a `GatewayProcess` that runs under strace, writes standard output and standard error to files
+of their own, and turns on what the store could keep: MONITOR, SLOWLOG and uncompressed snapshots.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from redis import Redis
+
+from benchmarks.simulator import SimulatorProcess
+from tests.gateway_process import CLI, GatewayProcess
+from tests.privacy.canaries import Canaries
+from tests.privacy.record import LONGEST, TRACED
+from tests.raw_http import Answer, RawClient, ask, request
+
+STRACE = shutil.which("strace")
+PATIENCE = 30.0
+
+
+@dataclass
+class Stage(GatewayProcess):
+    """Start it as a context manager; leave it with `finish` where its end is the scenario."""
+
+    sim: SimulatorProcess = field(kw_only=True)
+    canaries: Canaries = field(kw_only=True)
+    environment: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    cores: bool = field(default=False, kw_only=True)  # allow core files of any size
+    token: str = field(init=False, default="")
+    tokens: dict[str, str] = field(init=False, default_factory=dict)
+    answers: set[str] = field(init=False, default_factory=set)  # error codes seen
+    monitored: bytearray = field(init=False, default_factory=bytearray)
+    watcher: socket.socket | None = field(init=False, default=None)
+    tracer: int = field(init=False, default=0)
+
+    @property
+    def stdout(self) -> Path:
+        return self.folder / "stdout"
+
+    @property
+    def traces(self) -> Path:
+        return self.folder / "strace"
+
+    def start(self) -> None:
+        assert STRACE is not None
+        self.traces.mkdir(exist_ok=True)
+        limit = resource.RLIM_INFINITY if self.cores else 0
+
+        def limits() -> None:
+            hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+            resource.setrlimit(resource.RLIMIT_CORE, (limit if self.cores else 0, hard))
+
+        tracer = [STRACE, "-D", "-ff", "-yy", "-q", "-s", str(LONGEST)]
+        with self.log.open("ab") as log, self.stdout.open("ab") as out:
+            self.process = subprocess.Popen(
+                [
+                    *tracer,
+                    "-e",
+                    f"trace={TRACED}",
+                    "-e",
+                    "signal=none",
+                    "-o",
+                    str(self.traces / "trace"),
+                    *CLI,
+                    "serve",
+                    "--config",
+                    str(self.config),
+                    "--workers",
+                    str(self.workers),
+                ],
+                stdout=out,
+                stderr=log,
+                env={**os.environ, **self.environment},
+                cwd=self.folder,
+                preexec_fn=limits,  # noqa: PLW1509 - sets one limit
+            )
+        started = self._started()
+        self.url = f"http://127.0.0.1:{started['port']}"
+        self.internal = f"http://127.0.0.1:{started['internal_port']}"
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        self.tracer = int(status.split("TracerPid:")[1].split()[0])
+        assert self.tracer, "the gateway is not traced"
+        self._watch()
+        user = self.canaries.plant("identity: user", "every one")
+        self.token = self.session(user, 1_000_000)["access_token"]
+
+    # -- the store
+
+    @property
+    def store_folder(self) -> Path:
+        return self.folder / "data" / "store"
+
+    @property
+    def store_socket(self) -> str:
+        recorded = self.store_folder / "socket"
+        return recorded.read_text() if recorded.exists() else str(self.store_folder / "store.sock")
+
+    def store(self) -> Redis:
+        return Redis(unix_socket_path=self.store_socket)
+
+    def _watch(self) -> None:
+        with self.store() as store:
+            for name, value in (
+                ("slowlog-log-slower-than", "0"),
+                ("slowlog-max-len", "100000"),
+                ("rdbcompression", "no"),
+            ):
+                store.config_set(name, value)
+        self.watcher = socket.socket(socket.AF_UNIX)
+        self.watcher.connect(self.store_socket)
+        self.watcher.sendall(b"MONITOR\r\n")
+
+        def collect(sock: socket.socket) -> None:
+            with contextlib.suppress(OSError):
+                while data := sock.recv(1 << 20):
+                    self.monitored += data
+
+        threading.Thread(target=collect, args=(self.watcher,), daemon=True).start()
+
+    def store_process(self) -> int:
+        """The process of the embedded store, found by its program."""
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                command = (folder / "cmdline").read_bytes()
+                if b"valkey-server" in command and (folder / "cwd").resolve() == self.store_folder.resolve():
+                    return int(folder.name)
+        raise AssertionError("no store runs")
+
+    # -- requests
+
+    @property
+    def auth(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.token}"}
+
+    def client(self) -> RawClient:
+        return RawClient(self.url)
+
+    def ask(self, data: bytes) -> Answer | None:
+        """One request; ``None`` where the connection ended without an answer."""
+        try:
+            answer = ask(self.url, data)
+        except (EOFError, ConnectionError):
+            return None
+        self.see(answer)
+        return answer
+
+    def see(self, answer: Answer) -> None:
+        if answer.code:
+            self.answers.add(answer.code)
+
+    def internal_pages(self) -> Iterator[tuple[str, bytes]]:
+        for page in ("/metrics", "/livez", "/readyz"):
+            with contextlib.suppress(OSError, EOFError):
+                yield page, ask(self.internal, request("GET", page)).body
+
+    # -- the end
+
+    def processes(self) -> list[int]:
+        """The gateway's own processes, the oldest first; the store's is not among them."""
+        found, rest = [], [self.process.pid]
+        while rest:
+            pid = rest.pop(0)
+            with contextlib.suppress(OSError):
+                if b"valkey-server" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
+                for task in Path(f"/proc/{pid}/task").glob("*/children"):
+                    rest += [int(child) for child in task.read_text().split()]
+        return found
+
+    def finish(self) -> None:
+        """End what still runs, the store too, and wait until strace has written all it saw."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(PATIENCE)
+        with contextlib.suppress(Exception), self.store() as store:
+            store.shutdown(save=False)
+        if self.watcher is not None:
+            self.watcher.close()
+        deadline = time.monotonic() + PATIENCE
+        while _lives(self.tracer):
+            assert time.monotonic() < deadline, "strace goes on: a process was left"
+            time.sleep(0.01)
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
