@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway import quiet
-from gateway.auth.announcements import Kind, Listener
+from gateway.auth.announcements import Announcement, Kind, Listener
 from gateway.auth.authenticator import Authenticator
 from gateway.catalog import load as load_catalog
 from gateway.closed import Rid
 from gateway.config import Config, ConfigError
 from gateway.dispatch import Dispatcher
+from gateway.errors import TokenRevoked
 from gateway.evidence import Evidence
 from gateway.hardening.process import observe
 from gateway.identity import load_key
@@ -30,6 +31,8 @@ from gateway.lanes import Lanes
 from gateway.leases import LEASE_MS, Leases
 from gateway.limits import TierLimits
 from gateway.log import Event, Log
+from gateway.routes.oauth import OAuth
+from gateway.running import Running
 from gateway.secrets_policy import make_secrets
 from gateway.server import Server
 from gateway.services import Services
@@ -44,6 +47,7 @@ from metering.replay import Replay
 from metering.settler import Settler
 from metering.spool import Spool
 from metering.store import open_store
+from metering.usage import Outcome
 
 BACKLOG = 4096
 GAUGE_SECONDS = 1.0
@@ -119,6 +123,13 @@ class Worker:
         )
         listener.on(Kind.POLICY_CHANGED, lambda announced: authenticator.forget(announced.org or announced.pid))
         listener.on(Kind.SUPERSEDED, lanes.end)
+        running = Running()
+
+        def revoked(announced: Announcement) -> None:
+            authenticator.forget(announced.sid)
+            running.end_session(announced.sid, TokenRevoked(), Outcome.REVOKED)
+
+        listener.on(Kind.SESSION_REVOKED, revoked)
         await listener.start()
         epoch = Epoch(store)
         await epoch.look()
@@ -154,10 +165,11 @@ class Worker:
             limits=TierLimits(config.tiers),
             lanes=lanes,
             listener=listener,
+            running=running,
             evidence=Evidence(config, key, observe(), time.time_ns() // 1_000_000),
             secrets=make_secrets(config.policy),
         )
-        dispatcher = Dispatcher(services)
+        dispatcher = Dispatcher(services, OAuth(services))
         server = Server(dispatcher.handle, dispatcher.broken, loop)
         tls = _listener_tls(config)
         listeners = [await loop.create_server(server, sock=sock, ssl=tls, backlog=BACKLOG) for sock in sockets]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from gateway.billing_settings import InternalConfig, RetentionConfig, StripeConfig, WebhookConfig
 from gateway.closed import Closed
+from gateway.oauth_settings import OAuthConfig, PortalConfig
 from metering.pricing import Row
 
 EMBEDDED = "embedded:"  # the store.url of the store in the data directory
@@ -292,6 +293,8 @@ class Config:
     billing: BillingConfig = field(default_factory=BillingConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
+    portal: PortalConfig = field(default_factory=PortalConfig)
+    oauth: OAuthConfig = field(default_factory=OAuthConfig)
     retention: RetentionConfig = field(default_factory=RetentionConfig)
     webhooks: WebhookConfig | None = None
     stripe: StripeConfig | None = None

@@ -26,7 +26,6 @@ from gateway.config import (
     HardeningConfig,
     HardeningMode,
     HoldRule,
-    IdentityConfig,
     LogConfig,
     PolicyConfig,
     ProviderConfig,
@@ -38,13 +37,13 @@ from gateway.config import (
 )
 from gateway.config_billing import read_retention, read_stripe, read_tokens, read_webhooks
 from gateway.config_models import read_models
+from gateway.config_oauth import read_identity, read_oauth, read_portal
 from gateway.config_providers import NAME, read_provider
 from gateway.config_reader import Faults, Section
 from gateway.log import LEVELS as LOG_LEVELS
 from providers.server_tools import DEFAULT_ALLOWED, TOOLS_BY_ID
 
 STORE_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
-MINIMUM_KEY_BYTES = 32
 MICRO = 1_000_000
 MOST_MICRO_CREDITS = 2**53 - 1
 SOUGHT = frozenset({"credentials", "personal"})
@@ -97,7 +96,9 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
     if not root.has("models") and providers and not any(p.published_prices for p in providers.values()):
         faults.add("models", "is missing, and no provider publishes prices", "add [[models]] with prices")
     policy = _policy(root.table("policy"), providers)
-    identity = _identity(root.table("identity"))
+    identity = read_identity(root.table("identity"))
+    portal = read_portal(root.table("portal"))
+    oauth = read_oauth(root.table("oauth"))
     retention = read_retention(root.table("retention"))
     webhooks = read_webhooks(root.table("webhooks"), is_loopback, needed=need_keys)
     stripe = read_stripe(root.table("stripe"), is_loopback, needed=need_keys)
@@ -117,6 +118,8 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
         billing=billing,
         policy=policy,
         identity=identity,
+        portal=portal,
+        oauth=oauth,
         retention=retention,
         webhooks=webhooks,
         stripe=stripe,
@@ -270,16 +273,6 @@ def _policy(section: Section, providers: Mapping[str, ProviderConfig]) -> Policy
     config = PolicyConfig(tools, isolation, section.choice("secrets", SecretsRule.OFF), sought)
     section.close()
     return config
-
-
-def _identity(section: Section) -> IdentityConfig:
-    text = section.string("key")
-    section.close()
-    if not text:
-        return IdentityConfig()
-    if len(text.encode()) < MINIMUM_KEY_BYTES:
-        section.fault("key", "is too short", f"use at least {MINIMUM_KEY_BYTES} random characters")
-    return IdentityConfig(text.encode())
 
 
 def _log(section: Section) -> LogConfig:

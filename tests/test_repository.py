@@ -49,6 +49,7 @@ TESTED_ELSEWHERE = {
     "gateway/closed.py": ("tests/gateway/test_log.py", "types, which the type checker tests"),
     "gateway/config_load.py": ("tests/gateway/test_config.py", "a Config is made by load alone"),
     "gateway/config_models.py": ("tests/gateway/test_config.py", "a part of load"),
+    "gateway/config_oauth.py": ("tests/gateway/test_config.py", "a part of load"),
     "gateway/config_providers.py": ("tests/gateway/test_config.py", "a part of load"),
     "gateway/config_reader.py": ("tests/gateway/test_config.py", "a part of load"),
     "gateway/dev.py": ("tests/test_readme.py", "what make run starts answers the README's requests"),
@@ -83,6 +84,7 @@ TESTED_ELSEWHERE = {
     ),
     "providers/stream_texts.py": ("tests/providers/test_restoring.py", "where texts are shows in what is restored"),
     "providers/dialect.py": ("tests/providers/test_wires.py", "protocols and types that every wire keeps to"),
+    "gateway/oauth_settings.py": ("tests/gateway/test_config.py", "types that the loader alone makes"),
 }
 
 # What tells programs where to fetch packages, images or modules from.

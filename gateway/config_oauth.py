@@ -1,0 +1,54 @@
+"""The ``[identity]``, ``[portal]`` and ``[oauth]`` of the configuration: the key of identities, where people sign in,
+and which apps may ask them to.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from gateway.config import IdentityConfig, is_loopback
+from gateway.config_reader import Section
+from gateway.oauth_settings import OAuthClient, OAuthConfig, PortalConfig
+
+MINIMUM_KEY_BYTES = 32
+
+_CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+
+
+def read_identity(section: Section) -> IdentityConfig:
+    text = section.string("key")
+    section.close()
+    if not text:
+        return IdentityConfig()
+    if len(text.encode()) < MINIMUM_KEY_BYTES:
+        section.fault("key", "is too short", f"use at least {MINIMUM_KEY_BYTES} random characters")
+    return IdentityConfig(text.encode())
+
+
+def read_portal(section: Section) -> PortalConfig:
+    url = section.string("url").rstrip("/")
+    section.close()
+    if not url:
+        return PortalConfig()
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        parts, host = urlsplit(""), ""
+    if not host or parts.scheme not in ("http", "https") or parts.path or parts.query or parts.fragment:
+        section.fault("url", "is not an origin", "write https://HOST, without a path")
+    elif parts.scheme == "http" and not is_loopback(host):
+        section.fault("url", "is plain http beyond this machine", "use https")
+    return PortalConfig(url)
+
+
+def read_oauth(section: Section) -> OAuthConfig:
+    clients: dict[str, OAuthClient] = {}
+    for name, inner in section.tables("clients"):
+        if not _CLIENT_ID.fullmatch(name):
+            inner.fault("", "is not a client id", "use lower-case letters, digits, - and _, 32 at most")
+        clients[name] = OAuthClient(name, inner.string("title", name))
+        inner.close()
+    section.close()
+    return OAuthConfig(clients)
