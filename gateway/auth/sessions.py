@@ -72,6 +72,12 @@ def _base62(length: int) -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
+def check_label(*labels: str) -> None:
+    """Raises `ValueError` where one is not a short word of letters, digits and ``. _ + -``, or empty."""
+    if not all(_LABEL.fullmatch(label) for label in labels):
+        raise ValueError("a label holds characters other than letters, digits and . _ + -, or is longer than 32")
+
+
 async def create(
     client: Client,
     key: bytes,
@@ -90,9 +96,7 @@ async def create(
         ValueError: A label is none.
         redis.RedisError: The store cannot answer.
     """
-    for label in (region, app_version, platform):
-        if not _LABEL.fullmatch(label):
-            raise ValueError("a session label holds characters other than letters, digits and . _ + -")
+    check_label(region, app_version, platform)
     sid = _base62(SID_LENGTH)
     token = f"{TOKEN_PREFIX}{sid}_{_base62(SECRET_LENGTH)}"
     now = _now_ms()

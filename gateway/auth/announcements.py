@@ -1,0 +1,216 @@
+"""What every worker of every gateway must hear of at once: one channel, a closed set of events.
+
+Rules:
+
+1. An announcement only makes things faster: whoever missed it is right again within the cache's life.
+   So publishing never fails its caller's work, and a listener that was away says that it may have
+   missed something (``on_gap``).
+2. It holds ids that the gateway drew, and nothing else: no token, no user's text. What is not exactly
+   of that form is dropped.
+3. Ordinary pub/sub: on a Cluster every node passes every announcement on, so one connection to any
+   node hears them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import re
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import Any
+
+import hiredis
+import msgspec
+from redis.asyncio import RedisCluster
+from redis.exceptions import RedisError
+
+from gateway.auth.principal import Client, is_sid
+from metering.link import Endpoint
+from metering.topology import endpoint_of
+
+CHANNEL = "codegrex:announcements:1"
+CONNECT_SECONDS = 2.0
+PING_SECONDS = 2.0  # of silence, after which the connection is asked whether it lives; as long again, and it is left
+BACKOFF = (0.02, 1.0)
+
+_PID = re.compile(r"p[a-z0-9]{1,39}")
+_RID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Kind(StrEnum):
+    SESSION_REVOKED = "session_revoked"  # sid; also the end of its refresh family, which has the same id
+    POLICY_CHANGED = "policy_changed"  # pid: of the account or of one of its sessions
+    SUPERSEDED = "superseded"  # sid, slot, rid: the newer request
+
+
+class Announcement(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One event. ``slot`` is the integer of ``x-supersede-key``, ``rid`` the request that takes it over."""
+
+    kind: Kind
+    sid: str = ""
+    pid: str = ""
+    slot: int = 0
+    rid: str = ""
+
+    def valid(self) -> bool:
+        """Whether it names what its kind is about, and holds ids alone."""
+        if self.kind is Kind.POLICY_CHANGED:
+            return _PID.fullmatch(self.pid) is not None and self.sid == self.rid == ""
+        named = is_sid(self.sid) and self.pid == ""
+        if self.kind is Kind.SUPERSEDED:
+            return named and 0 <= self.slot <= 65_535 and _RID.fullmatch(self.rid) is not None
+        return named and self.rid == ""
+
+
+Handler = Callable[[Announcement], None]
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Announcement)
+
+
+async def publish(client: Client, announcement: Announcement) -> bool:
+    """Tell every worker; false where the store could not be asked, which whoever calls may ignore.
+
+    Raises:
+        ValueError: It is not of its kind's form.
+    """
+    if not announcement.valid():
+        raise ValueError("an announcement holds the ids of its kind and nothing else")
+    try:
+        await client.execute_command("PUBLISH", CHANNEL, _encoder.encode(announcement))
+    except (RedisError, OSError):
+        return False
+    return True
+
+
+class Listener:
+    """One worker's ear. ``handlers`` are called in the order of what happened, on the event loop.
+
+    Args:
+        client: The store's, which says where to connect.
+        on_gap: Called at each connection but the first: something may have been missed.
+        on_fault: Gets what a handler raised; the listener goes on.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        on_gap: Callable[[], None] = lambda: None,
+        on_fault: Callable[[Exception], None] = lambda _error: None,
+    ) -> None:
+        self._client = client
+        self._handlers: dict[Kind, list[Handler]] = {kind: [] for kind in Kind}
+        self._on_gap = on_gap
+        self._on_fault = on_fault
+        self._task: asyncio.Task[None] | None = None
+        self._listening = asyncio.Event()
+        self._connected_before = False
+
+    def on(self, kind: Kind, handler: Handler) -> None:
+        """Call ``handler`` for each announcement of a kind. It must not block."""
+        self._handlers[kind].append(handler)
+
+    async def start(self, timeout: float = CONNECT_SECONDS) -> None:
+        """Begin to listen; waits for the first subscription, but goes on without it after ``timeout`` seconds."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._listening.wait(), timeout)
+
+    @property
+    def listening(self) -> bool:
+        """Whether announcements are heard now, as far as is known."""
+        return self._listening.is_set()
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        delay, longest = BACKOFF
+        while True:
+            with contextlib.suppress(OSError, RedisError, EOFError, hiredis.HiredisError):  # TimeoutError is an OSError
+                await self._listen()
+            if self._listening.is_set():
+                delay = BACKOFF[0]
+            self._listening.clear()
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - spreads reconnects
+            delay = min(delay * 2, longest)
+
+    async def _listen(self) -> None:
+        """One connection, until it fails."""
+        async with asyncio.timeout(CONNECT_SECONDS):
+            endpoint = await _endpoint(self._client)
+            reader, writer = await _open(endpoint)
+        try:
+            for command in (*endpoint.greeting(), ("SUBSCRIBE", CHANNEL)):
+                writer.write(hiredis.pack_command(command))  # type: ignore[arg-type] # its stub names a 1-tuple
+            await self._receive(reader, writer)
+        finally:
+            writer.transport.abort()
+
+    async def _receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        replies = hiredis.Reader()
+        asked = False
+        while True:
+            try:
+                async with asyncio.timeout(PING_SECONDS):
+                    data = await reader.read(65_536)
+            except TimeoutError:
+                if asked:
+                    raise
+                asked = True
+                writer.write(hiredis.pack_command(("PING",)))
+                continue
+            if not data:
+                raise EOFError
+            asked = False
+            replies.feed(data)
+            while (reply := replies.gets()) is not False:
+                self._take(reply)
+
+    def _take(self, reply: Any) -> None:
+        if isinstance(reply, hiredis.ReplyError):
+            raise reply
+        if not isinstance(reply, list) or len(reply) != 3:
+            return
+        if reply[0] == b"subscribe":
+            if self._connected_before:
+                self._guarded(self._on_gap)
+            self._connected_before = True
+            self._listening.set()
+        elif reply[0] == b"message":
+            try:
+                announcement = _decoder.decode(reply[2])
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                return
+            if announcement.valid():
+                for handler in self._handlers[announcement.kind]:
+                    self._guarded(handler, announcement)
+
+    def _guarded(self, handler: Callable[..., None], *arguments: Announcement) -> None:
+        try:
+            handler(*arguments)
+        except Exception as error:  # noqa: BLE001 - one handler's fault must not make the worker deaf
+            self._on_fault(error)
+
+
+async def _endpoint(client: Client) -> Endpoint:
+    if isinstance(client, RedisCluster):
+        await client.initialize()
+        node = random.choice(client.get_nodes())  # noqa: S311 - any node hears every announcement
+        return endpoint_of({**node.connection_kwargs, "host": node.host, "port": node.port})
+    return endpoint_of(client.connection_pool.connection_kwargs)
+
+
+async def _open(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    connect: Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
+    if endpoint.path is not None:
+        connect = asyncio.open_unix_connection(endpoint.path)
+    else:
+        connect = asyncio.open_connection(endpoint.host, endpoint.port, ssl=endpoint.tls)
+    return await connect

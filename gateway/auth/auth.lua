@@ -1,0 +1,77 @@
+#!lua name=codegrex_auth_v1
+-- The identity's function library: every step that must happen once is one call.
+--
+-- Rules:
+-- 1. The clock is the server's TIME, in milliseconds.
+-- 2. The keys of one call are in one slot: d:{<handle>} alone, or s:{<sid>} and f:{<sid>}.
+-- 3. Only keyed digests of secrets arrive here, so the time that a comparison takes tells nothing of them.
+-- 4. Everything is read, and refused where it must be, before the first write.
+-- 5. A changed meaning is a new library and new function names: two versions must serve side by side.
+--
+-- d:{<handle>} is a hash: digest of the device code; state pending | approved | denied | redeemed; client, scope,
+-- app, platform; created, expires; interval and polled, both ms; pid and tier once approved.
+-- f:{<sid>} is a hash: digest of the refresh token that is current, before of its predecessor, rotated the moment;
+-- client; until the family's end; revoked. s:{<sid>} is the session (gateway/auth/sessions.py).
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+end
+
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+local function fields(key)
+  local found, pairs_ = {}, redis.call('HGETALL', key)
+  for i = 1, #pairs_, 2 do found[pairs_[i]] = pairs_[i + 1] end
+  return found
+end
+
+-- KEYS: the grant. ARGV: digest, client, scope, app, platform, interval, life, keep (ms).
+-- 1, or 0 where this user code is in use.
+local function start(keys, argv)
+  if redis.call('EXISTS', keys[1]) == 1 then return 0 end
+  local now = now_ms()
+  redis.call('HSET', keys[1], 'state', 'pending', 'digest', argv[1], 'client', argv[2], 'scope', argv[3],
+    'app', argv[4], 'platform', argv[5], 'interval', argv[6], 'created', text(now),
+    'expires', text(now + tonumber(argv[7])))
+  redis.call('PEXPIREAT', keys[1], text(now + tonumber(argv[7]) + tonumber(argv[8])))
+  return 1
+end
+
+-- KEYS: the grant. ARGV: approved | denied, pid, tier. 1, or 0 where there is nothing to decide.
+local function decide(keys, argv)
+  local grant = fields(keys[1])
+  if grant.state ~= 'pending' or tonumber(grant.expires) <= now_ms() then return 0 end
+  if argv[1] == 'approved' then
+    redis.call('HSET', keys[1], 'state', argv[1], 'pid', argv[2], 'tier', argv[3])
+  else
+    redis.call('HSET', keys[1], 'state', argv[1])
+  end
+  return 1
+end
+
+-- KEYS: the grant. ARGV: digest, client, slack, step (ms).
+-- {pending | slow_down | denied | expired | invalid}, or {approved, pid, tier, scope, app, platform}, which it is once.
+local function poll(keys, argv)
+  local grant = fields(keys[1])
+  if grant.digest ~= argv[1] or grant.client ~= argv[2] or grant.state == 'redeemed' then return {'invalid'} end
+  local now = now_ms()
+  if tonumber(grant.expires) <= now then return {'expired'} end
+  if grant.state == 'denied' then return {'denied'} end
+  if grant.state == 'approved' then
+    redis.call('HSET', keys[1], 'state', 'redeemed')
+    return {'approved', grant.pid, grant.tier, grant.scope, grant.app, grant.platform}
+  end
+  redis.call('HSET', keys[1], 'polled', text(now))
+  if grant.polled and now - tonumber(grant.polled) < tonumber(grant.interval) - tonumber(argv[3]) then
+    redis.call('HINCRBY', keys[1], 'interval', argv[4])
+    return {'slow_down'}
+  end
+  return {'pending'}
+end
+
+redis.register_function('cgxa1_start', start)
+redis.register_function('cgxa1_decide', decide)
+redis.register_function('cgxa1_poll', poll)
