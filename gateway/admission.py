@@ -5,11 +5,11 @@ Everything here raises before anything is held, so that bad input costs nobody a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from gateway import failover
+from gateway import failover, policy, regions
 from gateway.auth.principal import Principal
 from gateway.catalog import Catalog, CatalogTarget, Model
 from gateway.config import Config, HoldRule
@@ -75,6 +75,7 @@ def admit(
     catalog: Catalog,
     config: Config,
     principal: Principal,
+    asked_regions: Sequence[str] = (),
 ) -> Admission:
     """Read a request's head and decide.
 
@@ -86,9 +87,10 @@ def admit(
         catalog: What is served.
         config: Whose policy and billing rules hold.
         principal: Who asks.
+        asked_regions: Values of the request's own region header.
 
     Raises:
-        InvalidRequest, UnsupportedFeature, PrivacyUnsupported, ModelNotFound, ModelNotInPlan.
+        InvalidRequest, UnsupportedFeature, PrivacyUnsupported, ModelNotFound, ModelNotInPlan, RegionUnavailable.
     """
     try:
         if wire.family is Family.ANTHROPIC:
@@ -100,13 +102,15 @@ def admit(
     model = catalog.resolve(head.model)
     if model is None:
         raise ModelNotFound(param="model")
-    if not model.allows(principal.tier):
+    if not policy.allows(principal, model):
         raise ModelNotInPlan
     targets = failover.usable(model.targets, wire.family)
     if not targets:
         raise UnsupportedFeature(
             "This model is served in another API's format: call it with its own provider's SDK.", param="model"
         )
+    pinned = policy.narrow(principal.regions, asked_regions) if asked_regions else principal.regions
+    targets = regions.within(targets, pinned)
     _check_prices(targets[0], head)
     worst = config.billing.hold is HoldRule.WORST
     tokens = pricing.estimate_input(len(body), ceiling=model.context_window)

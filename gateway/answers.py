@@ -62,13 +62,27 @@ def json_response(body: bytes, rid: str, *, headers: dict[str, str] | None = Non
     )
 
 
+_POLICY_PARAMETERS = {
+    # No window: what is counted is what runs now. A month has none either, in seconds that are true every month.
+    "concurrency": ';qu="concurrent-requests"',
+    "requests": ";w=60",
+    "tokens": ";w=60",
+    "daily": ";w=86400",
+    "monthly": "",
+}
+
+
 def rate_limit_headers(windows: Sequence[Window]) -> dict[str, str]:
     """``RateLimit`` and ``RateLimit-Policy`` (IETF draft-ietf-httpapi-ratelimit-headers-10), in seconds."""
     if not windows:
         return {}
     return {
-        "RateLimit-Policy": ", ".join(f'"{window.policy}";q={window.limit};w=60' for window in windows),
+        "RateLimit-Policy": ", ".join(
+            f'"{window.policy}";q={window.limit}{_POLICY_PARAMETERS[window.policy]}' for window in windows
+        ),
         "RateLimit": ", ".join(
-            f'"{window.policy}";r={window.remaining};t={math.ceil(window.reset_ms / 1000)}' for window in windows
+            f'"{window.policy}";r={window.remaining}'
+            + ("" if window.policy == "concurrency" else f";t={-(-window.reset_ms // 1000)}")
+            for window in windows
         ),
     }

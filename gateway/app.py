@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Sequence
 
+from gateway.auth.announcements import Kind, Listener
 from gateway.auth.authenticator import Authenticator
 from gateway.catalog import load as load_catalog
 from gateway.config import Config, ConfigError
@@ -19,12 +20,14 @@ from gateway.dispatch import Dispatcher
 from gateway.identity import load_key
 from gateway.inbound import BodyBudget
 from gateway.instruments import Instruments
+from gateway.lanes import Lanes
+from gateway.limits import TierLimits
 from gateway.log import Event, Log
 from gateway.server import Server
 from gateway.services import Services
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool, Timeouts
-from metering.ledger import Ledger, Limits
+from metering.ledger import Ledger
 from metering.settler import Settler
 from metering.store import open_store
 from metering.usage import Outcome
@@ -79,6 +82,15 @@ class Worker:
         await ledger.load()
         settler = Settler(ledger)
         settler.start()
+        authenticator, lanes = Authenticator(store.client, key), Lanes(store.client)
+        listener = Listener(
+            store.client,
+            on_gap=authenticator.forget_all,
+            on_fault=lambda error: log.failure(Event.LOOP_ERROR, error),
+        )
+        listener.on(Kind.POLICY_CHANGED, lambda announced: authenticator.forget(announced.org or announced.pid))
+        listener.on(Kind.SUPERSEDED, lanes.end)
+        await listener.start()
         services = Services(
             loop=loop,
             config=config,
@@ -91,15 +103,14 @@ class Worker:
                 Timeouts(config.server.connect_timeout, config.server.first_byte_timeout, config.server.idle_timeout),
             ),
             destinations={name: Destination(provider) for name, provider in config.providers.items()},
-            authenticator=Authenticator(store.client, key),
+            authenticator=authenticator,
             instruments=instruments,
             log=log,
             identity_key=key,
             bodies=BodyBudget(config.server.max_inflight_body_bytes),
-            limits={
-                name: Limits(tier.requests_per_minute, tier.tokens_per_minute, tier.concurrent)
-                for name, tier in config.tiers.items()
-            },
+            limits=TierLimits(config.tiers),
+            lanes=lanes,
+            listener=listener,
         )
         dispatcher = Dispatcher(services)
         server = Server(dispatcher.handle, dispatcher.broken, loop)
@@ -147,6 +158,7 @@ class Worker:
         services = self.services
         self._gauges.cancel()
         services.pool.close()
+        await services.listener.close()
         await services.settler.close()
         await services.ledger.close()
         await services.store.close()

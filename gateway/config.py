@@ -199,12 +199,14 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class TierConfig:
-    """The limits of a plan; 0 is none."""
+    """The limits of a plan; 0 is none. Credits are micro-credits here, and days and months are of UTC."""
 
     name: str
     requests_per_minute: int = 0
     tokens_per_minute: int = 0
     concurrent: int = 0
+    daily_credits: int = 0
+    monthly_credits: int = 0
 
 
 DEFAULT_TIER = "default"

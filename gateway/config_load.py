@@ -39,6 +39,8 @@ from providers.server_tools import DEFAULT_ALLOWED, TOOLS_BY_ID
 
 STORE_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster")
 MINIMUM_KEY_BYTES = 32
+MICRO = 1_000_000
+MOST_MICRO_CREDITS = 2**53 - 1
 
 
 def load(path: Path, env: Mapping[str, str] | None = None, *, need_keys: bool = True) -> Config:
@@ -191,9 +193,20 @@ def _tier(section: Section, name: str) -> TierConfig:
         section.integer("requests_per_minute", 0, 0),
         section.integer("tokens_per_minute", 0, 0),
         section.integer("concurrent", 0, 0),
+        _credits(section, "daily_credits"),
+        _credits(section, "monthly_credits"),
     )
     section.close()
     return tier
+
+
+def _credits(section: Section, key: str) -> int:
+    """Credits of the file as micro-credits."""
+    amount = section.decimal(key, Decimal(0)) * MICRO
+    if amount < 0 or amount > MOST_MICRO_CREDITS or amount % 1:
+        section.fault(key, "is no amount of credits", "write credits, 0 for no limit, with 6 decimals at most")
+        return 0
+    return int(amount)
 
 
 def _billing(section: Section) -> BillingConfig:

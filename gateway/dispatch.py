@@ -12,8 +12,8 @@ from typing import cast
 
 from aiohttp import web
 
-from gateway import inbound
-from gateway.auth.principal import Mode, Principal
+from gateway import inbound, policy
+from gateway.auth.principal import Principal
 from gateway.errors import (
     Draining,
     GatewayError,
@@ -34,7 +34,6 @@ from gateway.services import Services
 from providers.dialect import Family
 from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
 
-CLOUD = "cloud"
 _RID_BYTES = 10
 _random = b""  # drawn and not used yet; a worker is a process of its own, never a fork of a running one
 
@@ -84,6 +83,7 @@ class Dispatcher:
         if route.operation is not None and route.family is not None:
             if services.draining:
                 raise Draining
+            policy.check_app(principal)
             exchange = Exchange(
                 services,
                 request,
@@ -106,8 +106,7 @@ class Dispatcher:
 
     def _refuse_local(self, request: web.BaseRequest, principal: Principal) -> None:
         """A local session reaches no provider; a header can tighten and never loosen."""
-        asked = request.headers.getall("x-processing-mode", ())
-        if principal.mode is Mode.CLOUD and all(mode == CLOUD for mode in asked):
+        if not policy.is_local(principal.mode, request.headers.getall(policy.MODE_HEADER, ())):
             return
         self._services.instruments.local_mode.add(1)
         raise LocalMode

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 
-from gateway import accounting, failover
+from gateway import accounting, failover, lanes
 from gateway.admission import Admission, admit
 from gateway.answers import error_response
 from gateway.auth.principal import Principal
@@ -27,10 +27,12 @@ from gateway.errors import GatewayError, ProviderUnavailable, UpstreamError
 from gateway.identity import pseudonym
 from gateway.inbound import read_body
 from gateway.meter import Meter
+from gateway.policy import REGION_HEADER
 from gateway.relay import Relay, reset
 from gateway.responses import begin_stream, cut_event, held_response, is_sse, scanner_of
 from gateway.services import Services
 from gateway.upstream.connection import Connection, Fault, Headers, UpstreamFault
+from metering.ledger import Window
 from metering.usage import Outcome, Report, UsageRecord
 from providers.dialect import Family, Operation, Scanner, Target
 from providers.headers import query_string, request_headers
@@ -86,12 +88,14 @@ class Exchange:
         """Answer the request. Raises `GatewayError` for everything that no provider answered."""
         services, sid = self._services, self._principal.sid
         counted = False
+        slot = lanes.slot_of(self._request.headers)
         services.running.begin(sid, self)
         try:
             with services.bodies.hold() as share:
                 body = await read_body(self._request, services.config.server.max_body_bytes, share)
                 self._admit(body, path_model)
-                await self._meter.reserve()
+                lane = None if slot is None else services.lanes.take(sid, slot, self._rid, self)
+                await self._meter.reserve(lane)
                 counted = True
                 services.instruments.active.add(1)
                 relay = await self._forward(body, query)
@@ -107,6 +111,8 @@ class Exchange:
             raise
         finally:
             services.running.end(sid, self)
+            if slot is not None:
+                services.lanes.leave(sid, slot, self._rid)
             if counted:
                 services.instruments.active.add(-1)
                 self._settle()
@@ -136,6 +142,7 @@ class Exchange:
             catalog=services.catalog,
             config=services.config,
             principal=self._principal,
+            asked_regions=self._request.headers.getall(REGION_HEADER, ()),
         )
         self._target = self._admission.targets[0]
         self._meter = Meter(services, self._rid, self._principal, self._admission)
@@ -254,12 +261,13 @@ class Exchange:
                 self._target.provider.name,
                 charge=record.charge if record else 0,
                 remaining=self._meter.reserved.remaining if self._meter.reserved else 0,
+                windows=self._windows(),
             )
         return await self._stream(relay)
 
     async def _stream(self, relay: Relay) -> web.StreamResponse:
         request = self._request
-        response = begin_stream(relay, self._family, self._rid, self._target.provider.name)
+        response = begin_stream(relay, self._family, self._rid, self._target.provider.name, self._windows())
         self._streaming = True
         sse = is_sse(relay.headers)
         relay.headers = []  # a long stream need not keep them
@@ -291,6 +299,9 @@ class Exchange:
             failed = relay.scanner is not None and relay.scanner.failed
             self._outcome = Outcome.UPSTREAM_ERROR if failed else Outcome.COMPLETED
         return response
+
+    def _windows(self) -> tuple[Window, ...]:
+        return self._meter.reserved.windows if self._meter.reserved is not None else ()
 
     def _cut_by_close(self, relay: Relay) -> bool:
         """A body that only the close ended, without the dialect's own end, was cut."""

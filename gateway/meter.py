@@ -25,7 +25,9 @@ from gateway.errors import (
     GatewayError,
     MeteringUnavailable,
     RateLimited,
+    Superseded,
 )
+from gateway.lanes import Taken
 from gateway.log import Event
 from gateway.services import Services
 from metering import pricing
@@ -33,6 +35,12 @@ from metering.ledger import LedgerConflict, LedgerUnavailable, Refused, Reservat
 from metering.usage import UsageRecord
 
 LEASE_MS = 900_000
+BUDGET_USED = {
+    "daily": "The credits that this plan allows for one day (UTC) are used or held. Wait as long as Retry-After says, "
+    "lower the output limit, or change the plan.",
+    "monthly": "The credits that this plan allows for one month (UTC) are used or held. Wait as long as Retry-After "
+    "says, lower the output limit, or change the plan.",
+}
 
 
 class Meter:
@@ -55,11 +63,11 @@ class Meter:
         self.reserved: Reserved | None = None
         self.record: UsageRecord | None = None
 
-    async def reserve(self) -> None:
-        """Take the hold, the lease and the rate in one call.
+    async def reserve(self, lane: Taken | None = None) -> None:
+        """Take the hold, the lease, the rate and, where there is one, the autocomplete lane in one call.
 
         Raises:
-            CreditsExhausted, RateLimited, ConcurrencyLimited: The ledger refuses.
+            CreditsExhausted, RateLimited, ConcurrencyLimited, Superseded: The ledger refuses.
             MeteringUnavailable: It does not answer; should it have run, it is voided.
         """
         services, admission, principal = self._services, self._admission, self._principal
@@ -69,11 +77,13 @@ class Meter:
             amount=admission.amount,
             tokens=admission.tokens,
             lease_ms=LEASE_MS,
-            limits=services.limits.get(principal.tier) or services.limits["default"],
+            limits=services.limits.of(principal.tiers or (principal.tier,)),
+            lane="" if lane is None else lane.name,
         )
         began = services.loop.time()
         try:
-            decision = await services.ledger.reserve(reservation)
+            call = services.ledger.reserve(reservation)
+            decision = await (call if lane is None else lane.reserve(call))
         except LedgerUnavailable as error:
             if error.maybe_ran:
                 services.settler.void(principal.pid, self._rid)
@@ -146,6 +156,10 @@ def _refused(decision: Refused) -> GatewayError:
             return CreditsExhausted(needed=decision.needed, held=decision.held, available=decision.available)
         case "requests" | "tokens":
             return RateLimited(retry_after=retry, headers=headers)
+        case "daily" | "monthly":
+            return RateLimited(BUDGET_USED[decision.reason], retry_after=retry, headers=headers)
+        case "superseded":
+            return Superseded()
         case "concurrency":
             return ConcurrencyLimited(retry_after=retry, headers=headers)
         case _:

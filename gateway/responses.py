@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 
 from aiohttp import web
 from multidict import CIMultiDict
 
-from gateway.answers import SERVER_NAME
+from gateway.answers import SERVER_NAME, rate_limit_headers
 from gateway.errors import GatewayError
 from gateway.relay import Relay
 from gateway.upstream.connection import Headers
+from metering.ledger import Window
 from metering.usage import Report
 from providers.dialect import Family, Head, Operation, Scanner, Wire
 from providers.error_body import error_event
@@ -130,9 +132,13 @@ def _headers(relay: Relay, family: Family, rid: str, provider: str) -> CIMultiDi
     return headers
 
 
-def begin_stream(relay: Relay, family: Family, rid: str, provider: str) -> web.StreamResponse:
-    """The response whose body the relay writes."""
+def begin_stream(
+    relay: Relay, family: Family, rid: str, provider: str, windows: Sequence[Window] = ()
+) -> web.StreamResponse:
+    """The response whose body the relay writes; ``windows`` are the caller's limits, told in its headers."""
     headers = _headers(relay, family, rid, provider)
+    if windows:
+        headers.update(rate_limit_headers(windows))
     if not 200 <= relay.status < 300:
         headers["x-error-origin"] = "provider"
     response = web.StreamResponse(status=relay.status, headers=headers)
@@ -144,10 +150,19 @@ def begin_stream(relay: Relay, family: Family, rid: str, provider: str) -> web.S
 
 
 def held_response(
-    relay: Relay, family: Family, rid: str, provider: str, *, charge: int, remaining: int
+    relay: Relay,
+    family: Family,
+    rid: str,
+    provider: str,
+    *,
+    charge: int,
+    remaining: int,
+    windows: Sequence[Window] = (),
 ) -> web.Response:
-    """A whole answer, with what it cost (micro-credits) in its headers."""
+    """A whole answer, with what it cost (micro-credits) and the caller's limits in its headers."""
     headers = _headers(relay, family, rid, provider)
+    if windows:
+        headers.update(rate_limit_headers(windows))
     if 200 <= relay.status < 300:
         headers["x-credits-charged"] = str(charge)
         headers["x-credits-remaining"] = str(remaining)

@@ -6,16 +6,19 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gateway.auth.announcements import Listener
 from gateway.auth.authenticator import Authenticator
 from gateway.catalog import Catalog
 from gateway.config import Config
 from gateway.inbound import BodyBudget
 from gateway.instruments import Instruments
+from gateway.lanes import Lanes
+from gateway.limits import TierLimits
 from gateway.log import Log
 from gateway.running import Running
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool
-from metering.ledger import Ledger, Limits
+from metering.ledger import Ledger
 from metering.settler import Settler
 from metering.store import Store
 
@@ -26,7 +29,9 @@ class Services:
 
     Attributes:
         draining: Set at SIGTERM: nothing new is begun, what runs goes on.
-        limits: The limits of each tier.
+        limits: The limits of each plan.
+        listener: Hears what other workers announce.
+        lanes: Autocomplete lanes of this worker's requests.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -42,6 +47,8 @@ class Services:
     log: Log
     identity_key: bytes = field(repr=False)
     bodies: BodyBudget
-    limits: Mapping[str, Limits]
+    limits: TierLimits
+    lanes: Lanes
+    listener: Listener
     draining: bool = False
     running: Running = field(default_factory=Running)

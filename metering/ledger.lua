@@ -12,15 +12,22 @@
 -- 5. A changed meaning is a new library and new function names (v2, cgx2_): two versions must be
 --    able to serve side by side.
 --
+-- m:{p}:acct:<pid> is a hash: granted; spent; tier; restricted; erased; and of the current UTC day and month day,
+-- dspent and month, mspent: the number of the (first) day, and what requests that began in it were charged. A window
+-- counts once a charge moves it, so that settlements, corrections and orphans in any order end in the same sum.
+--
 -- m:{p}:req:<rid> is a hash: s = h held | d done | v voided | x dead letter | e erased; pid;
 -- f fingerprint of reserve's arguments; t, tl token estimate and limit; home the spool that knows
--- whether it was sent; ck checkpoint, the record that an orphan would get; c charge; r rev; id stream
+-- whether it was sent; lane where it is of one; ck checkpoint, the record that an orphan would get; c charge; r rev; id stream
 -- entry of the record. An erased account is a hash with the one field erased, for KEEP.
 
 local MAX = 9007199254740991
 local MINUTE = 60000000
 local DAY = 86400000
 local KEEP = 35 * DAY      -- how long a request's state refuses duplicates
+local LANE = 600000        -- how long the newest request of an autocomplete lane is known
+local STAMP = 16           -- a rid begins with its time, in so many characters that compare as text
+local MONTHS = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
 local TOO_OLD = 34 * DAY   -- beyond this a settlement's state may be gone
 
 local function text(number)
@@ -67,6 +74,39 @@ local function gcra(key, limit, cost, now)
   return before, after, math.max(0, before + weight - MINUTE - now)
 end
 
+-- The UTC month of a day (both in days since 1970): its first day and the next one's.
+local function month_of(day)
+  local year, first, length = 1970, 0, 365
+  while day >= first + length do
+    first, year = first + length, year + 1
+    length = (year % 4 == 0 and (year % 100 ~= 0 or year % 400 == 0)) and 366 or 365
+  end
+  for month, days in ipairs(MONTHS) do
+    if month == 2 and length == 366 then days = 29 end
+    if day < first + days then return first, first + days end
+    first = first + days
+  end
+end
+
+-- Of the account's fields day, dspent, month, mspent: {spent, when it ends in ms} of the current day and month.
+local function spending(day, dspent, month, mspent, now_ms)
+  local today = math.floor(now_ms / DAY)
+  local first, after = month_of(today)
+  local of_day = tonumber(day or '-1') == today and math.max(0, tonumber(dspent or '0')) or 0
+  local of_month = tonumber(month or '-1') == first and math.max(0, tonumber(mspent or '0')) or 0
+  return {of_day, (today + 1) * DAY, today}, {of_month, after * DAY, first}
+end
+
+local function push(windows, policy, limit, left, reset)
+  for _, part in ipairs({policy, text(limit), text(math.max(0, left)), text(reset)}) do
+    windows[#windows + 1] = part
+  end
+end
+
+local function push_rate(windows, policy, limit, at, now)
+  push(windows, policy, limit, math.floor((now + MINUTE - at) * limit / MINUTE), math.ceil((at - now) / 1000))
+end
+
 local function store_rate(key, after, now)
   if after <= now then
     redis.call('DEL', key)
@@ -89,27 +129,32 @@ local function release(holds, lease, due, pid, rid)
   redis.call('ZREM', due, pid .. ':' .. rid)
 end
 
--- keys: acct holds lease due req rate:requests rate:tokens
--- args: rid pid amount tokens lease_ms requests/min tokens/min concurrent home [checkpoint]
+-- keys: acct holds lease due req rate:requests rate:tokens [lane]
+-- args: rid pid amount tokens lease_ms requests/min tokens/min concurrent daily monthly home [checkpoint]
+-- Only the newest request of a lane holds, by the time in its rid, and it counts for no concurrency.
 -- gives: ok remaining [policy limit remaining reset_ms]*
+--    or: took remaining replaced-rid [...]*   for a lane
 --    or: no reason needed held available retry_ms [policy limit remaining reset_ms]*
 local function reserve(keys, args)
   local acct, holds, lease, due, req = keys[1], keys[2], keys[3], keys[4], keys[5]
   local rid, pid = args[1], args[2]
   local amount, tokens, lease_ms = int(args[3]), int(args[4]), int(args[5])
   local per_minute, tokens_per_minute, concurrent = int(args[6]), int(args[7]), int(args[8])
-  if not (amount and tokens and lease_ms and per_minute and tokens_per_minute and concurrent) then
+  local daily, monthly, lane = int(args[9]), int(args[10]), keys[8]
+  if not (amount and tokens and lease_ms and per_minute and tokens_per_minute and concurrent and daily and monthly) then
     return bad('reserve')
   end
   local fingerprint = table.concat(args, ':', 3, 8)
   local now = now_us()
   local now_ms = math.floor(now / 1000)
 
-  local account = redis.call('HMGET', acct, 'granted', 'spent', 'erased', 'restricted')
+  local account = redis.call('HMGET', acct, 'granted', 'spent', 'erased', 'restricted',
+    'day', 'dspent', 'month', 'mspent')
   local held = held_in(holds)
   local running = redis.call('ZCOUNT', lease, '(' .. text(now_ms), '+inf')
   redis.call('ZCARD', due)
   local known = redis.call('HMGET', req, 's', 'pid', 'f')
+  local newest = lane and redis.call('GET', lane) or nil
   local available = tonumber(account[1] or '0') - tonumber(account[2] or '0') - held
 
   local function no(reason, retry_us, windows)
@@ -127,41 +172,56 @@ local function reserve(keys, args)
   end
   if not (account[1] or account[2]) then return no('unknown_account', 0) end
   if account[4] then return no('restricted', 0) end
+  if newest and string.sub(newest, 1, STAMP) > string.sub(rid, 1, STAMP) then return no('superseded', 0) end
   if available < amount then return no('credits', 0) end
 
+  -- Of all that refuse, the one that refuses longest is told: then its time is when the request may pass.
   local reason, retry, rates = nil, 0, {}
-  if concurrent > 0 and running >= concurrent then reason, retry = 'concurrency', 1000000 end
+  local function wait_for(policy, wait)
+    if wait > retry then reason, retry = policy, wait end
+  end
+  if lane then concurrent = 0 end
+  if concurrent > 0 and running >= concurrent then wait_for('concurrency', 1000000) end
+  local day, month = spending(account[5], account[6], account[7], account[8], now_ms)
+  local function budget(policy, limit, window)
+    if limit == 0 or window[1] + held + amount <= limit then return end
+    -- Where it is only held, running requests give it back sooner than the window ends.
+    wait_for(policy, window[1] + amount > limit and window[2] * 1000 - now or 1000000)
+  end
+  budget('daily', daily, day)
+  budget('monthly', monthly, month)
   local function rate(policy, key, limit, cost)
     local before, after, wait = gcra(key, math.max(limit, 1), cost, now)
     if limit == 0 then return end
-    if wait > 0 and not reason then reason, retry = policy, wait end
+    wait_for(policy, wait)
     rates[#rates + 1] = {policy, limit, before, after, key}
   end
   rate('requests', keys[6], per_minute, 1)
   rate('tokens', keys[7], tokens_per_minute, tokens)
 
   local windows = {}
-  local function window(policy, limit, left, reset)
-    for _, part in ipairs({policy, text(limit), text(math.max(0, left)), text(reset)}) do
-      windows[#windows + 1] = part
-    end
-  end
-  if concurrent > 0 then window('concurrency', concurrent, concurrent - running - (reason and 0 or 1), 0) end
-  for _, r in ipairs(rates) do
-    local at = reason and r[3] or r[4]
-    window(r[1], r[2], math.floor((now + MINUTE - at) * r[2] / MINUTE), math.ceil((at - now) / 1000))
-  end
+  if concurrent > 0 then push(windows, 'concurrency', concurrent, concurrent - running - (reason and 0 or 1), 0) end
+  for _, r in ipairs(rates) do push_rate(windows, r[1], r[2], reason and r[3] or r[4], now) end
+  local taken = held + (reason and 0 or amount)
+  if daily > 0 then push(windows, 'daily', daily, daily - day[1] - taken, day[2] - now_ms) end
+  if monthly > 0 then push(windows, 'monthly', monthly, monthly - month[1] - taken, month[2] - now_ms) end
   if reason then return no(reason, retry, windows) end
 
   for _, r in ipairs(rates) do store_rate(r[5], r[4], now) end
   local expiry = text(now_ms + lease_ms)
   redis.call('HSET', holds, rid, text(amount))
-  redis.call('ZADD', lease, expiry, rid)
   redis.call('ZADD', due, expiry, pid .. ':' .. rid)
   redis.call('HSET', req, 's', 'h', 'pid', pid, 'f', fingerprint, 't', text(tokens),
-    'tl', text(tokens_per_minute), 'home', args[9] or '', 'ck', args[10] or '')
+    'tl', text(tokens_per_minute), 'home', args[11] or '', 'ck', args[12] or '')
   redis.call('PEXPIRE', req, KEEP)
   local reply = {'ok', text(available - amount)}
+  if lane then
+    redis.call('SET', lane, rid, 'PX', LANE)
+    redis.call('HSET', req, 'lane', '1')
+    reply = {'took', reply[2], newest or ''}
+  else
+    redis.call('ZADD', lease, expiry, rid)
+  end
   for _, part in ipairs(windows) do reply[#reply + 1] = part end
   return reply
 end
@@ -177,13 +237,13 @@ local function begin(keys, rid)
   redis.call('ZCARD', keys[9])
   redis.call('XLEN', keys[10])
   redis.call('HLEN', keys[11])
-  return redis.call('HMGET', keys[1], 'spent', 'erased'),
+  return redis.call('HMGET', keys[1], 'spent', 'erased', 'day', 'dspent', 'month', 'mspent'),
     redis.call('HMGET', keys[5], 's', 'pid', 'r', 'c', 't', 'tl', 'id', 'home', 'ck')
 end
 
 local function drop_hold(keys, pid, rid)
   release(keys[2], keys[3], keys[4], pid, rid)
-  redis.call('HDEL', keys[5], 'f', 't', 'tl', 'home', 'ck')
+  redis.call('HDEL', keys[5], 'f', 't', 'tl', 'home', 'ck', 'lane')
 end
 
 -- For an erased account only the day's total is kept, linked to nobody, and once for each rid.
@@ -198,12 +258,20 @@ local function total_only(keys, pid, rid, charge, state, now_ms)
 end
 
 -- Writes the record and moves spent from what the rid was charged before to what it is charged now.
-local function write(keys, rid, pid, rev, charge, tokens, fields, known, now)
+-- The day's and the month's spending move with it where the request began in them.
+local function write(keys, rid, pid, rev, charge, tokens, fields, known, now, account, started)
   local before = known[1] == 'd' and tonumber(known[4]) or 0
   local id = redis.call('XADD', keys[6], '*', unpack(fields))
   redis.call('RPUSH', keys[7], id)
   if known[1] == 'd' then redis.call('ZADD', keys[9], string.match(known[7], '^%d+'), known[7]) end
   redis.call('HINCRBY', keys[1], 'spent', text(charge - before))
+  local now_ms = math.floor(now / 1000)
+  local day, month = spending(account[3], account[4], account[5], account[6], now_ms)
+  local began = math.floor(math.min(started, now_ms) / DAY)
+  if began >= day[3] then day[1] = day[1] + charge - before end
+  if began >= month[3] then month[1] = month[1] + charge - before end
+  redis.call('HSET', keys[1], 'day', text(day[3]), 'dspent', text(day[1]),
+    'month', text(month[3]), 'mspent', text(month[1]))
   if known[1] == 'h' then
     correct_tokens(keys[8], tonumber(known[6] or '0'), tonumber(known[5] or '0'), tokens, now)
   end
@@ -242,7 +310,7 @@ local function settle(keys, args)
     redis.call('PEXPIRE', keys[5], KEEP)
     return 'dead'
   end
-  write(keys, rid, pid, rev, charge, tokens, fields, known, now)
+  write(keys, rid, pid, rev, charge, tokens, fields, known, now, account, started)
   return 'done'
 end
 
@@ -268,10 +336,11 @@ local function reap(keys, args)
     redis.call('PEXPIRE', keys[5], KEEP)
     return 'voided'
   end
-  local charge, fields = 0, split(known[9])
+  local charge, started, fields = 0, now_ms, split(known[9])
   local fixed = {rev = '0', basis = 'orphan', outcome = 'lost', settled_ms = text(now_ms)}
   for i = 1, #fields, 2 do
     if fields[i] == 'charge' then charge = int(fields[i + 1]) or 0 end
+    if fields[i] == 'started_ms' then started = int(fields[i + 1]) or now_ms end
     fields[i + 1] = fixed[fields[i]] or fields[i + 1]
   end
   if account[2] then
@@ -279,7 +348,7 @@ local function reap(keys, args)
     return 'erased'
   end
   if tonumber(account[1] or '0') + charge > MAX then return bad('sum') end
-  write(keys, rid, pid, 0, charge, tonumber(known[5] or '0'), fields, known, now)
+  write(keys, rid, pid, 0, charge, tonumber(known[5] or '0'), fields, known, now, account, started)
   return 'orphan'
 end
 
@@ -297,7 +366,7 @@ local function touch(keys, args)
   local before = tonumber(redis.call('HGET', holds, rid) or '0')
   redis.call('ZCARD', lease)
   redis.call('ZCARD', due)
-  local known = redis.call('HMGET', req, 's', 'pid', 'r')
+  local known = redis.call('HMGET', req, 's', 'pid', 'r', 'lane')
   if known[1] and known[2] ~= pid then return redis.error_reply('CGXCONFLICT rid') end
   local available = tonumber(account[1] or '0') - tonumber(account[2] or '0') - held
   if account[3] or not (account[1] or account[2]) then return {'gone', '0'} end
@@ -310,7 +379,7 @@ local function touch(keys, args)
   end
   local expiry = text(math.floor(now_us() / 1000) + lease_ms)
   redis.call('HSET', holds, rid, text(amount))
-  redis.call('ZADD', lease, expiry, rid)
+  if not known[4] then redis.call('ZADD', lease, expiry, rid) end
   redis.call('ZADD', due, expiry, pid .. ':' .. rid)
   redis.call('HSET', req, 's', 'h', 'pid', pid, 'home', args[5])
   if args[6] ~= '' then redis.call('HSET', req, 'ck', args[6]) end
@@ -333,7 +402,7 @@ local function void(keys, args)
   if known[1] and known[1] ~= 'h' then return 'same' end
   if known[1] == 'h' then
     correct_tokens(keys[5], tonumber(known[4] or '0'), tonumber(known[3] or '0'), 0, now_us())
-    redis.call('HDEL', req, 'f', 't', 'tl', 'home', 'ck')
+    redis.call('HDEL', req, 'f', 't', 'tl', 'home', 'ck', 'lane')
   end
   release(holds, lease, due, pid, rid)
   redis.call('HSET', req, 's', 'v', 'pid', pid)
@@ -351,6 +420,31 @@ end
 -- keys: acct holds
 local function account(keys)
   return show(keys[1], keys[2])
+end
+
+-- Each limit as it stands, without using any of it.
+-- keys: acct holds lease rate:requests rate:tokens      args: requests/min tokens/min concurrent daily monthly
+-- gives: [policy limit remaining reset_ms]*
+local function limits(keys, args)
+  local per_minute, tokens_per_minute, concurrent = int(args[1]), int(args[2]), int(args[3])
+  local daily, monthly = int(args[4]), int(args[5])
+  if not (per_minute and tokens_per_minute and concurrent and daily and monthly) then return bad('limits') end
+  local now = now_us()
+  local now_ms = math.floor(now / 1000)
+  local account = redis.call('HMGET', keys[1], 'day', 'dspent', 'month', 'mspent')
+  local held = held_in(keys[2])
+  local windows = {}
+  if concurrent > 0 then
+    push(windows, 'concurrency', concurrent, concurrent - redis.call('ZCOUNT', keys[3], '(' .. text(now_ms), '+inf'), 0)
+  end
+  if per_minute > 0 then push_rate(windows, 'requests', per_minute, (gcra(keys[4], per_minute, 0, now)), now) end
+  if tokens_per_minute > 0 then
+    push_rate(windows, 'tokens', tokens_per_minute, (gcra(keys[5], tokens_per_minute, 0, now)), now)
+  end
+  local day, month = spending(account[1], account[2], account[3], account[4], now_ms)
+  if daily > 0 then push(windows, 'daily', daily, daily - day[1] - held, day[2] - now_ms) end
+  if monthly > 0 then push(windows, 'monthly', monthly, monthly - month[1] - held, month[2] - now_ms) end
+  return windows
 end
 
 -- keys: acct holds grant grants      args: pid amount digest
@@ -406,5 +500,6 @@ redis.register_function('cgx1_touch', touch)
 redis.register_function('cgx1_reap', reap)
 redis.register_function('cgx1_grant', grant)
 redis.register_function('cgx1_set_tier', set_tier)
+redis.register_function{function_name = 'cgx1_limits', callback = limits, flags = {'no-writes'}}
 redis.register_function{function_name = 'cgx1_account', callback = account, flags = {'no-writes'}}
 redis.register_function{function_name = 'cgx1_record', callback = record, flags = {'no-writes'}}

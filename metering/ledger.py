@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+import msgspec
+
 from metering import keys, records
 from metering.calls import Calls
 from metering.link import Command, StoreError
@@ -71,18 +73,22 @@ class Ledger:
         """
         p = keys.partition(r.pid)
         t, pid, rid, limits = keys.tag(p), r.pid, r.rid, r.limits
+        lane = (f"{t}lane:{pid}:{r.lane}",) if r.lane else ()
         command: Command = (
-            "FCALL", "cgx1_reserve", 7,
+            "FCALL", "cgx1_reserve", 7 + len(lane),
             f"{t}acct:{pid}", f"{t}holds:{pid}", f"{t}lease:{pid}", f"{t}due", f"{t}req:{rid}",
-            f"{t}rate:{pid}:requests", f"{t}rate:{pid}:tokens",
+            f"{t}rate:{pid}:requests", f"{t}rate:{pid}:tokens", *lane,
             rid, pid, r.amount, r.tokens, r.lease_ms,
-            limits.requests_per_minute, limits.tokens_per_minute, limits.concurrent, self._home,
+            limits.requests_per_minute, limits.tokens_per_minute, limits.concurrent, limits.daily, limits.monthly,
+            self._home,
         )  # fmt: skip
         if r.orphan is not None:
             command = (*command, records.encode(r.orphan))
         reply = await self.calls.run(p, command)
         if reply[0] == b"ok":
             return Reserved(int(reply[1]), _windows(reply, 2))
+        if reply[0] == b"took":
+            return Reserved(int(reply[1]), _windows(reply, 3), reply[2].decode())
         return Refused(
             reply[1].decode(), int(reply[2]), int(reply[3]), int(reply[4]), int(reply[5]), _windows(reply, 6)
         )
@@ -203,6 +209,17 @@ class Ledger:
         t = keys.tag(p)
         reply = await self.calls.run(p, ("FCALL", "cgx1_account", 2, f"{t}acct:{pid}", f"{t}holds:{pid}"))
         return _account(pid, reply) if reply else None
+
+    async def limits(self, pid: str, limits: Limits) -> tuple[Window, ...]:
+        """Each of these limits as it stands for an account, without using any. Raises `LedgerUnavailable`."""
+        p = keys.partition(pid)
+        t = keys.tag(p)
+        reply = await self.calls.run(p, (
+            "FCALL", "cgx1_limits", 5,
+            f"{t}acct:{pid}", f"{t}holds:{pid}", f"{t}lease:{pid}", f"{t}rate:{pid}:requests", f"{t}rate:{pid}:tokens",
+            *msgspec.structs.astuple(limits),
+        ))  # fmt: skip
+        return _windows(reply, 0)
 
     async def record(self, pid: str, rid: str) -> UsageRecord | State:
         """The record of a request of this account, or why there is none. Raises `LedgerUnavailable`."""

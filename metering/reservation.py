@@ -61,11 +61,13 @@ class Verdict(StrEnum):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What an account may do; 0 is no limit."""
+    """What an account may do; 0 is no limit. Daily and monthly are micro-credits of a UTC day and month."""
 
     requests_per_minute: int = 0
     tokens_per_minute: int = 0
     concurrent: int = 0
+    daily: int = 0
+    monthly: int = 0
 
 
 class Reservation(msgspec.Struct, frozen=True):
@@ -81,6 +83,8 @@ class Reservation(msgspec.Struct, frozen=True):
         orphan: The record to charge if this gateway dies before the first touch (its ``rev``,
             ``basis``, ``outcome`` and ``settled_ms`` are set by the reaper). ``None``: nothing
             would be charged.
+        lane: ``<sid>:<slot>`` of an autocomplete lane, or empty. Of a lane only the newest request holds; it does not
+            count as running at once.
     """
 
     rid: str
@@ -90,12 +94,14 @@ class Reservation(msgspec.Struct, frozen=True):
     lease_ms: int
     limits: Limits
     orphan: UsageRecord | None = None
+    lane: str = ""
 
 
 class Window(msgspec.Struct, frozen=True):
-    """One limit as it stands: ``policy`` is ``requests``, ``tokens`` or ``concurrency``.
+    """One limit as it stands: ``policy`` is ``requests``, ``tokens``, ``concurrency``, ``daily`` or ``monthly``.
 
-    ``reset_ms`` is the time until nothing of it is used any more (0 for concurrency).
+    ``reset_ms`` is the time until nothing of it is used any more (0 for concurrency); ``daily`` and ``monthly`` are
+    micro-credits, of which those held by running requests are not remaining.
     """
 
     policy: str
@@ -105,18 +111,22 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class Reserved(msgspec.Struct, frozen=True):
-    """The hold stands; ``remaining`` micro-credits are available beside it."""
+    """The hold stands; ``remaining`` micro-credits are available beside it.
+
+    ``replaced`` is the rid whose lane this request took over, which may have ended; the caller must end it.
+    """
 
     remaining: int
     windows: tuple[Window, ...]
+    replaced: str = ""
 
 
 class Refused(msgspec.Struct, frozen=True):
     """Nothing was held.
 
-    ``reason`` is ``credits``, ``requests``, ``tokens``, ``concurrency``, ``voided`` (this rid has
-    ended), ``restricted`` (its owner asked to leave it alone) or ``unknown_account``. Money is in
-    micro-credits.
+    ``reason`` is ``credits``, ``requests``, ``tokens``, ``concurrency``, ``daily``, ``monthly``, ``superseded``
+    (a newer request has the lane), ``voided`` (this rid has ended), ``restricted`` (its owner asked to leave it
+    alone) or ``unknown_account``. Money is in micro-credits.
     """
 
     reason: str

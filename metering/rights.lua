@@ -29,7 +29,7 @@ local function erase(keys, args)
   redis.call('LLEN', keys[6])
   redis.call('SCARD', keys[7])
   if redis.call('HEXISTS', keys[1], 'erased') == 1 then return 'same' end
-  for _, rid in ipairs(redis.call('ZRANGE', keys[3], 0, -1)) do
+  for _, rid in ipairs(redis.call('HKEYS', keys[2])) do
     redis.call('ZREM', keys[4], pid .. ':' .. rid)
   end
   redis.call('DEL', keys[1], keys[2], keys[3], keys[8], keys[9], keys[10])

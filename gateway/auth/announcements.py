@@ -36,32 +36,37 @@ PING_SECONDS = 2.0  # of silence, after which the connection is asked whether it
 BACKOFF = (0.02, 1.0)
 
 _PID = re.compile(r"p[a-z0-9]{1,39}")
+_ORG = re.compile(r"[0-9a-f]{64}")
 _RID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Kind(StrEnum):
     SESSION_REVOKED = "session_revoked"  # sid; also the end of its refresh family, which has the same id
-    POLICY_CHANGED = "policy_changed"  # pid: of the account or of one of its sessions
-    SUPERSEDED = "superseded"  # sid, slot, rid: the newer request
+    POLICY_CHANGED = "policy_changed"  # pid: of the account or of one of its sessions; or org: of its members
+    SUPERSEDED = "superseded"  # sid, slot, rid: the older request, which ends
 
 
 class Announcement(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One event. ``slot`` is the integer of ``x-supersede-key``, ``rid`` the request that takes it over."""
+    """One event. ``slot`` is the integer of ``x-supersede-key``, ``rid`` the request that a newer one took it from,
+    ``org`` an organisation's digest.
+    """
 
     kind: Kind
     sid: str = ""
     pid: str = ""
     slot: int = 0
     rid: str = ""
+    org: str = ""
 
     def valid(self) -> bool:
         """Whether it names what its kind is about, and holds ids alone."""
         if self.kind is Kind.POLICY_CHANGED:
-            return _PID.fullmatch(self.pid) is not None and self.sid == self.rid == ""
-        named = is_sid(self.sid) and self.pid == ""
+            named = _ORG.fullmatch(self.org) if self.org else _PID.fullmatch(self.pid)
+            return named is not None and self.sid == self.rid == "" and not (self.org and self.pid)
+        of_session = is_sid(self.sid) and self.pid == self.org == ""
         if self.kind is Kind.SUPERSEDED:
-            return named and 0 <= self.slot <= 65_535 and _RID.fullmatch(self.rid) is not None
-        return named and self.rid == ""
+            return of_session and 0 <= self.slot <= 65_535 and _RID.fullmatch(self.rid) is not None
+        return of_session and self.rid == ""
 
 
 Handler = Callable[[Announcement], None]

@@ -3,7 +3,7 @@
 --
 -- Rules:
 -- 1. The clock is the server's TIME, in milliseconds.
--- 2. The keys of one call are in one slot: d:{<handle>} alone, or s:{<sid>} and f:{<sid>}.
+-- 2. The keys of one call are in one slot: d:{<handle>} alone, a:<pid> or o:<org> alone, or s:{<sid>} and f:{<sid>}.
 -- 3. Only keyed digests of secrets arrive here, so the time that a comparison takes tells nothing of them.
 -- 4. Everything is read, and refused where it must be, before the first write.
 -- 5. A changed meaning is a new library and new function names: two versions must serve side by side.
@@ -27,6 +27,17 @@ local function fields(key)
   for i = 1, #pairs_, 2 do found[pairs_[i]] = pairs_[i + 1] end
   return found
 end
+
+-- KEYS: a:<pid> or o:<org>. ARGV: version, body.
+-- 1: it stands now. 0: there is a newer version, or another body under this one.
+local function entitle(keys, argv)
+  local known = redis.call('HMGET', keys[1], 'version', 'body')
+  local before, version = tonumber(known[1] or '0'), tonumber(argv[1])
+  if before > version or (before == version and known[2] ~= argv[2]) then return 0 end
+  if before < version then redis.call('HSET', keys[1], 'version', argv[1], 'body', argv[2]) end
+  return 1
+end
+redis.register_function('cgxa1_entitle', entitle)
 
 -- KEYS: the grant. ARGV: digest, client, scope, app, platform, interval, life, keep (ms).
 -- 1, or 0 where this user code is in use.

@@ -2,25 +2,31 @@
 
 Rules:
 
-1. A cached answer is at most `CACHE_SECONDS` old, so that a revocation is seen within that time even
-   where its announcement is lost; `forget` drops an entry at once.
+1. A cached answer is at most `CACHE_SECONDS` old, so that a revocation or another policy is seen within that time
+   even where its announcement is lost; `forget` drops an entry at once, also one that is being loaded.
 2. Definite denials are cached like principals. Errors of the store never are, and never become a 401:
    a client that is told 401 throws its token away.
 3. The cache is keyed by a digest: a token is not kept.
+4. A session, its account's entitlements and its organisation's are read in one round trip once it is known which
+   they are: a session never changes its account. The first time takes one more for each.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
+from typing import Any
 
 from redis.exceptions import RedisError
 
-from gateway.auth.principal import Client, Denial, Principal, lookup, sid_of
+from gateway import policy
+from gateway.auth import entitlements
+from gateway.auth.principal import Client, Denial, Principal, judge, session_key, sid_of, texts
 from gateway.errors import GatewayError, MeteringUnavailable, TokenExpired, TokenInvalid, TokenRevoked
 
 CACHE_SECONDS = 5.0
 CACHE_ENTRIES = 100_000
+STALE = 0.0  # when an entry was good until that was forgotten: it still tells which keys to read
 
 _DENIALS: dict[Denial, type[GatewayError]] = {
     Denial.TOKEN_INVALID: TokenInvalid,
@@ -36,11 +42,12 @@ class Authenticator:
         self._client = client
         self._key = key
         self._cache: dict[bytes, tuple[float, Principal | Denial]] = {}
-        self._digests: dict[str, bytes] = {}  # session id -> cache key, for `forget`
+        self._named: dict[str, set[bytes]] = {}  # session, account or organisation -> cache keys, for `forget`
+        self._forgotten = 0
 
     def cached(self, token: str) -> Principal | Denial | None:
         """What is known without a round trip."""
-        entry = self._cache.get(hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest())
+        entry = self._cache.get(_cache_key(token))
         if entry is None or entry[0] < time.monotonic():
             return None
         return entry[1]
@@ -56,31 +63,94 @@ class Authenticator:
             raise TokenInvalid
         found = self.cached(token)
         if found is None:
+            forgotten = self._forgotten
             try:
-                found = await lookup(self._client, self._key, token)
+                found = await self._load(token)
             except (RedisError, OSError, TimeoutError):
                 raise MeteringUnavailable from None
-            self._remember(token, found)
+            self._remember(token, found, good=forgotten == self._forgotten)
         if isinstance(found, Principal):
             if found.expires_ms <= time.time_ns() // 1_000_000:
                 raise TokenExpired
             return found
         raise _DENIALS[found]
 
-    def _remember(self, token: str, found: Principal | Denial) -> None:
-        while len(self._cache) >= CACHE_ENTRIES:
-            self._cache.pop(next(iter(self._cache)))
-        digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
-        self._cache.pop(digest, None)
-        self._cache[digest] = (time.monotonic() + CACHE_SECONDS, found)
-        sid = sid_of(token)
-        if sid is not None and isinstance(found, Principal):
-            if len(self._digests) >= CACHE_ENTRIES:
-                self._digests.clear()
-            self._digests[sid] = digest
+    def forget(self, name: str) -> None:
+        """Drop what is cached about a session, an account or an organisation (by its digest): it changed."""
+        self._forgotten += 1
+        for key in self._named.get(name, ()):
+            entry = self._cache.get(key)
+            if entry is not None:
+                self._cache[key] = (STALE, entry[1])
 
-    def forget(self, sid: str) -> None:
-        """Drop what is cached about a session (its policy changed, or it was revoked)."""
-        digest = self._digests.pop(sid, None)
-        if digest is not None:
-            self._cache.pop(digest, None)
+    def forget_all(self) -> None:
+        """Drop everything: announcements may have been missed."""
+        self._forgotten += 1
+        self._cache.clear()
+        self._named.clear()
+
+    async def _load(self, token: str) -> Principal | Denial:
+        sid = sid_of(token)
+        if sid is None:
+            return Denial.TOKEN_INVALID
+        entry = self._cache.get(_cache_key(token))
+        before = entry[1] if entry is not None and isinstance(entry[1], Principal) else None
+        pid, org = (before.pid, before.org) if before is not None else ("", "")
+        session, account, theirs = await self._read(session_key(sid), pid, org)
+        found = judge(texts(session), self._key, token)
+        if isinstance(found, Denial):
+            return found
+        if found.pid != pid:
+            (account,) = await self._hashes(entitlements.account_key(found.pid))
+        own = entitlements.decode(account)
+        if own.org and own.org != org:
+            (theirs,) = await self._hashes(entitlements.org_key(own.org))
+        return policy.resolve(found, own, entitlements.decode(theirs) if own.org else entitlements.NONE)
+
+    async def _read(self, session: str, pid: str, org: str) -> tuple[Any, Any, Any]:
+        names = [session]
+        if pid:
+            names.append(entitlements.account_key(pid))
+        if org:
+            names.append(entitlements.org_key(org))
+        found = await self._hashes(*names)
+        return (*found, {}, {})[:3]
+
+    async def _hashes(self, *names: str) -> list[Any]:
+        """Several hashes in one round trip (on a Cluster, one to each node)."""
+        if len(names) == 1:
+            return [await self._client.hgetall(names[0])]
+        pipeline = self._client.pipeline(transaction=False)
+        for name in names:
+            pipeline.hgetall(name)
+        return list(await pipeline.execute())
+
+    def _remember(self, token: str, found: Principal | Denial, *, good: bool) -> None:
+        while len(self._cache) >= CACHE_ENTRIES:
+            self._drop(next(iter(self._cache)))
+        key = _cache_key(token)
+        self._drop(key)
+        # What was forgotten while it was loaded may be what was just read: use it once.
+        self._cache[key] = (time.monotonic() + CACHE_SECONDS if good else STALE, found)
+        for name in _names(found):
+            self._named.setdefault(name, set()).add(key)
+
+    def _drop(self, key: bytes) -> None:
+        entry = self._cache.pop(key, None)
+        for name in _names(entry[1]) if entry is not None else ():
+            keys = self._named.get(name)
+            if keys is not None:
+                keys.discard(key)
+                if not keys:
+                    del self._named[name]
+
+
+def _names(found: Principal | Denial) -> tuple[str, ...]:
+    """By what an entry can be forgotten; the three kinds of ids differ in form."""
+    if isinstance(found, Denial):
+        return ()
+    return (found.sid, found.pid, found.org) if found.org else (found.sid, found.pid)
+
+
+def _cache_key(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()

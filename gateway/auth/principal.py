@@ -14,9 +14,10 @@ from __future__ import annotations
 import hmac
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
@@ -52,7 +53,20 @@ class Denial(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A valid session. All texts are from closed sets or drawn by the gateway."""
+    """A valid session. All texts are from closed sets or drawn by the gateway.
+
+    `lookup` fills in what the session itself says; `gateway.policy.resolve` joins what its account and organisation
+    state, and fills in the rest.
+
+    Attributes:
+        tier: The plan to show.
+        region: What the session itself is pinned to; ``regions`` is what counts.
+        tiers: Every plan that holds; empty is ``tier`` alone.
+        models: Names of the models that may be used, ``None`` is every one.
+        regions: Where prompts may be processed, ``None`` is anywhere.
+        required_app: The lowest app version that may be used, where the session's own is older.
+        org: Digest of the account's organisation, or empty.
+    """
 
     sid: str
     pid: str
@@ -62,6 +76,11 @@ class Principal:
     region: str = ""
     app_version: str = ""
     platform: str = ""
+    tiers: tuple[str, ...] = ()
+    models: frozenset[str] | None = None
+    regions: frozenset[str] | None = None
+    required_app: str = ""
+    org: str = ""
 
 
 def session_key(sid: str) -> str:
@@ -98,7 +117,11 @@ async def lookup(client: Client, key: bytes, token: str, now_ms: int | None = No
     sid = sid_of(token)
     if sid is None:
         return Denial.TOKEN_INVALID
-    fields = await read_session(client, sid)
+    return judge(await read_session(client, sid), key, token, now_ms)
+
+
+def judge(fields: dict[str, str], key: bytes, token: str, now_ms: int | None = None) -> Principal | Denial:
+    """What a session's stored fields say about a well-formed token of it. Pure but for the clock."""
     expected = fields.get("digest", "")
     if not hmac.compare_digest(expected.encode(), token_digest(key, token).encode()):
         return Denial.TOKEN_INVALID
@@ -108,7 +131,7 @@ async def lookup(client: Client, key: bytes, token: str, now_ms: int | None = No
     if expires <= (time.time_ns() // 1_000_000 if now_ms is None else now_ms):
         return Denial.TOKEN_EXPIRED
     return Principal(
-        sid=sid,
+        sid=sid_of(token) or "",
         pid=fields["pid"],
         tier=fields["tier"],
         mode=Mode.CLOUD if fields.get("mode") == Mode.CLOUD else Mode.LOCAL,
@@ -121,7 +144,11 @@ async def lookup(client: Client, key: bytes, token: str, now_ms: int | None = No
 
 async def read_session(client: Client, sid: str) -> dict[str, str]:
     """The stored fields of a session, empty where there is none."""
-    fields = await client.hgetall(session_key(sid))
+    return texts(await client.hgetall(session_key(sid)))
+
+
+def texts(fields: Mapping[Any, Any]) -> dict[str, str]:
+    """A hash of the store as text."""
     return {str_of(name): str_of(value) for name, value in fields.items()}
 
 

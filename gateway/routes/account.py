@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 
 import msgspec
 import orjson
@@ -12,11 +14,18 @@ from gateway.answers import json_response
 from gateway.auth.principal import Principal
 from gateway.errors import MeteringUnavailable, NotFound
 from gateway.services import Services
-from metering.ledger import LedgerUnavailable, State
+from metering.ledger import LedgerUnavailable, State, Window
 from metering.usage import UsageRecord
 
 _RID = re.compile(r"req_[0-9a-f]{32}")
-MINUTE_MS = 60_000
+# The ledger's policy to its name in the configuration, and what it counts.
+_LIMITS = {
+    "requests": ("requests_per_minute", "requests"),
+    "tokens": ("tokens_per_minute", "tokens"),
+    "concurrency": ("concurrent", "requests at once"),
+    "daily": ("daily_credits", "micro-credits"),
+    "monthly": ("monthly_credits", "micro-credits"),
+}
 _GONE = "No request of this account has this id, or its record is past its retention."
 
 
@@ -43,16 +52,21 @@ async def usage_record(services: Services, principal: Principal, rid: str, own_r
 
 
 async def account(services: Services, principal: Principal, own_rid: str) -> web.Response:
-    """``GET /v1/account``: credits in micro-credits, and the limits of the tier.
+    """``GET /v1/account``: credits, each limit that there is and when it refills, and what the policy leaves.
+
+    ``refilled_ms`` is Unix milliseconds; a limit that refills ``evenly`` has room for more before that.
 
     Raises:
         MeteringUnavailable: The store can't answer.
     """
+    limits = services.limits.of(principal.tiers or (principal.tier,))
     try:
-        found = await services.ledger.account(principal.pid)
+        found, windows = await asyncio.gather(  # one round trip: both go in one pipeline
+            services.ledger.account(principal.pid), services.ledger.limits(principal.pid, limits)
+        )
     except LedgerUnavailable:
         raise MeteringUnavailable from None
-    limits = services.limits.get(principal.tier) or services.limits["default"]
+    now_ms = time.time_ns() // 1_000_000
     credits_ = {"granted": 0, "spent": 0, "held": 0, "available": 0}
     if found is not None:
         credits_ = {
@@ -65,19 +79,22 @@ async def account(services: Services, principal: Principal, own_rid: str) -> web
         "tier": principal.tier,
         "mode": principal.mode.value,
         "credits": {**credits_, "unit": "micro-credits"},
-        "limits": {
-            "requests_per_minute": limits.requests_per_minute or None,
-            "tokens_per_minute": limits.tokens_per_minute or None,
-            "concurrent": limits.concurrent or None,
-        },
-        "refills": {
-            # Both rates refill evenly: after so many milliseconds there is room for one more.
-            "requests_per_minute_ms": _refill_ms(limits.requests_per_minute),
-            "tokens_per_minute_ms": _refill_ms(limits.tokens_per_minute),
+        "limits": {_LIMITS[window.policy][0]: _shown(window, now_ms) for window in windows},
+        "policy": {
+            "regions": sorted(principal.regions) if principal.regions is not None else None,
+            "models": sorted(principal.models) if principal.models is not None else None,
+            "min_app_version": principal.required_app or None,
         },
     }
     return json_response(orjson.dumps(body), own_rid)
 
 
-def _refill_ms(per_minute: int) -> int | None:
-    return -(-MINUTE_MS // per_minute) if per_minute else None
+def _shown(window: Window, now_ms: int) -> dict[str, object]:
+    """A limit that there is: what is left of it now, and when all of it is there again."""
+    return {
+        "limit": window.limit,
+        "remaining": window.remaining,
+        "unit": _LIMITS[window.policy][1],
+        "refilled_ms": now_ms + window.reset_ms if window.policy != "concurrency" else None,
+        "evenly": window.policy in ("requests", "tokens"),
+    }

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 import orjson
 from aiohttp import web
 
+from gateway import policy
 from gateway.answers import json_response
 from gateway.auth.principal import Principal
 from gateway.catalog import Catalog, Model
@@ -65,7 +66,7 @@ def _visible(catalog: Catalog, principal: Principal, family: Family | None) -> l
     return [
         model
         for model in catalog.models
-        if model.allows(principal.tier) and (kind is None or model.targets[0].provider.kind is kind)
+        if policy.allows(principal, model) and (kind is None or model.targets[0].provider.kind is kind)
     ]
 
 
@@ -126,7 +127,7 @@ def show_model(catalog: Catalog, principal: Principal, family: Family | None, na
     """One model. Raises `ModelNotFound`."""
     wanted = name.removeprefix("models/")
     found = catalog.resolve(wanted)
-    if found is None or not found.allows(principal.tier):
+    if found is None or not policy.allows(principal, found):
         raise ModelNotFound
     shape = {Family.ANTHROPIC: _anthropic, Family.GOOGLE: _google}.get(family or Family.OPENAI, _openai)
     return json_response(orjson.dumps(shape(found)), rid)

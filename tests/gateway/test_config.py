@@ -343,6 +343,8 @@ abort = "input"
 requests_per_minute = 60
 tokens_per_minute = 100_000
 concurrent = 4
+daily_credits = 12.5
+monthly_credits = 300
 """
     )
     assert config.billing.credit_usd == Decimal("0.001")
@@ -350,7 +352,13 @@ concurrent = 4
     assert (config.billing.hold, config.billing.abort) == (HoldRule.WORST, AbortRule.INPUT)
     pro = config.tiers["pro"]
     assert (pro.requests_per_minute, pro.tokens_per_minute, pro.concurrent) == (60, 100_000, 4)
+    assert (pro.daily_credits, pro.monthly_credits) == (12_500_000, 300_000_000)
     assert set(config.tiers) == {"default", "pro"}
+
+
+@pytest.mark.parametrize("amount", ["-1", "0.0000001", "1e20", "nan", "inf", '"5"', "true"])
+def test_what_is_no_amount_of_credits(amount: str) -> None:
+    assert fault(f"[tiers.pro]\ndaily_credits = {amount}").startswith("tiers.pro.daily_credits: ")
 
 
 @pytest.mark.parametrize("markup", ["-1.1", "10.5", "nan", "inf", '"0.2"', "true"])

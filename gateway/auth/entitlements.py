@@ -1,0 +1,140 @@
+"""What an account, and the organisation that it belongs to, may do: written by billing, read with the session.
+
+Rules:
+
+1. ``a:<pid>`` and ``o:<hmac(org)>`` are hashes of a version and a body. A write with an older version, or with the
+   same one and another body, changes nothing: events of a billing system may come twice and in any order.
+2. Empty means not restricted, here and in every field. `gateway.policy` joins all that is stated; the strictest wins.
+3. A body that can't be read restricts to local mode: what the store says may never loosen by a fault.
+4. An organisation's own name is no part of a key: a keyed digest of it is.
+
+Whoever writes must announce it (`gateway.auth.announcements`, ``policy_changed``); without that it is seen within the
+life of the workers' caches, 5 s.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from gateway.auth import functions
+from gateway.auth.principal import Client, Mode, str_of
+from gateway.identity import digest
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
+_TIER = re.compile(r"[a-z0-9_-]{0,32}")
+_WORD = re.compile(r"[a-z0-9_-]{0,32}")
+_VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,5}")
+_DIGEST = re.compile(r"([0-9a-f]{64})?")
+_LARGEST = 2**53 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entitlements:
+    """Of one account or one organisation.
+
+    Attributes:
+        version: The writer's own, growing: 0 is nothing written yet.
+        tier: Plan of the configuration; takes the place of the session's own where stated.
+        models: Names that may be used; empty is every one.
+        region: `gateway.config.Region` that prompts must stay in, or empty.
+        mode: ``local``, ``cloud`` or empty, which states nothing.
+        org: Digest of the organisation (`org_digest`) that an account belongs to, or empty.
+        min_app: Platform to the lowest app version that may be used, as ``1.2.3``.
+    """
+
+    version: int
+    tier: str = ""
+    models: frozenset[str] = frozenset()
+    region: str = ""
+    mode: str = ""
+    org: str = ""
+    min_app: Mapping[str, str] = field(default_factory=dict)
+
+
+NONE = Entitlements(0)
+
+_encoder = msgspec.json.Encoder(order="deterministic")  # the same content is the same text: versions compare it
+_decoder = msgspec.json.Decoder(Entitlements)
+
+
+def account_key(pid: str) -> str:
+    return f"a:{pid}"
+
+
+def org_key(org: str) -> str:
+    """``org`` is a digest, see `org_digest`."""
+    return f"o:{org}"
+
+
+def org_digest(key: bytes, org: str) -> str:
+    """What stands for an organisation in keys and in `Entitlements.org`; ``key`` is the identity key."""
+    return digest(key, "organisation", org)
+
+
+async def read(client: Client, pid: str) -> Entitlements:
+    """An account's, `NONE` where nothing was written. Raises redis-py's errors."""
+    return decode(await client.hgetall(account_key(pid)))
+
+
+async def write(client: Client, pid: str, entitlements: Entitlements) -> bool:
+    """Write an account's; false where the store has a newer version, or another content under this one.
+
+    Raises:
+        ValueError: A field is not of its form, or the version is not above 0.
+        redis.RedisError: Not written, or not known; repeat it.
+    """
+    return await _write(client, account_key(pid), entitlements)
+
+
+async def read_org(client: Client, org: str) -> Entitlements:
+    """An organisation's, by its digest. As `read`."""
+    return decode(await client.hgetall(org_key(org)))
+
+
+async def write_org(client: Client, org: str, entitlements: Entitlements) -> bool:
+    """Write an organisation's, by its digest; its own ``org`` must be empty. As `write`."""
+    if not org or not _DIGEST.fullmatch(org) or entitlements.org:
+        raise ValueError("an organisation is named by its digest and belongs to none")
+    return await _write(client, org_key(org), entitlements)
+
+
+async def erase(client: Client, pid: str) -> None:
+    """Forget an account's. Raises redis-py's errors."""
+    await client.delete(account_key(pid))
+
+
+def decode(fields: Mapping[bytes | str, bytes | str]) -> Entitlements:
+    """A stored hash; see rule 3."""
+    texts = {str_of(name): value for name, value in fields.items()}
+    if "body" not in texts:
+        return NONE
+    try:
+        return _decoder.decode(texts["body"])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return replace(NONE, mode=Mode.LOCAL.value)
+
+
+async def _write(client: Client, key: str, entitlements: Entitlements) -> bool:
+    check(entitlements)
+    body = _encoder.encode(entitlements).decode()
+    return bool(await functions.call(client, "cgxa1_entitle", (key,), entitlements.version, body))
+
+
+def check(entitlements: Entitlements) -> None:
+    """Raises `ValueError` where a field is not of its form."""
+    e = entitlements
+    good = (
+        0 < e.version <= _LARGEST
+        and _TIER.fullmatch(e.tier)
+        and all(_NAME.fullmatch(name) for name in e.models)
+        and _WORD.fullmatch(e.region)
+        and e.mode in ("", *Mode)
+        and _DIGEST.fullmatch(e.org)
+        and all(_WORD.fullmatch(name) and _VERSION.fullmatch(low) for name, low in e.min_app.items())
+    )
+    if not good:
+        raise ValueError("a field of the entitlements is not of its form")
