@@ -11,27 +11,36 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from aiohttp import web
 
 from gateway.auth.announcements import Kind, Listener
 from gateway.auth.authenticator import Authenticator
 from gateway.catalog import load as load_catalog
 from gateway.config import Config, ConfigError
 from gateway.dispatch import Dispatcher
-from gateway.identity import load_key
+from gateway.identity import identity_keys, load_key
 from gateway.inbound import BodyBudget
 from gateway.instruments import Instruments
 from gateway.lanes import Lanes
 from gateway.limits import TierLimits
 from gateway.log import Event, Log
 from gateway.server import Server
-from gateway.services import Services
+from gateway.services import Answers, Services
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool, Timeouts
+from metering.accounts import Accounts
 from metering.ledger import Ledger
+from metering.retention import Retention
+from metering.rights import Rights
 from metering.settler import Settler
 from metering.store import open_store
 from metering.usage import Outcome
 from providers.dialect import Operation
+
+if TYPE_CHECKING:
+    from gateway.routes.portal import Portal
 
 BACKLOG = 4096
 GAUGE_SECONDS = 1.0
@@ -112,6 +121,7 @@ class Worker:
             lanes=lanes,
             listener=listener,
         )
+        services.portal = _portal(services)
         dispatcher = Dispatcher(services)
         server = Server(dispatcher.handle, dispatcher.broken, loop)
         tls = _listener_tls(config)
@@ -162,6 +172,39 @@ class Worker:
         await services.settler.close()
         await services.ledger.close()
         await services.store.close()
+
+
+def _portal(services: Services) -> Answers | None:
+    """The portal, where anybody can sign in to it. Built with its first request: most workers have none."""
+    config = services.config
+    if config.supabase is None and not config.development_sign_in:
+        return None
+    if config.development_sign_in:
+        services.log.warning(Event.DEVELOPMENT_SIGN_IN)
+    portal: Portal | None = None
+
+    async def answer(request: web.BaseRequest, rid: str) -> web.StreamResponse:
+        nonlocal portal
+        if portal is None:
+            portal = _build_portal(services)
+        return await portal.answer(request, rid)
+
+    return answer
+
+
+def _build_portal(services: Services) -> Portal:
+    from gateway.auth.supabase import PublicKeyVerifier, SharedSecretVerifier, Verifier  # noqa: PLC0415 - see _portal
+    from gateway.routes.portal import Portal  # noqa: PLC0415 - see _portal
+
+    config = services.config.supabase
+    verifier: Verifier | None = None
+    if config is not None and config.jwt_secret is not None:
+        verifier = SharedSecretVerifier(config.issuer, config.audience, config.jwt_secret)
+    elif config is not None:
+        verifier = PublicKeyVerifier(config.issuer, config.audience, config.jwks_url)
+    accounts = Accounts(services.store, identity_keys(services.identity_key))
+    rights = Rights(services.store, services.ledger, accounts, Retention(services.store, services.ledger))
+    return Portal(services, accounts, rights, verifier)
 
 
 def _listener_tls(config: Config) -> ssl.SSLContext | None:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
-from ipaddress import ip_address
 from pathlib import Path
 
+from gateway.config_portal import PortalConfig, SupabaseConfig
+from gateway.loopback import is_loopback
 from metering.pricing import Row
 
 
@@ -74,16 +75,6 @@ _FIRST_PARTY_HOSTS = {
     Kind.ANTHROPIC: frozenset({"api.anthropic.com"}),
     Kind.GOOGLE: frozenset({"generativelanguage.googleapis.com"}),
 }
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` can only be this machine. A name other than ``localhost`` is not resolved."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,3 +248,10 @@ class Config:
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    supabase: SupabaseConfig | None = None
+    portal: PortalConfig = field(default_factory=PortalConfig)
+
+    @property
+    def development_sign_in(self) -> bool:
+        """No sign-in service, on this machine alone: the portal signs in a local user."""
+        return self.supabase is None and is_loopback(self.server.host)

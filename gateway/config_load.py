@@ -32,6 +32,7 @@ from gateway.config import (
     is_loopback,
 )
 from gateway.config_models import read_models
+from gateway.config_portal import read_portal, read_supabase
 from gateway.config_providers import NAME, read_provider
 from gateway.config_reader import Faults, Section
 from gateway.log import LEVELS as LOG_LEVELS
@@ -91,6 +92,8 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
     policy = _policy(root.table("policy"))
     identity = _identity(root.table("identity"))
     log = _log(root.table("log"))
+    supabase = read_supabase(root.table("supabase"))
+    portal = read_portal(root.table("portal"), supabase)
     root.close()
     if faults.lines:
         raise ConfigError(tuple(faults.lines))
@@ -106,6 +109,8 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
         policy=policy,
         identity=identity,
         log=log,
+        supabase=supabase,
+        portal=portal,
     )
 
 

@@ -38,6 +38,7 @@ class Event(StrEnum):
     WORKER_STARTED = "worker_started"
     WORKER_DIED = "worker_died"
     LOCAL_MODE = "local_mode"
+    DEVELOPMENT_SIGN_IN = "development_sign_in"  # the portal lets anybody on this machine in
 
 
 FIELDS = frozenset(
