@@ -33,6 +33,8 @@ from metering.usage import (
     counts_of,
 )
 
+_NOTHING = (0,) * len(COUNTS)
+
 
 class Ended(msgspec.Struct, frozen=True):
     """The facts of an exchange that has ended.
@@ -93,6 +95,11 @@ def settlement(ended: Ended) -> Settlement | None:
     if missing > 0:
         counted.out_visible = (counted.out_visible or 0) + missing
     return Settlement(counted, report.variant, Basis.PARTIAL, report.others)
+
+
+def estimated(input_tokens: int, output_tokens: int) -> Settlement:
+    """What is known of a request in its midst: the reserve's estimate of the input, and a count of the output."""
+    return Settlement(_estimate(input_tokens, output_tokens), None, Basis.ORPHAN)
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -157,6 +164,12 @@ def record(
         price_version=identity.price_version,
         **dict(zip(COUNTS, counts_of(usage), strict=True)),  # type: ignore[arg-type] # settled: none is None
     )
+
+
+def _estimate(input_tokens: int, output_tokens: int) -> Usage:
+    usage = Usage(*_NOTHING)
+    usage.in_uncached, usage.out_visible = input_tokens, output_tokens
+    return usage
 
 
 def _input_of(usage: Usage) -> Usage:

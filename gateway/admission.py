@@ -22,6 +22,7 @@ from gateway.errors import (
     UnsupportedFeature,
 )
 from metering import pricing
+from metering.learning import Learning
 from providers.anthropic_messages import check_beta
 from providers.dialect import Family, Head, Refusal, Wire
 from providers.server_tools import TOOLS_BY_ID, refuse_tools
@@ -51,6 +52,8 @@ class Admission(msgspec.Struct, frozen=True):
         input_tokens: Estimate of its input.
         output_tokens: Output held for, of one choice.
         amount: Micro-credits to hold.
+        billed: Whether anybody pays for this operation.
+        body_bytes: Of its body, for learning; 0 where the body says nothing of its text.
     """
 
     head: Head
@@ -59,6 +62,8 @@ class Admission(msgspec.Struct, frozen=True):
     input_tokens: int
     output_tokens: int
     amount: int
+    billed: bool
+    body_bytes: int
 
     @property
     def tokens(self) -> int:
@@ -75,6 +80,7 @@ def admit(
     catalog: Catalog,
     config: Config,
     principal: Principal,
+    learning: Learning,
     asked_regions: Sequence[str] = (),
 ) -> Admission:
     """Read a request's head and decide.
@@ -88,6 +94,7 @@ def admit(
         config: Whose policy and billing rules hold.
         principal: Who asks.
         asked_regions: Values of the request's own region header.
+        learning: What is known of the model's usual requests.
 
     Raises:
         InvalidRequest, UnsupportedFeature, PrivacyUnsupported, ModelNotFound, ModelNotInPlan, RegionUnavailable.
@@ -113,10 +120,16 @@ def admit(
     targets = regions.within(targets, pinned)
     _check_prices(targets[0], head)
     worst = config.billing.hold is HoldRule.WORST
-    tokens = pricing.estimate_input(len(body), ceiling=model.context_window)
-    output = _output_bound(head, model, worst=worst)
-    amount = _hold(targets[0], head, tokens, output, worst=worst) if wire.billed else 0
-    return Admission(head, model, targets, tokens, output, amount)
+    tokens = pricing.estimate_input(
+        len(body),
+        bytes_per_token_milli=learning.bytes_per_token_milli(model.name) or pricing.BYTES_PER_TOKEN_MILLI,
+        ceiling=model.context_window,
+    )
+    output = output_limit(head, model)
+    if not worst:
+        output = min(output, learning.usual_output(model.name) or USUAL_OUTPUT)
+    amount = hold(targets[0], head, tokens, output, worst=worst) if wire.billed else 0
+    return Admission(head, model, targets, tokens, output, amount, wire.billed, len(body))
 
 
 def _check_prices(target: CatalogTarget, head: Head) -> None:
@@ -134,17 +147,16 @@ def _check_prices(target: CatalogTarget, head: Head) -> None:
             )
 
 
-def _output_bound(head: Head, model: Model, *, worst: bool) -> int:
-    if head.output_limit == 0:
-        return 0
-    ceiling = model.max_output or 0
-    asked = head.output_limit if head.output_limit is not None else (ceiling or USUAL_OUTPUT)
-    if ceiling:
-        asked = min(asked, ceiling)
-    return asked if worst else min(asked, USUAL_OUTPUT)
+def output_limit(head: Head, model: Model) -> int:
+    """Tokens that one choice can have: the request's limit or the model's; `USUAL_OUTPUT` where there is none."""
+    ceiling, asked = model.max_output, head.output_limit
+    if asked is None:
+        return ceiling or USUAL_OUTPUT
+    return min(asked, ceiling) if ceiling else asked
 
 
-def _hold(target: CatalogTarget, head: Head, tokens: int, output: int, *, worst: bool) -> int:
+def hold(target: CatalogTarget, head: Head, tokens: int, output: int, *, worst: bool) -> int:
+    """Micro-credits for ``tokens`` of input and ``output`` of each choice at a target's price."""
     calls = [unit for tool in head.server_tools if (unit := TOOLS_BY_ID[tool].unit)] if head.server_tools else ()
     return pricing.hold(
         target.price,

@@ -11,30 +11,40 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.auth.announcements import Kind, Listener
+from gateway.auth.announcements import Announcement, Kind, Listener
 from gateway.auth.authenticator import Authenticator
 from gateway.catalog import load as load_catalog
 from gateway.config import Config, ConfigError
 from gateway.dispatch import Dispatcher
+from gateway.errors import TokenRevoked
 from gateway.identity import identity_keys, load_key
 from gateway.inbound import BodyBudget
 from gateway.instruments import Instruments
 from gateway.lanes import Lanes
+from gateway.leases import LEASE_MS, Leases
 from gateway.limits import TierLimits
 from gateway.log import Event, Log
+from gateway.routes.oauth import OAuth
+from gateway.running import Running
+from gateway.secrets_policy import make_secrets
 from gateway.server import Server
 from gateway.services import Answers, Services
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool, Timeouts
 from metering.accounts import Accounts
+from metering.epoch import Epoch
 from metering.ledger import Ledger
+from metering.reaper import Reaper
+from metering.replay import Replay
 from metering.retention import Retention
 from metering.rights import Rights
 from metering.settler import Settler
+from metering.spool import Spool
 from metering.store import open_store
 from metering.usage import Outcome
 from providers.dialect import Operation
@@ -44,6 +54,7 @@ if TYPE_CHECKING:
 
 BACKLOG = 4096
 GAUGE_SECONDS = 1.0
+SETTLE_POLL_SECONDS = 0.01
 
 
 def make_instruments(config: Config) -> Instruments:
@@ -59,11 +70,24 @@ def make_log(config: Config) -> Log:
     return log
 
 
+@dataclass(frozen=True, slots=True)
+class Watches:
+    """What looks after the ledger beside the requests."""
+
+    epoch: Epoch
+    reaper: Reaper
+    replay: Replay
+
+
 class Worker:
     """One process's data plane."""
 
-    def __init__(self, services: Services, server: Server, listeners: Sequence[asyncio.Server]) -> None:
+    def __init__(
+        self, services: Services, server: Server, listeners: Sequence[asyncio.Server], watches: Watches
+    ) -> None:
         self.services = services
+        self._watches = watches
+        self._away = False
         self._server = server
         self._listeners = listeners
         self._gauges = services.loop.call_later(GAUGE_SECONDS, self._update_gauges)
@@ -87,9 +111,12 @@ class Worker:
         if faults:
             await store.close()
             raise ConfigError(tuple(f"store.url: {fault}" for fault in faults))
-        ledger = Ledger(store)
+        spool = Spool(config.server.data_dir / "spool")
+        ledger = Ledger(store, home=spool.home)
         await ledger.load()
-        settler = Settler(ledger)
+        settler = Settler(
+            ledger, journal=spool, on_refused=lambda record: log.error(Event.SETTLEMENT_REFUSED, rid=record.rid)
+        )
         settler.start()
         authenticator, lanes = Authenticator(store.client, key), Lanes(store.client)
         listener = Listener(
@@ -99,7 +126,21 @@ class Worker:
         )
         listener.on(Kind.POLICY_CHANGED, lambda announced: authenticator.forget(announced.org or announced.pid))
         listener.on(Kind.SUPERSEDED, lanes.end)
+        running = Running()
+
+        def revoked(announced: Announcement) -> None:
+            authenticator.forget(announced.sid)
+            running.end_session(announced.sid, TokenRevoked(), Outcome.REVOKED)
+
+        listener.on(Kind.SESSION_REVOKED, revoked)
         await listener.start()
+        epoch = Epoch(store)
+        await epoch.look()
+        reaper = Reaper(store, ledger, epoch, lease_ms=LEASE_MS, intents=spool)
+        replay = Replay(spool, settler, epoch)
+        leases = Leases(loop, ledger)
+        for watch in (epoch, replay, reaper, leases):
+            watch.start()
         services = Services(
             loop=loop,
             config=config,
@@ -107,6 +148,8 @@ class Worker:
             store=store,
             ledger=ledger,
             settler=settler,
+            spool=spool,
+            leases=leases,
             pool=Pool(
                 loop,
                 Timeouts(config.server.connect_timeout, config.server.first_byte_timeout, config.server.idle_timeout),
@@ -120,22 +163,33 @@ class Worker:
             limits=TierLimits(config.tiers),
             lanes=lanes,
             listener=listener,
+            running=running,
+            secrets=make_secrets(config.policy),
         )
         services.portal = _portal(services)
-        dispatcher = Dispatcher(services)
+        dispatcher = Dispatcher(services, OAuth(services))
         server = Server(dispatcher.handle, dispatcher.broken, loop)
         tls = _listener_tls(config)
         listeners = [await loop.create_server(server, sock=sock, ssl=tls, backlog=BACKLOG) for sock in sockets]
-        return cls(services, server, listeners)
+        return cls(services, server, listeners, Watches(epoch, reaper, replay))
 
     def _update_gauges(self) -> None:
-        services = self.services
+        services, watches = self.services, self._watches
         cells, gauges = services.instruments.registry.cells, services.instruments
+        if watches.epoch.reachable is self._away:
+            self._away = not self._away
+            services.log.warning(Event.STORE_AWAY if self._away else Event.STORE_BACK)
         opened, idle = services.pool.count()
         for gauge, labels, value in (
             (gauges.connections, ("open",), opened),
             (gauges.connections, ("idle",), idle),
             (gauges.unsettled, (), services.settler.pending),
+            (gauges.owed, (), services.spool.owed),
+            (gauges.spool_full, (), int(services.spool.full)),
+            (gauges.store_away, (), int(self._away)),
+            (gauges.reaped, ("orphan",), watches.reaper.orphans),
+            (gauges.reaped, ("voided",), watches.reaper.voided),
+            (gauges.dead_letters, (), services.settler.refused + services.settler.dead),
             (gauges.body_bytes, (), services.bodies.used),
         ):
             cells[gauge.column(*labels)] = value
@@ -156,12 +210,23 @@ class Worker:
             task.cancel()
         if services.running:
             await asyncio.wait(set(services.running.tasks), timeout=5.0)
-        settled = await services.settler.drain(min(bound, 30.0))
+        settled = await self._settle(min(bound, 30.0))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(5.0):
                 await self._server.shutdown(1.0)
-        services.log.info(Event.DRAINED, count=services.settler.pending)
+        services.log.info(Event.DRAINED, count=services.spool.owed)
         return settled
+
+    async def _settle(self, seconds: float) -> bool:
+        """Wait until the ledger has what this process owes it, its own and what it adopted; whether it has."""
+        services = self.services
+        try:
+            async with asyncio.timeout(seconds):
+                while services.settler.pending or services.spool.owed:  # noqa: ASYNC110 - two levels, not an event
+                    await asyncio.sleep(SETTLE_POLL_SECONDS)
+        except TimeoutError:
+            return False
+        return True
 
     async def close(self) -> None:
         """Close everything that is open."""
@@ -169,7 +234,12 @@ class Worker:
         self._gauges.cancel()
         services.pool.close()
         await services.listener.close()
+        await services.leases.close()
+        await self._watches.reaper.close()
+        await self._watches.replay.close()
+        await self._watches.epoch.close()
         await services.settler.close()
+        await services.spool.close()
         await services.ledger.close()
         await services.store.close()
 
@@ -203,7 +273,8 @@ def _build_portal(services: Services) -> Portal:
     elif config is not None:
         verifier = PublicKeyVerifier(config.issuer, config.audience, config.jwks_url)
     accounts = Accounts(services.store, identity_keys(services.identity_key))
-    rights = Rights(services.store, services.ledger, accounts, Retention(services.store, services.ledger))
+    store, ledger, spool = services.store, services.ledger, services.spool
+    rights = Rights(store, ledger, accounts, Retention(store, ledger), journal=spool)
     return Portal(services, accounts, rights, verifier)
 
 

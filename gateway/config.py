@@ -57,6 +57,15 @@ class HoldRule(StrEnum):
     WORST = "worst"  # the request's limit or the model's, at the dearest rate
 
 
+class SecretsRule(StrEnum):
+    """What happens to a request in which a secret was found."""
+
+    OFF = "off"  # nothing is looked for
+    BLOCK = "block"  # it is refused
+    MASK = "mask"  # a placeholder goes to the provider and comes back
+    RESTORE = "restore"  # the placeholder goes; the caller gets the secret back in the answer
+
+
 class AbortRule(StrEnum):
     """What a stream that was cut charges; its cost is recorded all the same."""
 
@@ -215,7 +224,11 @@ class BillingConfig:
 
 @dataclass(frozen=True, slots=True)
 class PolicyConfig:
+    """``secrets``: what happens to the credentials and personal data (``sought``) found in a prompt."""
+
     server_tools: frozenset[str] = frozenset()
+    secrets: SecretsRule = SecretsRule.OFF
+    sought: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +236,21 @@ class IdentityConfig:
     """The key of the digests of users and tokens; ``None`` is the key file in the data directory."""
 
     key: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthClient:
+    """An app that may ask people to sign in: its ``client_id``, and its name on the consent page."""
+
+    name: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthConfig:
+    """The public clients beside the first-party one."""
+
+    clients: Mapping[str, OAuthClient] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,11 +275,13 @@ class Config:
     billing: BillingConfig = field(default_factory=BillingConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
+    portal: PortalConfig = field(default_factory=PortalConfig)
+    oauth: OAuthConfig = field(default_factory=OAuthConfig)
     log: LogConfig = field(default_factory=LogConfig)
     supabase: SupabaseConfig | None = None
-    portal: PortalConfig = field(default_factory=PortalConfig)
 
     @property
     def development_sign_in(self) -> bool:
         """No sign-in service, on this machine alone: the portal signs in a local user."""
-        return self.supabase is None and is_loopback(self.server.host)
+        server = self.server
+        return self.supabase is None and is_loopback(server.host) and not server.behind_tls_proxy

@@ -26,22 +26,25 @@ from gateway.config import (
     InternalConfig,
     LogConfig,
     PolicyConfig,
+    SecretsRule,
     ServerConfig,
     StoreConfig,
     TierConfig,
-    is_loopback,
 )
 from gateway.config_models import read_models
+from gateway.config_oauth import read_oauth
 from gateway.config_portal import read_portal, read_supabase
 from gateway.config_providers import NAME, read_provider
 from gateway.config_reader import Faults, Section
 from gateway.log import LEVELS as LOG_LEVELS
+from gateway.loopback import is_loopback
 from providers.server_tools import DEFAULT_ALLOWED, TOOLS_BY_ID
 
 STORE_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster")
 MINIMUM_KEY_BYTES = 32
 MICRO = 1_000_000
 MOST_MICRO_CREDITS = 2**53 - 1
+SOUGHT = frozenset({"credentials", "personal"})
 
 
 def load(path: Path, env: Mapping[str, str] | None = None, *, need_keys: bool = True) -> Config:
@@ -91,6 +94,7 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
         faults.add("models", "is missing, and no provider publishes prices", "add [[models]] with prices")
     policy = _policy(root.table("policy"))
     identity = _identity(root.table("identity"))
+    oauth = read_oauth(root.table("oauth"))
     log = _log(root.table("log"))
     supabase = read_supabase(root.table("supabase"))
     portal = read_portal(root.table("portal"), supabase)
@@ -108,9 +112,10 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
         billing=billing,
         policy=policy,
         identity=identity,
+        portal=portal,
+        oauth=oauth,
         log=log,
         supabase=supabase,
-        portal=portal,
     )
 
 
@@ -240,8 +245,12 @@ def _policy(section: Section) -> PolicyConfig:
         tools = frozenset(section.strings("server_tools"))
         if unknown := len(tools - TOOLS_BY_ID.keys()):
             section.fault("server_tools", f"{unknown} of them do not exist", "see gateway.example.toml for the list")
+    sought = frozenset(section.strings("sought")) if section.has("sought") else SOUGHT
+    if sought - SOUGHT or not sought:
+        section.fault("sought", "names what is not looked for", "write some of " + ", ".join(sorted(SOUGHT)))
+    config = PolicyConfig(tools, section.choice("secrets", SecretsRule.OFF), sought)
     section.close()
-    return PolicyConfig(tools)
+    return config
 
 
 def _identity(section: Section) -> IdentityConfig:

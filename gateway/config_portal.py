@@ -26,8 +26,14 @@ class SupabaseConfig:
 
 @dataclass(frozen=True, slots=True)
 class PortalConfig:
-    """``sign_in_url`` is where a person is sent to sign in; ``redirect_to`` is added to its query."""
+    """Where people find the portal, and where it sends them to sign in.
 
+    Attributes:
+        url: The origin at which people reach the gateway; empty is what the caller's ``Host`` says.
+        sign_in_url: Where a person signs in; ``redirect_to`` is added to its query.
+    """
+
+    url: str = ""
     sign_in_url: str = ""
 
 
@@ -49,13 +55,18 @@ def read_supabase(section: Section) -> SupabaseConfig | None:
 
 
 def read_portal(section: Section, supabase: SupabaseConfig | None) -> PortalConfig:
-    url = section.string("sign_in_url")
+    origin = section.string("url").rstrip("/")
+    sign_in = section.string("sign_in_url")
     section.close()
-    if url:
-        check_url(section, "sign_in_url", url)
+    if origin:
+        check_url(section, "url", origin)
+        if origin.count("/") != 2 or "?" in origin:
+            section.fault("url", "is not an origin", "write https://HOST, without a path")
+    if sign_in:
+        check_url(section, "sign_in_url", sign_in)
     elif supabase is not None:
         section.fault("sign_in_url", "is missing", "write the address of your sign-in page, see docs/identity.md")
-    return PortalConfig(url)
+    return PortalConfig(origin, sign_in)
 
 
 def check_url(section: Section, key: str, url: str) -> None:
@@ -70,4 +81,4 @@ def check_url(section: Section, key: str, url: str) -> None:
     if not good:
         section.fault(key, "is not an address", "write https://HOST/PATH")
     elif not secure:
-        section.fault(key, "is plain http beyond this machine", "write https://")
+        section.fault(key, "is plain http beyond this machine", "use https")

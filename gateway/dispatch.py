@@ -13,6 +13,7 @@ from typing import cast
 from aiohttp import web
 
 from gateway import inbound, policy
+from gateway.auth.attempts import FailedTokens
 from gateway.auth.principal import Principal
 from gateway.errors import (
     Draining,
@@ -22,6 +23,7 @@ from gateway.errors import (
     MethodNotAllowed,
     NotFound,
     PrivacyUnsupported,
+    TokenInvalid,
     UnsupportedFeature,
     UpgradeRequired,
 )
@@ -31,6 +33,7 @@ from gateway.portal.paths import is_page
 from gateway.relay import reset
 from gateway.routes.account import account, usage_record
 from gateway.routes.models import list_models, show_model
+from gateway.routes.oauth import OAuth
 from gateway.services import Services
 from providers.dialect import Family
 from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
@@ -51,8 +54,10 @@ def new_rid() -> str:
 class Dispatcher:
     """The handler of every request of one worker."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, oauth: OAuth) -> None:
         self._services = services
+        self._oauth = oauth
+        self._failed = FailedTokens()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; never raises but for cancellation and faults of ours."""
@@ -68,6 +73,8 @@ class Dispatcher:
             if (isinstance(found, PathFault) or found.surface is Surface.ACCOUNT) and is_page(request, path):
                 return await self._page(request, rid)
             if isinstance(found, PathFault):
+                if self._oauth.serves(path):
+                    return await self._oauth.answer(request, path, rid)
                 raise _path_error(found)
             return await self._answer(request, found, query, rid)
         except GatewayError as error:
@@ -82,7 +89,7 @@ class Dispatcher:
             inbound.refuse_key_in_query(query)
         if route.surface is Surface.WEBSOCKET:
             raise UpgradeRequired(headers={"Upgrade": "HTTP/1.1"})
-        principal = await services.authenticator.authenticate(inbound.token_of(request))
+        principal = await self._authenticate(request)
         self._refuse_local(request, principal)
         if route.operation is not None and route.family is not None:
             if services.draining:
@@ -113,6 +120,20 @@ class Dispatcher:
         if portal is None:
             raise NotFound("The portal needs a sign-in service: configure [supabase] and [portal].")
         return await portal(request, rid)
+
+    async def _authenticate(self, request: web.BaseRequest) -> Principal:
+        """The session of the request's token; guesses are counted by where they come from."""
+        services = self._services
+        token = inbound.token_of(request)
+        if token is None or isinstance(services.authenticator.cached(token), Principal):
+            return await services.authenticator.authenticate(token)
+        address = inbound.address_of(request, services.config.server.behind_tls_proxy)
+        self._failed.check(address)
+        try:
+            return await services.authenticator.authenticate(token)
+        except TokenInvalid:
+            self._failed.failed(address)
+            raise
 
     def _refuse_local(self, request: web.BaseRequest, principal: Principal) -> None:
         """A local session reaches no provider; a header can tighten and never loosen."""

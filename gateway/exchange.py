@@ -29,14 +29,16 @@ from gateway.inbound import read_body
 from gateway.meter import Meter
 from gateway.policy import REGION_HEADER
 from gateway.relay import Relay, reset
-from gateway.responses import begin_stream, cut_event, held_response, is_sse, scanner_of
+from gateway.responses import Encoded, begin_stream, cut_event, held_response, is_sse, scanner_of
 from gateway.services import Services
 from gateway.upstream.connection import Connection, Fault, Headers, UpstreamFault
 from metering.ledger import Window
 from metering.usage import Outcome, Report, UsageRecord
 from providers.dialect import Family, Operation, Scanner, Target
 from providers.headers import query_string, request_headers
-from providers.partial import partial_output
+from providers.masking import Vault
+from providers.partial import estimated_output, partial_output
+from providers.restoring import Restored
 from providers.wires import WIRES
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ class Exchange:
         self._task = asyncio.current_task(services.loop)
         self._streaming = False  # the client's headers are out: errors are events from here on
         self._stopped: GatewayError | None = None
+        self._vault: Vault | None = None  # secrets that the answer gets back
         self._outcome: Outcome | None = None
         self._provider_failed = False
         self._first_byte = 0.0
@@ -93,9 +96,9 @@ class Exchange:
         try:
             with services.bodies.hold() as share:
                 body = await read_body(self._request, services.config.server.max_body_bytes, share)
-                self._admit(body, path_model)
+                body = self._admit(body, path_model)
                 lane = None if slot is None else services.lanes.take(sid, slot, self._rid, self)
-                await self._meter.reserve(lane)
+                await self._meter.reserve(self, lane)
                 counted = True
                 services.instruments.active.add(1)
                 relay = await self._forward(body, query)
@@ -131,8 +134,16 @@ class Exchange:
             connection.close()
             relay.on_fault(Fault.STOPPED)
 
-    def _admit(self, body: bytes, path_model: str | None) -> None:
+    def progress(self) -> tuple[CatalogTarget, int]:
+        """Where the request is now, and how many output tokens it has had by estimate. Decodes nothing."""
+        scanner = self._relay.scanner if self._relay is not None else None
+        return self._target, estimated_output(scanner) if scanner is not None else 0
+
+    def _admit(self, body: bytes, path_model: str | None) -> bytes:
+        """Decide; the body as it may go out (secrets masked, where policy wants it)."""
         services = self._services
+        if services.secrets is not None:
+            body, self._vault = services.secrets.apply(body)
         betas = self._request.headers.getall("anthropic-beta", ()) if self._family is Family.ANTHROPIC else ()
         self._admission = admit(
             self._wire,
@@ -143,9 +154,11 @@ class Exchange:
             config=services.config,
             principal=self._principal,
             asked_regions=self._request.headers.getall(REGION_HEADER, ()),
+            learning=services.learning,
         )
         self._target = self._admission.targets[0]
         self._meter = Meter(services, self._rid, self._principal, self._admission)
+        return body
 
     # -- the provider --------------------------------------------------------------------------
 
@@ -232,7 +245,10 @@ class Exchange:
         self._relay = None
 
     def _on_answer(self, status: int, headers: Headers) -> tuple[Scanner | None, bool]:
-        return scanner_of(self._wire, self._admission.head, status, headers)
+        scanner, flows = scanner_of(self._wire, self._admission.head, status, headers)
+        if self._vault is not None and scanner is not None and not isinstance(scanner, Encoded):
+            scanner = Restored(scanner, self._vault, self._operation, sse=is_sse(headers))
+        return scanner, flows
 
     # -- the client ----------------------------------------------------------------------------
 
@@ -351,7 +367,7 @@ class Exchange:
     def _settle(self) -> None:
         """Hand the settlement over, stop the provider if it is still working, and let go of content."""
         record = self._meter.settle(self._ended, self._target)
-        relay = self._relay
+        relay, self._vault = self._relay, None
         self._abandon()
         self._note(record, relay)
 

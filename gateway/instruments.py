@@ -66,6 +66,17 @@ class Instruments:
             "codegrex_upstream_connections", "Open provider connections.", state=["open", "idle"]
         )
         self.unsettled = registry.gauge("codegrex_unsettled_records", "Settlements not yet acknowledged by the store.")
+        self.owed = registry.gauge(
+            "codegrex_spool_owed", "Settlements and voids in the spool that the store has not acknowledged."
+        )
+        self.spool_full = registry.gauge("codegrex_spool_full", "Workers whose spool takes no new request.")
+        self.store_away = registry.gauge("codegrex_store_away", "Workers that the store does not answer.")
+        self.reaped = registry.gauge(
+            "codegrex_reaped_requests", "Requests of dead workers that these workers ended.", fate=["orphan", "voided"]
+        )
+        self.dead_letters = registry.gauge(
+            "codegrex_dead_letters", "Settlements that these workers had to put aside for an operator."
+        )
         self.first_byte = registry.histogram(
             "codegrex_first_byte_seconds", "From the request's head to the answer's first byte.", _LATENCY
         )

@@ -34,7 +34,7 @@ class Event(StrEnum):
     STORE_FAULT = "store_fault"
     STORE_AWAY = "store_away"
     STORE_BACK = "store_back"
-    SETTLEMENT_LATE = "settlement_late"
+    SETTLEMENT_REFUSED = "settlement_refused"
     WORKER_STARTED = "worker_started"
     WORKER_DIED = "worker_died"
     LOCAL_MODE = "local_mode"

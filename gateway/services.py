@@ -16,13 +16,17 @@ from gateway.config import Config
 from gateway.inbound import BodyBudget
 from gateway.instruments import Instruments
 from gateway.lanes import Lanes
+from gateway.leases import Leases
 from gateway.limits import TierLimits
 from gateway.log import Log
 from gateway.running import Running
+from gateway.secrets_policy import Secrets
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool
+from metering.learning import Learning
 from metering.ledger import Ledger
 from metering.settler import Settler
+from metering.spool import Spool
 from metering.store import Store
 
 Answers: TypeAlias = Callable[[web.BaseRequest, str], Awaitable[web.StreamResponse]]  # of a request and its id
@@ -46,6 +50,8 @@ class Services:
     store: Store
     ledger: Ledger
     settler: Settler
+    spool: Spool
+    leases: Leases
     pool: Pool
     destinations: Mapping[str, Destination]
     authenticator: Authenticator
@@ -56,6 +62,8 @@ class Services:
     limits: TierLimits
     lanes: Lanes
     listener: Listener
+    secrets: Secrets | None = None
+    learning: Learning = field(default_factory=Learning)
     draining: bool = False
     running: Running = field(default_factory=Running)
     portal: Answers | None = None

@@ -31,7 +31,9 @@ NEVER = frozenset({"CGXCONFLICT", "CGXGONE", "CGXARG"})
 @cache
 def source() -> bytes:
     """The library's text: all parts as one."""
-    return b"\n".join(files("metering").joinpath(name).read_bytes() for name in ("ledger.lua", "rights.lua"))
+    return b"\n".join(
+        files("metering").joinpath(name).read_bytes() for name in ("ledger.lua", "rights.lua", "limits.lua")
+    )
 
 
 class Calls:

@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-import msgspec
-
 from metering import keys, records
 from metering.calls import Calls
+from metering.limits import look, windows
 from metering.link import Command, StoreError
 from metering.reservation import (
     Account,
@@ -25,6 +24,7 @@ from metering.reservation import (
     Reservation,
     Reserved,
     State,
+    Touch,
     Touched,
     Verdict,
     Window,
@@ -42,6 +42,7 @@ __all__ = [
     "Reservation",
     "Reserved",
     "State",
+    "Touch",
     "Touched",
     "Verdict",
     "Window",
@@ -86,37 +87,36 @@ class Ledger:
             command = (*command, records.encode(r.orphan))
         reply = await self.calls.run(p, command)
         if reply[0] == b"ok":
-            return Reserved(int(reply[1]), _windows(reply, 2))
+            return Reserved(int(reply[1]), windows(reply, 2))
         if reply[0] == b"took":
-            return Reserved(int(reply[1]), _windows(reply, 3), reply[2].decode())
-        return Refused(
-            reply[1].decode(), int(reply[2]), int(reply[3]), int(reply[4]), int(reply[5]), _windows(reply, 6)
-        )
+            return Reserved(int(reply[1]), windows(reply, 3), reply[2].decode())
+        return Refused(reply[1].decode(), int(reply[2]), int(reply[3]), int(reply[4]), int(reply[5]), windows(reply, 6))
 
     async def touch(
         self, pid: str, rid: str, *, lease_ms: int, amount: int = 0, checkpoint: UsageRecord | None = None
     ) -> Touched:
         """Say that a request still runs: extend its lease, raise its hold, note how far it has come.
 
-        Args:
-            pid: The account.
-            rid: The request.
-            lease_ms: The new lease, from now.
-            amount: The new hold in micro-credits; a smaller one than now held changes nothing.
-            checkpoint: The record that the reaper would write (see `Reservation.orphan`).
+        The arguments are those of `Touch`.
 
         Raises:
             LedgerUnavailable: No answer; the request goes on, and the next touch repeats it all.
             LedgerConflict: The rid belongs to another account.
         """
-        p = keys.partition(pid)
-        t = keys.tag(p)
-        reply = await self.calls.run(p, (
-            "FCALL", "cgx1_touch", 5,
-            f"{t}acct:{pid}", f"{t}holds:{pid}", f"{t}lease:{pid}", f"{t}due", f"{t}req:{rid}",
-            rid, pid, lease_ms, amount, self._home, "" if checkpoint is None else records.encode(checkpoint),
-        ))  # fmt: skip
+        reply = await self.calls.run(*self._touch(Touch(pid, rid, lease_ms, amount, checkpoint)))
         return _TOUCHED[reply[0]]
+
+    async def touch_each(self, touches: Sequence[Touch]) -> list[Touched | None]:
+        """Touch many in one pipeline, ``None`` for each without an answer; raises nothing."""
+        calls = [self._touch(touch) for touch in touches]
+        sent = [self.calls.send(*call) for call in calls]
+        found: list[Touched | None] = []
+        for call, future in zip(calls, sent, strict=True):
+            try:
+                found.append(_TOUCHED[(await self.calls.reply(*call, future))[0]])
+            except (LedgerUnavailable, LedgerConflict, StoreError):
+                found.append(None)
+        return found
 
     async def settle(self, settled: Sequence[UsageRecord]) -> None:
         """Write the records and charge them, in one pipeline. A higher ``rev`` replaces a lower one.
@@ -212,14 +212,7 @@ class Ledger:
 
     async def limits(self, pid: str, limits: Limits) -> tuple[Window, ...]:
         """Each of these limits as it stands for an account, without using any. Raises `LedgerUnavailable`."""
-        p = keys.partition(pid)
-        t = keys.tag(p)
-        reply = await self.calls.run(p, (
-            "FCALL", "cgx1_limits", 5,
-            f"{t}acct:{pid}", f"{t}holds:{pid}", f"{t}lease:{pid}", f"{t}rate:{pid}:requests", f"{t}rate:{pid}:tokens",
-            *msgspec.structs.astuple(limits),
-        ))  # fmt: skip
-        return _windows(reply, 0)
+        return await look(self.calls, pid, limits)
 
     async def record(self, pid: str, rid: str) -> UsageRecord | State:
         """The record of a request of this account, or why there is none. Raises `LedgerUnavailable`."""
@@ -239,6 +232,17 @@ class Ledger:
             await self._store.confirm(tag)
         except Unconfirmed:
             raise LedgerUnavailable(maybe_ran=True) from None
+
+    def _touch(self, touch: Touch) -> tuple[int, Command]:
+        pid, rid, checkpoint = touch.pid, touch.rid, touch.checkpoint
+        p = keys.partition(pid)
+        t = keys.tag(p)
+        return p, (
+            "FCALL", "cgx1_touch", 5,
+            f"{t}acct:{pid}", f"{t}holds:{pid}", f"{t}lease:{pid}", f"{t}due", f"{t}req:{rid}",
+            rid, pid, touch.lease_ms, touch.amount, self._home,
+            "" if checkpoint is None else records.encode(checkpoint),
+        )  # fmt: skip
 
     def _settlement(self, record: UsageRecord) -> tuple[int, Command] | None:
         pid, rid = record.pid, record.rid
@@ -282,13 +286,6 @@ async def _verdict(call: Coroutine[Any, Any, Any]) -> Verdict:
     except (LedgerConflict, StoreError):
         return Verdict.REFUSED
     return _VERDICTS.get(reply, Verdict.SETTLED)
-
-
-def _windows(reply: Sequence[bytes], start: int) -> tuple[Window, ...]:
-    return tuple(
-        Window(reply[i].decode(), int(reply[i + 1]), int(reply[i + 2]), int(reply[i + 3]))
-        for i in range(start, len(reply), 4)
-    )
 
 
 def _account(pid: str, reply: Sequence[bytes]) -> Account:

@@ -8,6 +8,7 @@ after settlement). ``v`` comes first and says which version of this contract the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 
 import msgspec
 
@@ -17,6 +18,8 @@ FIELDS: tuple[str, ...] = UsageRecord.__struct_fields__
 _TEXT = frozenset(field.name for field in msgspec.structs.fields(UsageRecord) if field.type is str)
 _TOKENS = (*INPUT_COUNTS, *OUTPUT_COUNTS)
 _OPTIONAL = frozenset((*COUNTS, "cost", "charge"))
+_KEPT = frozenset(FIELDS) - _OPTIONAL
+_VALUES = attrgetter(*FIELDS)
 
 
 def encode(record: UsageRecord) -> str:
@@ -25,11 +28,9 @@ def encode(record: UsageRecord) -> str:
     Raises:
         ValueError: A text holds a line feed; the catalog allows none.
     """
-    parts: list[str] = []
-    for name in FIELDS:
-        value = getattr(record, name)
-        if value or name not in _OPTIONAL:
-            parts.append(f"{name}\n{value}\n")
+    parts = [
+        f"{name}\n{value}\n" for name, value in zip(FIELDS, _VALUES(record), strict=True) if value or name in _KEPT
+    ]
     lines = "".join(parts)
     if lines.count("\n") != 2 * len(parts):
         raise ValueError("a field of a usage record holds a line feed")

@@ -5,7 +5,8 @@ Rules:
 1. What a dead process left is adopted and replayed as soon as it is found.
 2. A new epoch of the store replays everything that is still kept, acknowledged or not: the store may
    have lost it.
-3. Replaying is as gentle as the settler's queue: it waits while much is pending.
+3. Nothing leaves the spool by its age while the store is away.
+4. Replaying is as gentle as the settler's queue: it waits while much is pending.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Replay:
     ) -> None:
         self._spool = spool
         self._settler = settler
+        self._epoch = epoch
         self._interval = interval
         self._on_erased = on_erased
         self._on_revoked = on_revoked
@@ -63,6 +65,8 @@ class Replay:
         """Tidy the spool and replay what is due."""
         everything = self._again.is_set()
         self._again.clear()
+        if not self._epoch.reachable:
+            self._spool.stay()
         adopted = await self._spool.tidy()
         for path in self._spool.paths() if everything else adopted:
             await self._replay(path)

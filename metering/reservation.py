@@ -97,6 +97,24 @@ class Reservation(msgspec.Struct, frozen=True):
     lane: str = ""
 
 
+class Touch(msgspec.Struct, frozen=True):
+    """What a running request says of itself.
+
+    Attributes:
+        pid: The account.
+        rid: The request.
+        lease_ms: The new lease, from now.
+        amount: The new hold in micro-credits; a smaller one than now held changes nothing.
+        checkpoint: The record that the reaper would write (see `Reservation.orphan`).
+    """
+
+    pid: str
+    rid: str
+    lease_ms: int
+    amount: int = 0
+    checkpoint: UsageRecord | None = None
+
+
 class Window(msgspec.Struct, frozen=True):
     """One limit as it stands: ``policy`` is ``requests``, ``tokens``, ``concurrency``, ``daily`` or ``monthly``.
 

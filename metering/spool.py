@@ -133,8 +133,7 @@ class Spool:
 
     async def sent(self, rids: Collection[str]) -> set[str]:
         """Which of these requests have an intent anywhere in the folder."""
-        wanted = frozenset(rids)
-        return await asyncio.to_thread(self._search, wanted)
+        return await asyncio.to_thread(self._search, frozenset(rids))
 
     async def tidy(self) -> list[Path]:
         """Begin a new file where it is time, drop files that may go, adopt those of dead processes.
@@ -144,14 +143,19 @@ class Spool:
         now = self._clock()
         if self._current.size and (self._current.size > SEGMENT_BYTES or now - self._current.created > SEGMENT_SECONDS):
             self._current = self._rotate()
+        busy = self._dirty | self._in_sync | {self._current}
         for segments in (self._mine, self._adopted):
-            for segment in [s for s in segments if s is not self._current and s.may_go(now, self._keep)]:
-                if segment not in self._dirty and segment not in self._in_sync:
+            for segment in [s for s in segments if s.may_go(now, self._keep)]:
+                if segment not in busy:
                     segment.remove()
                     segments.remove(segment)
-        adopted = await self._adopt(now)
         self._size = sum(path.stat().st_size for path in self._files())
-        return adopted
+        return await self._adopt(now)
+
+    def stay(self) -> None:
+        """Let nothing age (the store is away: neither a reaper nor a failover could ask for what is here)."""
+        for segment in (*self._mine, *self._adopted):
+            segment.touched = self._clock()
 
     def paths(self) -> list[Path]:
         """Every file that this process answers for, oldest first."""
@@ -179,9 +183,8 @@ class Spool:
         data = b"".join([*(data for _, data, _ in self._intents), *self._ends.values(), *self._notes])
         if not data:
             return
-        segment = self._current
         try:
-            segment.write(data)
+            (segment := self._current).write(data)
         except OSError:
             self._write_failed()
             return

@@ -23,6 +23,7 @@ from providers.dialect import Scanner
 from providers.gemini_answer import GenerateArray, GenerateStream
 from providers.json_body import JsonBody
 from providers.openai_answer import ResponsesStream
+from providers.restoring import Restored
 
 BODY_LIMIT = 16_384
 
@@ -33,6 +34,7 @@ def partial_output(scanner: Scanner) -> int:
     Anthropic states a placeholder in ``message_start``: until ``message_delta`` comes, it counts
     only if it is the larger number.
     """
+    scanner = _watched(scanner)
     usage = scanner.report().usage
     stated = usage.output_tokens if usage is not None else 0
     if usage is not None and usage.out_visible is not None:
@@ -42,8 +44,14 @@ def partial_output(scanner: Scanner) -> int:
     return max(stated, estimated_output(scanner))
 
 
+def _watched(scanner: Scanner) -> Scanner:
+    """The dialect's own scanner, behind one that restores."""
+    return scanner.inner if isinstance(scanner, Restored) else scanner
+
+
 def estimated_output(scanner: Scanner) -> int:
     """Output tokens that what has passed probably holds. Decodes nothing: cheap enough to ask often."""
+    scanner = _watched(scanner)
     events, size = scanner.events, scanner.size
     if isinstance(scanner, JsonBody):
         return min(size // 16, BODY_LIMIT) if scanner.generated else 0

@@ -13,6 +13,7 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from typing import Any
@@ -27,6 +28,7 @@ from gateway.errors import GatewayError, MeteringUnavailable, TokenExpired, Toke
 CACHE_SECONDS = 5.0
 CACHE_ENTRIES = 100_000
 STALE = 0.0  # when an entry was good until that was forgotten: it still tells which keys to read
+STORE_TIMEOUT = 0.25  # as for every call that a request waits for
 
 _DENIALS: dict[Denial, type[GatewayError]] = {
     Denial.TOKEN_INVALID: TokenInvalid,
@@ -65,7 +67,8 @@ class Authenticator:
         if found is None:
             forgotten = self._forgotten
             try:
-                found = await self._load(token)
+                async with asyncio.timeout(STORE_TIMEOUT):
+                    found = await self._load(token)
             except (RedisError, OSError, TimeoutError):
                 raise MeteringUnavailable from None
             self._remember(token, found, good=forgotten == self._forgotten)

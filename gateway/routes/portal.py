@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
@@ -20,10 +21,11 @@ from aiohttp import web
 
 from gateway import inbound
 from gateway.auth import portal_session
+from gateway.auth.attempts import UserCodeAttempts
 from gateway.auth.portal_session import PortalSession
 from gateway.auth.principal import StoreFailure
 from gateway.auth.supabase import Verifier
-from gateway.errors import MethodNotAllowed, NotFound
+from gateway.errors import MeteringUnavailable, MethodNotAllowed, NotFound, RateLimited
 from gateway.loopback import is_loopback
 from gateway.portal import page
 from gateway.portal.page import esc
@@ -32,6 +34,7 @@ from gateway.services import Services
 from metering.accounts import Accounts
 from metering.ledger import LedgerUnavailable
 from metering.rights import Rights
+from metering.store import Unconfirmed
 
 MOST_FORM = 32_768  # bytes: an access token is the longest thing that is posted
 MOST_FIELDS = 16
@@ -56,6 +59,7 @@ class Portal:
         self.accounts = accounts
         self.rights = rights
         self.verifier = verifier
+        self.attempts = UserCodeAttempts(services.store.client, services.identity_key)
         server = services.config.server
         self.secure = server.tls_cert is not None or server.behind_tls_proxy
 
@@ -92,11 +96,16 @@ class Portal:
             fields = await self._body(request)
         else:
             raise MethodNotAllowed("GET, POST")
-        visit = Visit(request, path, fields, session, f"{'https' if self.secure else 'http'}://{host}")
+        origin = self.services.config.portal.url or f"{'https' if self.secure else 'http'}://{host}"
+        visit = Visit(request, path, fields, session, origin)
         try:
             return await (self._post(visit) if request.method == "POST" else self._get(visit))
-        except (StoreFailure, OSError, LedgerUnavailable):
+        except (StoreFailure, OSError, LedgerUnavailable, Unconfirmed, MeteringUnavailable):
             return self.fault(visit, 503, "Not available", "The service can't answer right now. Please try again.")
+        except RateLimited as error:
+            response = self.fault(visit, 429, "Too many attempts", "Please wait a minute, then try again.")
+            response.headers["Retry-After"] = str(math.ceil(error.retry_after or 60))
+            return response
 
     async def _get(self, visit: Visit) -> web.Response:
         match visit.path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from aiohttp import web
 
-from gateway.auth import entitlements, sessions
+from gateway.auth import entitlements, revocation, sessions
 from gateway.auth.announcements import Announcement, Kind, publish
 from gateway.auth.portal_session import PortalSession, form_token
 from gateway.auth.principal import is_sid
@@ -54,24 +54,17 @@ async def _live(portal: Portal, pid: str) -> list[Session]:
     return sorted(live, key=lambda session: -session.created_ms)
 
 
-async def _end_sessions(portal: Portal, sids: list[str]) -> None:
-    client = portal.services.store.client
-    for sid in sids:
-        await sessions.revoke(client, sid)
-        await publish(client, Announcement(Kind.SESSION_REVOKED, sid=sid))
-
-
 async def _revoke(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
     sid = visit.fields.get("sid", "")
     found = await sessions.get(portal.services.store.client, sid) if is_sid(sid) else None
     if found is None or found.pid != session.pid:  # another account's looks the same
         return portal.fault(visit, 404, "Not found", "This session is not there any more.")
-    await _end_sessions(portal, [sid])
+    await revocation.revoke(portal.services.store, sid, journal=portal.services.spool)
     return page.see_other("/account?done=revoked#sessions")
 
 
 async def _revoke_all(portal: Portal, _visit: Visit, session: PortalSession) -> web.Response:
-    await _end_sessions(portal, [live.sid for live in await _live(portal, session.pid)])
+    await revocation.revoke_all(portal.services.store, session.pid, journal=portal.services.spool)
     return page.see_other("/account?done=all-revoked#sessions")
 
 
@@ -106,7 +99,7 @@ async def _export(portal: Portal, visit: Visit, session: PortalSession) -> web.R
 async def _delete(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
     if visit.fields.get("confirm") != "delete":
         return portal.fault(visit, 400, "Not deleted", "Type the word delete to confirm.")
-    await _end_sessions(portal, [live.sid for live in await _live(portal, session.pid)])
+    await revocation.revoke_all(portal.services.store, session.pid, journal=portal.services.spool)
     await portal.rights.erase_known(session.pid, session.names, actor=ACTOR)
     await entitlements.erase(portal.services.store.client, session.pid)
     return end(portal)

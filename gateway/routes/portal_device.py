@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from gateway import inbound
 from gateway.auth import device
 from gateway.auth.device import GrantState
 from gateway.auth.portal_session import PortalSession, form_token
@@ -22,6 +23,7 @@ async def show(portal: Portal, visit: Visit, session: PortalSession) -> web.Resp
     code = visit.fields.get("user_code", "")
     if not code:
         return portal.html(session, "Connect a device", device_page.enter())
+    await _count(portal, visit)
     grant = await device.pending(portal.services.store.client, portal.key, code)
     if grant is None or grant.state is not GrantState.PENDING or grant.expires_ms <= time.time() * 1_000:
         return _wrong(portal, session)
@@ -33,6 +35,7 @@ async def decide(portal: Portal, visit: Visit, session: PortalSession) -> web.Re
     """Write down what the person chose. Anything but ``approve`` and ``deny`` decides nothing."""
     client, code = portal.services.store.client, visit.fields.get("user_code", "")
     decision = visit.fields.get("decision", "")
+    await _count(portal, visit)
     done = False
     if decision == "approve":
         account = await portal.services.ledger.account(session.pid)
@@ -46,6 +49,12 @@ async def decide(portal: Portal, visit: Visit, session: PortalSession) -> web.Re
     approved = decision == "approve"
     title = "Device connected" if approved else "Device refused"
     return portal.html(session, title, device_page.decided(approved=approved))
+
+
+async def _count(portal: Portal, visit: Visit) -> None:
+    """An attempt at a user code, whatever comes of it. Raises `RateLimited`."""
+    behind_proxy = portal.services.config.server.behind_tls_proxy
+    await portal.attempts.admit(inbound.address_of(visit.request, behind_proxy))
 
 
 def _wrong(portal: Portal, session: PortalSession) -> web.Response:

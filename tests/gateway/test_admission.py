@@ -10,6 +10,8 @@ from gateway.auth.principal import Mode, Principal
 from gateway.catalog import load
 from gateway.config_load import read
 from gateway.errors import GatewayError
+from metering.learning import Learning
+from metering.pricing import INPUT_OVERHEAD
 from providers.dialect import Operation
 from providers.wires import WIRES
 
@@ -19,7 +21,7 @@ STATEMENT = {"api_keys": ["k"], "retention_days": 0, "training": False, "region"
 
 @pytest.fixture
 def decide(tmp_path):
-    def decide(body, operation=Operation.OPENAI_CHAT, *, tier="default", hold="learnt", path_model=None):
+    def decide(body, operation=Operation.OPENAI_CHAT, *, tier="default", hold="learnt", path_model=None, learning=None):
         targets = [{"provider": "openai", "model": "m"}]
         config = read(
             {
@@ -37,7 +39,16 @@ def decide(tmp_path):
         )
         principal = Principal("s", "p", tier, Mode.CLOUD, 2**53)
         text = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return admit(WIRES[operation], text, path_model, (), catalog=load(config), config=config, principal=principal)
+        return admit(
+            WIRES[operation],
+            text,
+            path_model,
+            (),
+            catalog=load(config),
+            config=config,
+            principal=principal,
+            learning=learning or Learning(),
+        )
 
     return decide
 
@@ -77,3 +88,16 @@ def test_what_is_refused(decide, body, more, code):
 
 def test_a_tier_that_the_model_names_may_use_it(decide):
     assert decide({"model": "pro"}, tier="pro").model.name == "pro"
+
+
+def test_what_was_learnt_of_a_model_replaces_the_usual_figures(decide):
+    learning = Learning()
+    body = {"model": "m", "messages": [{"role": "user", "content": "x" * 700}]}
+    before = decide(body, learning=learning)
+    for _ in range(100):
+        learning.observe("m", body_bytes=2_000, input_tokens=1_000, output_tokens=300)
+    after = decide(body, learning=learning)
+    assert before.input_tokens == -(-before.body_bytes // 4) + INPUT_OVERHEAD
+    assert after.input_tokens == -(-after.body_bytes // 2) + INPUT_OVERHEAD
+    assert (before.output_tokens, after.output_tokens) == (USUAL_OUTPUT, learning.usual_output("m"))
+    assert decide(body, learning=learning, hold="worst").output_tokens == 10_000

@@ -24,10 +24,10 @@ from gateway.config import (
     HoldRule,
     Kind,
     Region,
-    is_loopback,
 )
 from gateway.config_load import load, read
 from gateway.config_models import VARIANTS
+from gateway.loopback import is_loopback
 
 ENV = {"KEY": "sk-secret-1", "OTHER": "sk-secret-2", "LONG": "k" * 32, "EMPTY": ""}
 PROVIDER = """
@@ -551,7 +551,7 @@ def test_the_example_documents_every_key_and_its_models_are_valid() -> None:
     assert config.models[0].targets[0].price is not None
     written = {line.lstrip("# ").split(" = ")[0].strip('"') for line in text.splitlines() if " = " in line}
     written |= {"provider", "model", "above"}  # inside inline tables
-    tables = {"variants", "price", *config.providers, *config.tiers}
+    tables = {"variants", "price", "clients", *config.providers, *config.tiers}
     assert asked_keys(text, ENV_OF_EXAMPLE) - tables - written == set()
 
 
@@ -578,3 +578,26 @@ def asked_keys(text: str, env: dict[str, str]) -> set[str]:
         patch.setattr(Section, "raw", take)
         read(tomllib.loads(text, parse_float=Decimal), EXAMPLE, env)
     return seen
+
+
+def test_the_portal_is_an_origin_and_clients_are_named() -> None:
+    config = parse('[portal]\nurl = "https://ide.example/"\n[oauth.clients.my-editor]\ntitle = "My Editor"\n')
+    assert config.portal.url == "https://ide.example"
+    assert config.oauth.clients["my-editor"].title == "My Editor"
+    assert parse("").portal.url == ""
+    assert parse("[oauth.clients.plain]\n").oauth.clients["plain"].title == "plain"
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('[portal]\nurl = "ide.example"\n', "portal.url"),
+        ('[portal]\nurl = "https://ide.example/path"\n', "portal.url"),
+        ('[portal]\nurl = "http://ide.example"\n', "portal.url"),
+        ('[portal]\nurl = "http://[x"\n', "portal.url"),
+        ('[oauth.clients."A B"]\n', "oauth.clients.A B"),
+        ("[oauth]\nclient = 1\n", "oauth.client"),
+    ],
+)
+def test_faults_of_the_portal_and_its_clients(text: str, key: str) -> None:
+    assert fault(text).startswith(key)

@@ -10,6 +10,7 @@ import pytest
 from tests.integration.conftest import eventually
 
 STREAMS = 2_000
+USERS = 10
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,8 @@ def files():
 def test_two_thousand_streams_at_once(running):
     # Each answer outlasts the ramp, so that all are open together; the load generator checks every end.
     running.sim.set_defaults(chunks=40, pace=100)
-    before = running.quiet()["spent"]
+    users = [f"streamer-{number}" for number in range(USERS)]
+    tokens = [running.gateway.session(user, 100_000)["access_token"] for user in users]
     try:
         done = subprocess.run(
             [
@@ -37,7 +39,7 @@ def test_two_thousand_streams_at_once(running):
                     "--url",
                     running.url,
                     "--token",
-                    running.token,
+                    ",".join(tokens),
                 ),
                 *("--model", "openai-plain", "--callers", str(STREAMS), "--ramp", "2", "--warmup", "2.5"),
                 *("--seconds", "0.5", "--drain", "30"),
@@ -52,6 +54,8 @@ def test_two_thousand_streams_at_once(running):
     result = json.loads(done.stdout)
     assert result["errors"] == {}
     assert result["open_at_end"] == STREAMS
-    assert eventually(running.credits, lambda found: found["held"] == 0)["spent"] > before
+    for user in users:
+        account = eventually(lambda user=user: running.gateway.account(user), lambda found: found["held"] == 0)
+        assert account["spent"] > 0
     outcomes = [line["outcome"] for line in running.next_logged(STREAMS)]
     assert set(outcomes) == {"completed"}

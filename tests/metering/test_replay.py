@@ -125,3 +125,22 @@ async def test_erasures_and_revocations_are_applied_again(start):
     await gateway.replay.everything_soon()
     await gateway.replay.turn()
     assert gateway.applied == [("p1", ["u:1", "u:2"]), ("s:9",)]
+
+
+async def test_nothing_leaves_the_spool_by_its_age_while_the_store_is_away(store, start, make_record):
+    gateway = start()
+    now = 0.0
+    gateway.spool._clock = lambda: now
+    await gateway.epoch.look()
+    await gateway.spool.intent(PID, "r1")
+    gateway.settler.submit(make_record("r1", PID))
+    assert await gateway.settler.drain(5)
+    (path,) = gateway.spool.paths()
+    now = 100_000.0
+    gateway.epoch.reachable = False
+    await gateway.replay.turn()  # the file is closed by its age, and stays
+    assert path in gateway.spool.paths()
+    gateway.epoch.reachable = True
+    now += 901.0
+    await gateway.replay.turn()
+    assert path not in gateway.spool.paths()
