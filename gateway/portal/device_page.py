@@ -22,13 +22,13 @@ def enter(fault: str = "") -> str:
     )
 
 
-def confirm(user_code: str, grant: PendingGrant, token: str) -> str:
+def confirm(user_code: str, grant: PendingGrant, app: str, token: str) -> str:
     """Show what asks, and ask."""
     code = shown(normalized(user_code) or "")
     rows = "".join(
         f"<div><dt>{name}</dt><dd>{value}</dd></div>"
         for name, value in (
-            ("App", esc(grant.client_id)),
+            ("App", esc(app)),
             ("Version", esc(grant.app_version or "not stated")),
             ("Platform", esc(grant.platform or "not stated")),
             ("Asked", when(grant.created_ms)),

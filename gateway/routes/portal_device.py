@@ -27,7 +27,7 @@ async def show(portal: Portal, visit: Visit, session: PortalSession) -> web.Resp
     grant = await device.pending(portal.services.store.client, portal.key, code)
     if grant is None or grant.state is not GrantState.PENDING or grant.expires_ms <= time.time() * 1_000:
         return _wrong(portal, session)
-    main = device_page.confirm(code, grant, form_token(portal.key, session))
+    main = device_page.confirm(code, grant, _title(portal, grant.client_id), form_token(portal.key, session))
     return portal.html(session, "Connect this device?", main)
 
 
@@ -49,6 +49,12 @@ async def decide(portal: Portal, visit: Visit, session: PortalSession) -> web.Re
     approved = decision == "approve"
     title = "Device connected" if approved else "Device refused"
     return portal.html(session, title, device_page.decided(approved=approved))
+
+
+def _title(portal: Portal, client_id: str) -> str:
+    """The app's name as the operator states it; the id where that is all there is."""
+    client = portal.services.config.oauth.clients.get(client_id)
+    return client.title if client is not None else client_id
 
 
 async def _count(portal: Portal, visit: Visit) -> None:
