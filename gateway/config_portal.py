@@ -58,10 +58,8 @@ def read_portal(section: Section, supabase: SupabaseConfig | None) -> PortalConf
     origin = section.string("url").rstrip("/")
     sign_in = section.string("sign_in_url")
     section.close()
-    if origin:
-        check_url(section, "url", origin)
-        if origin.count("/") != 2 or "?" in origin:
-            section.fault("url", "is not an origin", "write https://HOST, without a path")
+    if origin and check_url(section, "url", origin) and (origin.count("/") != 2 or "?" in origin):
+        section.fault("url", "is not an origin", "write https://HOST, without a path")
     if sign_in:
         check_url(section, "sign_in_url", sign_in)
     elif supabase is not None:
@@ -69,8 +67,8 @@ def read_portal(section: Section, supabase: SupabaseConfig | None) -> PortalConf
     return PortalConfig(origin, sign_in)
 
 
-def check_url(section: Section, key: str, url: str) -> None:
-    """https, or anything on this machine; no credentials and no fragment in it."""
+def check_url(section: Section, key: str, url: str) -> bool:
+    """https, or anything on this machine; no credentials and no fragment in it. Whether it is so."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -82,3 +80,4 @@ def check_url(section: Section, key: str, url: str) -> None:
         section.fault(key, "is not an address", "write https://HOST/PATH")
     elif not secure:
         section.fault(key, "is plain http beyond this machine", "use https")
+    return good and secure
