@@ -13,37 +13,52 @@ import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import web
 
 from gateway import quiet
-from gateway.auth.announcements import Kind, Listener
+from gateway.administration import make_rights
+from gateway.auth import revocation
+from gateway.auth.announcements import Announcement, Kind, Listener
 from gateway.auth.authenticator import Authenticator
 from gateway.catalog import load as load_catalog
 from gateway.closed import Rid
 from gateway.config import Config, ConfigError
 from gateway.dispatch import Dispatcher
+from gateway.errors import TokenRevoked
 from gateway.evidence import Evidence
 from gateway.hardening.process import observe
-from gateway.identity import load_key
+from gateway.identity import identity_keys, load_key
 from gateway.inbound import BodyBudget
 from gateway.instruments import Instruments
 from gateway.lanes import Lanes
 from gateway.leases import LEASE_MS, Leases
 from gateway.limits import TierLimits
 from gateway.log import Event, Log
+from gateway.routes.oauth import OAuth
+from gateway.running import Running
 from gateway.secrets_policy import make_secrets
 from gateway.server import Server
-from gateway.services import Services
+from gateway.services import Answers, Services
 from gateway.upkeep import Upkeep
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool, Timeouts
+from gateway.webhooks import Kind as WebhookKind
 from gateway.webhooks import make_webhooks
+from metering.accounts import Accounts
 from metering.epoch import Epoch
 from metering.ledger import Ledger
 from metering.reaper import Reaper
 from metering.replay import Replay
+from metering.retention import Retention
 from metering.settler import Settler
 from metering.spool import Spool
-from metering.store import open_store
+from metering.store import Unconfirmed, open_store
+from metering.usage import Outcome
+
+if TYPE_CHECKING:
+    from gateway.routes.portal import Portal
 
 BACKLOG = 4096
 GAUGE_SECONDS = 1.0
@@ -119,15 +134,26 @@ class Worker:
         )
         listener.on(Kind.POLICY_CHANGED, lambda announced: authenticator.forget(announced.org or announced.pid))
         listener.on(Kind.SUPERSEDED, lanes.end)
+        running = Running()
+
+        def revoked(announced: Announcement) -> None:
+            authenticator.forget(announced.sid)
+            running.end_session(announced.sid, TokenRevoked(), Outcome.REVOKED)
+
+        listener.on(Kind.SESSION_REVOKED, revoked)
         await listener.start()
         epoch = Epoch(store)
         await epoch.look()
         reaper = Reaper(store, ledger, epoch, lease_ms=LEASE_MS, intents=spool)
 
-        async def erased(pid: str, names: Sequence[str]) -> None:
+        async def erase_again(pid: str, names: Sequence[str]) -> None:
             await worker._upkeep.rights.erase_account(pid, names)
 
-        replay = Replay(spool, settler, epoch, on_erased=erased)
+        async def revoke_again(name: str) -> None:
+            with contextlib.suppress(Unconfirmed):  # it is in the journal already
+                await revocation.revoke(store, name)
+
+        replay = Replay(spool, settler, epoch, on_erased=erase_again, on_revoked=revoke_again)
         leases = Leases(loop, ledger)
         for watch in (epoch, reaper, leases):
             watch.start()
@@ -154,10 +180,13 @@ class Worker:
             limits=TierLimits(config.tiers),
             lanes=lanes,
             listener=listener,
+            running=running,
             evidence=Evidence(config, key, observe(), time.time_ns() // 1_000_000),
             secrets=make_secrets(config.policy),
         )
-        dispatcher = Dispatcher(services)
+        services.portal = _portal(services)
+        oauth = OAuth(services, lambda kind, pid: services.webhooks.emit(WebhookKind(f"session.{kind}"), pid))
+        dispatcher = Dispatcher(services, oauth)
         server = Server(dispatcher.handle, dispatcher.broken, loop)
         tls = _listener_tls(config)
         listeners = [await loop.create_server(server, sock=sock, ssl=tls, backlog=BACKLOG) for sock in sockets]
@@ -236,6 +265,40 @@ class Worker:
         await services.spool.close()
         await services.ledger.close()
         await services.store.close()
+
+
+def _portal(services: Services) -> Answers | None:
+    """The portal, where anybody can sign in to it. Built with its first request: most workers have none."""
+    config = services.config
+    if config.supabase is None and not config.development_sign_in:
+        return None
+    if config.development_sign_in:
+        services.log.warning(Event.DEVELOPMENT_SIGN_IN)
+    portal: Portal | None = None
+
+    async def answer(request: web.BaseRequest, rid: str) -> web.StreamResponse:
+        nonlocal portal
+        if portal is None:
+            portal = _build_portal(services)
+        return await portal.answer(request, rid)
+
+    return answer
+
+
+def _build_portal(services: Services) -> Portal:
+    from gateway.auth.supabase import PublicKeyVerifier, SharedSecretVerifier, Verifier  # noqa: PLC0415 - see _portal
+    from gateway.routes.portal import Portal  # noqa: PLC0415 - see _portal
+
+    config = services.config.supabase
+    verifier: Verifier | None = None
+    if config is not None and config.jwt_secret is not None:
+        verifier = SharedSecretVerifier(config.issuer, config.audience, config.jwt_secret)
+    elif config is not None:
+        verifier = PublicKeyVerifier(config.issuer, config.audience, config.jwks_url)
+    accounts = Accounts(services.store, identity_keys(services.identity_key))
+    store, ledger, spool = services.store, services.ledger, services.spool
+    rights = make_rights(store, ledger, accounts, Retention(store, ledger), spool)
+    return Portal(services, accounts, rights, verifier)
 
 
 def _listener_tls(config: Config) -> ssl.SSLContext | None:

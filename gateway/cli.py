@@ -22,6 +22,7 @@ COMMANDS = {
     "sessions": ("gateway.cli_sessions", "sessions"),
     "usage": ("gateway.cli_accounts", "usage"),
     "accounts": ("gateway.cli_accounts", "accounts"),
+    "token": ("gateway.cli_token", "token"),
     "export": ("gateway.cli_export", "export"),
     "check": ("gateway.cli_check", "check"),
     "privacy": ("gateway.cli_privacy", "privacy"),

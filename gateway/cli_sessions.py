@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from gateway.auth import revocation
 from gateway.auth import sessions as stored
 from gateway.auth.principal import Mode, is_sid, sid_of
 from gateway.auth.sessions import Issued, Session
@@ -139,6 +140,6 @@ async def _revoke(config: Config, sids: tuple[str, ...], user: str | None) -> tu
         revoked = 0
         for text in sids:
             sid = sid_of(text) or text  # a whole token names its session as well
-            if is_sid(sid) and await stored.revoke(client, sid):
+            if is_sid(sid) and await revocation.revoke(at.store, sid):
                 revoked += 1
         return revoked, len(sids) - revoked

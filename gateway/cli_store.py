@@ -16,7 +16,7 @@ from metering.accounts import Accounts
 from metering.embedded import EmbeddedError
 from metering.journal import FileJournal
 from metering.ledger import Ledger, LedgerConflict, LedgerUnavailable
-from metering.store import Store, StoreUnavailable, open_store
+from metering.store import Store, StoreUnavailable, Unconfirmed, open_store
 
 # A command has no client that waits on it, so it is more patient than a request.
 LEDGER_TIMEOUT = 10.0
@@ -68,5 +68,7 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     except (StoreUnavailable, LedgerUnavailable, StoreFailure, TimeoutError):
         mend = "check store.url, its credentials, and that the server runs"
         raise Fault(f"store.url: the store does not answer as it should; {mend}") from None
+    except Unconfirmed:
+        raise Fault("store: done, but it might not survive the loss of the server yet; run the same again") from None
     except LedgerConflict:
         raise Fault("the ledger refused: the account was erased or would exceed the largest amount") from None

@@ -26,7 +26,6 @@ from gateway.config import (
     HardeningConfig,
     HardeningMode,
     HoldRule,
-    IdentityConfig,
     LogConfig,
     PolicyConfig,
     ProviderConfig,
@@ -34,17 +33,18 @@ from gateway.config import (
     ServerConfig,
     StoreConfig,
     TierConfig,
-    is_loopback,
 )
 from gateway.config_billing import read_retention, read_stripe, read_tokens, read_webhooks
 from gateway.config_models import read_models
+from gateway.config_oauth import read_identity, read_oauth
+from gateway.config_portal import read_portal, read_supabase
 from gateway.config_providers import NAME, read_provider
 from gateway.config_reader import Faults, Section
 from gateway.log import LEVELS as LOG_LEVELS
+from gateway.loopback import is_loopback
 from providers.server_tools import DEFAULT_ALLOWED, TOOLS_BY_ID
 
 STORE_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
-MINIMUM_KEY_BYTES = 32
 MICRO = 1_000_000
 MOST_MICRO_CREDITS = 2**53 - 1
 SOUGHT = frozenset({"credentials", "personal"})
@@ -97,12 +97,15 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
     if not root.has("models") and providers and not any(p.published_prices for p in providers.values()):
         faults.add("models", "is missing, and no provider publishes prices", "add [[models]] with prices")
     policy = _policy(root.table("policy"), providers)
-    identity = _identity(root.table("identity"))
+    identity = read_identity(root.table("identity"))
+    oauth = read_oauth(root.table("oauth"))
     retention = read_retention(root.table("retention"))
     webhooks = read_webhooks(root.table("webhooks"), is_loopback, needed=need_keys)
     stripe = read_stripe(root.table("stripe"), is_loopback, needed=need_keys)
     log = _log(root.table("log"))
     hardening = _hardening(root.table("hardening"))
+    supabase = read_supabase(root.table("supabase"))
+    portal = read_portal(root.table("portal"), supabase)
     root.close()
     if faults.lines:
         raise ConfigError(tuple(faults.lines))
@@ -117,11 +120,14 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
         billing=billing,
         policy=policy,
         identity=identity,
+        portal=portal,
+        oauth=oauth,
         retention=retention,
         webhooks=webhooks,
         stripe=stripe,
         log=log,
         hardening=hardening,
+        supabase=supabase,
     )
 
 
@@ -270,16 +276,6 @@ def _policy(section: Section, providers: Mapping[str, ProviderConfig]) -> Policy
     config = PolicyConfig(tools, isolation, section.choice("secrets", SecretsRule.OFF), sought)
     section.close()
     return config
-
-
-def _identity(section: Section) -> IdentityConfig:
-    text = section.string("key")
-    section.close()
-    if not text:
-        return IdentityConfig()
-    if len(text.encode()) < MINIMUM_KEY_BYTES:
-        section.fault("key", "is too short", f"use at least {MINIMUM_KEY_BYTES} random characters")
-    return IdentityConfig(text.encode())
 
 
 def _log(section: Section) -> LogConfig:

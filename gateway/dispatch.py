@@ -12,6 +12,7 @@ from aiohttp import web
 
 from gateway import inbound, policy
 from gateway.answers import json_response
+from gateway.auth.attempts import FailedTokens
 from gateway.auth.principal import Principal
 from gateway.closed import Rid, new_rid
 from gateway.errors import (
@@ -22,15 +23,18 @@ from gateway.errors import (
     MethodNotAllowed,
     NotFound,
     PrivacyUnsupported,
+    TokenInvalid,
     UnsupportedFeature,
     UpgradeRequired,
 )
 from gateway.evidence import WELL_KNOWN
 from gateway.exchange import Exchange, refused_response
 from gateway.log import Event
+from gateway.portal.paths import is_page
 from gateway.relay import reset
 from gateway.routes.account import account, usage_record
 from gateway.routes.models import list_models, show_model
+from gateway.routes.oauth import OAuth
 from gateway.services import Services
 from providers.dialect import Family
 from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
@@ -39,8 +43,10 @@ from providers.paths import PathFault, Route, Surface, family_of_headers, resolv
 class Dispatcher:
     """The handler of every request of one worker."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, oauth: OAuth) -> None:
         self._services = services
+        self._oauth = oauth
+        self._failed = FailedTokens()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; never raises but for cancellation and faults of ours."""
@@ -52,7 +58,12 @@ class Dispatcher:
         found = resolve(request.method, path, family_of_headers(request.headers))
         family = found.family
         try:
+            # Only what is no inference is looked at again: `/account` is a page where no token comes with it.
+            if (isinstance(found, PathFault) or found.surface is Surface.ACCOUNT) and is_page(request, path):
+                return await self._page(request, rid)
             if isinstance(found, PathFault):
+                if self._oauth.serves(path):
+                    return await self._oauth.answer(request, path, rid)
                 if path == WELL_KNOWN and request.method == "GET":
                     return json_response(services.evidence.statement(), rid)
                 raise _path_error(found)
@@ -69,7 +80,7 @@ class Dispatcher:
             inbound.refuse_key_in_query(query)
         if route.surface is Surface.WEBSOCKET:
             raise UpgradeRequired(headers={"Upgrade": "HTTP/1.1"})
-        principal = await services.authenticator.authenticate(inbound.token_of(request))
+        principal = await self._authenticate(request)
         self._refuse_local(request, principal)
         if route.operation is not None and route.family is not None:
             if services.draining:
@@ -94,6 +105,26 @@ class Dispatcher:
                 return await usage_record(services, principal, route.name or "", query, rid)
             case _:
                 return await account(services, principal, rid)
+
+    async def _page(self, request: web.BaseRequest, rid: str) -> web.StreamResponse:
+        portal = self._services.portal
+        if portal is None:
+            raise NotFound("The portal needs a sign-in service: configure [supabase] and [portal].")
+        return await portal(request, rid)
+
+    async def _authenticate(self, request: web.BaseRequest) -> Principal:
+        """The session of the request's token; guesses are counted by where they come from."""
+        services = self._services
+        token = inbound.token_of(request)
+        if token is None or isinstance(services.authenticator.cached(token), Principal):
+            return await services.authenticator.authenticate(token)
+        address = inbound.address_of(request, services.config.server.behind_tls_proxy)
+        self._failed.check(address)
+        try:
+            return await services.authenticator.authenticate(token)
+        except TokenInvalid:
+            self._failed.failed(address)
+            raise
 
     def _refuse_local(self, request: web.BaseRequest, principal: Principal) -> None:
         """A local session reaches no provider; a header can tighten and never loosen."""

@@ -41,6 +41,15 @@ def token_of(request: web.BaseRequest) -> str | None:
     return headers.get("x-api-key") or headers.get("x-goog-api-key")
 
 
+def address_of(request: web.BaseRequest, behind_proxy: bool) -> str:
+    """Where a request comes from; behind a proxy, what that proxy itself appended to ``X-Forwarded-For``."""
+    if behind_proxy:
+        forwarded = request.headers.getall("X-Forwarded-For", ())
+        if forwarded:
+            return forwarded[-1].rpartition(",")[2].strip()
+    return request.remote or ""
+
+
 def refuse_key_in_query(query: str) -> None:
     """Refuse a key in the URL, where the logs of every proxy on the way would keep it.
 

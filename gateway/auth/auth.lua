@@ -3,7 +3,8 @@
 --
 -- Rules:
 -- 1. The clock is the server's TIME, in milliseconds.
--- 2. The keys of one call are in one slot: d:{<handle>} alone, a:<pid> or o:<org> alone, or s:{<sid>} and f:{<sid>}.
+-- 2. The keys of one call are in one slot: d:{<handle>} alone, a:<pid> or o:<org> alone, w:{<digest>} alone,
+--    or s:{<sid>} and f:{<sid>}.
 -- 3. Only keyed digests of secrets arrive here, so the time that a comparison takes tells nothing of them.
 -- 4. Everything is read, and refused where it must be, before the first write.
 -- 5. A changed meaning is a new library and new function names: two versions must serve side by side.
@@ -11,7 +12,7 @@
 -- d:{<handle>} is a hash: digest of the device code; state pending | approved | denied | redeemed; client, scope,
 -- app, platform; created, expires; interval and polled, both ms; pid and tier once approved.
 -- f:{<sid>} is a hash: digest of the refresh token that is current, before of its predecessor, rotated the moment;
--- client; until the family's end; revoked. s:{<sid>} is the session (gateway/auth/sessions.py).
+-- client; scope; until the family's end. s:{<sid>} is the session (gateway/auth/sessions.py).
 
 local function now_ms()
   local t = redis.call('TIME')
@@ -83,6 +84,40 @@ local function poll(keys, argv)
   return {'pending'}
 end
 
+-- KEYS: family, session. ARGV: digest of the refresh token that came, of its successor, of the successor's access
+-- token, access life, grace (ms), client or '', app or ''.
+-- {invalid | expired | revoked}, {reused, pid}: the session is revoked now, or {ok, ms of the access token, scope}.
+local function rotate(keys, argv)
+  local family, session = fields(keys[1]), fields(keys[2])
+  if not family.digest or not session.digest then return {'invalid'} end
+  if argv[6] ~= '' and argv[6] ~= family.client then return {'invalid'} end
+  if session.revoked then return {'revoked'} end
+  local now, last = now_ms(), tonumber(family['until'])
+  if last <= now then return {'expired'} end
+  if family.digest == argv[1] then
+    local expires = math.min(now + tonumber(argv[4]), last)
+    redis.call('HSET', keys[1], 'digest', argv[2], 'before', argv[1], 'rotated', text(now))
+    redis.call('HSET', keys[2], 'digest', argv[3], 'expires', text(expires),
+      'before', session.digest, 'before_expires', session.expires)
+    if argv[7] ~= '' then redis.call('HSET', keys[2], 'app', argv[7]) end
+    return {'ok', text(expires - now), family.scope}
+  end
+  if family.before == argv[1] and now - tonumber(family.rotated) <= tonumber(argv[5]) then
+    return {'ok', text(math.max(0, tonumber(session.expires) - now)), family.scope}
+  end
+  redis.call('HSET', keys[2], 'revoked', text(now))
+  return {'reused', session.pid}
+end
+
+-- KEYS: a counter. ARGV: its life (ms). How often it was counted, this time included.
+local function count(keys, argv)
+  local found = redis.call('INCR', keys[1])
+  if found == 1 then redis.call('PEXPIRE', keys[1], argv[1]) end
+  return found
+end
+
 redis.register_function('cgxa1_start', start)
+redis.register_function('cgxa1_count', count)
 redis.register_function('cgxa1_decide', decide)
 redis.register_function('cgxa1_poll', poll)
+redis.register_function('cgxa1_rotate', rotate)

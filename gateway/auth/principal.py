@@ -122,12 +122,15 @@ async def lookup(client: Client, key: bytes, token: str, now_ms: int | None = No
 
 def judge(fields: dict[str, str], key: bytes, token: str, now_ms: int | None = None) -> Principal | Denial:
     """What a session's stored fields say about a well-formed token of it. Pure but for the clock."""
-    expected = fields.get("digest", "")
-    if not hmac.compare_digest(expected.encode(), token_digest(key, token).encode()):
+    presented = token_digest(key, token).encode()
+    if hmac.compare_digest(fields.get("digest", "").encode(), presented):
+        expires = int(fields["expires"])
+    elif hmac.compare_digest(fields.get("before", "").encode(), presented):
+        expires = int(fields["before_expires"])  # the token before the last refresh: still good for its time
+    else:
         return Denial.TOKEN_INVALID
     if "revoked" in fields:
         return Denial.TOKEN_REVOKED
-    expires = int(fields["expires"])
     if expires <= (time.time_ns() // 1_000_000 if now_ms is None else now_ms):
         return Denial.TOKEN_EXPIRED
     return Principal(

@@ -89,8 +89,11 @@ async def create(
     region: str = "",
     app_version: str = "",
     platform: str = "",
+    keep_s: int | None = None,
 ) -> Issued:
     """Make a session and its token. The labels are short words of letters, digits and ``. _ + -``.
+
+    ``life_s`` is the token's life; ``keep_s`` that of a session whose tokens are refreshed.
 
     Raises:
         ValueError: A label is none.
@@ -101,12 +104,13 @@ async def create(
     token = f"{TOKEN_PREFIX}{sid}_{_base62(SECRET_LENGTH)}"
     now = _now_ms()
     expires = now + life_s * 1_000
-    gone = expires + EXPIRED_GRACE_MS
+    until = expires if keep_s is None else now + keep_s * 1_000
+    gone = until + EXPIRED_GRACE_MS
     index = index_key(pid)
     # The index first: a session that cannot be listed could not be revoked with its account.
     async with client.pipeline(transaction=True) as pipe:
         pipe.zremrangebyscore(index, "-inf", now - EXPIRED_GRACE_MS)
-        pipe.zadd(index, {sid: expires})
+        pipe.zadd(index, {sid: until})
         pipe.pexpireat(index, gone, nx=True)
         pipe.pexpireat(index, gone, gt=True)
         await pipe.execute()
@@ -120,6 +124,7 @@ async def create(
         "platform": platform,
         "created": now,
         "expires": expires,
+        "until": until,
     }
     async with client.pipeline(transaction=True) as pipe:
         pipe.hset(session_key(sid), mapping=fields)
@@ -154,7 +159,7 @@ async def get(client: Client, sid: str) -> Session | None:
         app_version=fields["app"],
         platform=fields["platform"],
         created_ms=int(fields["created"]),
-        expires_ms=int(fields["expires"]),
+        expires_ms=int(fields.get("until", fields["expires"])),
         revoked_ms=int(fields["revoked"]) if "revoked" in fields else None,
     )
 

@@ -26,10 +26,10 @@ from gateway.config import (
     HoldRule,
     Kind,
     Region,
-    is_loopback,
 )
 from gateway.config_load import load, read
 from gateway.config_models import VARIANTS
+from gateway.loopback import is_loopback
 
 ENV = {"KEY": "sk-secret-1", "OTHER": "sk-secret-2", "LONG": "k" * 32, "EMPTY": ""}
 PROVIDER = """
@@ -611,7 +611,7 @@ def test_the_example_documents_every_key_and_its_models_are_valid() -> None:
     assert config.models[0].targets[0].price is not None
     written = {line.lstrip("# ").split(" = ")[0].strip('"') for line in text.splitlines() if " = " in line}
     written |= {"provider", "model", "above"}  # inside inline tables
-    tables = {"variants", "price", "tokens", *config.providers, *config.tiers}
+    tables = {"variants", "price", "clients", "tokens", *config.providers, *config.tiers}
     assert asked_keys(text, ENV_OF_EXAMPLE) - tables - written == set()
 
 
@@ -638,3 +638,66 @@ def asked_keys(text: str, env: dict[str, str]) -> set[str]:
         patch.setattr(Section, "raw", take)
         read(tomllib.loads(text, parse_float=Decimal), EXAMPLE, env)
     return seen
+
+
+def test_the_portal_is_an_origin_and_clients_are_named() -> None:
+    config = parse('[portal]\nurl = "https://ide.example/"\n[oauth.clients.my-editor]\ntitle = "My Editor"\n')
+    assert config.portal.url == "https://ide.example"
+    assert config.oauth.clients["my-editor"].title == "My Editor"
+    assert parse("").portal.url == ""
+    assert parse("[oauth.clients.plain]\n").oauth.clients["plain"].title == "plain"
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('[portal]\nurl = "ide.example"\n', "portal.url"),
+        ('[portal]\nurl = "https://ide.example/path"\n', "portal.url"),
+        ('[portal]\nurl = "http://ide.example"\n', "portal.url"),
+        ('[portal]\nurl = "http://[x"\n', "portal.url"),
+        ('[oauth.clients."A B"]\n', "oauth.clients.A B"),
+        ("[oauth]\nclient = 1\n", "oauth.client"),
+    ],
+)
+def test_faults_of_the_portal_and_its_clients(text: str, key: str) -> None:
+    assert fault(text).startswith(key)
+
+
+@pytest.mark.parametrize(
+    ("supabase", "portal", "fault"),
+    [
+        ({"url": "http://project.example"}, {"sign_in_url": "https://a.example/"}, "supabase.url: is plain http"),
+        ({"url": "ftp://project.example"}, {"sign_in_url": "https://a.example/"}, "supabase.url: is not an address"),
+        ({"url": "https://project.example"}, {}, "portal.sign_in_url: is missing"),
+        ({"url": "https://p.example"}, {"sign_in_url": "http://a.example/"}, "portal.sign_in_url: is plain http"),
+        ({"url": "https://p.example", "jwt_secret": "x"}, {"sign_in_url": "https://a.example/"}, "supabase.jwt_secret"),
+        ({"jwt_secret": "x" * 32}, {}, "supabase.url: is missing"),
+        ({}, {"url": "https://a.example/path"}, "portal.url: is not an origin"),
+    ],
+)
+def test_faults_of_the_portal_are_named(
+    tmp_path: Path, supabase: dict[str, str], portal: dict[str, str], fault: str
+) -> None:
+    table = {**PORTAL_BASE, "supabase": supabase, "portal": portal}
+    with pytest.raises(ConfigError) as caught:
+        read(table, tmp_path / "gateway.toml", {})
+    assert any(line.startswith(fault) for line in caught.value.faults), caught.value.faults
+
+
+PORTAL_BASE: dict[str, object] = {
+    "providers": {
+        "openai": {"kind": "openai", "api_keys": ["k"], "retention_days": 0, "training": False, "region": "global"}
+    }
+}
+
+
+def test_the_development_sign_in_is_for_a_loopback_listener_without_a_sign_in_service(tmp_path: Path) -> None:
+    def of(**more: object) -> bool:
+        return read({**PORTAL_BASE, **more}, tmp_path / "gateway.toml", {}).development_sign_in
+
+    assert of()
+    assert not of(server={"host": "0.0.0.0", "behind_tls_proxy": True})
+    assert not of(server={"behind_tls_proxy": True})
+    assert not of(
+        supabase={"url": "https://project.example"}, portal={"sign_in_url": "https://project.example/sign-in"}
+    )

@@ -29,5 +29,6 @@ def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 async def cluster(cluster_url: str, tmp_path: Path) -> AsyncIterator[Store]:
     opened = await open_store(cluster_url, data_dir=tmp_path)
+    await opened.on_primaries("FLUSHALL")
     yield opened
     await opened.close()

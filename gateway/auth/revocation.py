@@ -1,0 +1,52 @@
+"""Revokes sessions so that it holds: in the store, on every worker, and through a failover.
+
+Rules:
+
+1. The order is: write, announce, journal, confirm. Workers hear of it as soon as it is written.
+2. It is answered once it survives the loss of the primary; where that is not certain, `Unconfirmed`
+   says so, and repeating the call is harmless.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gateway.auth import sessions
+from gateway.auth.announcements import Announcement, Kind, publish
+from gateway.auth.principal import session_key
+from metering.store import Store
+
+
+class Journal(Protocol):
+    """Where revocations are noted beside the store (`metering.spool`)."""
+
+    def revoked(self, name: str) -> None: ...
+
+
+async def revoke(store: Store, sid: str, *, journal: Journal | None = None) -> bool:
+    """Revoke a session and its refresh tokens; false where there is none.
+
+    Raises:
+        Unconfirmed: It is done, but might not survive a failover: repeat the call.
+        redis.RedisError: The store cannot answer.
+    """
+    if not await sessions.revoke(store.client, sid):
+        return False
+    await made_known(store, sid, journal=journal)
+    return True
+
+
+async def made_known(store: Store, sid: str, *, journal: Journal | None = None) -> None:
+    """Announce, journal and confirm a revocation that is written already. Raises `Unconfirmed`."""
+    await publish(store.client, Announcement(Kind.SESSION_REVOKED, sid=sid))
+    if journal is not None:
+        journal.revoked(sid)
+    await store.confirm(session_key(sid))
+
+
+async def revoke_all(store: Store, pid: str, *, journal: Journal | None = None) -> int:
+    """Revoke every live session of an account; how many there were. Raises as `revoke`."""
+    live = [session for session in await sessions.of_account(store.client, pid) if session.revoked_ms is None]
+    for session in live:
+        await revoke(store, session.sid, journal=journal)
+    return len(live)
