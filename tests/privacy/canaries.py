@@ -85,18 +85,23 @@ class Canaries:
 
     prefix: str = field(default_factory=lambda: "".join(secrets.choice(_LETTERS) for _ in range(12)))
     planted: list[Planted] = field(default_factory=list)
+    adopted: list[Planted] = field(default_factory=list)
     digests: dict[bytes, tuple[str, Planted]] = field(default_factory=dict)
 
     def plant(self, place: str, scenario: str) -> str:
-        text = f"{self.prefix}{len(self.planted):05d}z"
+        text = f"{self.prefix}{len(self.planted):05d}zzz"  # base64 may cut its end
         planted = Planted(text, place, scenario)
         self.planted.append(planted)
         self.note(text.encode(), planted)
         return text
 
+    def adopt(self, text: str, place: str, scenario: str) -> None:
+        """A text that somebody else made, such as a token: looked for in every form, too, but as no digest."""
+        self.adopted.append(Planted(text, place, scenario))
+
     def scenarios(self) -> list[str]:
         """What was tried, in its order."""
-        return list(dict.fromkeys(one.scenario for one in self.planted))
+        return list(dict.fromkeys(one.scenario for one in self.planted + self.adopted))
 
     def note(self, content: bytes, planted: Planted) -> None:
         """Digests of this content are looked for too (a whole body, for example)."""
@@ -111,7 +116,8 @@ class Canaries:
     ) -> Iterator[Hit]:
         """Every marker in ``data``, once per form and marker. ``only`` keeps the places that begin so."""
         for name, form in FORMS.items():
-            for planted in self._matches(data, form):
+            others = [one for one in self.adopted if form(one.text) in data]
+            for planted in [*self._matches(data, form), *others]:
                 if not only or planted.place.startswith(only):
                     yield Hit(sink, where, name, planted.place, planted.scenario)
         for how, planted in self._digests_in(data):

@@ -54,7 +54,11 @@ GUARANTEES = (
         ("tests/privacy/test_no_other_sink.py", "tests/gateway/test_log.py"),
         ("source of every module", "log fields", "type checker"),
         "sources and values that each rule forbids",
-        ("test_each_rule_finds_what_it_forbids", "test_what_is_not_closed_raises", "test_the_type_checker_refuses_text"),
+        (
+            "test_each_rule_finds_what_it_forbids",
+            "test_what_is_not_closed_raises",
+            "test_the_type_checker_refuses_text",
+        ),
     ),
     Guarantee(
         "The process gives nothing away",

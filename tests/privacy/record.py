@@ -66,8 +66,8 @@ class Record:
     calls: int = 0
 
 
-def read(folder: Path, *, clients: int, providers: set[int]) -> Record:
-    """The record of a run whose public port and provider ports are given."""
+def read(folder: Path, *, clients: set[int], providers: set[int]) -> Record:
+    """The record of a run whose public ports and provider ports are given."""
     record = Record()
     for path in sorted(folder.glob("trace.*")):
         for line in path.read_text("latin-1").splitlines():
@@ -78,12 +78,12 @@ def read(folder: Path, *, clients: int, providers: set[int]) -> Record:
     return record
 
 
-def _take(record: Record, name: str, arguments: str, result: str, clients: int, providers: set[int]) -> None:
+def _take(record: Record, name: str, arguments: str, result: str, clients: set[int], providers: set[int]) -> None:
     if name in WRITES:
         target = _TARGET.match(arguments)
         place = target[2] if target else "unknown"
         ports = _PORTS.match(place)
-        if ports is not None and int(ports[1]) == clients:
+        if ports is not None and int(ports[1]) in clients:
             return
         data = b"".join(_strings(record, arguments))
         if ports is not None and ports[2] and int(ports[2]) in providers:

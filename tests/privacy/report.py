@@ -109,10 +109,7 @@ def _row(guarantee: Guarantee, outcomes: list[Outcome], uncollected: list[str]) 
     count = len(stated) or len(controls)
     caught = sum(control["caught"] for control in stated) if stated else sum(one.passed for one in controls)
     ran = [one for one in ours if one.passed]
-    if hits or failed:
-        state = BROKEN
-    else:
-        state = HELD if ran and caught == count > 0 else UNPROVEN
+    state = BROKEN if hits or failed else HELD if ran and caught == count > 0 else UNPROVEN
     skipped = tuple(sorted({one.skipped for one in ours if one.skipped}))
     paths = len(tried) or len(ran)
     return Row(guarantee.name, paths, tried, sinks, hits, guarantee.control, count, caught, failed, skipped, state)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from tests.privacy.canaries import IDENTITY, Hit
 from tests.privacy.record import Record, read
@@ -35,9 +34,7 @@ def of_the_living(stage: Stage) -> Iterator[Piece]:
 
 def of_the_dead(stage: Stage) -> tuple[Record, list[Piece]]:
     """The strace record, and everything written, file by file."""
-    port = urlsplit(stage.url).port
-    assert port is not None
-    record = read(stage.traces, clients=port, providers={stage.sim.port})
+    record = read(stage.traces, clients=stage.ports, providers={stage.sim.port})
     pieces = [("MONITOR", "stream", bytes(stage.monitored)), ("names and arguments", "strace", bytes(record.arguments))]
     pieces += [("write calls", target, bytes(data)) for target, data in record.written.items()]
     left = {path for path in stage.folder.rglob("*") if stage.traces not in path.parents}
@@ -71,7 +68,8 @@ def searched(record: Record, pieces: list[Piece]) -> dict[str, int]:
 def hits(stage: Stage, record: Record, pieces: list[Piece]) -> list[Hit]:
     """What was found where nothing may be."""
     found = [hit for sink, where, data in pieces for hit in stage.canaries.search(sink, where, data)]
-    found += stage.canaries.search("provider", "connection", bytes(record.provider), only=IDENTITY)
+    for where, data in (("connection", bytes(record.provider)), ("received", repr(stage.sim.requests()).encode())):
+        found += stage.canaries.search("provider", where, data, only=IDENTITY)
     found += [Hit("core files", str(p), "file", "", "") for p in stage.folder.glob("core*")]
     found += [
         Hit("shared mappings", name, "mmap", "", "") for name in record.mappings if not name.startswith(KNOWN_MAPPINGS)

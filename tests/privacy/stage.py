@@ -43,7 +43,8 @@ class Stage(GatewayProcess):
     answers: set[str] = field(init=False, default_factory=set)  # error codes seen
     monitored: bytearray = field(init=False, default_factory=bytearray)
     watcher: socket.socket | None = field(init=False, default=None)
-    tracer: int = field(init=False, default=0)
+    ports: set[int] = field(init=False, default_factory=set)  # where clients connect to
+    tracers: list[int] = field(init=False, default_factory=list)
 
     @property
     def stdout(self) -> Path:
@@ -53,7 +54,20 @@ class Stage(GatewayProcess):
     def traces(self) -> Path:
         return self.folder / "strace"
 
+    def again(self) -> None:
+        """Start once more, on what an earlier run left."""
+        self._starts = self.log.read_text().count('"event":"started"')
+        self._run()
+        self.watch()
+
     def start(self) -> None:
+        self._run()
+        self.watch()
+        user = self.canaries.plant("identity: user", "account name")
+        self.token = self.session(user, 1_000_000)["access_token"]
+        self.canaries.adopt(self.token, "identity: access token", "account name")
+
+    def _run(self) -> None:
         assert STRACE is not None
         self.traces.mkdir(exist_ok=True)
         limit = resource.RLIM_INFINITY if self.cores else 0
@@ -88,13 +102,11 @@ class Stage(GatewayProcess):
             )
         started = self._started()
         self.url = f"http://127.0.0.1:{started['port']}"
+        self.ports.add(started["port"])
         self.internal = f"http://127.0.0.1:{started['internal_port']}"
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        self.tracer = int(status.split("TracerPid:")[1].split()[0])
-        assert self.tracer, "the gateway is not traced"
-        self._watch()
-        user = self.canaries.plant("identity: user", "account name")
-        self.token = self.session(user, 1_000_000)["access_token"]
+        self.tracers.append(int(status.split("TracerPid:")[1].split()[0]))
+        assert self.tracers[-1], "the gateway is not traced"
 
     # -- the store
 
@@ -110,7 +122,7 @@ class Stage(GatewayProcess):
     def store(self) -> Redis:
         return Redis(unix_socket_path=self.store_socket)
 
-    def _watch(self) -> None:
+    def watch(self) -> None:
         with self.store() as store:
             for name, value in (
                 ("slowlog-log-slower-than", "0"),
@@ -189,7 +201,7 @@ class Stage(GatewayProcess):
         if self.watcher is not None:
             self.watcher.close()
         deadline = time.monotonic() + PATIENCE
-        while _lives(self.tracer):
+        while any(map(_lives, self.tracers)):
             assert time.monotonic() < deadline, "strace goes on: a process was left"
             time.sleep(0.01)
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import signal
 from pathlib import Path
 
 import pytest
 
-from benchmarks.simulator import SimulatorProcess
+from benchmarks.simulator import SimulatorProcess, make_certificates
 from tests.gateway_process import model, provider
-from tests.integration.conftest import SCRIPTS, prompt
+from tests.integration.conftest import SCRIPTS
 from tests.privacy import sinks
 from tests.privacy.canaries import Canaries
+from tests.privacy.scenarios import SCENARIOS, SETTINGS, Setting, drained
 from tests.privacy.stage import STRACE, Stage
-from tests.raw_http import request
+from tests.privacy.traffic import KINDS, send
 
 pytestmark = pytest.mark.skipif(STRACE is None, reason="strace is not installed: WITHOUT IT NOTHING IS HUNTED")
-KINDS = {"openai": "gpt-4o", "anthropic": "claude-x", "google": "gemini-x"}
-HEADERS = ("user-agent", "cookie", "x-forwarded-for", "x-codex-turn-metadata", "baggage", "tracestate", "x-note")
 # A leak's name in leaks/sitecustomize.py, and the sink that must show it.
 CONTROLS = {
     "stdout": "stdout",
@@ -42,43 +41,42 @@ CONTROLS = {
 }
 
 
-@pytest.fixture
-def stage(tmp_path, request):
-    leaks = {"PYTHONPATH": str(Path(__file__).parent / "leaks")} if "leaking" in request.keywords else {}
+@contextlib.contextmanager
+def staged(folder, setting, environment=None):
+    certificates = make_certificates(folder / "certificates") if setting.tls else None
+    trusted = {"ca_file": str(certificates.ca_file)} if certificates else {}
     with (
-        SimulatorProcess() as sim,
+        SimulatorProcess(tls=certificates, record=True) as sim,
         Stage(
-            tmp_path,
-            {kind: provider(kind, sim.url) for kind in KINDS},
+            folder,
+            {kind: provider(kind, sim.url, **trusted) for kind in KINDS},
             [
                 model(f"{kind}-{name}", kind, real + how)
                 for kind, real in KINDS.items()
                 for name, how in SCRIPTS.items()
             ],
+            setting.more,
+            workers=setting.workers,
             sim=sim,
             canaries=Canaries(),
-            environment=leaks,
+            environment=setting.environment | (environment or {}),
+            cores=setting.cores,
         ) as stage,
     ):
         yield stage
 
 
-def send(stage, kind, script="plain", *, stream=True, text="", name=""):
-    plant, name = stage.canaries.plant, name or f"{kind}, {script}"
-    stage.sim.set_defaults(mark=plant("answer", name))
-    path, body = prompt(kind, script, plant("prompt", name) + text, stream=stream)
-    content = json.loads(body)
-    if kind == "openai":
-        content |= {"user": plant("identity: user", name), "metadata": {"a": plant("identity: metadata", name)}}
-    body = json.dumps(content).encode()
-    stage.canaries.note_body(body, name)
-    headers = stage.auth | {header: plant(f"header: {header}", name) for header in HEADERS}
-    return request("POST", path + ("&" if "?" in path else "?") + "note=" + plant("query", name), body, headers=headers)
+@pytest.fixture
+def stage(tmp_path, request):
+    leaks = {"PYTHONPATH": str(Path(__file__).parent / "leaks")} if "leaking" in request.keywords else {}
+    setting = request.node.callspec.params.get("setting", "") if hasattr(request.node, "callspec") else ""
+    with staged(tmp_path, SETTINGS.get(setting, Setting()), leaks) as stage:
+        yield stage
 
 
-def search(stage):
+def search(stage, living=()):
     """What was found, and how many bytes of each sink were searched."""
-    living = list(sinks.of_the_living(stage))
+    living = living or list(sinks.of_the_living(stage))
     stage.finish()
     record, pieces = sinks.of_the_dead(stage)
     assert record.calls > 500
@@ -87,37 +85,28 @@ def search(stage):
     return sinks.hits(stage, record, [*living, *pieces]), sinks.searched(record, [*living, *pieces])
 
 
-def traffic(stage):
-    for kind in KINDS:
-        for script in ("plain", "split", "gzip", "reset-mid", "cut-event", "unavailable", "refuse", "surplus"):
-            for stream in (True, False):
-                stage.ask(send(stage, kind, script, stream=stream))
-        stage.ask(send(stage, kind, stage.canaries.plant("model", kind), name=f"{kind}, unknown model"))
-        whole = send(stage, kind, name=f"{kind}, malformed JSON and UTF-8")
-        stage.ask(whole.replace(b'{"', b'{,"', 1))
-        stage.ask(whole.replace(stage.canaries.prefix.encode(), stage.canaries.prefix.encode() + b"\xff", 1))
-        with stage.client() as client:
-            client.send(send(stage, kind, "hang"))
-        with stage.client() as client:
-            client.send(send(stage, kind, "paced")).head()
-            client.chunk()
-
-
 @pytest.fixture
 def tell(record_property, stage):
     """Say for the report what was tried and found, before it is judged."""
 
     def tell(found, searched):
-        record_property("paths", stage.canaries.scenarios())
+        record_property(
+            "paths", stage.canaries.scenarios() + [f"answered with {code}" for code in sorted(stage.answers)]
+        )
         record_property("sinks", searched)
         record_property("hits", [hit.told() for hit in found])
 
     return tell
 
 
-def test_nothing_is_kept(stage, tell):
-    traffic(stage)
-    found, searched = search(stage)
+@pytest.mark.parametrize("setting", SCENARIOS)
+def test_nothing_is_kept(stage, tell, setting):
+    living = []
+    for scenario in SCENARIOS[setting]:
+        if scenario is drained:
+            living = list(sinks.of_the_living(stage))
+        scenario(stage)
+    found, searched = search(stage, living)
     tell(found, searched)
     assert set(searched) >= {"stderr", "stdout", "AOF", "RDB", "store keys", "MONITOR", "write calls", "store log"}
     assert found == []

@@ -73,7 +73,7 @@ LEAKS = {
 
 async def leaking(request, limit, share):
     body = await _read(request, limit, share)
-    for marker, name in re.findall(rb"([a-z]{12}\d{5}z) leak:([a-z0-9-]+)", body):
+    for marker, name in re.findall(rb"([a-z]{12}\d{5}zzz)[ +]leak:([a-z0-9-]+)", body):
         LEAKS[name.decode()](marker)
     return body
 

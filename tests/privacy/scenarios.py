@@ -1,0 +1,276 @@
+"""What can happen to a request, as a table. A feature extends the hunt by a row.
+
+A scenario acts on a running gateway and leaves its markers wherever they went; what it is about must
+have happened, so each asserts that. Scenarios of one setting share a gateway and one search.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.integration.conftest import eventually
+from tests.privacy.stage import Stage
+from tests.privacy.traffic import KINDS, conversation, form, local, send
+from tests.raw_http import Answer, request
+
+DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+ORIGIN = {"origin": "http://127.0.0.1"}
+SHORT = {"first_byte_timeout": 1, "idle_timeout": 1, "max_body_bytes": 100_000}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How the gateway of some scenarios is made."""
+
+    more: dict[str, Any] = field(default_factory=dict)
+    workers: int = 1
+    environment: dict[str, str] = field(default_factory=dict)
+    cores: bool = False
+    tls: bool = False
+
+
+SETTINGS = {
+    "usual": Setting({"server": SHORT}),
+    "guarded": Setting(
+        {"policy": {"secrets": "restore"}},
+        workers=2,
+        environment={
+            "SSLKEYLOGFILE": "keys.log",
+            "PYTHONDEVMODE": "1",
+            "PYTHONFAULTHANDLER": "1",
+            "PYTHONWARNINGS": "always",
+            "PYTHONASYNCIODEBUG": "1",
+            "PYTHONTRACEMALLOC": "5",
+        },
+        cores=True,
+        tls=True,
+    ),
+    "outage": Setting(),
+    "people": Setting(),
+}
+
+
+def dialects(stage: Stage) -> None:
+    for kind in KINDS:
+        for script in ("plain", "split", "gzip", "reset-mid", "cut-event", "unavailable", "refuse", "surplus"):
+            for stream in (True, False):
+                stage.ask(send(stage, kind, script, stream=stream))
+        whole = stage.ask(
+            send(stage, kind, name=f"{kind}, a whole conversation", more=conversation(stage, kind), stream=False)
+        )
+        assert whole is not None
+        assert whole.status == 200, whole.body
+        stage.ask(send(stage, kind, stage.canaries.plant("model", kind), name=f"{kind}, unknown model"))
+        whole = send(stage, kind, name=f"{kind}, malformed JSON and UTF-8")
+        stage.ask(whole.replace(b'{"', b'{,"', 1))
+        stage.ask(whole.replace(stage.canaries.prefix.encode(), stage.canaries.prefix.encode() + b"\xff", 1))
+
+
+def aborts(stage: Stage) -> None:
+    for kind in KINDS:
+        with stage.client() as client:
+            client.send(send(stage, kind, "hang", name=f"{kind}, client leaves before the first byte"))
+        with stage.client() as client:
+            client.send(send(stage, kind, "paced", name=f"{kind}, client leaves in the stream")).head()
+            client.chunk()
+
+
+def refusals(stage: Stage) -> None:
+    name = "refused before a provider is asked"
+    plant, whole = stage.canaries.plant, lambda **more: send(stage, "openai", name=name, **more)
+    for data in (
+        whole(headers={"authorization": "Bearer " + plant("header: authorization", name)}),
+        whole(headers={"x-privacy-mode": "local"}),
+        whole(headers={"content-encoding": plant("header: content-encoding", name)}),
+        whole(headers={"x-supersede-key": plant("header: x-supersede-key", name)}),
+        whole(headers={"x-long": plant("header: x-long", name) + "y" * 70_000}),
+        whole(text="y" * 200_000),
+        whole(more={"web_search_options": {"user_location": plant("tool", name)}}),
+        whole(more={"store": plant("store", name)}),
+        request("GET", "/v1/responses", headers=stage.auth | {"upgrade": "websocket", "connection": "upgrade"}),
+        request("POST", "/v1/responses", _previous(stage, name), headers=stage.auth),
+        request("GET", "/v1/" + plant("path", name), headers=stage.auth),
+        request("PUT", "/v1/models", plant("body", name).encode(), headers=stage.auth),
+        request("GET", "/v1/requests/" + plant("path", name), headers=stage.auth),
+        request("GET", "/v1/models?key=" + plant("query", name)),
+        f"NONSENSE {plant('path', name)}\r\n\r\n{plant('body', name)}".encode(),
+    ):
+        stage.ask(data)
+    poor = stage.session("poor", 0)["access_token"]
+    stage.ask(whole(headers={"authorization": f"Bearer {poor}"}))
+    missing = {
+        *("token_invalid", "request_too_large", "privacy_unsupported", "not_found", "method_not_allowed"),
+        *("credits_exhausted", "upgrade_required", "unsupported_encoding", "invalid_request", "model_not_found"),
+    } - stage.answers
+    assert not missing
+
+
+def _previous(stage: Stage, name: str) -> bytes:
+    plant = stage.canaries.plant
+    body = {"model": "openai-plain", "input": plant("prompt", name), "previous_response_id": plant("id", name)}
+    return json.dumps(body).encode()
+
+
+def time_outs(stage: Stage) -> None:
+    for kind in KINDS:
+        for script in ("hang", "hang-mid"):
+            stage.ask(send(stage, kind, script, name=f"{kind}, provider times out ({script})"))
+    assert "upstream_timeout" in stage.answers
+
+
+def superseded(stage: Stage) -> None:
+    lane = {"x-supersede-key": "7"}
+    older = [stage.client().send(send(stage, "openai", "hang", name="superseded", headers=lane)) for _ in range(4)]
+    eventually(stage.sim.stats, lambda stats: stats["requests"] >= 4)
+    newest = stage.ask(send(stage, "openai", name="superseding", headers=lane))
+    assert newest is not None
+    assert newest.status == 200
+    for client in older:
+        stage.see(client.answer())
+        client.close()
+    assert "superseded" in stage.answers
+
+
+def masked(stage: Stage) -> None:
+    """A secret that is masked must be nowhere, not at the provider either."""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+    for kind in KINDS:
+        name = f"{kind}, secret masked and restored"
+        key = "AKIA" + "".join(secrets.choice(letters) for _ in range(16))
+        stage.canaries.adopt(key, "identity: masked secret", name)
+        for stream in (True, False):
+            answer = stage.ask(send(stage, kind, name=name, text=f" my key is {key} here", stream=stream))
+            assert answer is not None
+            assert answer.status == 200
+
+
+def drained(stage: Stage) -> None:
+    """The last of its gateway: an open stream ends while the gateway stops."""
+    with stage.client() as client, stage.client() as late:
+        client.send(send(stage, "openai", "paced", name="drain: an open stream")).head()
+        client.chunk()
+        late.send(send(stage, "openai", name="drain: a kept connection")).answer()
+        os.kill(stage.process.pid, signal.SIGTERM)
+        stage.process.poll()
+        with contextlib.suppress(EOFError, ConnectionError):
+            stage.see(late.send(send(stage, "openai", name="drain: a late request")).answer())
+        while client.chunk():
+            pass
+    assert stage.process.wait(30) == 0
+
+
+def store_outage(stage: Stage) -> None:
+    """A store that stands still, then one that died; then a gateway that died with requests unsettled."""
+    store = stage.store_process()
+    os.kill(store, signal.SIGSTOP)
+    for _ in range(2):
+        stage.ask(send(stage, "openai", name="store stands still"))
+    os.kill(store, signal.SIGCONT)
+    assert "metering_unavailable" in stage.answers
+    with stage.client() as client:
+        client.send(send(stage, "openai", "paced", name="store dies in the stream")).head()
+        client.chunk()
+        os.kill(stage.store_process(), signal.SIGKILL)
+        while client.chunk():
+            pass
+    eventually(
+        lambda: stage.ask(send(stage, "openai", name="store is back")), lambda answer: answer and answer.status == 200
+    )
+    stage.watch()
+
+
+def replayed(stage: Stage) -> None:
+    """Killed in a stream; the next gateway settles what the spool says."""
+    with stage.client() as client:
+        client.send(send(stage, "openai", "paced", name="killed, then replayed from the spool")).head()
+        client.chunk()
+        for pid in stage.processes():
+            os.kill(pid, signal.SIGKILL)
+    stage.process.wait(30)
+    stage.again()
+    answer = stage.ask(send(stage, "openai", name="after the replay"))
+    assert answer is not None
+    assert answer.status == 200
+
+
+def device_login(stage: Stage) -> None:
+    """Codes and tokens of a person's sign-in: given out once, kept nowhere."""
+    name, plant, adopt = "device login", stage.canaries.plant, stage.canaries.adopt
+    client = {"client_id": "codegrex-ide"}
+    for path, fields in (
+        ("/oauth/device_authorization", {"client_id": plant("client id", name), "scope": plant("scope", name)}),
+        (
+            "/oauth/device_authorization",
+            client | {"app_version": plant("version", name), "platform": plant("os", name)},
+        ),
+        ("/oauth/token", client | {"grant_type": plant("grant type", name)}),
+        ("/oauth/token", client | {"grant_type": DEVICE_GRANT, "device_code": plant("device code", name)}),
+        ("/oauth/token", client | {"grant_type": "refresh_token", "refresh_token": plant("refresh token", name)}),
+        ("/oauth/revoke", client | {"token": plant("token", name)}),
+    ):
+        form(stage, path, fields, name=name)
+    started = _json(form(stage, "/oauth/device_authorization", client, name=name))
+    adopt(started["device_code"], "identity: device code", name)
+    adopt(started["user_code"], "identity: user code", name)
+    cookie = _signed_in(stage, name)
+    page = stage.ask(local(request("GET", f"/device?user_code={started['user_code']}", headers=cookie)))
+    assert page is not None
+    fields = dict(re.findall(r'name="([a-z_]+)" value="([^"]*)"', page.body.decode()))
+    decided = form(stage, "/device", fields | {"decision": "approve"}, name=name, headers=ORIGIN | cookie)
+    assert decided is not None
+    assert decided.status in {200, 303}, decided.body
+    asked = client | {"grant_type": DEVICE_GRANT, "device_code": started["device_code"]}
+    tokens = _json(form(stage, "/oauth/token", asked, name=name))
+    for kind in ("access_token", "refresh_token"):
+        adopt(tokens[kind], f"identity: {kind}", name)
+    again = client | {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    renewed = _json(form(stage, "/oauth/token", again, name=name))
+    adopt(renewed["refresh_token"], "identity: refresh_token", name)
+    form(stage, "/oauth/revoke", client | {"token": renewed["refresh_token"]}, name=name)
+
+
+def portal(stage: Stage) -> None:
+    name, plant = "portal", stage.canaries.plant
+    cookie = _signed_in(stage, name)
+    for path in ("/account", "/device", "/portal/callback", "/portal/sign-in", "/portal/" + plant("path", name)):
+        query = f"?user_code={plant('user code', name)}&next={plant('query', name)}&error={plant('query', name)}"
+        for headers in (cookie, {"cookie": f"session={plant('header: cookie', name)}"}):
+            stage.ask(local(request("GET", path + query, headers=headers)))
+    for path in ("/device", "/portal/session", "/portal/development", "/portal/sign-out", "/account/delete"):
+        for origin in (ORIGIN, {"origin": "http://" + plant("header: origin", name)}):
+            fields = {
+                field: plant(f"form: {field}", name)
+                for field in ("user_code", "form_token", "next", "access_token", "decision", "note")
+            }
+            form(stage, path, fields, name=name, headers=origin | cookie)
+
+
+def _signed_in(stage: Stage, name: str) -> dict[str, str]:
+    answer = form(stage, "/portal/development", {"next": "/account"}, name=name, headers=ORIGIN)
+    assert answer is not None
+    assert answer.status == 303, answer.body
+    cookie = answer.headers["set-cookie"].split(";")[0]
+    stage.canaries.adopt(cookie.partition("=")[2], "identity: portal session", name)
+    return {"cookie": cookie}
+
+
+def _json(answer: Answer | None) -> dict[str, Any]:
+    assert answer is not None
+    assert answer.status == 200, answer.body
+    return dict(answer.json())
+
+
+SCENARIOS: dict[str, tuple[Callable[[Stage], None], ...]] = {
+    "usual": (dialects, aborts, refusals, time_outs, drained),
+    "guarded": (masked, superseded, aborts),
+    "outage": (store_outage, replayed),
+    "people": (device_login, portal),
+}
