@@ -30,7 +30,7 @@ class Guarantee:
 GUARANTEES = (
     Guarantee(
         "No content in any sink, whatever a request meets",
-        (f"{HUNT}::test_nothing_is_kept",),
+        tuple(f"{HUNT}::test_nothing_is_kept[{setting}]" for setting in ("usual", "guarded", "outage")),
         (),
         "a gateway that leaks on purpose, once into each sink",
         (f"{HUNT}::test_a_leak_into_any_sink_is_caught",),
@@ -118,6 +118,11 @@ GUARANTEES = (
         "the same reading before the erasure finds everything",
         ("test_a_copy_holds_everything",),
     ),
-    Guarantee("Device login keeps no code and no token", (), (), "", (), needs="gateway.routes.oauth"),
-    Guarantee("The portal keeps no content", (), (), "", (), needs="gateway.routes.portal"),
+    Guarantee(
+        "Device login and the portal keep no code, token or text",
+        (f"{HUNT}::test_nothing_is_kept[people]",),
+        (),
+        "a gateway that leaks what a form holds, once into each sink",
+        (f"{HUNT}::test_a_leak_of_a_form_is_caught",),
+    ),
 )

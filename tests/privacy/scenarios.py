@@ -231,6 +231,9 @@ def device_login(stage: Stage) -> None:
     tokens = _json(form(stage, "/oauth/token", asked, name=name))
     for kind in ("access_token", "refresh_token"):
         adopt(tokens[kind], f"identity: {kind}", name)
+    bearer = {"authorization": f"Bearer {tokens['access_token']}"}
+    for headers in (bearer, {}):  # a new account has no credits; the other one has
+        stage.ask(send(stage, "openai", name=name + ", then a prompt", headers=headers))
     again = client | {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
     renewed = _json(form(stage, "/oauth/token", again, name=name))
     adopt(renewed["refresh_token"], "identity: refresh_token", name)

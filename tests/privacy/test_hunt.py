@@ -16,7 +16,7 @@ from tests.privacy import sinks
 from tests.privacy.canaries import Canaries
 from tests.privacy.scenarios import SCENARIOS, SETTINGS, Setting, drained
 from tests.privacy.stage import STRACE, Stage
-from tests.privacy.traffic import KINDS, send
+from tests.privacy.traffic import KINDS, form, send
 
 pytestmark = pytest.mark.skipif(STRACE is None, reason="strace is not installed: WITHOUT IT NOTHING IS HUNTED")
 # A leak's name in leaks/sitecustomize.py, and the sink that must show it.
@@ -141,3 +141,16 @@ def test_a_leak_into_any_sink_is_caught(stage, record_property):
         "controls", [{"leak": name, "sink": sink, "caught": name in caught} for name, sink in CONTROLS.items()]
     )
     assert caught == set(CONTROLS)
+
+
+@pytest.mark.leaking
+def test_a_leak_of_a_form_is_caught(stage, record_property):
+    leaks = {name: CONTROLS[name] for name in ("stderr", "files", "values", "write-calls")}
+    for name in leaks:
+        code = stage.canaries.plant("device code", name) + f" leak:{name}"
+        form(stage, "/oauth/token", {"client_id": "codegrex-ide", "device_code": code}, name=name)
+    stage.ask(send(stage, "openai"))
+    found, _ = search(stage)
+    caught = {hit.scenario for hit in found if (hit.place, hit.sink) == ("device code", leaks.get(hit.scenario))}
+    record_property("controls", [{"leak": name, "sink": leaks[name], "caught": name in caught} for name in leaks])
+    assert caught == set(leaks)
