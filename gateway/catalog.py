@@ -183,7 +183,9 @@ def _published(config: Config, prices: PublishedList) -> Catalog:
     open_rules: list[tuple[Rule, Model | None]] = []
     for listed in prices.models:
         providers = [
-            provider for provider in config.providers.values() if provider.kind is listed.kind and provider.first_party
+            provider
+            for provider in config.providers.values()
+            if provider.kind is listed.kind and provider.published_prices
         ]
         if not providers:
             continue

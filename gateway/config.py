@@ -186,10 +186,14 @@ class ProviderConfig:
 
     @property
     def first_party(self) -> bool:
-        """The API's own maker, or something on this machine that stands in for it: published prices
-        hold there and nowhere else.
-        """
+        """The API's own maker, or something on this machine that stands in for it."""
         return self.endpoint.host in OFFICIAL_HOSTS[self.kind] or is_loopback(self.endpoint.host)
+
+    @property
+    def published_prices(self) -> bool:
+        """They hold at the maker's usual host alone: OpenAI's regional ones cost more for some models."""
+        regional = self.kind is Kind.OPENAI and self.endpoint.host.startswith(("eu.", "us."))
+        return self.first_party and not regional
 
 
 @dataclass(frozen=True, slots=True)

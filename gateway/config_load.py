@@ -93,7 +93,7 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
     tiers |= {name: _tier(section, name) for name, section in root.tables("tiers")}
     billing = _billing(root.table("billing"))
     models = read_models(root, providers, tiers, billing)
-    if not root.has("models") and providers and not any(p.first_party for p in providers.values()):
+    if not root.has("models") and providers and not any(p.published_prices for p in providers.values()):
         faults.add("models", "is missing, and no provider publishes prices", "add [[models]] with prices")
     policy = _policy(root.table("policy"), providers)
     identity = read_identity(root.table("identity"))

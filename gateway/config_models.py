@@ -97,7 +97,7 @@ def _target(
     provider = providers.get(name)
     if provider is None and name and name not in declared:
         section.fault("provider", "does not exist", "add [providers.NAME] or mend the name")
-    if price is None and provider is not None and not provider.first_party:
+    if price is None and provider is not None and not provider.published_prices:
         section.fault(
             "price", "is missing, and no published price holds for that host", "state it in USD per million tokens"
         )

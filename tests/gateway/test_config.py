@@ -246,9 +246,12 @@ def test_first_party_is_the_maker_or_this_machine() -> None:
 
 @pytest.mark.parametrize(("region", "host"), [("eu", "eu.api.openai.com"), ("us", "us.api.openai.com")])
 def test_a_region_of_the_maker_s_has_its_own_host(region: str, host: str) -> None:
-    provider = parse("", provider=PROVIDER.replace("global", region)).providers["openai"]
+    stated = PROVIDER.replace("global", region)
+    provider = parse(model(), provider=stated).providers["openai"]
     assert (provider.endpoint.host, provider.region.value) == (host, region)
     assert provider.first_party
+    assert not provider.published_prices  # they cost more there
+    assert fault("", provider=stated).startswith("models: ")
 
 
 @pytest.mark.parametrize(
@@ -265,7 +268,7 @@ def test_a_region_that_the_maker_s_host_does_not_keep_is_no_statement(
     kind: str, region: str, url: str, mend: str
 ) -> None:
     stated = PROVIDER.replace('"openai"', f'"{kind}"').replace("global", region)
-    line = fault("", provider=stated + (f'base_url = "{url}"\n' if url else ""))
+    line = fault(model(), provider=stated + (f'base_url = "{url}"\n' if url else ""))
     assert line.startswith("providers.openai.region: ")
     assert line.endswith(mend)
 
