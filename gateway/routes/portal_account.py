@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from aiohttp import web
 
-from gateway.auth import entitlements, revocation, sessions
+from gateway.auth import choice, revocation, sessions
 from gateway.auth.announcements import Announcement, Kind, publish
 from gateway.auth.portal_session import PortalSession, form_token
 from gateway.auth.principal import is_sid
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 ACTOR = "portal"
 DAY_MS = 86_400_000
-TRIES = 4
 
 
 async def show(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
@@ -40,7 +39,7 @@ async def show(portal: Portal, visit: Visit, session: PortalSession) -> web.Resp
         account,
         chart.usage(records, datetime.now(UTC).date()),
         await _live(portal, pid),
-        await entitlements.read(services.store.client, pid),
+        await choice.read(services.store.client, pid),
         token=form_token(portal.key, session),
         done=visit.fields.get("done", ""),
     )
@@ -74,13 +73,9 @@ async def _policy(portal: Portal, visit: Visit, session: PortalSession) -> web.R
     if mode not in account_page.MODES or region not in account_page.REGIONS:
         return portal.fault(visit, 400, "Not accepted", "Choose one of the modes and regions of the page.")
     client = portal.services.store.client
-    for _ in range(TRIES):  # somebody else may write between our reading and writing
-        now = await entitlements.read(client, session.pid)
-        wanted = dataclasses.replace(now, version=now.version + 1, mode=mode, region=region)
-        if await entitlements.write(client, session.pid, wanted):
-            await publish(client, Announcement(Kind.POLICY_CHANGED, pid=session.pid))
-            return page.see_other("/account?done=policy#policy")
-    return portal.fault(visit, 503, "Not saved", "The account is being changed elsewhere. Please try again.")
+    await choice.write(client, session.pid, choice.Choice(mode, region))
+    await publish(client, Announcement(Kind.POLICY_CHANGED, pid=session.pid))
+    return page.see_other("/account?done=policy#policy")
 
 
 async def _export(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
