@@ -13,8 +13,13 @@ import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import web
 
 from gateway import quiet
+from gateway.administration import make_rights
+from gateway.auth import revocation
 from gateway.auth.announcements import Announcement, Kind, Listener
 from gateway.auth.authenticator import Authenticator
 from gateway.catalog import load as load_catalog
@@ -24,7 +29,7 @@ from gateway.dispatch import Dispatcher
 from gateway.errors import TokenRevoked
 from gateway.evidence import Evidence
 from gateway.hardening.process import observe
-from gateway.identity import load_key
+from gateway.identity import identity_keys, load_key
 from gateway.inbound import BodyBudget
 from gateway.instruments import Instruments
 from gateway.lanes import Lanes
@@ -35,19 +40,25 @@ from gateway.routes.oauth import OAuth
 from gateway.running import Running
 from gateway.secrets_policy import make_secrets
 from gateway.server import Server
-from gateway.services import Services
+from gateway.services import Answers, Services
 from gateway.upkeep import Upkeep
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool, Timeouts
+from gateway.webhooks import Kind as WebhookKind
 from gateway.webhooks import make_webhooks
+from metering.accounts import Accounts
 from metering.epoch import Epoch
 from metering.ledger import Ledger
 from metering.reaper import Reaper
 from metering.replay import Replay
+from metering.retention import Retention
 from metering.settler import Settler
 from metering.spool import Spool
-from metering.store import open_store
+from metering.store import Unconfirmed, open_store
 from metering.usage import Outcome
+
+if TYPE_CHECKING:
+    from gateway.routes.portal import Portal
 
 BACKLOG = 4096
 GAUGE_SECONDS = 1.0
@@ -135,10 +146,14 @@ class Worker:
         await epoch.look()
         reaper = Reaper(store, ledger, epoch, lease_ms=LEASE_MS, intents=spool)
 
-        async def erased(pid: str, names: Sequence[str]) -> None:
+        async def erase_again(pid: str, names: Sequence[str]) -> None:
             await worker._upkeep.rights.erase_account(pid, names)
 
-        replay = Replay(spool, settler, epoch, on_erased=erased)
+        async def revoke_again(name: str) -> None:
+            with contextlib.suppress(Unconfirmed):  # it is in the journal already
+                await revocation.revoke(store, name)
+
+        replay = Replay(spool, settler, epoch, on_erased=erase_again, on_revoked=revoke_again)
         leases = Leases(loop, ledger)
         for watch in (epoch, reaper, leases):
             watch.start()
@@ -169,7 +184,9 @@ class Worker:
             evidence=Evidence(config, key, observe(), time.time_ns() // 1_000_000),
             secrets=make_secrets(config.policy),
         )
-        dispatcher = Dispatcher(services, OAuth(services))
+        services.portal = _portal(services)
+        oauth = OAuth(services, lambda kind, pid: services.webhooks.emit(WebhookKind(f"session.{kind}"), pid))
+        dispatcher = Dispatcher(services, oauth)
         server = Server(dispatcher.handle, dispatcher.broken, loop)
         tls = _listener_tls(config)
         listeners = [await loop.create_server(server, sock=sock, ssl=tls, backlog=BACKLOG) for sock in sockets]
@@ -248,6 +265,40 @@ class Worker:
         await services.spool.close()
         await services.ledger.close()
         await services.store.close()
+
+
+def _portal(services: Services) -> Answers | None:
+    """The portal, where anybody can sign in to it. Built with its first request: most workers have none."""
+    config = services.config
+    if config.supabase is None and not config.development_sign_in:
+        return None
+    if config.development_sign_in:
+        services.log.warning(Event.DEVELOPMENT_SIGN_IN)
+    portal: Portal | None = None
+
+    async def answer(request: web.BaseRequest, rid: str) -> web.StreamResponse:
+        nonlocal portal
+        if portal is None:
+            portal = _build_portal(services)
+        return await portal.answer(request, rid)
+
+    return answer
+
+
+def _build_portal(services: Services) -> Portal:
+    from gateway.auth.supabase import PublicKeyVerifier, SharedSecretVerifier, Verifier  # noqa: PLC0415 - see _portal
+    from gateway.routes.portal import Portal  # noqa: PLC0415 - see _portal
+
+    config = services.config.supabase
+    verifier: Verifier | None = None
+    if config is not None and config.jwt_secret is not None:
+        verifier = SharedSecretVerifier(config.issuer, config.audience, config.jwt_secret)
+    elif config is not None:
+        verifier = PublicKeyVerifier(config.issuer, config.audience, config.jwks_url)
+    accounts = Accounts(services.store, identity_keys(services.identity_key))
+    store, ledger, spool = services.store, services.ledger, services.spool
+    rights = make_rights(store, ledger, accounts, Retention(store, ledger), spool)
+    return Portal(services, accounts, rights, verifier)
 
 
 def _listener_tls(config: Config) -> ssl.SSLContext | None:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
-from ipaddress import ip_address
 from pathlib import Path
 
 from gateway.billing_settings import InternalConfig, RetentionConfig, StripeConfig, WebhookConfig
 from gateway.closed import Closed
-from gateway.oauth_settings import OAuthConfig, PortalConfig
+from gateway.config_portal import PortalConfig, SupabaseConfig
+from gateway.loopback import is_loopback
+from gateway.oauth_settings import OAuthConfig
 from metering.pricing import Row
 
 EMBEDDED = "embedded:"  # the store.url of the store in the data directory
@@ -102,16 +103,6 @@ OFFICIAL_HOSTS: Mapping[Kind, Mapping[str, tuple[Region, ...]]] = {
     Kind.ANTHROPIC: {"api.anthropic.com": (Region.GLOBAL, Region.US)},
     Kind.GOOGLE: {"generativelanguage.googleapis.com": (Region.GLOBAL,)},
 }
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` can only be this machine. A name other than ``localhost`` is not resolved."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,3 +291,10 @@ class Config:
     stripe: StripeConfig | None = None
     log: LogConfig = field(default_factory=LogConfig)
     hardening: HardeningConfig = field(default_factory=HardeningConfig)
+    supabase: SupabaseConfig | None = None
+
+    @property
+    def development_sign_in(self) -> bool:
+        """No sign-in service, on this machine alone: the portal signs in a local user."""
+        server = self.server
+        return self.supabase is None and is_loopback(server.host) and not server.behind_tls_proxy

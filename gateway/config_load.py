@@ -33,14 +33,15 @@ from gateway.config import (
     ServerConfig,
     StoreConfig,
     TierConfig,
-    is_loopback,
 )
 from gateway.config_billing import read_retention, read_stripe, read_tokens, read_webhooks
 from gateway.config_models import read_models
-from gateway.config_oauth import read_identity, read_oauth, read_portal
+from gateway.config_oauth import read_identity, read_oauth
+from gateway.config_portal import read_portal, read_supabase
 from gateway.config_providers import NAME, read_provider
 from gateway.config_reader import Faults, Section
 from gateway.log import LEVELS as LOG_LEVELS
+from gateway.loopback import is_loopback
 from providers.server_tools import DEFAULT_ALLOWED, TOOLS_BY_ID
 
 STORE_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
@@ -97,13 +98,14 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
         faults.add("models", "is missing, and no provider publishes prices", "add [[models]] with prices")
     policy = _policy(root.table("policy"), providers)
     identity = read_identity(root.table("identity"))
-    portal = read_portal(root.table("portal"))
     oauth = read_oauth(root.table("oauth"))
     retention = read_retention(root.table("retention"))
     webhooks = read_webhooks(root.table("webhooks"), is_loopback, needed=need_keys)
     stripe = read_stripe(root.table("stripe"), is_loopback, needed=need_keys)
     log = _log(root.table("log"))
     hardening = _hardening(root.table("hardening"))
+    supabase = read_supabase(root.table("supabase"))
+    portal = read_portal(root.table("portal"), supabase)
     root.close()
     if faults.lines:
         raise ConfigError(tuple(faults.lines))
@@ -125,6 +127,7 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
         stripe=stripe,
         log=log,
         hardening=hardening,
+        supabase=supabase,
     )
 
 

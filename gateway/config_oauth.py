@@ -1,15 +1,12 @@
-"""The ``[identity]``, ``[portal]`` and ``[oauth]`` of the configuration: the key of identities, where people sign in,
-and which apps may ask them to.
-"""
+"""The ``[identity]`` and ``[oauth]`` of the configuration: the key of identities, and who may ask for a sign-in."""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
 
-from gateway.config import IdentityConfig, is_loopback
+from gateway.config import IdentityConfig
 from gateway.config_reader import Section
-from gateway.oauth_settings import OAuthClient, OAuthConfig, PortalConfig
+from gateway.oauth_settings import OAuthClient, OAuthConfig
 
 MINIMUM_KEY_BYTES = 32
 
@@ -24,23 +21,6 @@ def read_identity(section: Section) -> IdentityConfig:
     if len(text.encode()) < MINIMUM_KEY_BYTES:
         section.fault("key", "is too short", f"use at least {MINIMUM_KEY_BYTES} random characters")
     return IdentityConfig(text.encode())
-
-
-def read_portal(section: Section) -> PortalConfig:
-    url = section.string("url").rstrip("/")
-    section.close()
-    if not url:
-        return PortalConfig()
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-    except ValueError:
-        parts, host = urlsplit(""), ""
-    if not host or parts.scheme not in ("http", "https") or parts.path or parts.query or parts.fragment:
-        section.fault("url", "is not an origin", "write https://HOST, without a path")
-    elif parts.scheme == "http" and not is_loopback(host):
-        section.fault("url", "is plain http beyond this machine", "use https")
-    return PortalConfig(url)
 
 
 def read_oauth(section: Section) -> OAuthConfig:

@@ -7,8 +7,9 @@ import ssl
 from urllib.parse import urlsplit
 
 from gateway.closed import Closed
-from gateway.config import OFFICIAL_HOSTS, Endpoint, Kind, ProviderConfig, Region, is_loopback
+from gateway.config import OFFICIAL_HOSTS, Endpoint, Kind, ProviderConfig, Region
 from gateway.config_reader import Section
+from gateway.loopback import is_loopback
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")  # of providers and tiers: they stand in records and labels
 

@@ -31,6 +31,7 @@ from gateway.errors import (
 from gateway.evidence import WELL_KNOWN
 from gateway.exchange import Exchange, refused_response
 from gateway.log import Event
+from gateway.portal.paths import is_page
 from gateway.relay import reset
 from gateway.routes.account import account, usage_record
 from gateway.routes.models import list_models, show_model
@@ -58,6 +59,9 @@ class Dispatcher:
         found = resolve(request.method, path, family_of_headers(request.headers))
         family = found.family
         try:
+            # Only what is no inference is looked at again: `/account` is a page where no token comes with it.
+            if (isinstance(found, PathFault) or found.surface is Surface.ACCOUNT) and is_page(request, path):
+                return await self._page(request, rid)
             if isinstance(found, PathFault):
                 if self._oauth.serves(path):
                     return await self._oauth.answer(request, path, rid)
@@ -105,6 +109,12 @@ class Dispatcher:
                 return await usage_record(services, principal, route.name or "", query, rid)
             case _:
                 return await account(services, principal, rid)
+
+    async def _page(self, request: web.BaseRequest, rid: str) -> web.StreamResponse:
+        portal = self._services.portal
+        if portal is None:
+            raise NotFound("The portal needs a sign-in service: configure [supabase] and [portal].")
+        return await portal(request, rid)
 
     async def _authenticate(self, request: web.BaseRequest) -> Principal:
         """The session of the request's token; guesses are counted by where they come from."""

@@ -58,6 +58,7 @@ class Event(StrEnum):
     PRICES_CHANGED = "prices_changed"
     PRICE_CHANGE_FAILED = "price_change_failed"
     REGION_ASTRAY = "region_astray"  # an answer came from elsewhere than was promised: alarm
+    DEVELOPMENT_SIGN_IN = "development_sign_in"  # the portal lets anybody on this machine in
 
 
 class NoRecord(StrEnum):

@@ -1,4 +1,4 @@
-"""What the operator states about signing in: where people do it, and which apps may ask them to.
+"""Which apps may ask people to sign in, as the operator states it.
 
 `gateway.config_oauth` makes these from the file and checks every rule that they state.
 """
@@ -7,13 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-
-@dataclass(frozen=True, slots=True)
-class PortalConfig:
-    """``url``: the origin at which people reach the gateway; empty is what the caller's ``Host`` says."""
-
-    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

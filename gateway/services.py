@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from aiohttp import web
 
 from gateway.auth.announcements import Listener
 from gateway.auth.authenticator import Authenticator
@@ -28,6 +31,8 @@ from metering.settler import Settler
 from metering.spool import Spool
 from metering.store import Store
 
+Answers: TypeAlias = Callable[[web.BaseRequest, str], Awaitable[web.StreamResponse]]  # of a request and its id
+
 
 @dataclass(slots=True)
 class Services:
@@ -38,6 +43,7 @@ class Services:
         limits: The limits of each plan.
         listener: Hears what other workers announce.
         lanes: Autocomplete lanes of this worker's requests.
+        portal: Answers for the pages of the portal; what it needs is loaded with the first of them.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -64,3 +70,4 @@ class Services:
     learning: Learning = field(default_factory=Learning)
     draining: bool = False
     running: Running = field(default_factory=Running)
+    portal: Answers | None = None

@@ -132,8 +132,11 @@ class Rights:
         pid = await self._accounts.pid_of(user)
         if pid is None:
             return None
+        return await self.erase_known(pid, self._accounts.names(user), actor=actor)
+
+    async def erase_known(self, pid: str, names: Sequence[str], *, actor: str) -> Erasure:
+        """As `erase`, where the account and the entries that lead to it are known already."""
         await audit.note(self._store, actor, Action.ERASED, pid)
-        names = self._accounts.names(user)
         await self._client.hset(ERASING, pid, " ".join(names))
         if self._journal is not None:
             self._journal.erased(pid, names)

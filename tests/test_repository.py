@@ -21,6 +21,7 @@ LONGEST = 300
 
 # Files over the limit: how long they may be, and why they are one file.
 LONG_FILES = {
+    "gateway/app.py": (320, "the one place that builds and wires a worker"),
     "gateway/exchange.py": (450, "one request's order from reserve to settlement, which is read as a whole"),
     "gateway/upstream/connection.py": (480, "one socket's states: writing, parsing and closing share them all"),
     "metering/ledger.lua": (500, "one function library: the store loads it whole, under one version"),
@@ -62,6 +63,18 @@ TESTED_ELSEWHERE = {
     "gateway/local/faults.py": ("tests/gateway/local/test_engine_http.py", "each fault is provoked on a real socket"),
     "gateway/local/isolation.py": ("tests/integration/test_local_isolation.py", "a namespace is a process's"),
     "gateway/local/model_lists.py": ("tests/integration/test_local_broker.py", "each form of list is asked for"),
+    "gateway/config_portal.py": ("tests/gateway/test_config.py", "a part of load"),
+    "gateway/loopback.py": ("tests/gateway/test_config.py", "a rule of load"),
+    "gateway/portal/account_page.py": ("tests/integration/test_portal.py", "a page is seen in a browser"),
+    "gateway/portal/device_page.py": ("tests/integration/test_portal.py", "a page is seen in a browser"),
+    "gateway/portal/paths.py": ("tests/integration/test_portal.py", "which requests are pages is seen on a socket"),
+    "gateway/routes/portal_account.py": ("tests/integration/test_portal.py", "what a page does is seen in a browser"),
+    "gateway/routes/portal_device.py": ("tests/integration/test_portal.py", "what a page does is seen in a browser"),
+    "gateway/routes/portal_sign_in.py": (
+        "tests/integration/test_portal_sign_in.py",
+        "a browser is sent and comes back",
+    ),
+    "gateway/routes/portal.py": ("tests/integration/test_portal.py", "its refusals are seen on a socket"),
     "gateway/published.py": ("tests/gateway/test_catalog.py", "the catalog's source of prices"),
     "gateway/published_compile.py": ("tests/gateway/test_catalog.py", "the catalog's source of prices"),
     "gateway/internal_listener.py": ("tests/integration/test_service_api.py", "it is there when a gateway serves"),

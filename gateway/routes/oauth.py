@@ -34,6 +34,9 @@ CLIENT = "codegrex-ide"
 SCOPE = "inference"
 MOST_BYTES = 8_192
 FORM = "application/x-www-form-urlencoded"
+_SEND_A_FORM = f"Send the parameters as {FORM}."
+_ONE_SCOPE = f"The one scope is {SCOPE}."
+_GRANTS = f"Served are {DEVICE_GRANT} and {REFRESH_GRANT}."
 METADATA = "/.well-known/oauth-authorization-server"
 
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9a-fA-F:.]{2,45}\](?::[0-9]{1,5})?")
@@ -101,7 +104,7 @@ class OAuth:
     async def _form(self, request: web.BaseRequest) -> Form:
         """The parameters of the body. Raises `OAuthError` where one comes twice (RFC 6749 section 3.2)."""
         if request.content_type != FORM:
-            raise OAuthError("invalid_request", f"Send the parameters as {FORM}.")
+            raise OAuthError("invalid_request", _SEND_A_FORM)
         with self._services.bodies.hold() as share:
             body = await read_body(request, MOST_BYTES, share)
         try:
@@ -123,7 +126,7 @@ class OAuth:
         services = self._services
         client_id = self._client(form)
         if form.get("scope", SCOPE) != SCOPE:
-            raise OAuthError("invalid_scope", f"The one scope is {SCOPE}.")
+            raise OAuthError("invalid_scope", _ONE_SCOPE)
         try:
             started = await device.start(
                 services.store.client,
@@ -155,7 +158,7 @@ class OAuth:
             return await self._refresh(form)
         if grant is None:
             raise OAuthError("invalid_request", "grant_type is missing.")
-        raise OAuthError("unsupported_grant_type", f"Served are {DEVICE_GRANT} and {REFRESH_GRANT}.")
+        raise OAuthError("unsupported_grant_type", _GRANTS)
 
     async def _redeem(self, form: Form) -> object:
         services = self._services

@@ -26,10 +26,10 @@ from gateway.config import (
     HoldRule,
     Kind,
     Region,
-    is_loopback,
 )
 from gateway.config_load import load, read
 from gateway.config_models import VARIANTS
+from gateway.loopback import is_loopback
 
 ENV = {"KEY": "sk-secret-1", "OTHER": "sk-secret-2", "LONG": "k" * 32, "EMPTY": ""}
 PROVIDER = """
@@ -661,3 +661,43 @@ def test_the_portal_is_an_origin_and_clients_are_named() -> None:
 )
 def test_faults_of_the_portal_and_its_clients(text: str, key: str) -> None:
     assert fault(text).startswith(key)
+
+
+@pytest.mark.parametrize(
+    ("supabase", "portal", "fault"),
+    [
+        ({"url": "http://project.example"}, {"sign_in_url": "https://a.example/"}, "supabase.url: is plain http"),
+        ({"url": "ftp://project.example"}, {"sign_in_url": "https://a.example/"}, "supabase.url: is not an address"),
+        ({"url": "https://project.example"}, {}, "portal.sign_in_url: is missing"),
+        ({"url": "https://p.example"}, {"sign_in_url": "http://a.example/"}, "portal.sign_in_url: is plain http"),
+        ({"url": "https://p.example", "jwt_secret": "x"}, {"sign_in_url": "https://a.example/"}, "supabase.jwt_secret"),
+        ({"jwt_secret": "x" * 32}, {}, "supabase.url: is missing"),
+        ({}, {"url": "https://a.example/path"}, "portal.url: is not an origin"),
+    ],
+)
+def test_faults_of_the_portal_are_named(
+    tmp_path: Path, supabase: dict[str, str], portal: dict[str, str], fault: str
+) -> None:
+    table = {**PORTAL_BASE, "supabase": supabase, "portal": portal}
+    with pytest.raises(ConfigError) as caught:
+        read(table, tmp_path / "gateway.toml", {})
+    assert any(line.startswith(fault) for line in caught.value.faults), caught.value.faults
+
+
+PORTAL_BASE: dict[str, object] = {
+    "providers": {
+        "openai": {"kind": "openai", "api_keys": ["k"], "retention_days": 0, "training": False, "region": "global"}
+    }
+}
+
+
+def test_the_development_sign_in_is_for_a_loopback_listener_without_a_sign_in_service(tmp_path: Path) -> None:
+    def of(**more: object) -> bool:
+        return read({**PORTAL_BASE, **more}, tmp_path / "gateway.toml", {}).development_sign_in
+
+    assert of()
+    assert not of(server={"host": "0.0.0.0", "behind_tls_proxy": True})
+    assert not of(server={"behind_tls_proxy": True})
+    assert not of(
+        supabase={"url": "https://project.example"}, portal={"sign_in_url": "https://project.example/sign-in"}
+    )

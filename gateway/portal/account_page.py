@@ -1,0 +1,120 @@
+"""The page of an account: credits, usage, sessions, where prompts may go, and what its owner may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.auth.choice import Choice
+from gateway.auth.sessions import Session
+from gateway.config import Region
+from gateway.portal.chart import Usage, draw
+from gateway.portal.page import amount, esc, hidden, when
+from metering.ledger import Account
+
+DONE = {
+    "revoked": "The session was revoked.",
+    "all-revoked": "All sessions were revoked.",
+    "policy": "Your choice is saved. It holds from the next request on.",
+}
+_REGIONS = {
+    "": "Anywhere",
+    "us": "United States",
+    "eu": "European Union",
+    "uk": "United Kingdom",
+    "ch": "Switzerland",
+    "ca": "Canada",
+    "br": "Brazil",
+    "in": "India",
+    "jp": "Japan",
+    "kr": "South Korea",
+    "sg": "Singapore",
+    "au": "Australia",
+}
+REGIONS = frozenset(_REGIONS)
+assert REGIONS - {""} == {region.value for region in Region} - {"global", "local"}
+_MODES = (
+    ("", "Cloud", "Prompts go to the provider of the model that you select."),
+    ("local", "Local only", "Prompts never leave your machine. Requests to cloud models are refused."),
+)
+MODES = frozenset(value for value, _, _ in _MODES)
+
+
+def account_page(
+    account: Account | None, used: Usage, sessions: Sequence[Session], policy: Choice, *, token: str, done: str
+) -> str:
+    """The main part. ``sessions``: those that still work. ``done``: a key of `DONE`, or empty."""
+    said = f'<p class="done" role="status">{esc(DONE[done])}</p>' if done in DONE else ""
+    return (
+        f"<h1>Account</h1>{said}{_credits(account)}"
+        f'<section class="card" aria-labelledby="usage"><h2 id="usage">Usage, last 30 days</h2>{draw(used)}</section>'
+        f"{_sessions(sessions, token)}{_policy(policy, token)}{_data(token)}"
+    )
+
+
+def _credits(account: Account | None) -> str:
+    left, spent, held = (account.available, account.spent, account.held) if account is not None else (0, 0, 0)
+    return (
+        '<section class="card" aria-labelledby="credits"><h2 id="credits">Credits</h2><dl class="figures">'
+        f'<div class="first"><dt>Available</dt><dd>{amount(left)}</dd></div>'
+        f"<div><dt>Spent</dt><dd>{amount(spent)}</dd></div>"
+        f"<div><dt>Held by running requests</dt><dd>{amount(held)}</dd></div></dl></section>"
+    )
+
+
+def _sessions(sessions: Sequence[Session], token: str) -> str:
+    head = '<section class="card" aria-labelledby="sessions"><h2 id="sessions">Devices and sessions</h2>'
+    if not sessions:
+        return f'{head}<p class="quiet">None is signed in. <a href="/device">Connect a device</a></p></section>'
+    items = "".join(_session(session, token) for session in sessions)
+    return (
+        f'{head}<ul class="rows">{items}</ul>'
+        f'<form method="post" action="/account/revoke-all">{hidden("form_token", token)}'
+        '<button class="danger">Revoke all</button></form></section>'
+    )
+
+
+def _session(session: Session, token: str) -> str:
+    name = " ".join(part for part in (session.platform, session.app_version) if part) or "Session"
+    return (
+        f'<li><div><strong id="s-{esc(session.sid)}">{esc(name)}</strong><span class="quiet">Signed in '
+        f"{when(session.created_ms)} \N{MIDDLE DOT} ends {when(session.expires_ms)}</span></div>"
+        f'<form method="post" action="/account/revoke">{hidden("form_token", token)}{hidden("sid", session.sid)}'
+        f'<button aria-describedby="s-{esc(session.sid)}">Revoke</button></form></li>'
+    )
+
+
+def _policy(policy: Choice, token: str) -> str:
+    modes = "".join(
+        f'<label class="choice"><input type="radio" name="mode" value="{value}"'
+        f"{' checked' if (policy.mode == 'local') == (value == 'local') else ''}><span><strong>{name}</strong>"
+        f'<span class="quiet">{text}</span></span></label>'
+        for value, name, text in _MODES
+    )
+    regions = "".join(
+        f'<option value="{value}"{" selected" if policy.region == value else ""}>{name}</option>'
+        for value, name in _REGIONS.items()
+    )
+    return (
+        '<section class="card" aria-labelledby="policy"><h2 id="policy">Where prompts may go</h2>'
+        f'<form method="post" action="/account/policy">{hidden("form_token", token)}'
+        f"<fieldset><legend>Processing mode</legend>{modes}</fieldset>"
+        f'<label for="region">Process in</label><select id="region" name="region">{regions}</select>'
+        '<p class="quiet">Your plan or organisation may restrict this further; the strictest setting holds.</p>'
+        '<button class="main">Save</button></form></section>'
+    )
+
+
+def _data(token: str) -> str:
+    field = hidden("form_token", token)
+    return (
+        '<section class="card" aria-labelledby="data"><h2 id="data">Your data</h2>'
+        "<p>We keep counts, times and amounts of your requests. Prompts, code and answers are never kept.</p>"
+        f'<form method="post" action="/account/export" class="choices">{field}'
+        '<button name="form" value="json">Export as JSON</button>'
+        '<button name="form" value="csv">Export usage as CSV</button></form>'
+        "<details><summary>Delete account</summary><p>This ends every session and erases your account and what is left "
+        "of its credits. It cannot be undone.</p>"
+        f'<form method="post" action="/account/delete">{field}<label for="confirm">Type <strong>delete</strong> to '
+        'confirm</label><input id="confirm" name="confirm" required pattern="delete" autocomplete="off">'
+        '<button class="danger">Delete account</button></form></details></section>'
+    )

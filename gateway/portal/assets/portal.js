@@ -1,0 +1,23 @@
+"use strict";
+// The hand-over: the sign-in service sends the browser back with the token in the fragment, which no server sees.
+const callback = document.getElementById("callback");
+if (callback) {
+  const token = new URLSearchParams(location.hash.slice(1)).get("access_token") || "";
+  const state = new URLSearchParams(location.search).get("state") || "";
+  history.replaceState(null, "", location.pathname); // neither stays in the history
+  const failed = () => { callback.hidden = true; document.getElementById("failed").hidden = false; };
+  fetch("/portal/session", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ access_token: token, state }),
+  }).then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error("refused"))))
+    .then((found) => location.replace(found.next), failed);
+}
+// A code is written in two groups, however it is typed.
+const code = document.getElementById("user_code");
+if (code) {
+  code.addEventListener("change", () => {
+    const letters = code.value.toUpperCase().replace(/[^A-Z]/g, "");
+    if (letters.length === 8) code.value = `${letters.slice(0, 4)}-${letters.slice(4)}`;
+  });
+}

@@ -1,0 +1,111 @@
+"""``/account``: what the owner of an account sees and may do. Every act is on the signed-in account alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import orjson
+from aiohttp import web
+
+from gateway.auth import choice, revocation, sessions
+from gateway.auth.announcements import Announcement, Kind, publish
+from gateway.auth.portal_session import PortalSession, form_token
+from gateway.auth.principal import is_sid
+from gateway.auth.sessions import Session
+from gateway.portal import account_page, chart, page
+from gateway.routes.portal_sign_in import end
+from gateway.webhooks import Kind as WebhookKind
+from metering.reader import read_usage
+
+if TYPE_CHECKING:
+    from gateway.routes.portal import Portal, Visit
+
+ACTOR = "portal"
+DAY_MS = 86_400_000
+
+
+async def show(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
+    services, pid = portal.services, session.pid
+    account = await services.ledger.account(pid)
+    if account is None:  # erased since the sign-in
+        return end(portal)
+    since = time.time_ns() // 1_000_000 - chart.DAYS * DAY_MS
+    records = [record async for record in read_usage(services.store, pid=pid, since_ms=since)]
+    main = account_page.account_page(
+        account,
+        chart.usage(records, datetime.now(UTC).date()),
+        await _live(portal, pid),
+        await choice.read(services.store.client, pid),
+        token=form_token(portal.key, session),
+        done=visit.fields.get("done", ""),
+    )
+    return portal.html(session, "Account", main)
+
+
+async def _live(portal: Portal, pid: str) -> list[Session]:
+    """The sessions that still work, newest first."""
+    now = time.time_ns() // 1_000_000
+    held = await sessions.of_account(portal.services.store.client, pid)
+    live = [session for session in held if session.revoked_ms is None and session.expires_ms > now]
+    return sorted(live, key=lambda session: -session.created_ms)
+
+
+async def _revoke(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
+    sid = visit.fields.get("sid", "")
+    found = await sessions.get(portal.services.store.client, sid) if is_sid(sid) else None
+    if found is None or found.pid != session.pid:  # another account's looks the same
+        return portal.fault(visit, 404, "Not found", "This session is not there any more.")
+    await revocation.revoke(portal.services.store, sid, journal=portal.services.spool)
+    return page.see_other("/account?done=revoked#sessions")
+
+
+async def _revoke_all(portal: Portal, _visit: Visit, session: PortalSession) -> web.Response:
+    await revocation.revoke_all(portal.services.store, session.pid, journal=portal.services.spool)
+    return page.see_other("/account?done=all-revoked#sessions")
+
+
+async def _policy(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
+    mode, region = visit.fields.get("mode", ""), visit.fields.get("region", "")
+    if mode not in account_page.MODES or region not in account_page.REGIONS:
+        return portal.fault(visit, 400, "Not accepted", "Choose one of the modes and regions of the page.")
+    client = portal.services.store.client
+    await choice.write(client, session.pid, choice.Choice(mode, region))
+    await publish(client, Announcement(Kind.POLICY_CHANGED, pid=session.pid))
+    return page.see_other("/account?done=policy#policy")
+
+
+async def _export(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
+    export = await portal.rights.export(session.pid, actor=ACTOR)
+    if export is None:
+        return end(portal)
+    if visit.fields.get("form") == "csv":
+        body, kind, name = export.csv().encode(), "text/csv", "codegrex-usage.csv"
+    else:
+        held = await sessions.of_account(portal.services.store.client, session.pid)
+        document = {**export.json(), "sessions": [dataclasses.asdict(one) for one in held]}
+        body, kind, name = orjson.dumps(document), "application/json", "codegrex-account.json"
+    headers = {**page.HEADERS, **page.NOT_KEPT, "Content-Disposition": f'attachment; filename="{name}"'}
+    return web.Response(body=body, content_type=kind, headers=headers)
+
+
+async def _delete(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
+    if visit.fields.get("confirm") != "delete":
+        return portal.fault(visit, 400, "Not deleted", "Type the word delete to confirm.")
+    await revocation.revoke_all(portal.services.store, session.pid, journal=portal.services.spool)
+    await portal.rights.erase_known(session.pid, session.names, actor=ACTOR)
+    portal.services.webhooks.emit(WebhookKind.ACCOUNT_ERASED, session.pid)
+    return end(portal)
+
+
+Act = Callable[["Portal", "Visit", PortalSession], Awaitable[web.Response]]
+ACTS: Final[Mapping[str, Act]] = {
+    "/account/revoke": _revoke,
+    "/account/revoke-all": _revoke_all,
+    "/account/policy": _policy,
+    "/account/export": _export,
+    "/account/delete": _delete,
+}
