@@ -30,7 +30,7 @@ class Opened:
 
     async def get(self):
         if self.admin is None:
-            raise LedgerUnavailable
+            raise LedgerUnavailable(maybe_ran=False)
         return self.admin
 
 
