@@ -422,7 +422,14 @@ def test_check_names_faults_as_json_too(command: Command) -> None:
 
 
 def test_check_finds_a_model_that_nobody_prices(command: Command) -> None:
-    command.configure(CONFIG.replace("price = {input = 1, output = 2}", ""))
+    unpriced = CONFIG.replace("price = {input = 1, output = 2}", "")
+    command.configure(unpriced)
+    done = command("check")
+    assert done.code == 1
+    assert done.err.startswith(
+        "error: models[0].targets[0].price: is missing, and no published price holds for that host"
+    )
+    command.configure(unpriced.replace('region = "us"', 'region = "global"'))
     done = command("check")
     assert done.code == 1
     assert done.err.startswith("error: models[0].targets[0].price: is missing, and none is published; ")
