@@ -88,6 +88,10 @@ class Authenticator:
         try:
             async with asyncio.timeout(STORE_TIMEOUT):
                 found = await self._load(token)
+                if forgotten != self._forgotten:
+                    # Revoked after it was read: its requests would begin after the announcement that ends them.
+                    forgotten = self._forgotten
+                    found = await self._load(token)
         except (RedisError, OSError, TimeoutError):
             return None
         finally:
