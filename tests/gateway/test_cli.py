@@ -203,6 +203,8 @@ def test_listing_and_revoking(command: Command) -> None:
         "created_ms",
         "expires_ms",
         "revoked_ms",
+        "name",
+        "scopes",
     }
     assert command("sessions", "revoke", of_a["sid"], "--json").lines == [{"revoked": 1}]
     assert token_opens(command, tokens["a"]["access_token"]) is Denial.TOKEN_REVOKED
