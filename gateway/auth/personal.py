@@ -22,6 +22,9 @@ from metering.store import Store
 MOST = 50
 LONGEST_LIFE_S = 366 * 24 * 3_600
 
+_SCOPES = f"Choose at least one of the scopes {', '.join(Scope)}."
+_LIFE = f"A token lasts from 1 to {LONGEST_LIFE_S // 86_400} days."
+_FULL = f"An account has {MOST} personal access tokens at most. Revoke one that is not used."
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._+-]{0,30}[A-Za-z0-9])?")
 
 
@@ -61,13 +64,13 @@ async def create(
     if not _NAME.fullmatch(name):
         raise Refused("A name is 1 to 32 letters, digits, blanks and . _ + -, with a letter or digit at both ends.")
     if not scopes:
-        raise Refused(f"Choose at least one of the scopes {', '.join(Scope)}.")
+        raise Refused(_SCOPES)
     if not 0 < life_s <= LONGEST_LIFE_S:
-        raise Refused(f"A token lasts from 1 to {LONGEST_LIFE_S // 86_400} days.")
+        raise Refused(_LIFE)
     now = time.time_ns() // 1_000_000
     held = await of_account(client, pid)
     if sum(token.revoked_ms is None and token.expires_ms > now for token in held) >= MOST:
-        raise Refused(f"An account has {MOST} personal access tokens at most. Revoke one that is not used.")
+        raise Refused(_FULL)
     stated: dict[sessions.Value, sessions.Value] = {
         "name": name,
         "scopes": " ".join(sorted(Scope(scope) for scope in scopes)),

@@ -9,10 +9,11 @@ from gateway.auth.sessions import Session
 from gateway.config import Region
 from gateway.portal.chart import Usage, draw
 from gateway.portal.page import amount, esc, hidden, when
+from gateway.portal.tokens import tokens
 from metering.ledger import Account
 
 DONE = {
-    "revoked": "The session was revoked.",
+    "revoked": "It was revoked.",
     "all-revoked": "All sessions were revoked.",
     "policy": "Your choice is saved. It holds from the next request on.",
 }
@@ -47,7 +48,8 @@ def account_page(
     return (
         f"<h1>Account</h1>{said}{_credits(account)}"
         f'<section class="card" aria-labelledby="usage"><h2 id="usage">Usage, last 30 days</h2>{draw(used)}</section>'
-        f"{_sessions(sessions, token)}{_policy(policy, token)}{_data(token)}"
+        f"{_sessions([one for one in sessions if not one.personal], token)}"
+        f"{tokens([one for one in sessions if one.personal], token=token)}{_policy(policy, token)}{_data(token)}"
     )
 
 

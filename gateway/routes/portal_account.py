@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from aiohttp import web
 
-from gateway.auth import choice, revocation, sessions
+from gateway.auth import choice, personal, revocation, sessions
 from gateway.auth.announcements import Announcement, Kind, publish
 from gateway.auth.portal_session import PortalSession, form_token
-from gateway.auth.principal import is_sid
+from gateway.auth.principal import Scope, is_sid
 from gateway.auth.sessions import Session
-from gateway.portal import account_page, chart, page
+from gateway.portal import account_page, chart, page, tokens
 from gateway.routes.portal_sign_in import end
 from gateway.webhooks import Kind as WebhookKind
 from metering.reader import read_usage
@@ -68,6 +68,25 @@ async def _revoke_all(portal: Portal, _visit: Visit, session: PortalSession) -> 
     return page.see_other("/account?done=all-revoked#sessions")
 
 
+async def _token(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
+    name, days = visit.fields.get("name", "").strip(), visit.fields.get("days", "")
+    if days not in tokens.LIVES:
+        return portal.fault(visit, 400, "Not accepted", "Choose one of the times of the page.")
+    services = portal.services
+    try:
+        issued = await personal.create(
+            services.store.client,
+            services.identity_key,
+            pid=session.pid,
+            name=name,
+            scopes=(Scope.INFERENCE, Scope.MODELS),
+            life_s=int(days) * 86_400,
+        )
+    except personal.Refused as refused:
+        return portal.fault(visit, 400, "Not accepted", str(refused))
+    return portal.html(session, "Access token", tokens.made(issued.access_token, name))
+
+
 async def _policy(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
     mode, region = visit.fields.get("mode", ""), visit.fields.get("region", "")
     if mode not in account_page.MODES or region not in account_page.REGIONS:
@@ -106,6 +125,7 @@ ACTS: Final[Mapping[str, Act]] = {
     "/account/revoke": _revoke,
     "/account/revoke-all": _revoke_all,
     "/account/policy": _policy,
+    "/account/token": _token,
     "/account/export": _export,
     "/account/delete": _delete,
 }
