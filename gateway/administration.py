@@ -72,7 +72,7 @@ class Held:
         for section, content in self.json().items():
             for number, item in enumerate(content if isinstance(content, list) else [content]):
                 for name, value in item.items() if isinstance(item, dict) else [("rid", item)]:
-                    shown = " ".join(map(str, value)) if isinstance(value, list) else value
+                    shown = " ".join(map(str, value)) if isinstance(value, list | tuple) else value
                     table.writerow((section, number, name, shown))
         return out.getvalue()
 
@@ -94,7 +94,7 @@ class Administration:
         self.store = store
         self.ledger = ledger
         self.accounts = accounts
-        self._key = key
+        self.key = key
         self.epoch = Epoch(store)
         self.rights = make_rights(store, ledger, accounts, retention or Retention(store, ledger), journal)
         self._on_erased = on_erased
@@ -113,7 +113,7 @@ class Administration:
         field is not of its form.
         """
         if stated.org:
-            stated = replace(stated, org=entitlement.org_digest(self._key, stated.org))
+            stated = replace(stated, org=entitlement.org_digest(self.key, stated.org))
         pid = await self.accounts.pid_of(user, create=True)
         assert pid is not None
         await audit.note(self.store, actor, Action.TIER_SET, pid)

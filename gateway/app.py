@@ -20,8 +20,9 @@ from aiohttp import web
 from gateway import quiet
 from gateway.administration import make_rights
 from gateway.auth import revocation
-from gateway.auth.announcements import Announcement, Kind, Listener
+from gateway.auth.announcements import Kind, Listener
 from gateway.auth.authenticator import Authenticator
+from gateway.auth.recheck import Recheck
 from gateway.catalog import load as load_catalog
 from gateway.closed import Rid
 from gateway.config import Config, ConfigError
@@ -83,6 +84,7 @@ class Watches:
     epoch: Epoch
     reaper: Reaper
     replay: Replay
+    recheck: Recheck
 
 
 class Worker:
@@ -127,20 +129,21 @@ class Worker:
         )
         settler.start()
         authenticator, lanes = Authenticator(store.client, key), Lanes(store.client)
-        listener = Listener(
-            store.client,
-            on_gap=authenticator.forget_all,
-            on_fault=lambda error: log.failure(Event.LOOP_ERROR, error),
-        )
-        listener.on(Kind.POLICY_CHANGED, lambda announced: authenticator.forget(announced.org or announced.pid))
-        listener.on(Kind.SUPERSEDED, lanes.end)
         running = Running()
 
-        def revoked(announced: Announcement) -> None:
-            authenticator.forget(announced.sid)
-            running.end_session(announced.sid, TokenRevoked(), Outcome.REVOKED)
+        def missed() -> None:
+            authenticator.forget_all()
+            recheck.soon()
 
-        listener.on(Kind.SESSION_REVOKED, revoked)
+        def revoked(sid: str) -> None:
+            authenticator.forget(sid)
+            running.end_session(sid, TokenRevoked(), Outcome.REVOKED)
+
+        listener = Listener(store.client, on_gap=missed, on_fault=lambda error: log.failure(Event.LOOP_ERROR, error))
+        recheck = Recheck(store.client, running=running.sids, listening=lambda: listener.listening, revoked=revoked)
+        listener.on(Kind.POLICY_CHANGED, lambda announced: authenticator.forget(announced.org or announced.pid))
+        listener.on(Kind.SUPERSEDED, lanes.end)
+        listener.on(Kind.SESSION_REVOKED, lambda announced: revoked(announced.sid))
         await listener.start()
         epoch = Epoch(store)
         await epoch.look()
@@ -155,7 +158,7 @@ class Worker:
 
         replay = Replay(spool, settler, epoch, on_erased=erase_again, on_revoked=revoke_again)
         leases = Leases(loop, ledger)
-        for watch in (epoch, reaper, leases):
+        for watch in (epoch, reaper, leases, recheck):
             watch.start()
         services = Services(
             loop=loop,
@@ -190,7 +193,7 @@ class Worker:
         server = Server(dispatcher.handle, dispatcher.broken, loop)
         tls = _listener_tls(config)
         listeners = [await loop.create_server(server, sock=sock, ssl=tls, backlog=BACKLOG) for sock in sockets]
-        worker = cls(services, server, listeners, Watches(epoch, reaper, replay))
+        worker = cls(services, server, listeners, Watches(epoch, reaper, replay, recheck))
         replay.start()
         return worker
 
@@ -256,6 +259,7 @@ class Worker:
         self._gauges.cancel()
         services.pool.close()
         await self._upkeep.close()
+        await self._watches.recheck.close()
         await services.listener.close()
         await services.leases.close()
         await self._watches.reaper.close()

@@ -18,6 +18,7 @@ class Scope(StrEnum):
     ACCOUNTS_READ = "accounts:read"
     ACCOUNTS_WRITE = "accounts:write"
     GRANTS_WRITE = "grants:write"
+    TOKENS_INTROSPECT = "tokens:introspect"
     RIGHTS_EXPORT = "rights:export"
     RIGHTS_ERASE = "rights:erase"
     RIGHTS_RESTRICT = "rights:restrict"

@@ -13,11 +13,12 @@ from aiohttp import web
 from gateway import inbound, policy
 from gateway.answers import json_response
 from gateway.auth.attempts import FailedTokens
-from gateway.auth.principal import Principal
+from gateway.auth.principal import Principal, Scope
 from gateway.closed import Rid, new_rid
 from gateway.errors import (
     Draining,
     GatewayError,
+    InsufficientScope,
     InvalidRequest,
     LocalMode,
     MethodNotAllowed,
@@ -81,6 +82,9 @@ class Dispatcher:
         if route.surface is Surface.WEBSOCKET:
             raise UpgradeRequired(headers={"Upgrade": "HTTP/1.1"})
         principal = await self._authenticate(request)
+        scope = _SCOPES[route.surface]
+        if scope not in principal.scopes:
+            raise InsufficientScope(scope)
         self._refuse_local(request, principal)
         if route.operation is not None and route.family is not None:
             if services.draining:
@@ -160,6 +164,16 @@ class Dispatcher:
         family = resolve(request.method, target.partition("?")[0], family_of_headers(request.headers)).family
         return refused_response(error, family, rid, self._services)
 
+
+# What a token must have been made for.
+_SCOPES: dict[Surface, Scope] = {
+    Surface.INFERENCE: Scope.INFERENCE,
+    Surface.WEBSOCKET: Scope.INFERENCE,
+    Surface.MODELS: Scope.MODELS,
+    Surface.MODEL: Scope.MODELS,
+    Surface.USAGE_RECORD: Scope.ACCOUNT,
+    Surface.ACCOUNT: Scope.ACCOUNT,
+}
 
 _CODES: dict[str, type[GatewayError]] = {
     "privacy_unsupported": PrivacyUnsupported,

@@ -157,7 +157,10 @@ class InsufficientScope(Forbidden):
 
     def __init__(self, scope: str = "") -> None:
         challenge = f'Bearer error="insufficient_scope", scope="{scope}"'
-        super().__init__(f"This service's token has not the scope {scope}.", headers={"WWW-Authenticate": challenge})
+        super().__init__(
+            f"This token has not the scope {scope}. Use one that was made with it.",
+            headers={"WWW-Authenticate": challenge},
+        )
 
 
 class ModelNotFound(GatewayError):

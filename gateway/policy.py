@@ -1,4 +1,4 @@
-"""What a session may do: everything that organisation, account, session and request state, joined. Pure.
+"""What a session may do: everything that organisation, account, user, session and request state, joined. Pure.
 
 Rules:
 
@@ -16,6 +16,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gateway.auth.choice import NONE as NO_CHOICE
+from gateway.auth.choice import Choice
 from gateway.auth.entitlements import Entitlements
 from gateway.auth.principal import Mode, Principal
 from gateway.errors import AppUpgradeRequired
@@ -30,7 +32,7 @@ REGION_HEADER = "x-processing-region"
 _VERSION = re.compile(r"v?([0-9]{1,9}(?:\.[0-9]{1,9}){0,5})(-[^+]+)?(?:\+.*)?")
 
 
-def resolve(session: Principal, account: Entitlements, org: Entitlements) -> Principal:
+def resolve(session: Principal, account: Entitlements, org: Entitlements, choice: Choice = NO_CHOICE) -> Principal:
     """The principal that a session's own record becomes.
 
     The session's tier, a copy made at its login, holds where neither account nor organisation states one. Where both
@@ -38,7 +40,7 @@ def resolve(session: Principal, account: Entitlements, org: Entitlements) -> Pri
     """
     stated = (account, org)
     tiers = tuple(dict.fromkeys(e.tier for e in stated if e.tier)) or (session.tier,)
-    modes = [e.mode for e in stated if e.mode]
+    modes = [mode for mode in (account.mode, org.mode, choice.mode) if mode]
     required = _required(session.platform, stated)
     outdated = bool(required) and version_key(session.app_version) < version_key(required)
     return replace(
@@ -47,7 +49,7 @@ def resolve(session: Principal, account: Entitlements, org: Entitlements) -> Pri
         tiers=tiers,
         mode=Mode.LOCAL if is_local(session.mode, modes) else Mode.CLOUD,
         models=_models(stated),
-        regions=narrow(None, (session.region, account.region, org.region)),
+        regions=narrow(None, (session.region, account.region, org.region, choice.region)),
         required_app=required if outdated else "",
         org=account.org,
     )

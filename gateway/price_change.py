@@ -12,13 +12,13 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 
 from gateway import published
 from gateway.catalog import Catalog, load
 from gateway.config import Config, ConfigError
+from metering.background import end
 
 RETRY_SECONDS = 60.0
 LONGEST_SLEEP = 3_600.0  # the clock may be stepped meanwhile
@@ -66,11 +66,8 @@ class PriceChange:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="price change")
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await end(self._task)
+        self._task = None
 
     async def _run(self) -> None:
         while True:

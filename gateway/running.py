@@ -46,6 +46,10 @@ class Running:
             if not held:
                 del self._sessions[sid]
 
+    def sids(self) -> tuple[str, ...]:
+        """The sessions that have inference requests running."""
+        return tuple(self._sessions)
+
     def end_session(self, sid: str, error: GatewayError, outcome: Outcome) -> int:
         """Stop every request of a session; how many there were."""
         held = tuple(self._sessions.get(sid, ()))

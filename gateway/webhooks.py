@@ -27,6 +27,7 @@ from typing import Any
 import orjson
 
 from gateway.billing_settings import WebhookConfig
+from metering.background import end
 
 QUEUE = 1_000
 # Seconds before each further try: about a day in all, as Standard Webhooks recommends.
@@ -103,11 +104,8 @@ class Webhooks:
 
     async def close(self) -> None:
         """Stop. What is still queued is lost."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await end(self._task)
+        self._task = None
 
     def _put(self, due: float, name: str, body: bytes, tries: int) -> None:
         heapq.heappush(self._queue, (due, next(self._order), name, body, tries))

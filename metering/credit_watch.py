@@ -12,13 +12,13 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
 from redis.exceptions import RedisError
 
 from metering import keys
+from metering.background import end
 from metering.ledger import Account, Ledger, LedgerConflict, LedgerUnavailable
 from metering.link import StoreError
 from metering.store import Store
@@ -96,11 +96,8 @@ class CreditWatch:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="credit watch")
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await end(self._task)
+        self._task = None
 
     async def _run(self) -> None:
         while True:

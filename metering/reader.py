@@ -70,12 +70,30 @@ async def read_usage(
     ``since_ms``: only records that the ledger accepted at or after this Unix time in milliseconds.
     Raises redis-py's errors when the store goes away.
     """
-    partitions = list(range(keys.PARTITIONS)) if pid is None else [keys.partition(pid)]
-    starts = dict.fromkeys(partitions, f"{since_ms or 0}-0")
-    wanted = None if pid is None else pid.encode()
-    async for _, fields in _merged(store, starts, PAGE):
-        if wanted is None or fields.get(b"pid") == wanted:
+    if pid is None:
+        starts = dict.fromkeys(range(keys.PARTITIONS), f"{since_ms or 0}-0")
+        async for _, fields in _merged(store, starts, PAGE):
             yield records.decode(fields)
+        return
+    async for fields in _of_account(store, pid, since_ms or 0):
+        yield records.decode(fields)
+
+
+async def _of_account(store: Store, pid: str, since_ms: int) -> AsyncIterator[dict[bytes, bytes]]:
+    """An account's own entries by its list of ids: the partition's other accounts cost nothing."""
+    p = keys.partition(pid)
+    names: list[Any] = await store.client.lrange(f"{keys.tag(p)}ids:{pid}", 0, -1)
+    due = [name for name in names if parse_id(name)[0] >= since_ms]
+    for at in range(0, len(due), PAGE):
+        page = due[at : at + PAGE]
+        pipeline: Any = store.client.pipeline(transaction=False)
+        pipeline.zmscore(keys.replaced(p), page)
+        for name in page:
+            pipeline.xrange(keys.usage_stream(p), name, name)
+        replaced, *entries = await pipeline.execute()
+        for score, found in zip(replaced, entries, strict=True):
+            if score is None and found:
+                yield found[0][1]
 
 
 async def read_page(store: Store, *, after: str = "", limit: int = 500) -> Page:

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 
 from redis.exceptions import RedisError
 
+from metering.background import end
 from metering.ledger import LedgerConflict, LedgerUnavailable
 from metering.link import StoreError
 from metering.retention import Retention, Swept
@@ -87,11 +88,8 @@ class Sweeper:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="sweeper")
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await end(self._task)
+        self._task = None
 
     async def _run(self) -> None:
         while True:

@@ -67,6 +67,7 @@ TESTED_ELSEWHERE = {
     "gateway/loopback.py": ("tests/gateway/test_config.py", "a rule of load"),
     "gateway/portal/account_page.py": ("tests/integration/test_portal.py", "a page is seen in a browser"),
     "gateway/portal/device_page.py": ("tests/integration/test_portal.py", "a page is seen in a browser"),
+    "gateway/portal/tokens.py": ("tests/integration/test_portal.py", "a page is seen in a browser"),
     "gateway/portal/paths.py": ("tests/integration/test_portal.py", "which requests are pages is seen on a socket"),
     "gateway/routes/portal_account.py": ("tests/integration/test_portal.py", "what a page does is seen in a browser"),
     "gateway/routes/portal_device.py": ("tests/integration/test_portal.py", "what a page does is seen in a browser"),

@@ -27,6 +27,7 @@ from redis.asyncio import RedisCluster
 from redis.exceptions import RedisError
 
 from gateway.auth.principal import Client, is_sid
+from metering.background import end
 from metering.link import Endpoint
 from metering.topology import endpoint_of
 
@@ -130,10 +131,7 @@ class Listener:
         return self._listening.is_set()
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await end(self._task)
 
     async def _run(self) -> None:
         delay, longest = BACKOFF

@@ -1,4 +1,4 @@
-"""Limits guesses: of user codes at the portal (in the store), of tokens at one worker (in memory).
+"""Limits guesses: of user codes and started sign-ins (in the store), of tokens and device codes at one worker.
 
 Rules:
 
@@ -23,6 +23,8 @@ from gateway.identity import digest
 WINDOW_S = 60
 PER_PREFIX = 10  # user codes a minute; of 2.56e10 codes, nobody hits a live one so
 EVERYWHERE = 1_000
+GRANTS_PER_PREFIX = 60  # sign-ins started a minute: an office behind one address, each of whom tries again
+GRANTS_EVERYWHERE = 6_000  # a minute; each is held for 10 minutes
 FAILED_TOKENS = 120  # a minute and prefix, at one worker
 MOST_PREFIXES = 50_000
 MESSAGE = "Too many attempts from this network. Wait as long as Retry-After says."
@@ -42,6 +44,8 @@ def prefix_of(address: str) -> str:
 class UserCodeAttempts:
     """Counts over all workers, in the store. ``per_prefix`` and ``everywhere`` are attempts a minute."""
 
+    counted = "attempts"  # keeps what one kind counts apart from another's
+
     def __init__(
         self, client: Client, key: bytes, *, per_prefix: int = PER_PREFIX, everywhere: int = EVERYWHERE
     ) -> None:
@@ -51,7 +55,7 @@ class UserCodeAttempts:
         self._everywhere = everywhere
 
     async def admit(self, address: str) -> None:
-        """Count an attempt to use a user code; call it before the code is looked up.
+        """Count an attempt; call it before a code is looked up, or a sign-in started.
 
         Raises:
             RateLimited: The address or all together tried too often; ``retry_after`` says for how long.
@@ -60,7 +64,7 @@ class UserCodeAttempts:
         now = time.time()
         window = int(now // WINDOW_S)
         for text, most in ((prefix_of(address), self._per_prefix), ("everywhere", self._everywhere)):
-            name = f"w:{{{digest(self._key, 'attempts', f'{window} {text}')[:32]}}}"
+            name = f"w:{{{digest(self._key, self.counted, f'{window} {text}')[:32]}}}"
             try:
                 count = await call(self._client, "cgxa1_count", (name,), WINDOW_S * 1_000)
             except (RedisError, OSError, TimeoutError):
@@ -69,8 +73,19 @@ class UserCodeAttempts:
                 raise RateLimited(MESSAGE, retry_after=(window + 1) * WINDOW_S - now)
 
 
+class StartedGrants(UserCodeAttempts):
+    """Sign-ins that are started: what one network may make the store hold."""
+
+    counted = "grants"
+
+    def __init__(
+        self, client: Client, key: bytes, *, per_prefix: int = GRANTS_PER_PREFIX, everywhere: int = GRANTS_EVERYWHERE
+    ) -> None:
+        super().__init__(client, key, per_prefix=per_prefix, everywhere=everywhere)
+
+
 class FailedTokens:
-    """Counts tokens that were not valid, at one worker, for one window at a time."""
+    """Counts tokens, or device codes, that were not valid, at one worker, for one window at a time."""
 
     def __init__(self, most: int = FAILED_TOKENS) -> None:
         self._most = most

@@ -21,7 +21,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from gateway import policy
-from gateway.auth import entitlements
+from gateway.auth import choice, entitlements
 from gateway.auth.principal import Client, Denial, Principal, judge, session_key, sid_of, texts
 from gateway.errors import GatewayError, MeteringUnavailable, TokenExpired, TokenInvalid, TokenRevoked
 
@@ -88,6 +88,10 @@ class Authenticator:
         try:
             async with asyncio.timeout(STORE_TIMEOUT):
                 found = await self._load(token)
+                if forgotten != self._forgotten:
+                    # Revoked after it was read: its requests would begin after the announcement that ends them.
+                    forgotten = self._forgotten
+                    found = await self._load(token)
         except (RedisError, OSError, TimeoutError):
             return None
         finally:
@@ -125,7 +129,8 @@ class Authenticator:
         own = entitlements.decode(account)
         if own.org and own.org != org:
             (theirs,) = await self._hashes(entitlements.org_key(own.org))
-        return policy.resolve(found, own, entitlements.decode(theirs) if own.org else entitlements.NONE)
+        organisation = entitlements.decode(theirs) if own.org else entitlements.NONE
+        return policy.resolve(found, own, organisation, choice.decode(account))
 
     async def _read(self, session: str, pid: str, org: str) -> tuple[Any, Any, Any]:
         names = [session]

@@ -2,11 +2,12 @@
 
 Rules:
 
-1. A token is ``cgx_at_<sid>_<secret>``: the session id finds the session in one call, the secret
-   has 256 bits, and the fixed start lets secret scanners find a leaked one.
+1. A token is ``cgx_at_<sid>_<secret>``, a personal one ``cgx_pat_<sid>_<secret>``: the session id finds the
+   session in one call, the secret has 256 bits, and the fixed start lets secret scanners find a leaked one.
 2. The store holds the keyed digest of a token, never the token; digests are compared in constant
    time, before anything else about the session is looked at.
 3. A session whose mode is not exactly ``cloud`` is local.
+4. A session that states scopes has those and no other; one that states none has all.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from redis.exceptions import RedisError
 from gateway.identity import digest
 
 TOKEN_PREFIX = "cgx_at_"  # noqa: S105 - what every token starts with, not a token
+PERSONAL_PREFIX = "cgx_pat_"  # the start of a personal access token
 SID_LENGTH = 20
 SECRET_LENGTH = 43  # base 62, 256 bits
 
@@ -33,7 +35,9 @@ Client: TypeAlias = Redis | RedisCluster
 StoreFailure = RedisError  # what the functions on a `Client` raise, for callers outside this folder
 
 _SID = re.compile(rf"[0-9A-Za-z]{{{SID_LENGTH}}}")
-_TOKEN = re.compile(rf"{TOKEN_PREFIX}([0-9A-Za-z]{{{SID_LENGTH}}})_[0-9A-Za-z]{{{SECRET_LENGTH}}}")
+_TOKEN = re.compile(
+    rf"(?:{TOKEN_PREFIX}|{PERSONAL_PREFIX})([0-9A-Za-z]{{{SID_LENGTH}}})_[0-9A-Za-z]{{{SECRET_LENGTH}}}"
+)
 
 
 class Mode(StrEnum):
@@ -41,6 +45,17 @@ class Mode(StrEnum):
 
     CLOUD = "cloud"
     LOCAL = "local"
+
+
+class Scope(StrEnum):
+    """What a session may be used for. Signing in gives all; a personal access token has what it was made with."""
+
+    INFERENCE = "inference"  # every path that has a model do something, counting tokens too
+    MODELS = "models"  # lists of models
+    ACCOUNT = "account"  # the account, its limits and its usage records
+
+
+EVERY_SCOPE = frozenset(Scope)
 
 
 class Denial(StrEnum):
@@ -66,6 +81,7 @@ class Principal:
         regions: Where prompts may be processed, ``None`` is anywhere.
         required_app: The lowest app version that may be used, where the session's own is older.
         org: Digest of the account's organisation, or empty.
+        scopes: What it may be used for.
     """
 
     sid: str
@@ -81,6 +97,7 @@ class Principal:
     regions: frozenset[str] | None = None
     required_app: str = ""
     org: str = ""
+    scopes: frozenset[Scope] = EVERY_SCOPE
 
 
 def session_key(sid: str) -> str:
@@ -142,7 +159,16 @@ def judge(fields: dict[str, str], key: bytes, token: str, now_ms: int | None = N
         region=fields.get("region", ""),
         app_version=fields.get("app", ""),
         platform=fields.get("platform", ""),
+        scopes=scopes_of(fields),
     )
+
+
+def scopes_of(fields: Mapping[str, str]) -> frozenset[Scope]:
+    """The scopes that a session's stored fields state. One that this version does not know is not had."""
+    if "scopes" not in fields:
+        return EVERY_SCOPE
+    stated = fields["scopes"].split(" ")
+    return frozenset(scope for scope in Scope if scope in stated)
 
 
 async def read_session(client: Client, sid: str) -> dict[str, str]:

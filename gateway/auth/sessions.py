@@ -11,7 +11,9 @@ import re
 import secrets
 import string
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeAlias
 
 from gateway.auth.principal import (
@@ -20,7 +22,9 @@ from gateway.auth.principal import (
     TOKEN_PREFIX,
     Client,
     Mode,
+    Scope,
     read_session,
+    scopes_of,
     session_key,
     str_of,
     token_digest,
@@ -46,7 +50,10 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What is held about a session, without its token's digest."""
+    """What is held about a session, without its token's digest.
+
+    ``name`` is of a personal access token alone: its owner's word for it, of a form that `personal` checks.
+    """
 
     sid: str
     pid: str
@@ -58,6 +65,13 @@ class Session:
     created_ms: int
     expires_ms: int
     revoked_ms: int | None
+    name: str = ""
+    scopes: tuple[Scope, ...] = tuple(sorted(Scope))
+
+    @property
+    def personal(self) -> bool:
+        """Whether it is a personal access token, and no sign-in."""
+        return self.name != ""
 
 
 def index_key(pid: str) -> str:
@@ -90,10 +104,13 @@ async def create(
     app_version: str = "",
     platform: str = "",
     keep_s: int | None = None,
+    prefix: str = TOKEN_PREFIX,
+    more: Mapping[Value, Value] = MappingProxyType({}),
 ) -> Issued:
     """Make a session and its token. The labels are short words of letters, digits and ``. _ + -``.
 
-    ``life_s`` is the token's life; ``keep_s`` that of a session whose tokens are refreshed.
+    ``life_s`` is the token's life; ``keep_s`` that of a session whose tokens are refreshed. ``prefix`` is what the
+    token starts with, ``more`` further fields of the session: those of `gateway.auth.personal`.
 
     Raises:
         ValueError: A label is none.
@@ -101,7 +118,7 @@ async def create(
     """
     check_label(region, app_version, platform)
     sid = _base62(SID_LENGTH)
-    token = f"{TOKEN_PREFIX}{sid}_{_base62(SECRET_LENGTH)}"
+    token = f"{prefix}{sid}_{_base62(SECRET_LENGTH)}"
     now = _now_ms()
     expires = now + life_s * 1_000
     until = expires if keep_s is None else now + keep_s * 1_000
@@ -125,6 +142,7 @@ async def create(
         "created": now,
         "expires": expires,
         "until": until,
+        **more,
     }
     async with client.pipeline(transaction=True) as pipe:
         pipe.hset(session_key(sid), mapping=fields)
@@ -134,7 +152,7 @@ async def create(
 
 
 async def of_account(client: Client, pid: str) -> list[Session]:
-    """The account's sessions that are still held, oldest expiry first."""
+    """The account's sessions that are still held, personal access tokens too, oldest expiry first."""
     sids = [str_of(sid) for sid in await client.zrange(index_key(pid), 0, -1)]
     return [session for sid in sids if (session := await get(client, sid)) is not None]
 
@@ -161,6 +179,8 @@ async def get(client: Client, sid: str) -> Session | None:
         created_ms=int(fields["created"]),
         expires_ms=int(fields.get("until", fields["expires"])),
         revoked_ms=int(fields["revoked"]) if "revoked" in fields else None,
+        name=fields.get("name", ""),
+        scopes=tuple(sorted(scopes_of(fields))),
     )
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.auth.entitlements import Entitlements
+from gateway.auth.choice import Choice
 from gateway.auth.sessions import Session
 from gateway.config import Region
 from gateway.portal.chart import Usage, draw
 from gateway.portal.page import amount, esc, hidden, when
+from gateway.portal.tokens import tokens
 from metering.ledger import Account
 
 DONE = {
-    "revoked": "The session was revoked.",
+    "revoked": "It was revoked.",
     "all-revoked": "All sessions were revoked.",
     "policy": "Your choice is saved. It holds from the next request on.",
 }
@@ -40,14 +41,15 @@ MODES = frozenset(value for value, _, _ in _MODES)
 
 
 def account_page(
-    account: Account | None, used: Usage, sessions: Sequence[Session], policy: Entitlements, *, token: str, done: str
+    account: Account | None, used: Usage, sessions: Sequence[Session], policy: Choice, *, token: str, done: str
 ) -> str:
     """The main part. ``sessions``: those that still work. ``done``: a key of `DONE`, or empty."""
     said = f'<p class="done" role="status">{esc(DONE[done])}</p>' if done in DONE else ""
     return (
         f"<h1>Account</h1>{said}{_credits(account)}"
         f'<section class="card" aria-labelledby="usage"><h2 id="usage">Usage, last 30 days</h2>{draw(used)}</section>'
-        f"{_sessions(sessions, token)}{_policy(policy, token)}{_data(token)}"
+        f"{_sessions([one for one in sessions if not one.personal], token)}"
+        f"{tokens([one for one in sessions if one.personal], token=token)}{_policy(policy, token)}{_data(token)}"
     )
 
 
@@ -83,7 +85,7 @@ def _session(session: Session, token: str) -> str:
     )
 
 
-def _policy(policy: Entitlements, token: str) -> str:
+def _policy(policy: Choice, token: str) -> str:
     modes = "".join(
         f'<label class="choice"><input type="radio" name="mode" value="{value}"'
         f"{' checked' if (policy.mode == 'local') == (value == 'local') else ''}><span><strong>{name}</strong>"
@@ -99,7 +101,7 @@ def _policy(policy: Entitlements, token: str) -> str:
         f'<form method="post" action="/account/policy">{hidden("form_token", token)}'
         f"<fieldset><legend>Processing mode</legend>{modes}</fieldset>"
         f'<label for="region">Process in</label><select id="region" name="region">{regions}</select>'
-        '<p class="quiet">Your organisation may restrict this further; the strictest setting holds.</p>'
+        '<p class="quiet">Your plan or organisation may restrict this further; the strictest setting holds.</p>'
         '<button class="main">Save</button></form></section>'
     )
 

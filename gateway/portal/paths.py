@@ -12,6 +12,7 @@ PATHS: Final = frozenset({
     "/account/revoke",
     "/account/revoke-all",
     "/account/policy",
+    "/account/token",
     "/account/export",
     "/account/delete",
     "/portal/sign-in",

@@ -134,6 +134,8 @@ class SessionShape(msgspec.Struct, frozen=True):
     created_ms: int
     expires_ms: int
     revoked_ms: int | None
+    name: str  # of a personal access token
+    scopes: tuple[str, ...]
 
 
 class AuditShape(msgspec.Struct, frozen=True):

@@ -20,11 +20,12 @@ from aiohttp import web
 
 from gateway.answers import SERVER_NAME
 from gateway.auth import device, families, revocation
+from gateway.auth.attempts import FailedTokens, StartedGrants
 from gateway.auth.device import Redeemed
 from gateway.auth.families import Reused, Tokens
 from gateway.auth.principal import Denial, StoreFailure, lookup, sid_of
 from gateway.errors import GatewayError, MeteringUnavailable, MethodNotAllowed, NotFound
-from gateway.inbound import read_body
+from gateway.inbound import address_of, read_body
 from gateway.services import Services
 from metering.store import Unconfirmed
 
@@ -60,6 +61,8 @@ class OAuth:
     def __init__(self, services: Services, emit: Callable[[str, str], None] | None = None) -> None:
         self._services = services
         self._emit = emit or (lambda _kind, _pid: None)
+        self._started = StartedGrants(services.store.client, services.identity_key)
+        self._wrong_codes = FailedTokens()
         self._posts: dict[str, Callable[[web.BaseRequest, Form], Awaitable[object]]] = {
             "/oauth/device_authorization": self._device_authorization,
             "/oauth/token": self._token,
@@ -127,6 +130,7 @@ class OAuth:
         client_id = self._client(form)
         if form.get("scope", SCOPE) != SCOPE:
             raise OAuthError("invalid_scope", _ONE_SCOPE)
+        await self._started.admit(self._address(request))
         try:
             started = await device.start(
                 services.store.client,
@@ -150,24 +154,28 @@ class OAuth:
             "interval": started.interval,
         }
 
-    async def _token(self, _request: web.BaseRequest, form: Form) -> object:
+    async def _token(self, request: web.BaseRequest, form: Form) -> object:
         grant = form.get("grant_type")
         if grant == DEVICE_GRANT:
-            return await self._redeem(form)
+            return await self._redeem(request, form)
         if grant == REFRESH_GRANT:
             return await self._refresh(form)
         if grant is None:
             raise OAuthError("invalid_request", "grant_type is missing.")
         raise OAuthError("unsupported_grant_type", _GRANTS)
 
-    async def _redeem(self, form: Form) -> object:
+    async def _redeem(self, request: web.BaseRequest, form: Form) -> object:
         services = self._services
         client_id = self._client(form)
         if "device_code" not in form:
             raise OAuthError("invalid_request", "device_code is missing.")
         client, key = services.store.client, services.identity_key
+        address = self._address(request)
+        self._wrong_codes.check(address)
         found = await device.poll(client, key, form["device_code"], client_id=client_id)
         if not isinstance(found, Redeemed):
+            if found.value == "invalid_grant":
+                self._wrong_codes.failed(address)
             raise OAuthError(found.value, _WHY[found.value])
         tokens = await families.open_family(client, key, found, client_id=client_id)
         self._emit("new_device", found.pid)
@@ -222,6 +230,9 @@ class OAuth:
             "token_endpoint_auth_methods_supported": ["none"],
             "revocation_endpoint_auth_methods_supported": ["none"],
         }
+
+    def _address(self, request: web.BaseRequest) -> str:
+        return address_of(request, self._services.config.server.behind_tls_proxy)
 
     def _base(self, request: web.BaseRequest) -> str:
         """The configured address, or the one by which this caller reached the listener."""

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from aiohttp import web
 
-from gateway.auth import entitlements, revocation, sessions
+from gateway.auth import choice, personal, revocation, sessions
 from gateway.auth.announcements import Announcement, Kind, publish
 from gateway.auth.portal_session import PortalSession, form_token
-from gateway.auth.principal import is_sid
+from gateway.auth.principal import Scope, is_sid
 from gateway.auth.sessions import Session
-from gateway.portal import account_page, chart, page
+from gateway.portal import account_page, chart, page, tokens
 from gateway.routes.portal_sign_in import end
 from gateway.webhooks import Kind as WebhookKind
 from metering.reader import read_usage
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 ACTOR = "portal"
 DAY_MS = 86_400_000
-TRIES = 4
 
 
 async def show(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
@@ -40,7 +39,7 @@ async def show(portal: Portal, visit: Visit, session: PortalSession) -> web.Resp
         account,
         chart.usage(records, datetime.now(UTC).date()),
         await _live(portal, pid),
-        await entitlements.read(services.store.client, pid),
+        await choice.read(services.store.client, pid),
         token=form_token(portal.key, session),
         done=visit.fields.get("done", ""),
     )
@@ -69,18 +68,33 @@ async def _revoke_all(portal: Portal, _visit: Visit, session: PortalSession) -> 
     return page.see_other("/account?done=all-revoked#sessions")
 
 
+async def _token(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
+    name, days = visit.fields.get("name", "").strip(), visit.fields.get("days", "")
+    if days not in tokens.LIVES:
+        return portal.fault(visit, 400, "Not accepted", "Choose one of the times of the page.")
+    services = portal.services
+    try:
+        issued = await personal.create(
+            services.store.client,
+            services.identity_key,
+            pid=session.pid,
+            name=name,
+            scopes=(Scope.INFERENCE, Scope.MODELS),
+            life_s=int(days) * 86_400,
+        )
+    except personal.Refused as refused:
+        return portal.fault(visit, 400, "Not accepted", str(refused))
+    return portal.html(session, "Access token", tokens.made(issued.access_token, name))
+
+
 async def _policy(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
     mode, region = visit.fields.get("mode", ""), visit.fields.get("region", "")
     if mode not in account_page.MODES or region not in account_page.REGIONS:
         return portal.fault(visit, 400, "Not accepted", "Choose one of the modes and regions of the page.")
     client = portal.services.store.client
-    for _ in range(TRIES):  # somebody else may write between our reading and writing
-        now = await entitlements.read(client, session.pid)
-        wanted = dataclasses.replace(now, version=now.version + 1, mode=mode, region=region)
-        if await entitlements.write(client, session.pid, wanted):
-            await publish(client, Announcement(Kind.POLICY_CHANGED, pid=session.pid))
-            return page.see_other("/account?done=policy#policy")
-    return portal.fault(visit, 503, "Not saved", "The account is being changed elsewhere. Please try again.")
+    await choice.write(client, session.pid, choice.Choice(mode, region))
+    await publish(client, Announcement(Kind.POLICY_CHANGED, pid=session.pid))
+    return page.see_other("/account?done=policy#policy")
 
 
 async def _export(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
@@ -111,6 +125,7 @@ ACTS: Final[Mapping[str, Act]] = {
     "/account/revoke": _revoke,
     "/account/revoke-all": _revoke_all,
     "/account/policy": _policy,
+    "/account/token": _token,
     "/account/export": _export,
     "/account/delete": _delete,
 }

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -22,7 +22,7 @@ from aiohttp import web
 from gateway.administration import OnDemand
 from gateway.answers import SERVER_NAME, error_response
 from gateway.auth.principal import StoreFailure
-from gateway.billing_settings import ServiceToken
+from gateway.billing_settings import Scope, ServiceToken
 from gateway.config import ConfigError
 from gateway.errors import (
     Conflict,
@@ -35,6 +35,7 @@ from gateway.errors import (
 )
 from gateway.log import Event, Log
 from gateway.routes.billing import OPERATIONS, Call, Operation, Text
+from gateway.routes.introspection import introspect
 from gateway.routes.openapi import document
 from metering.embedded import EmbeddedError
 from metering.ledger import LedgerConflict, LedgerUnavailable
@@ -59,6 +60,7 @@ class ServiceApi:
             path = re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", operation.path)  # aiohttp's own leaves braces out
             application.router.add_route(operation.method, path, self._handler(operation))
         application.router.add_get("/internal/openapi.json", self._describe)
+        application.router.add_post("/oauth/introspect", self._introspect)
 
     async def _describe(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._openapi, content_type="application/json", headers={"Server": SERVER_NAME})
@@ -67,28 +69,42 @@ class ServiceApi:
         decode = None if operation.body is None else msgspec.json.Decoder(operation.body).decode
 
         async def handle(request: web.Request) -> web.Response:
-            rid = f"req_{secrets.token_hex(16)}"
-            try:
-                token = self._authenticate(request, operation)
+            async def work(token: ServiceToken) -> object:
                 body = None if decode is None else await _read(request, decode)
                 call = Call(token.name, request.match_info, request.query, request.headers, body, self._known)
-                found = await operation.handler(await self._admin.get(), call)
-            except GatewayError as error:
-                return error_response(error, None, rid)
-            except LedgerConflict:
-                conflict = Conflict("The ledger refused: the key was used otherwise, or an amount is too large.")
-                return error_response(conflict, None, rid)
-            except _STORE_ERRORS as error:
-                self._log.failure(Event.STORE_FAULT, error)
-                return error_response(MeteringUnavailable("The store does not answer. Repeat the call."), None, rid)
-            headers = {"Server": SERVER_NAME, "x-request-id": rid, "Cache-Control": "no-store"}
-            if isinstance(found, Text):
-                return web.Response(text=found.content, content_type=found.content_type, headers=headers)
-            return web.Response(body=msgspec.json.encode(found), content_type="application/json", headers=headers)
+                return await operation.handler(await self._admin.get(), call)
+
+            return await self._answer(request, operation.scope, work)
 
         return handle
 
-    def _authenticate(self, request: web.Request, operation: Operation) -> ServiceToken:
+    async def _introspect(self, request: web.Request) -> web.Response:
+        async def work(_token: ServiceToken) -> object:
+            return await introspect(request, self._admin)
+
+        return await self._answer(request, Scope.TOKENS_INTROSPECT, work)
+
+    async def _answer(
+        self, request: web.Request, scope: Scope, work: Callable[[ServiceToken], Awaitable[object]]
+    ) -> web.Response:
+        """What ``work`` finds for a service that has the scope, or the error that it ends in."""
+        rid = f"req_{secrets.token_hex(16)}"
+        try:
+            found = await work(self._authenticate(request, scope))
+        except GatewayError as error:
+            return error_response(error, None, rid)
+        except LedgerConflict:
+            conflict = Conflict("The ledger refused: the key was used otherwise, or an amount is too large.")
+            return error_response(conflict, None, rid)
+        except _STORE_ERRORS as error:
+            self._log.failure(Event.STORE_FAULT, error)
+            return error_response(MeteringUnavailable("The store does not answer. Repeat the call."), None, rid)
+        headers = {"Server": SERVER_NAME, "x-request-id": rid, "Cache-Control": "no-store"}
+        if isinstance(found, Text):
+            return web.Response(text=found.content, content_type=found.content_type, headers=headers)
+        return web.Response(body=msgspec.json.encode(found), content_type="application/json", headers=headers)
+
+    def _authenticate(self, request: web.Request, scope: Scope) -> ServiceToken:
         kind, _, given = request.headers.get("Authorization", "").partition(" ")
         digest = sha256(given.strip().encode("utf-8", "surrogateescape")).digest()
         found: ServiceToken | None = None
@@ -97,8 +113,8 @@ class ServiceApi:
                 found = token
         if found is None or kind.lower() != "bearer":
             raise TokenInvalid(_NO_TOKEN)
-        if operation.scope not in found.scopes:
-            raise InsufficientScope(operation.scope)
+        if scope not in found.scopes:
+            raise InsufficientScope(scope)
         return found
 
 

@@ -156,7 +156,7 @@ async def test_the_store_is_opened_when_it_is_first_needed(store_folder, store, 
         "identity": {"key": KEY.decode()},
         "providers": {
             "openai": {
-                "kind": "openai", "api_keys": ["k"], "retention_days": 0, "training": False, "region": "us"
+                "kind": "openai", "api_keys": ["k"], "retention_days": 0, "training": False, "region": "global"
             }
         },
     }  # fmt: skip

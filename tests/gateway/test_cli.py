@@ -203,6 +203,8 @@ def test_listing_and_revoking(command: Command) -> None:
         "created_ms",
         "expires_ms",
         "revoked_ms",
+        "name",
+        "scopes",
     }
     assert command("sessions", "revoke", of_a["sid"], "--json").lines == [{"revoked": 1}]
     assert token_opens(command, tokens["a"]["access_token"]) is Denial.TOKEN_REVOKED
@@ -420,7 +422,14 @@ def test_check_names_faults_as_json_too(command: Command) -> None:
 
 
 def test_check_finds_a_model_that_nobody_prices(command: Command) -> None:
-    command.configure(CONFIG.replace("price = {input = 1, output = 2}", ""))
+    unpriced = CONFIG.replace("price = {input = 1, output = 2}", "")
+    command.configure(unpriced)
+    done = command("check")
+    assert done.code == 1
+    assert done.err.startswith(
+        "error: models[0].targets[0].price: is missing, and no published price holds for that host"
+    )
+    command.configure(unpriced.replace('region = "us"', 'region = "global"'))
     done = command("check")
     assert done.code == 1
     assert done.err.startswith("error: models[0].targets[0].price: is missing, and none is published; ")

@@ -16,7 +16,7 @@ kind = "openai"
 api_keys = "k"
 retention_days = 30
 training = false
-region = "us"
+region = "global"
 """
 ENV = {"TOKEN": "t" * 32, "SECRET": "whsec_" + "a2tra2tra2tra2tra2tra2tra2tra2tr"}
 HOOK = '[webhooks]\nurl = "https://billing.internal/x"\nsecret = "env:SECRET"\n'

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import policy
+from gateway.auth.choice import Choice
 from gateway.auth.entitlements import NONE, Entitlements
 from gateway.auth.principal import Mode, Principal
 from gateway.catalog import Model
@@ -179,3 +180,11 @@ def test_versions_are_compared_as_numbers(
 
 def test_versions_are_in_this_order() -> None:
     assert sorted(VERSIONS, key=policy.version_key) == VERSIONS
+
+
+@given(sessions, stated, stated, st.builds(Choice, st.sampled_from(["", "cloud", "local"]), st.sampled_from(REGIONS)))
+def test_what_the_user_chose_only_tightens(
+    session: Principal, account: Entitlements, org: Entitlements, choice: Choice
+) -> None:
+    chosen = allowed(policy.resolve(session, account, org, choice), [], [])
+    assert chosen <= allowed(policy.resolve(session, account, org), [], [])

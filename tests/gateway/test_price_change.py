@@ -19,7 +19,7 @@ kind = "openai"
 api_keys = "k"
 retention_days = 0
 training = false
-region = "us"
+region = "global"
 """
 
 

@@ -18,6 +18,7 @@ from gateway.auth.device import Redeemed, Refusal, Started
 from gateway.cli_store import Opened, opened
 from gateway.config_load import load
 from tests.gateway_process import GatewayProcess, model, provider
+from tests.integration.conftest import eventually
 from tests.portal_browser import launched
 from tests.raw_http import ask, request
 
@@ -233,7 +234,7 @@ def test_account_revoke_policy_export_delete(site: Site) -> None:
     assert ask(site.url, request("GET", "/account", headers=auth)).status == 200
     before = page.get_by_role("button", name="Revoke", exact=True).count()
     page.get_by_role("button", name="Revoke", exact=True).first.click()
-    page.get_by_text("The session was revoked.").wait_for()
+    page.get_by_text("It was revoked.").wait_for()
     assert page.get_by_role("button", name="Revoke", exact=True).count() == before - 1
     page.get_by_role("button", name="Revoke all").click()
     page.get_by_text("All sessions were revoked.").wait_for()
@@ -257,6 +258,32 @@ def test_account_revoke_policy_export_delete(site: Site) -> None:
     page.get_by_role("heading", name="Sign in").wait_for()
     gone = site.store(lambda at: at.accounts.pid_of("developer"))
     assert gone is None
+
+
+def test_a_token_for_a_tool_is_shown_once_works_within_its_scopes_and_is_revoked(site: Site) -> None:
+    page = site.signed_in()
+    tokens = page.locator("section", has=page.get_by_role("heading", name="Access tokens"))
+    tokens.get_by_label("Name").fill("laptop agent")
+    tokens.get_by_label("Lasts").select_option("30")
+    page.get_by_role("button", name="Create token").click()
+    token = page.get_by_label("Token").input_value()
+    assert token.startswith("cgx_pat_")
+    auth = {"authorization": f"Bearer {token}"}
+    assert ask(site.url, request("GET", "/v1/models", headers=auth)).status == 200
+    assert ask(site.url, request("GET", "/v1/account", headers=auth)).status == 403
+    page.get_by_role("link", name="Back to the account").click()
+    assert "laptop agent" in tokens.inner_text()
+    assert token not in page.content()
+    tokens.get_by_role("button", name="Revoke").click()
+    page.get_by_text("It was revoked.").wait_for()
+    assert "laptop agent" not in tokens.inner_text()
+    answer = eventually(
+        lambda: ask(site.url, request("GET", "/v1/models", headers=auth)), lambda found: found.status == 401
+    )
+    assert answer.headers["x-error-code"] == "token_revoked"
+    tokens.get_by_label("Name").fill("- no name -")
+    page.get_by_role("button", name="Create token").click()
+    assert "A name is 1 to 32 letters" in page.get_by_role("alert").inner_text()
 
 
 def test_the_development_sign_in_says_so_and_answers_to_this_machine_alone(site: Site) -> None:

@@ -14,7 +14,9 @@ def pid_in(partition):
 async def add(store, record, stream_id):
     """An entry with a chosen time, as if it had been settled then."""
     flat = records.encode(record).split("\n")[:-1]
-    await store.client.execute_command("XADD", keys.usage_stream(keys.partition(record.pid)), stream_id, *flat)
+    p = keys.partition(record.pid)
+    await store.client.execute_command("XADD", keys.usage_stream(p), stream_id, *flat)
+    await store.client.rpush(f"{keys.tag(p)}ids:{record.pid}", stream_id)
 
 
 async def test_partitions_are_merged_by_the_time_of_acceptance(store, make_record, monkeypatch):

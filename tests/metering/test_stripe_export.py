@@ -159,7 +159,7 @@ async def test_the_command_sends_and_says_what_it_did(store, ledger, make_record
     (folder / "gateway.toml").write_text(
         f'[server]\ndata_dir = "{folder}"\n[identity]\nkey = "{key}"\n'
         f'[stripe]\napi_key = "sk_test"\nevent_name = "micro"\nbase_url = "{stripe.url}"\n'
-        '[providers.openai]\nkind = "openai"\napi_keys = "k"\nretention_days = 0\ntraining = false\nregion = "us"\n'
+        '[providers.openai]\nkind = "openai"\napi_keys = "k"\nretention_days = 0\ntraining = false\nregion = "global"\n'
     )
     command = [sys.executable, "-m", "gateway", "export", "stripe", "--config", str(folder / "gateway.toml"), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

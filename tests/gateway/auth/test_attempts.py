@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.auth import attempts
-from gateway.auth.attempts import FailedTokens, UserCodeAttempts, prefix_of
+from gateway.auth.attempts import FailedTokens, StartedGrants, UserCodeAttempts, prefix_of
 from gateway.errors import MeteringUnavailable, RateLimited
 from metering.store import Store, open_store
 
@@ -52,6 +52,16 @@ async def test_and_over_all_networks_also_when_they_come_at_once(store: Store, c
     limits = [UserCodeAttempts(store.client, KEY, everywhere=5) for _ in range(2)]
     found = await asyncio.gather(*(limits[n % 2].admit(f"10.0.{n}.1") for n in range(20)), return_exceptions=True)
     assert sum(isinstance(answer, RateLimited) for answer in found) == 15
+
+
+async def test_started_sign_ins_are_counted_apart_from_user_codes(store: Store, clock: list[float]) -> None:
+    codes, grants = UserCodeAttempts(store.client, KEY, per_prefix=2), StartedGrants(store.client, KEY, per_prefix=2)
+    for _ in range(2):
+        await codes.admit("192.0.2.1")
+        await grants.admit("192.0.2.1")
+    for limit in (codes, grants):
+        with pytest.raises(RateLimited):
+            await limit.admit("192.0.2.1")
 
 
 async def test_no_address_is_stored_and_nothing_outlives_its_window(store: Store) -> None:

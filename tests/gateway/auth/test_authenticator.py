@@ -128,6 +128,23 @@ async def test_what_is_forgotten_while_it_is_loaded_is_not_kept(store: Store, mo
     assert authenticator.cached(issued.access_token) is None
 
 
+async def test_what_is_revoked_while_it_is_loaded_begins_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    issued = await sessions.create(store.client, KEY, pid=PID, tier="default")
+    authenticator = Authenticator(store.client, KEY)
+    load = authenticator._load
+
+    async def revoked_meanwhile(token: str) -> Principal | Denial:
+        found = await load(token)
+        if isinstance(found, Principal):
+            await sessions.revoke(store.client, issued.sid)
+            authenticator.forget(issued.sid)
+        return found
+
+    monkeypatch.setattr(authenticator, "_load", revoked_meanwhile)
+    with pytest.raises(TokenRevoked):
+        await authenticator.authenticate(issued.access_token)
+
+
 async def test_a_gap_forgets_everything(store: Store) -> None:
     issued = await sessions.create(store.client, KEY, pid=PID, tier="default")
     authenticator = Authenticator(store.client, KEY)

@@ -105,6 +105,7 @@ async def test_a_session_without_a_digest_opens_to_nothing(client: Client) -> No
         WELL_FORMED + "\n",
         " " + WELL_FORMED,
         WELL_FORMED.replace("cgx_at_", "cgx_rt_"),
+        WELL_FORMED.replace("cgx_at_", "cgx_pat_at_"),
         WELL_FORMED.replace("s", "}", 1),
         WELL_FORMED.replace("s", "é", 1),
         WELL_FORMED.replace("s", "\udcff", 1),

@@ -100,7 +100,7 @@ async def test_both_kinds_of_key_sign_in_with_one_fetch(issuer: Issuer) -> None:
         {"sub": ""},
         {"sub": None},
         {"sub": "u" * 300},
-        {"nbf": int(time.time()) + 3_600},
+        {"nbf": 2**40},
     ],
     ids=str,
 )

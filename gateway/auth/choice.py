@@ -1,0 +1,50 @@
+"""What a user chose in the portal: where prompts may go. Joined with all else that is stated; the strictest wins.
+
+Rule: a choice is kept apart from what billing states of the account (`entitlements`), so that neither writes over the
+other and no user lifts what was stated for them. Both are in the hash ``a:<pid>``, which is read once for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.auth.entitlements import account_key
+from gateway.auth.principal import Client, Mode, str_of
+
+_MODE, _REGION = "own_mode", "own_region"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """``mode`` and ``region`` as in `Entitlements`; empty is no choice."""
+
+    mode: str = ""
+    region: str = ""
+
+
+NONE = Choice()
+
+
+def decode(fields: Mapping[bytes | str, bytes | str]) -> Choice:
+    """Of a stored hash. A mode that is none is local."""
+    texts = {str_of(name): str_of(value) for name, value in fields.items() if str_of(name) in (_MODE, _REGION)}
+    mode = texts.get(_MODE, "")
+    return Choice(mode if mode in ("", *Mode) else Mode.LOCAL.value, texts.get(_REGION, ""))
+
+
+async def read(client: Client, pid: str) -> Choice:
+    """Raises redis-py's errors."""
+    return decode(await client.hgetall(account_key(pid)))
+
+
+async def write(client: Client, pid: str, choice: Choice) -> None:
+    """Whoever writes must announce it (``policy_changed``).
+
+    Raises:
+        ValueError: The mode is none.
+        redis.RedisError: Not written, or not known; repeat it.
+    """
+    if choice.mode not in ("", *Mode):
+        raise ValueError("a mode is cloud, local or empty")
+    await client.hset(account_key(pid), mapping={_MODE: choice.mode, _REGION: choice.region})

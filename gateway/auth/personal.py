@@ -1,0 +1,105 @@
+"""Personal access tokens: made by their owner for tools that take one static key.
+
+Rules:
+
+1. One is a session (`gateway.auth.sessions`) with a name and scopes: it is authenticated, announced as revoked,
+   listed for its owner and erased as every session is. Its token is never refreshed.
+2. A name is its owner's word for it. It has a narrow form, is shown to its owner alone and is never logged.
+3. Each expires. An account has at most `MOST` that work.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection
+
+from gateway.auth import revocation, sessions
+from gateway.auth.principal import PERSONAL_PREFIX, Client, Mode, Scope
+from gateway.auth.sessions import Issued, Session
+from metering.store import Store
+
+MOST = 50
+LONGEST_LIFE_S = 366 * 24 * 3_600
+
+_SCOPES = f"Choose at least one of the scopes {', '.join(Scope)}."
+_LIFE = f"A token lasts from 1 to {LONGEST_LIFE_S // 86_400} days."
+_FULL = f"An account has {MOST} personal access tokens at most. Revoke one that is not used."
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._+-]{0,30}[A-Za-z0-9])?")
+
+
+class Refused(ValueError):
+    """A token that cannot be made; the message says the mend and quotes nothing."""
+
+
+async def create(
+    client: Client,
+    key: bytes,
+    *,
+    pid: str,
+    name: str,
+    scopes: Collection[Scope],
+    life_s: int,
+    tier: str = "default",
+    mode: Mode = Mode.CLOUD,
+    region: str = "",
+) -> Issued:
+    """Make a token, which is shown this once.
+
+    Args:
+        client: The store.
+        key: The identity key.
+        pid: The account.
+        name: 1 to 32 letters, digits, blanks and ``. _ + -``, with a letter or digit at both ends.
+        scopes: One at least.
+        life_s: Seconds, up to `LONGEST_LIFE_S`.
+        tier: The plan to show where the account's entitlements state none.
+        mode: As of a session; ``local`` opens no provider.
+        region: As of a session.
+
+    Raises:
+        Refused: A value is not of its form, or the account has `MOST` already.
+        redis.RedisError: The store cannot answer.
+    """
+    if not _NAME.fullmatch(name):
+        raise Refused("A name is 1 to 32 letters, digits, blanks and . _ + -, with a letter or digit at both ends.")
+    if not scopes:
+        raise Refused(_SCOPES)
+    if not 0 < life_s <= LONGEST_LIFE_S:
+        raise Refused(_LIFE)
+    now = time.time_ns() // 1_000_000
+    held = await of_account(client, pid)
+    if sum(token.revoked_ms is None and token.expires_ms > now for token in held) >= MOST:
+        raise Refused(_FULL)
+    stated: dict[sessions.Value, sessions.Value] = {
+        "name": name,
+        "scopes": " ".join(sorted(Scope(scope) for scope in scopes)),
+    }
+    return await sessions.create(
+        client,
+        key,
+        pid=pid,
+        tier=tier,
+        mode=mode,
+        life_s=life_s,
+        region=region,
+        prefix=PERSONAL_PREFIX,
+        more=stated,
+    )
+
+
+async def of_account(client: Client, pid: str) -> list[Session]:
+    """The account's tokens that are still held, revoked and just expired ones too, oldest expiry first."""
+    return [session for session in await sessions.of_account(client, pid) if session.personal]
+
+
+async def revoke(store: Store, pid: str, sid: str, *, journal: revocation.Journal | None = None) -> bool:
+    """Revoke a token of this account, and end what runs with it; false where it has no such token.
+
+    Raises:
+        Unconfirmed, redis.RedisError: As `revocation.revoke`.
+    """
+    session = await sessions.get(store.client, sid)
+    if session is None or session.pid != pid or not session.personal:
+        return False
+    return await revocation.revoke(store, sid, journal=journal)

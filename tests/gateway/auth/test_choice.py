@@ -1,0 +1,26 @@
+import pytest
+
+from gateway.auth import choice, entitlements
+from gateway.auth.choice import Choice
+from gateway.auth.entitlements import Entitlements
+
+
+async def test_what_billing_states_and_what_the_user_chose_do_not_write_over_each_other(store):
+    client = store.client
+    assert await choice.read(client, "p1") == Choice()
+    await choice.write(client, "p1", Choice("cloud", "eu"))
+    assert await entitlements.write(client, "p1", Entitlements(1, tier="pro", mode="local"))
+    assert await choice.read(client, "p1") == Choice("cloud", "eu")
+    await choice.write(client, "p1", Choice())
+    assert (await entitlements.read(client, "p1")).mode == "local"
+    assert await entitlements.write(client, "p1", Entitlements(2, tier="pro"))
+    await entitlements.erase(client, "p1")
+    assert await choice.read(client, "p1") == Choice()
+
+
+async def test_a_mode_that_is_none_is_refused_and_read_as_local(store):
+    client = store.client
+    with pytest.raises(ValueError, match="mode"):
+        await choice.write(client, "p1", Choice("both"))
+    await client.hset("a:p1", mapping={"own_mode": "both"})
+    assert (await choice.read(client, "p1")).mode == "local"
