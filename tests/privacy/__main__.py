@@ -22,6 +22,7 @@ from tests.privacy.page import page, terminal
 from tests.privacy.report import Collector, judge
 
 ROOT = Path(__file__).parents[2]
+WIDTH = 120  # where nobody says how wide it is, as in a log
 
 
 def main(arguments: list[str]) -> int:
@@ -37,7 +38,8 @@ def main(arguments: list[str]) -> int:
         "made": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "took": f"{time.monotonic() - began:.0f} s",
     }
-    terminal(verdict, Console())
+    console = Console()
+    terminal(verdict, console if console.is_terminal else Console(width=WIDTH))
     (ROOT / "privacy-report.html").write_text(page(verdict, facts))
     content = {**facts, "good": verdict.good and code == 0, **dataclasses.asdict(verdict)}
     (ROOT / "privacy-report.json").write_text(json.dumps(content, indent=1) + "\n")

@@ -209,7 +209,7 @@ def device_login(stage: Stage) -> None:
         ("/oauth/device_authorization", {"client_id": plant("client id", name), "scope": plant("scope", name)}),
         (
             "/oauth/device_authorization",
-            client | {"app_version": plant("version", name), "platform": plant("os", name)},
+            client | {"app_version": "1 " + plant("version", name), "platform": "a " + plant("os", name)},
         ),
         ("/oauth/token", client | {"grant_type": plant("grant type", name)}),
         ("/oauth/token", client | {"grant_type": DEVICE_GRANT, "device_code": plant("device code", name)}),

@@ -38,6 +38,12 @@ CONTROLS = {
     "mapping": "shared mappings",
     "ring": "io_uring",
     "datagram": "write calls",
+    "label": "internal listener",
+    "baggage": "provider",
+    "core": "core files",
+    "key-log": "files",
+    "snapshot": "RDB",
+    "append-only": "AOF",
 }
 
 

@@ -17,8 +17,12 @@ import sys
 from pathlib import Path
 
 from gateway import inbound
+from gateway.metrics import Registry
+from providers import headers
 
 _read = inbound.read_body
+_render = Registry.render
+LABELS = []  # of a metric that counts what it should not know
 HERE = Path.cwd() / "data"  # where a hardened gateway may write
 
 
@@ -68,6 +72,12 @@ LEAKS = {
     "mapping": _mapped,
     "ring": lambda _data: ctypes.CDLL(None).syscall(425, 0, 0),
     "datagram": _datagram,
+    "label": LABELS.append,
+    "baggage": lambda _data: None,  # every request's is forwarded, see below
+    "core": lambda data: _file("core.1", data),
+    "key-log": lambda data: _file("keys.log", data),
+    "snapshot": lambda data: _file("store/kept.rdb", data),
+    "append-only": lambda data: _file("store/appendonlydir/kept.aof", data),
 }
 
 
@@ -78,4 +88,11 @@ async def leaking(request, limit, share):
     return body
 
 
+def labelled(registry):
+    return _render(registry) + b"".join(b'requests_total{model="%b"} 1\n' % label for label in LABELS)
+
+
 inbound.read_body = leaking
+Registry.render = labelled
+for forms in headers._REQUEST_BYTES.values():
+    forms[b"baggage"] = re.compile(rb".*")
