@@ -99,7 +99,7 @@ kept them, in every encoding, compression and digest. A control is a fault made 
 find that one, finding nothing means nothing. <code>make privacy</code> makes this page anew.</p>
 <h2>Guarantees</h2>
 <div class="scroll"><table>
-<colgroup><col style="width:25%"><col style="width:8%"><col style="width:30%"><col style="width:7%">
+<colgroup><col style="width:25%"><col style="width:10%"><col style="width:28%"><col style="width:7%">
 <col style="width:19%"><col style="width:11%"></colgroup>
 <thead><tr><th>Guarantee</th><th class="number">Paths tried</th><th>Sinks searched</th><th class="number">Hits</th>
 <th>Control caught</th><th>State</th></tr></thead>

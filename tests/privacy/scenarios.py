@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.integration.conftest import eventually
+from tests.privacy.sinks import KEY_LOG
 from tests.privacy.stage import Stage
 from tests.privacy.traffic import KINDS, conversation, form, local, send
 from tests.raw_http import Answer, request
@@ -43,7 +44,7 @@ SETTINGS = {
         {"policy": {"secrets": "restore"}},
         workers=2,
         environment={
-            "SSLKEYLOGFILE": "keys.log",
+            "SSLKEYLOGFILE": KEY_LOG,
             "PYTHONDEVMODE": "1",
             "PYTHONFAULTHANDLER": "1",
             "PYTHONWARNINGS": "always",

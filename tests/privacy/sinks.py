@@ -14,6 +14,7 @@ from tests.privacy.record import Record, read
 from tests.privacy.stage import Stage
 
 Piece = tuple[str, str, bytes]  # sink, where, content
+KEY_LOG = "keys.log"  # where SSLKEYLOGFILE points: keys are no markers, so nothing may be in it
 KNOWN_MAPPINGS = ("/memfd:metrics", "anonymous", "anon_inode:[io_uring]")  # the ring itself is judged by its set-up
 
 
@@ -48,6 +49,7 @@ def _sink(path: Path) -> str:
         "stdout": "stdout",
         "valkey.log": "store log",
         "spool": "spool",
+        KEY_LOG: "key log",
     }.items():
         if part in path.parts:
             return sink
@@ -62,7 +64,14 @@ def searched(record: Record, pieces: list[Piece]) -> dict[str, int]:
     for sink, _, data in pieces:
         found[sink] += len(data)
     found["provider"] = len(record.provider)
-    return dict(found) | dict.fromkeys(("shared mappings", "io_uring", "kernel copies", "core files"), record.calls)
+    return dict(found) | dict.fromkeys(
+        ("shared mappings", "io_uring", "kernel copies", "core files", "key log"), record.calls
+    )
+
+
+def _keys(path: Path) -> bool:
+    """Whether there is more than the comment that Python begins such a file with."""
+    return any(not line.startswith(b"#") for line in path.read_bytes().splitlines())
 
 
 def hits(stage: Stage, record: Record, pieces: list[Piece]) -> list[Hit]:
@@ -71,6 +80,7 @@ def hits(stage: Stage, record: Record, pieces: list[Piece]) -> list[Hit]:
     for where, data in (("connection", bytes(record.provider)), ("received", repr(stage.sim.requests()).encode())):
         found += stage.canaries.search("provider", where, data, only=IDENTITY)
     found += [Hit("core files", str(p), "file", "", "") for p in stage.folder.glob("core*")]
+    found += [Hit("key log", str(p), "keys", "", "") for p in stage.folder.rglob(KEY_LOG) if _keys(p)]
     found += [
         Hit("shared mappings", name, "mmap", "", "") for name in record.mappings if not name.startswith(KNOWN_MAPPINGS)
     ]

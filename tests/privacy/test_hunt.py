@@ -41,7 +41,7 @@ CONTROLS = {
     "label": "internal listener",
     "baggage": "provider",
     "core": "core files",
-    "key-log": "files",
+    "key-log": "key log",
     "snapshot": "RDB",
     "append-only": "AOF",
 }
