@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import pytest
 
@@ -135,6 +136,36 @@ def test_approve_in_a_browser_while_the_device_polls(site: Site) -> None:
     assert isinstance(found, Redeemed)
     page.goto(f"{site.url}/device?user_code={started.user_code}")
     assert page.get_by_role("alert").inner_text().startswith(WRONG)
+
+
+def test_from_the_code_to_the_revocation_as_an_ide_and_a_person_do_it(site: Site) -> None:
+    """The device over HTTP, the person in a browser: code, consent, token, use, revocation, refusal."""
+    asked = {"client_id": "codegrex-ide", "app_version": "1.4.2", "platform": "linux"}
+    started = form(site, "/oauth/device_authorization", asked).json()
+    grant = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "client_id": "codegrex-ide"}
+    poll = grant | {"device_code": started["device_code"]}
+    assert form(site, "/oauth/token", poll).json()["error"] == "authorization_pending"
+    assert started["verification_uri_complete"].startswith(site.url + "/device?user_code=")
+    page = site.signed_in(started["verification_uri_complete"].removeprefix(site.url))
+    page.get_by_role("button", name="Approve").click()
+    page.get_by_role("heading", name="Device connected").wait_for()
+    time.sleep(started["interval"])
+    tokens = form(site, "/oauth/token", poll).json()
+    auth = {"authorization": f"Bearer {tokens['access_token']}"}
+    assert ask(site.url, request("GET", "/v1/models", headers=auth)).status == 200
+    page.goto(site.url + "/account")
+    row = page.locator("li", has=page.get_by_text("linux 1.4.2", exact=True))
+    row.get_by_role("button", name="Revoke").click()
+    page.get_by_text("It was revoked.").wait_for()
+    refused = ask(site.url, request("GET", "/v1/models", headers=auth))
+    assert (refused.status, refused.headers["x-error-code"]) == (401, "token_revoked")
+    again = {"grant_type": "refresh_token", "client_id": "codegrex-ide", "refresh_token": tokens["refresh_token"]}
+    assert form(site, "/oauth/token", again).json()["error"] == "invalid_grant"
+
+
+def form(site: Site, path: str, fields: dict[str, str]) -> Any:
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    return ask(site.url, _to(site, request("POST", path, urlencode(fields).encode(), headers=headers)))
 
 
 async def _poll_when_allowed(at: Opened, started: Started) -> Redeemed | Refusal:
