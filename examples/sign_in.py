@@ -27,7 +27,7 @@ def post(url: str, **parameters: str) -> tuple[int, dict]:
 
 def sign_in(base: str) -> dict:
     """Wait until a person has approved this device: the tokens."""
-    status, codes = post(f"{base}/oauth/device_authorization", **CLIENT, app_version="1.0.0", platform="example")
+    status, codes = post(f"{base}/oauth/device_authorization", **CLIENT, app_version="1.0.0", platform="linux-example")
     if status != 200:
         raise SystemExit(codes["error_description"])
     print(f"Open {codes['verification_uri']} and enter {codes['user_code']}", flush=True)

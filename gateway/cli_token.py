@@ -111,7 +111,7 @@ def _sign_in(url: str) -> dict[str, Any]:
         f"{url}/oauth/device_authorization",
         client_id=CLIENT,
         app_version=version("codegrex-gateway"),
-        platform=f"{sys.platform}-helper"[:32],
+        platform=f"{sys.platform}-helper",
     )
     if status != 200:
         raise Fault("--url: what answers there takes no sign-in by device code")

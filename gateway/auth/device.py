@@ -18,7 +18,7 @@ from enum import StrEnum
 from gateway.auth.functions import call, call_for_texts
 from gateway.auth.principal import Client, str_of
 from gateway.auth.secret_text import SECRET_LENGTH, drawn
-from gateway.auth.sessions import check_label
+from gateway.auth.software import check_software
 from gateway.identity import digest
 
 CODE_PREFIX = "cgx_dc_"
@@ -64,7 +64,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class PendingGrant:
-    """What a person decides about. ``app_version`` and ``platform`` are the device's own word, checked labels."""
+    """What a person decides about. ``app_version`` and ``platform`` are the device's own word, of a closed form."""
 
     client_id: str
     app_version: str
@@ -123,10 +123,10 @@ async def start(
     """Begin a grant.
 
     Raises:
-        ValueError: ``app_version`` or ``platform`` is no label (`sessions.check_label`).
+        ValueError: ``app_version`` or ``platform`` is of no known form (`gateway.auth.software`).
         redis.RedisError: The store cannot answer.
     """
-    check_label(app_version, platform)
+    check_software(app_version, platform)
     for _ in range(MOST_DRAWS):
         code = drawn(USER_CODE_LENGTH, USER_ALPHABET)
         handle = _handle(key, code)

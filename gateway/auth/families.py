@@ -23,6 +23,7 @@ from gateway.auth.device import Redeemed
 from gateway.auth.functions import call_for_texts
 from gateway.auth.principal import SID_LENGTH, TOKEN_PREFIX, Client, session_key, token_digest
 from gateway.auth.secret_text import SECRET_LENGTH, derived, drawn
+from gateway.auth.software import check_software
 from gateway.identity import digest
 
 REFRESH_PREFIX = "cgx_rt_"
@@ -121,10 +122,10 @@ async def refresh(
         app_version: Replaces the session's where given: the app may have been updated.
 
     Raises:
-        ValueError: ``app_version`` is no label.
+        ValueError: ``app_version`` is of no known form.
         redis.RedisError: The store cannot answer; the same call may be repeated.
     """
-    sessions.check_label(app_version)
+    check_software(app_version)
     sid = sid_of_refresh(key, token)
     if sid is None:
         return Refused.INVALID

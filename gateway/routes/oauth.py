@@ -19,7 +19,7 @@ import orjson
 from aiohttp import web
 
 from gateway.answers import SERVER_NAME
-from gateway.auth import device, families, revocation
+from gateway.auth import device, families, revocation, software
 from gateway.auth.attempts import FailedTokens, StartedGrants
 from gateway.auth.device import Redeemed
 from gateway.auth.families import Reused, Tokens
@@ -141,9 +141,7 @@ class OAuth:
                 scope=SCOPE,
             )
         except ValueError:
-            raise OAuthError(
-                "invalid_request", "app_version and platform are words of letters, digits and . _ + -, 32 at most."
-            ) from None
+            raise OAuthError("invalid_request", software.RULE) from None
         uri = f"{self._base(request)}/device"
         return {
             "device_code": started.device_code,
@@ -195,7 +193,7 @@ class OAuth:
                 app_version=form.get("app_version", ""),
             )
         except ValueError:
-            raise OAuthError("invalid_request", "app_version is not a word of letters, digits and . _ + -.") from None
+            raise OAuthError("invalid_request", software.RULE) from None
         if isinstance(found, Tokens):
             await services.store.confirm(families.family_key(found.sid))
             return _tokens(found)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.integration.conftest import eventually
+from tests.privacy.limited import SMALL, TIERS, by_limits, by_policy
 from tests.privacy.sinks import KEY_LOG
 from tests.privacy.stage import Stage
 from tests.privacy.traffic import KINDS, conversation, form, local, send
@@ -53,6 +54,9 @@ SETTINGS = {
         },
         cores=True,
         tls=True,
+    ),
+    "limited": Setting(
+        {"tiers": TIERS, "server": {"max_body_bytes": SMALL, "max_inflight_body_bytes": SMALL}},
     ),
     "outage": Setting(),
     "people": Setting(),
@@ -210,7 +214,7 @@ def device_login(stage: Stage) -> None:
         ("/oauth/device_authorization", {"client_id": plant("client id", name), "scope": plant("scope", name)}),
         (
             "/oauth/device_authorization",
-            client | {"app_version": "1 " + plant("version", name), "platform": "a " + plant("os", name)},
+            client | {"app_version": "1.0-" + plant("version", name), "platform": "linux-" + plant("os", name)},
         ),
         ("/oauth/token", client | {"grant_type": plant("grant type", name)}),
         ("/oauth/token", client | {"grant_type": DEVICE_GRANT, "device_code": plant("device code", name)}),
@@ -275,6 +279,7 @@ def _json(answer: Answer | None) -> dict[str, Any]:
 SCENARIOS: dict[str, tuple[Callable[[Stage], None], ...]] = {
     "usual": (dialects, aborts, refusals, time_outs, drained),
     "guarded": (masked, superseded, aborts),
+    "limited": (by_policy, by_limits),
     "outage": (store_outage, replayed),
     "people": (device_login, portal),
 }

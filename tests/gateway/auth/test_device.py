@@ -156,10 +156,10 @@ async def test_a_user_code_in_use_is_drawn_anew(store: Store, monkeypatch: pytes
     assert [(await begin(store.client)).user_code for _ in range(2)] == ["BBBB-BBBB", "CCCC-CCCC"]
 
 
-@pytest.mark.parametrize("label", ["has space", "x" * 33, "ünïcode"])
-async def test_what_the_device_says_about_itself_is_a_short_word(store: Store, label: str) -> None:
+@pytest.mark.parametrize("label", ["aWordOfItsOwn", "has space", "x" * 33, "ünïcode"])
+async def test_what_the_device_says_about_itself_is_of_a_closed_form(store: Store, label: str) -> None:
     for name in ("app_version", "platform"):
-        with pytest.raises(ValueError, match="label"):
+        with pytest.raises(ValueError, match="closed"):
             await device.start(store.client, KEY, client_id=APP, **{name: label})
 
 

@@ -250,13 +250,13 @@ def test_unknown_and_wrong_look_the_same(gateway):
         ("/oauth/device_authorization", {}, 401, "invalid_client"),
         ("/oauth/device_authorization", {"client_id": "nobody"}, 401, "invalid_client"),
         ("/oauth/device_authorization", {"client_id": "codegrex-ide", "scope": "all"}, 400, "invalid_scope"),
-        ("/oauth/device_authorization", {"client_id": "codegrex-ide", "platform": "a b"}, 400, "invalid_request"),
+        ("/oauth/device_authorization", {"client_id": "codegrex-ide", "platform": "my-own-word"}, 400, "invalid_request"),
         ("/oauth/token", {}, 400, "invalid_request"),
         ("/oauth/token", {"grant_type": "password"}, 400, "unsupported_grant_type"),
         ("/oauth/token", {"grant_type": DEVICE_GRANT, "client_id": "codegrex-ide"}, 400, "invalid_request"),
         ("/oauth/token", {"grant_type": DEVICE_GRANT, "client_id": "codegrex-ide", "device_code": "x"}, 400, "invalid_grant"),
         ("/oauth/token", {"grant_type": "refresh_token"}, 400, "invalid_request"),
-        ("/oauth/token", {"grant_type": "refresh_token", "refresh_token": "x", "app_version": "a b"}, 400, "invalid_request"),
+        ("/oauth/token", {"grant_type": "refresh_token", "refresh_token": "x", "app_version": "my-own-word"}, 400, "invalid_request"),
         ("/oauth/revoke", {}, 400, "invalid_request"),
         ("/oauth/nothing", {}, 404, "invalid_request"),
         ("/oauth/token", {"grant_type": "x" * 10_000}, 413, "invalid_request"),
@@ -328,7 +328,7 @@ def test_the_example_signs_in_streams_and_is_revoked(gateway):
         config = load(gateway.config)
         store = await open_store(config.store.url, data_dir=config.server.data_dir)
         try:
-            live = [session for session in await sessions.all_held(store.client) if session.platform == "example"]
+            live = [session for session in await sessions.all_held(store.client) if session.platform == "linux-example"]
             assert [await revocation.revoke(store, session.sid) for session in live] == [True]
         finally:
             await store.close()
