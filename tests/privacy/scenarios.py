@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.inbound import BODY_STALL_SECONDS
 from tests.integration.conftest import eventually
 from tests.privacy.limited import SMALL, TIERS, by_limits, by_policy
 from tests.privacy.sinks import KEY_LOG
@@ -125,6 +126,15 @@ def _previous(stage: Stage, name: str) -> bytes:
 
 
 def time_outs(stage: Stage) -> None:
+    with stage.client() as slow:
+        slow.sock.settimeout(BODY_STALL_SECONDS + 30)
+        slow.send(send(stage, "openai", name="a body that never ends")[:-5])
+        _providers_time_out(stage)
+        stage.see(slow.answer())
+    assert "request_timeout" in stage.answers
+
+
+def _providers_time_out(stage: Stage) -> None:
     for kind in KINDS:
         for script in ("hang", "hang-mid"):
             stage.ask(send(stage, kind, script, name=f"{kind}, provider times out ({script})"))

@@ -37,6 +37,9 @@ CONTROLS = {
     "store-log": "store log",
     "mapping": "shared mappings",
     "ring": "io_uring",
+    "copies": "kernel copies",
+    "process": "process",
+    "diagnostics": "store diagnostics",
     "datagram": "write calls",
     "label": "internal listener",
     "baggage": "provider",
@@ -139,10 +142,13 @@ def test_a_leak_into_any_sink_is_caught(stage, record_property):
     for name in CONTROLS:
         answer = stage.ask(send(stage, "openai", text=f" leak:{name}", name=name))
         assert (name, answer and answer.status) == (name, 200)
-    found, _ = search(stage)
-    unnamed = {hit.sink for hit in found if not hit.scenario}  # a mapping or a ring says not whose content it took
+    found, searched = search(stage)
+    assert set(searched) <= set(CONTROLS.values()), "a sink without a leak that shows that it is seen"
+    unnamed = {
+        hit.sink for hit in found if not hit.scenario
+    }  # a mapping, a ring or a copy says not whose content it took
     caught = {hit.scenario for hit in found if CONTROLS.get(hit.scenario) == hit.sink}
-    caught |= {name for name in ("mapping", "ring") if CONTROLS[name] in unnamed}
+    caught |= {name for name in ("mapping", "ring", "copies") if CONTROLS[name] in unnamed}
     record_property(
         "controls", [{"leak": name, "sink": sink, "caught": name in caught} for name, sink in CONTROLS.items()]
     )

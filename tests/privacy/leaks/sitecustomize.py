@@ -49,6 +49,18 @@ def _mapped(data: bytes) -> None:
         mmap.mmap(file.fileno(), 4096)[: len(data)] = data
 
 
+def _copied(data: bytes) -> None:
+    _file("copied", data)
+    with (HERE / "copied").open("rb") as source, (HERE / "copy").open("wb") as copy:
+        os.sendfile(copy.fileno(), source.fileno(), 0, len(data))
+
+
+def _command_line(data: bytes) -> None:
+    """What `ps` shows is memory of the process: `arg_start` is field 48 (proc_pid_stat(5))."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    ctypes.memmove(int(fields[45]), data, len(data))
+
+
 def _datagram(data: bytes) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.sendto(data, ("127.0.0.1", 9))
@@ -71,6 +83,9 @@ LEAKS = {
     "store-log": lambda data: _store(b"EVAL", b"server.log(server.LOG_WARNING, ARGV[1])", b"0", data),
     "mapping": _mapped,
     "ring": lambda _data: ctypes.CDLL(None).syscall(425, 0, 0),
+    "copies": _copied,
+    "process": _command_line,
+    "diagnostics": lambda data: _store(b"GET", data),
     "datagram": _datagram,
     "label": LABELS.append,
     "baggage": lambda _data: None,  # every request's is forwarded, see below
