@@ -18,13 +18,13 @@ from collections.abc import Callable
 from gateway import published
 from gateway.catalog import Catalog, load
 from gateway.config import Config, ConfigError
-from metering.background import end
+from metering.background import Background
 
 RETRY_SECONDS = 60.0
 LONGEST_SLEEP = 3_600.0  # the clock may be stepped meanwhile
 
 
-class PriceChange:
+class PriceChange(Background):
     """One worker's watch. ``put`` takes the new catalog, ``on_failure`` is told of one that failed."""
 
     def __init__(
@@ -41,7 +41,6 @@ class PriceChange:
         self._put = put
         self._on_failure = on_failure
         self._now_ms = now_ms
-        self._task: asyncio.Task[None] | None = None
 
     async def turn(self) -> float | None:
         """Take the change in if it is time; seconds until the next look, ``None`` if there is no change."""
@@ -62,12 +61,8 @@ class PriceChange:
 
     def start(self) -> None:
         """Watch, where a change is to come. Call from the running loop."""
-        if self._task is None and self._until_ms is not None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="price change")
-
-    async def close(self) -> None:
-        await end(self._task)
-        self._task = None
+        if self._until_ms is not None:
+            super().start()
 
     async def _run(self) -> None:
         while True:

@@ -27,7 +27,7 @@ from typing import Any
 import orjson
 
 from gateway.billing_settings import WebhookConfig
-from metering.background import end
+from metering.background import Background
 
 QUEUE = 1_000
 # Seconds before each further try: about a day in all, as Standard Webhooks recommends.
@@ -43,8 +43,8 @@ class Kind(StrEnum):
     REFRESH_REUSE = "session.refresh_reuse"
 
 
-class Webhooks:
-    """One process's sender. ``url`` empty: events are dropped where they arise.
+class Webhooks(Background):
+    """One process's sender. ``url`` empty: events are dropped where they arise. What is queued at `close` is lost.
 
     Attributes:
         delivered: Events that were answered with a 2xx.
@@ -72,7 +72,6 @@ class Webhooks:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._task: asyncio.Task[None] | None = None
         self.delivered = 0
         self.dropped = 0
 
@@ -91,8 +90,8 @@ class Webhooks:
 
     def start(self) -> None:
         """Begin to deliver. Call from the running loop."""
-        if self._task is None and self._url:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="webhooks")
+        if self._url:
+            super().start()
 
     async def drain(self, timeout: float) -> bool:
         """Wait until nothing is queued, for at most ``timeout`` seconds; whether that is so."""
@@ -101,11 +100,6 @@ class Webhooks:
         except TimeoutError:
             return False
         return True
-
-    async def close(self) -> None:
-        """Stop. What is still queued is lost."""
-        await end(self._task)
-        self._task = None
 
     def _put(self, due: float, name: str, body: bytes, tries: int) -> None:
         heapq.heappush(self._queue, (due, next(self._order), name, body, tries))

@@ -1,10 +1,31 @@
-"""Ends a process's background tasks."""
+"""A process's background tasks: begun, and ended so that they are over."""
 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 
 AGAIN_SECONDS = 0.1
+
+
+class Background(ABC):
+    """What runs beside a process's requests, from `start` to `close`; a subclass says in `_run` what that is."""
+
+    _task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin, unless it runs. Call from the running loop."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name=type(self).__name__)
+
+    async def close(self) -> None:
+        """End it; on return it is over."""
+        await end(self._task)
+        self._task = None
+
+    @abstractmethod
+    async def _run(self) -> None:
+        """Go on until cancelled."""
 
 
 async def end(task: asyncio.Task[None] | None) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from metering import keys
-from metering.background import end
+from metering.background import Background
 from metering.ledger import Account, Ledger, LedgerConflict, LedgerUnavailable
 from metering.link import StoreError
 from metering.store import Store
@@ -34,7 +34,7 @@ def level_key(pid: str) -> str:
     return f"{keys.tag(keys.partition(pid))}level:{pid}"
 
 
-class CreditWatch:
+class CreditWatch(Background):
     """``low`` is the mark in micro-credits; the callbacks take the pid and what is left (may be negative)."""
 
     def __init__(
@@ -55,7 +55,6 @@ class CreditWatch:
         self._gather = gather_seconds
         self._pids: set[str] = set()
         self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
 
     def settled(self, record: UsageRecord) -> None:
         """A settlement was accepted."""
@@ -89,15 +88,6 @@ class CreditWatch:
         if left <= 0:
             return OUT
         return LOW if left < self._low else ENOUGH
-
-    def start(self) -> None:
-        """Look after each settlement. Call from the running loop."""
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="credit watch")
-
-    async def close(self) -> None:
-        await end(self._task)
-        self._task = None
 
     async def _run(self) -> None:
         while True:

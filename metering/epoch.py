@@ -13,13 +13,13 @@ from hashlib import sha256
 
 from redis.exceptions import RedisError
 
-from metering.background import end
+from metering.background import Background
 from metering.store import Store, info_fields
 
 INTERVAL = 1.0
 
 
-class Epoch:
+class Epoch(Background):
     """One process's view of the store's continuity.
 
     Attributes:
@@ -31,7 +31,6 @@ class Epoch:
         self._store = store
         self._interval = interval
         self._seen: frozenset[tuple[str, str]] | None = None
-        self._task: asyncio.Task[None] | None = None
         self._listeners: list[Callable[[], Awaitable[None]]] = []
         self.number = 0
         self.reachable = False
@@ -63,15 +62,6 @@ class Epoch:
         for listener in self._listeners:
             await listener()
         return False
-
-    def start(self) -> None:
-        """Look again and again. Call from the running loop."""
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="epoch")
-
-    async def close(self) -> None:
-        await end(self._task)
-        self._task = None
 
     async def _run(self) -> None:
         while True:

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from redis.exceptions import RedisError
 
 from metering import keys
-from metering.background import end
+from metering.background import Background
 from metering.epoch import Epoch
 from metering.ledger import Ledger
 from metering.link import Command, StoreError
@@ -42,7 +42,7 @@ class Intents(Protocol):
     async def sent(self, rids: Collection[str]) -> set[str]: ...
 
 
-class Reaper:
+class Reaper(Background):
     """One process's readiness to reap.
 
     Attributes:
@@ -69,7 +69,6 @@ class Reaper:
         self._clock = clock
         self._me = secrets.token_hex(8)
         self._not_before = clock() + lease_ms / 1000
-        self._task: asyncio.Task[None] | None = None
         self._epoch = epoch
         self.orphans = 0
         self.voided = 0
@@ -93,15 +92,6 @@ class Reaper:
             await self.wait_a_lease()
             return False
         return True
-
-    def start(self) -> None:
-        """Take turns for ever. Call from the running loop."""
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="reaper")
-
-    async def close(self) -> None:
-        await end(self._task)
-        self._task = None
 
     async def _run(self) -> None:
         while True:

@@ -19,7 +19,7 @@ from pathlib import Path
 from redis.exceptions import RedisError
 
 from metering import frames, records
-from metering.background import end
+from metering.background import Background
 from metering.epoch import Epoch
 from metering.reservation import LedgerUnavailable
 from metering.settler import Settler
@@ -33,7 +33,7 @@ Erased = Callable[[str, Sequence[str]], Awaitable[None]]
 Revoked = Callable[[str], Awaitable[None]]
 
 
-class Replay:
+class Replay(Background):
     """One process's care for its spool.
 
     ``on_erased`` and ``on_revoked`` apply an erasure or a revocation again: they must be idempotent, and may raise
@@ -58,7 +58,6 @@ class Replay:
         self._on_revoked = on_revoked
         self._again = asyncio.Event()
         self._unapplied: list[tuple[bytes, str]] = []  # the store was away
-        self._task: asyncio.Task[None] | None = None
         self.replayed = 0
         epoch.on_change(self.everything_soon)
 
@@ -78,15 +77,6 @@ class Replay:
         adopted = await self._spool.tidy()
         for path in self._spool.paths() if everything else adopted:
             await self._replay(path)
-
-    def start(self) -> None:
-        """Take turns for ever. Call from the running loop."""
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="replay")
-
-    async def close(self) -> None:
-        await end(self._task)
-        self._task = None
 
     async def _run(self) -> None:
         while True:

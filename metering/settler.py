@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from metering.background import end
+from metering.background import Background
 from metering.ledger import Ledger, Verdict
 from metering.usage import UsageRecord
 
@@ -39,8 +39,8 @@ class Journal(Protocol):
     def acknowledged(self, rid: str) -> None: ...
 
 
-class Settler:
-    """One process's queue of what requests cost.
+class Settler(Background):
+    """One process's queue of what requests cost. What is pending at `close` stays so (and in the journal, if any).
 
     Attributes:
         refused: How many settlements the ledger refused for good (an alarm: each needs an operator).
@@ -63,7 +63,6 @@ class Settler:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._task: asyncio.Task[None] | None = None
         self._listeners: list[Callable[[UsageRecord], None]] = []
         self.refused = 0
         self.dead = 0
@@ -101,11 +100,6 @@ class Settler:
         self._idle.clear()
         self._wake.set()
 
-    def start(self) -> None:
-        """Begin to carry what is handed in. Call from the running loop."""
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="settler")
-
     async def drain(self, timeout: float) -> bool:
         """Wait until everything is settled, for at most ``timeout`` seconds; whether it is."""
         try:
@@ -113,11 +107,6 @@ class Settler:
         except TimeoutError:
             return False
         return True
-
-    async def close(self) -> None:
-        """Stop. What is still pending stays pending (and in the journal, where there is one)."""
-        await end(self._task)
-        self._task = None
 
     async def _run(self) -> None:
         shortest, longest = BACKOFF

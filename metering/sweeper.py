@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 
 from redis.exceptions import RedisError
 
-from metering.background import end
+from metering.background import Background
 from metering.ledger import LedgerConflict, LedgerUnavailable
 from metering.link import StoreError
 from metering.retention import Retention, Swept
@@ -27,7 +27,7 @@ TURN_SECONDS = 60.0
 ELECTION = "sweeper"
 
 
-class Sweeper:
+class Sweeper(Background):
     """One process's readiness to sweep.
 
     ``also`` is awaited before each sweep (erasures that were begun and not finished); ``on_swept`` is
@@ -56,7 +56,6 @@ class Sweeper:
         self._on_idle = on_idle
         self._on_failure = on_failure
         self._me = secrets.token_hex(8)
-        self._task: asyncio.Task[None] | None = None
 
     async def turn(self) -> bool:
         """Sweep if it is time and nobody else does; whether this process swept."""
@@ -81,15 +80,6 @@ class Sweeper:
         if self._on_swept is not None:
             self._on_swept(swept)
         return True
-
-    def start(self) -> None:
-        """Take turns for ever. Call from the running loop."""
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="sweeper")
-
-    async def close(self) -> None:
-        await end(self._task)
-        self._task = None
 
     async def _run(self) -> None:
         while True:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from redis.exceptions import RedisError
 
 from gateway.auth.principal import Client, session_key
-from metering.background import end
+from metering.background import Background
 
 EVERY_S = 2.0
 AGAIN_S = 0.5  # after the store failed
@@ -25,7 +25,7 @@ BATCH = 500
 STORE_TIMEOUT = 2.0
 
 
-class Recheck:
+class Recheck(Background):
     """One worker's. Call `start` from the running loop.
 
     Args:
@@ -48,19 +48,10 @@ class Recheck:
         self._listening = listening
         self._revoked = revoked
         self._missed = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="recheck")
 
     def soon(self) -> None:
         """Something may have been missed: look now."""
         self._missed.set()
-
-    async def close(self) -> None:
-        await end(self._task)
-        self._task = None
 
     async def look(self) -> None:
         """Ask about every session that runs. Raises redis-py's errors, OSError and TimeoutError."""

@@ -1,6 +1,6 @@
 import asyncio
 
-from metering.background import end
+from metering.background import Background, end
 
 
 async def test_a_task_that_swallows_a_cancellation_is_ended_all_the_same():
@@ -32,3 +32,29 @@ async def test_what_has_ended_or_never_was_needs_nothing():
     await end(task)
     await end(None)
     assert task.exception() is not None
+
+
+async def test_it_runs_once_from_start_to_close_and_may_be_started_again():
+    begun = ended = 0
+
+    class Task(Background):
+        async def _run(self):
+            nonlocal begun, ended
+            begun += 1
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                ended += 1
+
+    task = Task()
+    await task.close()  # it never ran
+    task.start()
+    task.start()
+    await asyncio.sleep(0)
+    assert (begun, ended) == (1, 0)
+    await task.close()
+    assert (begun, ended) == (1, 1)
+    task.start()
+    await asyncio.sleep(0)
+    await task.close()
+    assert (begun, ended) == (2, 2)
