@@ -87,7 +87,6 @@ class Administration:
         accounts: Accounts,
         key: bytes,
         *,
-        retention: Retention | None = None,
         journal: Journal | None = None,
         on_erased: OnErased | None = None,
     ) -> None:
@@ -96,7 +95,7 @@ class Administration:
         self.accounts = accounts
         self.key = key
         self.epoch = Epoch(store)
-        self.rights = make_rights(store, ledger, accounts, retention or Retention(store, ledger), journal)
+        self.rights = make_rights(store, ledger, accounts, journal)
         self._on_erased = on_erased
 
     async def show(self, user: str, *, actor: str) -> tuple[Account, Entitlements] | None:
@@ -183,9 +182,7 @@ class Administration:
         await self.store.close()
 
 
-def make_rights(
-    store: Store, ledger: Ledger, accounts: Accounts, retention: Retention, journal: Journal | None = None
-) -> Rights:
+def make_rights(store: Store, ledger: Ledger, accounts: Accounts, journal: Journal | None = None) -> Rights:
     """`Rights` that reach everything that is held about a person."""
     client = store.client
 
@@ -202,7 +199,7 @@ def make_rights(
         store,
         ledger,
         accounts,
-        retention,
+        Retention(store, ledger),
         journal=journal,
         forgetters=(forget_sessions, forget_entitlements, forget_level),
     )

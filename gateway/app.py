@@ -52,7 +52,6 @@ from metering.epoch import Epoch
 from metering.ledger import Ledger
 from metering.reaper import Reaper
 from metering.replay import Replay
-from metering.retention import Retention
 from metering.settler import Settler
 from metering.spool import Spool
 from metering.store import Unconfirmed, open_store
@@ -99,7 +98,7 @@ class Worker:
         self._server = server
         self._listeners = listeners
         self._gauges = services.loop.call_later(GAUGE_SECONDS, self._update_gauges)
-        self._upkeep = Upkeep(services, services.spool)
+        self._upkeep = Upkeep(services)
         self._upkeep.start()
 
     @classmethod
@@ -148,9 +147,11 @@ class Worker:
         epoch = Epoch(store)
         await epoch.look()
         reaper = Reaper(store, ledger, epoch, lease_ms=LEASE_MS, intents=spool)
+        accounts = Accounts(store, identity_keys(key))
+        rights = make_rights(store, ledger, accounts, spool)
 
         async def erase_again(pid: str, names: Sequence[str]) -> None:
-            await worker._upkeep.rights.erase_account(pid, names)
+            await rights.erase_account(pid, names)
 
         async def revoke_again(name: str) -> None:
             with contextlib.suppress(Unconfirmed):  # it is in the journal already
@@ -179,6 +180,8 @@ class Worker:
             log=log,
             webhooks=make_webhooks(config.webhooks),
             identity_key=key,
+            accounts=accounts,
+            rights=rights,
             bodies=BodyBudget(config.server.max_inflight_body_bytes),
             limits=TierLimits(config.tiers),
             lanes=lanes,
@@ -299,10 +302,7 @@ def _build_portal(services: Services) -> Portal:
         verifier = SharedSecretVerifier(config.issuer, config.audience, config.jwt_secret)
     elif config is not None:
         verifier = PublicKeyVerifier(config.issuer, config.audience, config.jwks_url)
-    accounts = Accounts(services.store, identity_keys(services.identity_key))
-    store, ledger, spool = services.store, services.ledger, services.spool
-    rights = make_rights(store, ledger, accounts, Retention(store, ledger), spool)
-    return Portal(services, accounts, rights, verifier)
+    return Portal(services, verifier)
 
 
 def _listener_tls(config: Config) -> ssl.SSLContext | None:

@@ -25,8 +25,10 @@ from gateway.secrets_policy import Secrets
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool
 from gateway.webhooks import Webhooks
+from metering.accounts import Accounts
 from metering.learning import Learning
 from metering.ledger import Ledger
+from metering.rights import Rights
 from metering.settler import Settler
 from metering.spool import Spool
 from metering.store import Store
@@ -60,6 +62,8 @@ class Services:
     instruments: Instruments
     log: Log
     identity_key: bytes = field(repr=False)
+    accounts: Accounts
+    rights: Rights
     bodies: BodyBudget
     limits: TierLimits
     lanes: Lanes

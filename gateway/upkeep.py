@@ -7,29 +7,22 @@ from __future__ import annotations
 
 from functools import partial
 
-from gateway.administration import make_rights
 from gateway.catalog import Catalog
-from gateway.identity import identity_keys
 from gateway.log import Event
 from gateway.price_change import PriceChange
 from gateway.services import Services
 from gateway.webhooks import Kind, Webhooks
-from metering.accounts import Accounts
 from metering.credit_watch import CreditWatch
 from metering.retention import Retention, Swept
-from metering.rights import Journal
 from metering.sweeper import Sweeper
 
 WEBHOOK_SECONDS = 5.0  # that closing waits for events to be delivered
 
 
 class Upkeep:
-    """Call `start` from the running loop and `close` before the ledger is closed.
+    """Call `start` from the running loop and `close` before the ledger is closed."""
 
-    ``journal`` is what remembers erasures on disk (the spool), where there is one.
-    """
-
-    def __init__(self, services: Services, journal: Journal | None = None) -> None:
+    def __init__(self, services: Services) -> None:
         config, store, ledger = services.config, services.store, services.ledger
         self._services = services
         self._lag_ms = 0
@@ -42,12 +35,10 @@ class Upkeep:
             on_lag=self._lags,
             on_unread=self._unread,
         )
-        accounts = Accounts(store, identity_keys(services.identity_key))
-        self.rights = make_rights(store, ledger, accounts, retention, journal)
         self._sweeper = Sweeper(
             store,
             retention,
-            also=self.rights.resume,
+            also=services.rights.resume,
             on_swept=self._swept,
             on_idle=self._not_mine,
             on_failure=partial(services.log.failure, Event.RETENTION_FAILED),

@@ -31,9 +31,7 @@ from gateway.portal import page
 from gateway.portal.page import esc
 from gateway.routes import portal_account, portal_device, portal_sign_in
 from gateway.services import Services
-from metering.accounts import Accounts
 from metering.ledger import LedgerUnavailable
-from metering.rights import Rights
 from metering.store import Unconfirmed
 
 MOST_FORM = 32_768  # bytes: an access token is the longest thing that is posted
@@ -54,10 +52,10 @@ class Visit:
 class Portal:
     """Built once a worker, with the first request for a page."""
 
-    def __init__(self, services: Services, accounts: Accounts, rights: Rights, verifier: Verifier | None) -> None:
+    def __init__(self, services: Services, verifier: Verifier | None) -> None:
         self.services = services
-        self.accounts = accounts
-        self.rights = rights
+        self.accounts = services.accounts
+        self.rights = services.rights
         self.verifier = verifier
         self.attempts = UserCodeAttempts(services.store.client, services.identity_key)
         server = services.config.server
