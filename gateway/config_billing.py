@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Callable
 from decimal import Decimal
 from urllib.parse import urlsplit
 
 from gateway.billing_settings import RetentionConfig, Scope, ServiceToken, StripeConfig, WebhookConfig
 from gateway.config_providers import NAME
 from gateway.config_reader import Section
+from gateway.loopback import is_loopback
+from metering.pricing import MICRO_CREDITS
 
 SHORTEST_TOKEN = 32
 SHORTEST_SECRET, LONGEST_SECRET = 24, 64  # bytes, as Standard Webhooks asks
-MICRO_CREDITS = 1_000_000
-Loopback = Callable[[str], bool]
 
 
 def read_tokens(section: Section, *, needed: bool) -> tuple[ServiceToken, ...]:
@@ -57,14 +56,14 @@ def read_retention(section: Section) -> RetentionConfig:
     return RetentionConfig(days, longest)
 
 
-def read_webhooks(section: Section, loopback: Loopback, *, needed: bool) -> WebhookConfig | None:
+def read_webhooks(section: Section, *, needed: bool) -> WebhookConfig | None:
     url = section.string("url")
     text = section.secret("secret", needed=needed)
     low = section.decimal("low_credit", Decimal(0))
     section.close()
     if not url and not text:
         return None
-    if not _is_safe(url, loopback):
+    if not _is_safe(url):
         section.fault("url", "is not https", "write https://HOST/PATH; http is taken on this machine alone")
     if not text and not needed:
         return None
@@ -79,19 +78,19 @@ def read_webhooks(section: Section, loopback: Loopback, *, needed: bool) -> Webh
     return WebhookConfig(url, secret, int(low * MICRO_CREDITS))
 
 
-def read_stripe(section: Section, loopback: Loopback, *, needed: bool) -> StripeConfig | None:
+def read_stripe(section: Section, *, needed: bool) -> StripeConfig | None:
     key = section.secret("api_key", needed=needed)
     event = section.string("event_name", StripeConfig("").event_name)
     url = section.string("base_url", StripeConfig("").base_url)
     section.close()
     if len(event) > 100:
         section.fault("event_name", "is too long", "use the meter's event_name, 100 characters at most")
-    if not _is_safe(url, loopback):
+    if not _is_safe(url):
         section.fault("base_url", "is not https", "leave it out; http is taken on this machine alone")
     return StripeConfig(key, event, url) if key else None
 
 
-def _is_safe(url: str, loopback: Loopback) -> bool:
+def _is_safe(url: str) -> bool:
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -99,7 +98,7 @@ def _is_safe(url: str, loopback: Loopback) -> bool:
         return False
     if parts.username or parts.password or parts.fragment:
         return False
-    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and loopback(host)))
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)))
 
 
 def _decoded(text: str) -> bytes | None:

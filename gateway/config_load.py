@@ -42,10 +42,10 @@ from gateway.config_providers import NAME, read_provider
 from gateway.config_reader import Faults, Section
 from gateway.log import LEVELS as LOG_LEVELS
 from gateway.loopback import is_loopback
+from metering.pricing import MICRO_CREDITS
 from providers.server_tools import DEFAULT_ALLOWED, TOOLS_BY_ID
 
 STORE_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
-MICRO = 1_000_000
 MOST_MICRO_CREDITS = 2**53 - 1
 SOUGHT = frozenset({"credentials", "personal"})
 
@@ -100,8 +100,8 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
     identity = read_identity(root.table("identity"))
     oauth = read_oauth(root.table("oauth"))
     retention = read_retention(root.table("retention"))
-    webhooks = read_webhooks(root.table("webhooks"), is_loopback, needed=need_keys)
-    stripe = read_stripe(root.table("stripe"), is_loopback, needed=need_keys)
+    webhooks = read_webhooks(root.table("webhooks"), needed=need_keys)
+    stripe = read_stripe(root.table("stripe"), needed=need_keys)
     log = _log(root.table("log"))
     hardening = _hardening(root.table("hardening"))
     supabase = read_supabase(root.table("supabase"))
@@ -228,7 +228,7 @@ def _tier(section: Section, name: str) -> TierConfig:
 
 def _credits(section: Section, key: str) -> int:
     """Credits of the file as micro-credits."""
-    amount = section.decimal(key, Decimal(0)) * MICRO
+    amount = section.decimal(key, Decimal(0)) * MICRO_CREDITS
     if amount < 0 or amount > MOST_MICRO_CREDITS or amount % 1:
         section.fault(key, "is no amount of credits", "write credits, 0 for no limit, with 6 decimals at most")
         return 0

@@ -93,18 +93,16 @@ async def open_family(client: Client, key: bytes, redeemed: Redeemed, *, client_
         app_version=redeemed.app_version,
         platform=redeemed.platform,
     )
-    session = await sessions.get(client, issued.sid)
-    until = session.expires_ms if session is not None else 0
     refresh = _refresh_token(key, issued.sid, drawn())
     fields: dict[sessions.Value, sessions.Value] = {
         "digest": digest(key, "refresh", refresh),
         "client": client_id,
         "scope": redeemed.scope,
-        "until": until,
+        "until": issued.until_ms,
     }
     async with client.pipeline(transaction=True) as pipe:
         pipe.hset(family_key(issued.sid), mapping=fields)
-        pipe.pexpireat(family_key(issued.sid), until + sessions.EXPIRED_GRACE_MS)
+        pipe.pexpireat(family_key(issued.sid), issued.until_ms + sessions.EXPIRED_GRACE_MS)
         await pipe.execute()
     return Tokens(issued.sid, issued.access_token, refresh, issued.expires_in, redeemed.scope)
 

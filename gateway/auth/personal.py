@@ -15,8 +15,9 @@ import time
 from collections.abc import Collection
 
 from gateway.auth import revocation, sessions
-from gateway.auth.principal import PERSONAL_PREFIX, Client, Mode, Scope
+from gateway.auth.principal import PERSONAL_PREFIX, Client, Scope
 from gateway.auth.sessions import Issued, Session
+from gateway.config import DEFAULT_TIER
 from metering.store import Store
 
 MOST = 50
@@ -40,9 +41,6 @@ async def create(
     name: str,
     scopes: Collection[Scope],
     life_s: int,
-    tier: str = "default",
-    mode: Mode = Mode.CLOUD,
-    region: str = "",
 ) -> Issued:
     """Make a token, which is shown this once.
 
@@ -53,9 +51,6 @@ async def create(
         name: 1 to 32 letters, digits, blanks and ``. _ + -``, with a letter or digit at both ends.
         scopes: One at least.
         life_s: Seconds, up to `LONGEST_LIFE_S`.
-        tier: The plan to show where the account's entitlements state none.
-        mode: As of a session; ``local`` opens no provider.
-        region: As of a session.
 
     Raises:
         Refused: A value is not of its form, or the account has `MOST` already.
@@ -79,10 +74,8 @@ async def create(
         client,
         key,
         pid=pid,
-        tier=tier,
-        mode=mode,
+        tier=DEFAULT_TIER,
         life_s=life_s,
-        region=region,
         prefix=PERSONAL_PREFIX,
         more=stated,
     )

@@ -24,12 +24,12 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import RedisError
 
+from gateway.auth.secret_text import SECRET_LENGTH
 from gateway.identity import digest
 
 TOKEN_PREFIX = "cgx_at_"  # noqa: S105 - what every token starts with, not a token
 PERSONAL_PREFIX = "cgx_pat_"  # the start of a personal access token
 SID_LENGTH = 20
-SECRET_LENGTH = 43  # base 62, 256 bits
 
 Client: TypeAlias = Redis | RedisCluster
 StoreFailure = RedisError  # what the functions on a `Client` raise, for callers outside this folder

@@ -8,8 +8,6 @@ expired one for a day longer, so that the caller is told which of the two it was
 from __future__ import annotations
 
 import re
-import secrets
-import string
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +15,6 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from gateway.auth.principal import (
-    SECRET_LENGTH,
     SID_LENGTH,
     TOKEN_PREFIX,
     Client,
@@ -29,11 +26,11 @@ from gateway.auth.principal import (
     str_of,
     token_digest,
 )
+from gateway.auth.secret_text import drawn
 
 EXPIRED_GRACE_MS = 24 * 3_600_000
 DEFAULT_LIFE_S = 30 * 24 * 3_600
 
-_ALPHABET = string.digits + string.ascii_letters
 Value: TypeAlias = bytes | bytearray | memoryview | str | int | float
 _LABEL = re.compile(r"[A-Za-z0-9._+-]{0,32}")
 
@@ -46,6 +43,7 @@ class Issued:
     sid: str
     pid: str
     expires_in: int  # seconds
+    until_ms: int  # when the session itself ends, however often its token is refreshed
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +80,6 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _base62(length: int) -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
-
-
 def check_label(*labels: str) -> None:
     """Raises `ValueError` where one is not a short word of letters, digits and ``. _ + -``, or empty."""
     if not all(_LABEL.fullmatch(label) for label in labels):
@@ -117,8 +111,8 @@ async def create(
         redis.RedisError: The store cannot answer.
     """
     check_label(region, app_version, platform)
-    sid = _base62(SID_LENGTH)
-    token = f"{prefix}{sid}_{_base62(SECRET_LENGTH)}"
+    sid = drawn(SID_LENGTH)
+    token = f"{prefix}{sid}_{drawn()}"
     now = _now_ms()
     expires = now + life_s * 1_000
     until = expires if keep_s is None else now + keep_s * 1_000
@@ -148,7 +142,7 @@ async def create(
         pipe.hset(session_key(sid), mapping=fields)
         pipe.pexpireat(session_key(sid), gone)
         await pipe.execute()
-    return Issued(token, sid, pid, life_s)
+    return Issued(token, sid, pid, life_s, until)
 
 
 async def of_account(client: Client, pid: str) -> list[Session]:

@@ -18,6 +18,7 @@ from importlib.resources import files
 from aiohttp import web
 
 from gateway.answers import SERVER_NAME
+from metering.pricing import MICRO_CREDITS
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -35,7 +36,6 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 NOT_KEPT = {"Cache-Control": "no-store"}
-MICRO = 1_000_000
 
 _DEVELOPMENT = (
     '<p class="development" role="note"><strong>Development sign-in.</strong> No sign-in service is configured: '
@@ -55,7 +55,7 @@ def when(at_ms: int) -> str:
 
 def amount(micro: int) -> str:
     """Micro-credits as credits, two decimals, never rounded up; integers all the way."""
-    cents = abs(micro) * 100 // MICRO
+    cents = abs(micro) * 100 // MICRO_CREDITS
     sign = "\N{MINUS SIGN}" if micro < 0 and cents else ""
     return f"{sign}{cents // 100:,}.{cents % 100:02}"
 

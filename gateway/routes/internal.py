@@ -5,7 +5,6 @@ Served by the process that supervises, over all workers. Loopback unless the ope
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ import orjson
 from aiohttp import web
 
 from gateway.answers import error_response
+from gateway.closed import new_rid
 from gateway.errors import MethodNotAllowed, NotFound
 from gateway.instruments import Instruments
 
@@ -25,13 +25,9 @@ async def _unrouted(request: web.Request, handler: Callable[[web.Request], Await
     try:
         return await handler(request)
     except web.HTTPMethodNotAllowed as error:
-        return error_response(MethodNotAllowed(", ".join(sorted(error.allowed_methods))), None, _rid())
+        return error_response(MethodNotAllowed(", ".join(sorted(error.allowed_methods))), None, new_rid())
     except web.HTTPNotFound:
-        return error_response(NotFound(), None, _rid())
-
-
-def _rid() -> str:
-    return f"req_{secrets.token_hex(16)}"
+        return error_response(NotFound(), None, new_rid())
 
 
 def make_internal(

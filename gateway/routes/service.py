@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hmac
 import re
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from typing import Any
@@ -23,6 +22,7 @@ from gateway.administration import OnDemand
 from gateway.answers import SERVER_NAME, error_response
 from gateway.auth.principal import StoreFailure
 from gateway.billing_settings import Scope, ServiceToken
+from gateway.closed import new_rid
 from gateway.config import ConfigError
 from gateway.errors import (
     Conflict,
@@ -88,7 +88,7 @@ class ServiceApi:
         self, request: web.Request, scope: Scope, work: Callable[[ServiceToken], Awaitable[object]]
     ) -> web.Response:
         """What ``work`` finds for a service that has the scope, or the error that it ends in."""
-        rid = f"req_{secrets.token_hex(16)}"
+        rid = new_rid()
         try:
             found = await work(self._authenticate(request, scope))
         except GatewayError as error:
