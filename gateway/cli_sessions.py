@@ -133,13 +133,11 @@ def revoke(config_path: Path, sids: tuple[str, ...], user: str | None, as_json: 
 async def _revoke(config: Config, sids: tuple[str, ...], user: str | None) -> tuple[int, int]:
 
     async with opened(config) as at:
-        client = at.store.client
         if user is not None:
-            held = await stored.of_account(client, await at.pid_of(user))
-            sids = tuple(session.sid for session in held if session.revoked_ms is None)
+            return await revocation.revoke_all(at.store, await at.pid_of(user), journal=at.journal), 0
         revoked = 0
         for text in sids:
             sid = sid_of(text) or text  # a whole token names its session as well
-            if is_sid(sid) and await revocation.revoke(at.store, sid):
+            if is_sid(sid) and await revocation.revoke(at.store, sid, journal=at.journal):
                 revoked += 1
         return revoked, len(sids) - revoked

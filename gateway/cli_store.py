@@ -68,6 +68,9 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     except (StoreUnavailable, LedgerUnavailable, StoreFailure, TimeoutError):
         mend = "check store.url, its credentials, and that the server runs"
         raise Fault(f"store.url: the store does not answer as it should; {mend}") from None
+    except OSError as error:
+        mend = "check that this user may write there, and run the same again"
+        raise Fault(f"server.data_dir: its files can't be used ({error.strerror}); {mend}") from None
     except Unconfirmed:
         raise Fault("store: done, but it might not survive the loss of the server yet; run the same again") from None
     except LedgerConflict:

@@ -17,9 +17,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from gateway.auth.principal import Denial, Mode, Principal, lookup
+from gateway.auth.principal import Denial, Mode, Principal, lookup, sid_of
 from gateway.config_load import load
 from gateway.identity import load_key
+from metering import frames
 from metering.ledger import Ledger, Limits, Reservation
 from metering.store import Store, open_store
 from metering.usage import COUNTS, UsageRecord
@@ -212,6 +213,17 @@ def test_listing_and_revoking(command: Command) -> None:
     assert command("sessions", "revoke", "--user", "b", "--json").lines == [{"revoked": 1}]
     assert command("sessions", "revoke", "--user", "b", "--json").lines == [{"revoked": 0}]
     assert token_opens(command, tokens["b"]["access_token"]) is Denial.TOKEN_REVOKED
+
+
+def test_revocations_are_noted_for_the_gateways_of_this_host(command: Command) -> None:
+    """A store that fails over and forgets them is told again by whoever adopts the notes."""
+    tokens = [command("sessions", "create", "--user", user, "--json").lines[0]["access_token"] for user in ("a", "b")]
+    sid = sid_of(tokens[0])
+    assert command("sessions", "revoke", sid, "--json").lines == [{"revoked": 1}]
+    assert command("sessions", "revoke", "--user", "b", "--json").lines == [{"revoked": 1}]
+    notes = sorted((command.folder / "data/spool").glob("*.log"))
+    found = [item for note in notes for item in frames.frames(note.read_bytes())]
+    assert sorted(found) == sorted((frames.REVOKED, sid_of(token)) for token in tokens)
 
 
 @pytest.mark.parametrize("sid", ["s" * 20, "nonsense", "{x}", "cgx_at_short"])
