@@ -12,9 +12,10 @@ import pytest
 
 from gateway.routes.billing import OPERATIONS
 from gateway.webhooks import Kind
-from tests.gateway.billing_fixtures import ledger, record, store, store_folder
+from tests.gateway.billing_fixtures import record
+from tests.ledger_fixtures import embedded_url, folder, ledger, store, store_url
 
-__all__ = ["ledger", "store", "store_folder"]
+__all__ = ["embedded_url", "folder", "ledger", "store", "store_url"]
 
 TEXT = (Path(__file__).parent.parent / "docs/billing.md").read_text()
 OVER_HTTP, IN_PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
@@ -83,15 +84,15 @@ def test_the_reader_over_http_books_each_once_and_goes_back_after_a_failover(pag
     assert pages.acked == ["1000000-0-7", "1000000-0-7"]
 
 
-async def test_the_reader_in_python_books_each_once(store, ledger, store_folder):
+async def test_the_reader_in_python_books_each_once(store, ledger, folder):
     await ledger.settle([record("r1", "p1", charge=3), record("r2", "p2", charge=4)])
     scope = {}
     exec(IN_PYTHON, scope)
     booked = Booked()
-    await scope["book_all"]("embedded:", store_folder, booked.book)
+    await scope["book_all"]("embedded:", folder, booked.book)
     assert {rid: one["charge"] for rid, one in booked.items()} == {"r1": 3, "r2": 4}
     again = Booked()
-    await scope["book_all"]("embedded:", store_folder, again.book)
+    await scope["book_all"]("embedded:", folder, again.book)
     assert again == {}
 
 

@@ -9,43 +9,11 @@ import pytest
 from metering import keys, reader
 from metering.billing import BillingReader
 from metering.epoch import Epoch
-from metering.ledger import Ledger
 from metering.positions import floors, positions
 from metering.reader import book, read_page, read_usage
 from metering.retention import Retention
-from metering.store import open_store
-from tests.contracts.servers import make_cluster
 
 PIDS = [next(p for p in (f"p{i}" for i in itertools.count()) if keys.partition(p) == k) for k in (0, 9, 100, 255)]
-
-
-@pytest.fixture(scope="module")
-def cluster_url(folder):
-    servers = make_cluster(folder / "cluster")
-    yield f"redis+cluster://127.0.0.1:{servers[0].port}"
-    for server in servers:
-        server.stop()
-
-
-@pytest.fixture(params=["embedded", "redis", "cluster"])
-def store_url(request):
-    return request.getfixturevalue(f"{request.param}_url")
-
-
-@pytest.fixture
-async def store(store_url, folder):
-    store = await open_store(store_url, data_dir=folder)
-    await store.on_primaries("FLUSHALL")
-    yield store
-    await store.close()
-
-
-@pytest.fixture
-async def ledger(store):
-    ledger = Ledger(store, timeout=5)
-    await ledger.load()
-    yield ledger
-    await ledger.close()
 
 
 @pytest.fixture

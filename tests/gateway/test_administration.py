@@ -19,9 +19,10 @@ from metering.billing import BillingReader
 from metering.epoch import Epoch
 from metering.ledger import LedgerUnavailable, Limits, Reservation
 from metering.stripe_customers import customer_of
-from tests.gateway.billing_fixtures import KEY, USER, accounts, admin, erased, ledger, record, store, store_folder
+from tests.gateway.billing_fixtures import KEY, USER, accounts, admin, erased, record
+from tests.ledger_fixtures import embedded_url, folder, ledger, store, store_url
 
-__all__ = ["accounts", "admin", "erased", "ledger", "store", "store_folder"]
+__all__ = ["accounts", "admin", "embedded_url", "erased", "folder", "ledger", "store", "store_url"]
 
 
 async def everything(store):
@@ -150,9 +151,9 @@ async def test_entitlements_never_go_back_and_the_ledger_s_tier_follows(admin, s
     assert (await entitlements.read(store.client, account.pid)).tier == "pro"
 
 
-async def test_the_store_is_opened_when_it_is_first_needed(store_folder, store, accounts):
+async def test_the_store_is_opened_when_it_is_first_needed(folder, store, accounts):
     table = {
-        "server": {"data_dir": str(store_folder)},
+        "server": {"data_dir": str(folder)},
         "identity": {"key": KEY.decode()},
         "providers": {
             "openai": {
@@ -160,7 +161,7 @@ async def test_the_store_is_opened_when_it_is_first_needed(store_folder, store, 
             }
         },
     }  # fmt: skip
-    on_demand = OnDemand(read(table, store_folder / "gateway.toml", {}))
+    on_demand = OnDemand(read(table, folder / "gateway.toml", {}))
     admin = await on_demand.get()
     assert await on_demand.get() is admin
     assert isinstance(admin.accounts, Accounts)

@@ -13,9 +13,10 @@ from gateway.billing_settings import Scope, ServiceToken
 from gateway.log import Log
 from gateway.routes.service import ServiceApi
 from metering.ledger import LedgerUnavailable
-from tests.gateway.billing_fixtures import accounts, admin, erased, ledger, store, store_folder
+from tests.gateway.billing_fixtures import accounts, admin, erased
+from tests.ledger_fixtures import embedded_url, folder, ledger, store, store_url
 
-__all__ = ["accounts", "admin", "erased", "ledger", "store", "store_folder"]
+__all__ = ["accounts", "admin", "embedded_url", "erased", "folder", "ledger", "store", "store_url"]
 
 KNOWS = "service-that-asks-" + "a" * 32
 OTHER = "service-that-may-not-" + "b" * 32

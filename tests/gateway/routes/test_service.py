@@ -19,10 +19,11 @@ from metering import keys
 from metering.audit import read_audit
 from metering.ledger import LedgerUnavailable
 from metering.positions import positions
-from tests.gateway.billing_fixtures import USER, accounts, admin, erased, ledger, record, store, store_folder
+from tests.gateway.billing_fixtures import USER, accounts, admin, erased, record
 from tests.gateway.routes.json_schema import faults
+from tests.ledger_fixtures import embedded_url, folder, ledger, store, store_url
 
-__all__ = ["accounts", "admin", "erased", "ledger", "store", "store_folder"]
+__all__ = ["accounts", "admin", "embedded_url", "erased", "folder", "ledger", "store", "store_url"]
 
 ALL = "all-of-it-" + "a" * 32
 READER = "reader-of-usage-" + "b" * 32
