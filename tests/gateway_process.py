@@ -6,17 +6,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+from gateway.config_load import load
+from gateway.identity import identity_keys, load_key
+from metering.accounts import Accounts
+from metering.store import Store, open_store
+
+Result = TypeVar("Result")
 CLI = [sys.executable, "-m", "gateway"]
 PRICE = {
     "input": 1,
@@ -178,6 +185,32 @@ class GatewayProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def on_store(self, act: Callable[[Store], Coroutine[Any, Any, Result]]) -> Result:
+        """Do something with this gateway's store, as another process of its operator would."""
+
+        async def run() -> Result:
+            config = load(self.config)
+            store = await open_store(config.store.url, data_dir=config.server.data_dir)
+            try:
+                return await act(store)
+            finally:
+                await store.close()
+
+        return asyncio.run(run())
+
+    def for_account(
+        self, act: Callable[[Store, bytes, str], Coroutine[Any, Any, Result]], user: str = "user"
+    ) -> Result:
+        """Do something with the store, the identity key and a user's account, as the portal would."""
+
+        async def work(store: Store) -> Result:
+            key = load_key(load(self.config))
+            pid = await Accounts(store, identity_keys(key)).pid_of(user)
+            assert pid is not None
+            return await act(store, key, pid)
+
+        return self.on_store(work)
 
     def session(self, user: str = "user", credits_: int = 1000, **options: str) -> dict[str, Any]:
         """A new session: ``access_token``, ``expires_in``, ``pid``."""

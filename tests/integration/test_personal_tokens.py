@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from benchmarks.simulator import SimulatorProcess
 from gateway.auth import personal
 from gateway.auth.principal import Scope
-from gateway.config_load import load
-from gateway.identity import identity_keys, load_key
-from metering.accounts import Accounts
-from metering.store import open_store
 from tests.gateway_process import GatewayProcess, model, provider
 from tests.integration.conftest import CHAT
 from tests.raw_http import RawClient, ask, request
@@ -35,24 +29,8 @@ def gateway(tmp_path_factory):
             yield gateway
 
 
-def on_store(gateway, work):
-    """Do what the portal would for the user's account."""
-
-    async def run():
-        config = load(gateway.config)
-        store = await open_store(config.store.url, data_dir=config.server.data_dir)
-        try:
-            key = load_key(config)
-            return await work(store, key, await Accounts(store, identity_keys(key)).pid_of(USER))
-        finally:
-            await store.close()
-
-    return asyncio.run(run())
-
-
 def make(gateway, *scopes):
-    return on_store(
-        gateway,
+    return gateway.for_account(
         lambda store, key, pid: personal.create(store.client, key, pid=pid, name="tool", scopes=scopes, life_s=3_600),
     )
 
@@ -93,7 +71,7 @@ def test_a_revocation_ends_what_streams_and_the_token(gateway):
     for client in clients:
         assert client.head().status == 200
         assert client.chunk()
-    assert on_store(gateway, lambda store, _key, pid: personal.revoke(store, pid, issued.sid))
+    assert gateway.for_account(lambda store, _key, pid: personal.revoke(store, pid, issued.sid))
     for client in clients:  # 2,000 chunks of 10 ms would be 20 s
         chunks = [chunk for chunk in iter(client.chunk, None) if chunk]
         assert b"token_revoked" in b"".join(chunks)

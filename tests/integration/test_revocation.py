@@ -5,7 +5,6 @@ A stream that nobody ended would run for 40 seconds; the bounds are those that d
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 import threading
@@ -17,8 +16,6 @@ import pytest
 from benchmarks.simulator import SimulatorProcess
 from gateway.auth import revocation, sessions
 from gateway.auth.principal import sid_of
-from gateway.config_load import load
-from metering.store import open_store
 from tests.gateway_process import GatewayProcess, model, provider
 from tests.integration.conftest import CHAT, eventually
 from tests.raw_http import RawClient, ask, request
@@ -40,18 +37,6 @@ def gateway(tmp_path_factory):
         )
         with gateway:
             yield gateway
-
-
-def on_store(gateway, work):
-    async def run():
-        config = load(gateway.config)
-        store = await open_store(config.store.url, data_dir=config.server.data_dir)
-        try:
-            return await work(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(run())
 
 
 def chat(token):
@@ -129,7 +114,7 @@ def gateway_requests(gateway):
 def test_under_load_every_worker_follows_within_a_second(gateway):
     with load_on(gateway), streaming(gateway) as (token, readers):
         began = time.monotonic()
-        assert on_store(gateway, lambda store: revocation.revoke(store, sid_of(token)))
+        assert gateway.on_store(lambda store: revocation.revoke(store, sid_of(token)))
         ended_within(readers, began, HEARD_SECONDS)
         for _ in range(10):
             assert ask(gateway.url, chat(token)).code == "token_revoked"
@@ -143,7 +128,7 @@ def test_an_announcement_lost_while_pub_sub_was_away_is_made_up_for(gateway):
             assert await store.client.client_kill_filter(_type="pubsub") >= 2
 
         began = time.monotonic()
-        on_store(gateway, revoke_unheard)
+        gateway.on_store(revoke_unheard)
         ended_within(readers, began, UNHEARD_SECONDS)
         assert ask(gateway.url, chat(token)).code == "token_revoked"
 
@@ -157,11 +142,11 @@ def test_with_pub_sub_cut_for_good_it_is_found_all_the_same(gateway):
         await store.client.execute_command("ACL", "SETUSER", "default", "+subscribe", "+publish")
 
     with streaming(gateway) as (token, readers):
-        on_store(gateway, cut)
+        gateway.on_store(cut)
         try:
             began = time.monotonic()
-            assert on_store(gateway, lambda store: revocation.revoke(store, sid_of(token)))
+            assert gateway.on_store(lambda store: revocation.revoke(store, sid_of(token)))
             ended_within(readers, began, UNHEARD_SECONDS)
             assert ask(gateway.url, chat(token)).code == "token_revoked"
         finally:
-            on_store(gateway, mend)
+            gateway.on_store(mend)

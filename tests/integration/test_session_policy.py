@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -14,8 +12,8 @@ from benchmarks.simulator import SimulatorProcess
 from gateway.auth import entitlements
 from gateway.auth.announcements import Announcement, Kind, publish
 from gateway.auth.entitlements import Entitlements
-from gateway.auth.principal import Client, session_key, sid_of
-from metering.store import open_store
+from gateway.auth.principal import session_key, sid_of
+from metering.store import Store
 from tests.gateway_process import GatewayProcess, model, provider
 from tests.integration.conftest import CHAT, eventually
 from tests.raw_http import Answer, ask, request
@@ -61,40 +59,29 @@ def gateway(sim, tmp_path_factory):
         yield gateway
 
 
-def on_store(gateway: GatewayProcess, act: Callable[[Client], Coroutine[Any, Any, Any]]) -> Any:
-    async def run() -> Any:
-        store = await open_store("embedded:", data_dir=gateway.folder / "data")
-        try:
-            return await act(store.client)
-        finally:
-            await store.close()
-
-    return asyncio.run(run())
-
-
 def state(gateway: GatewayProcess, pid: str, **stated: Any) -> None:
     """Billing writes an account's entitlements and announces them."""
 
-    async def act(client: Client) -> None:
-        assert await entitlements.write(client, pid, Entitlements(next(VERSIONS), **stated))
-        assert await publish(client, Announcement(Kind.POLICY_CHANGED, pid=pid))
+    async def act(store: Store) -> None:
+        assert await entitlements.write(store.client, pid, Entitlements(next(VERSIONS), **stated))
+        assert await publish(store.client, Announcement(Kind.POLICY_CHANGED, pid=pid))
 
-    on_store(gateway, act)
+    gateway.on_store(act)
 
 
 def state_org(gateway: GatewayProcess, **stated: Any) -> None:
-    async def act(client: Client) -> None:
-        assert await entitlements.write_org(client, ORG, Entitlements(next(VERSIONS), **stated))
-        assert await publish(client, Announcement(Kind.POLICY_CHANGED, org=ORG))
+    async def act(store: Store) -> None:
+        assert await entitlements.write_org(store.client, ORG, Entitlements(next(VERSIONS), **stated))
+        assert await publish(store.client, Announcement(Kind.POLICY_CHANGED, org=ORG))
 
-    on_store(gateway, act)
+    gateway.on_store(act)
 
 
 def labelled(gateway: GatewayProcess, user: str, **labels: str) -> dict[str, Any]:
     """A session that says of itself what a sign-in records: region, app, platform."""
     session = gateway.session(user)
     name = session_key(sid_of(session["access_token"]) or "")
-    on_store(gateway, lambda client: client.hset(name, mapping=labels))
+    gateway.on_store(lambda store: store.client.hset(name, mapping=labels))
     return session
 
 

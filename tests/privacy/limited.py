@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from gateway.auth import entitlements
 from gateway.auth.announcements import Announcement, Kind, publish
 from gateway.auth.entitlements import Entitlements
-from metering.store import open_store
+from metering.store import Store
 from tests.integration.conftest import eventually
 from tests.privacy.stage import Stage
 from tests.privacy.traffic import KINDS, send
@@ -67,12 +66,8 @@ def _refused(stage: Stage, kind: str, code: str, name: str, headers: dict[str, s
 
 
 def _state(stage: Stage, pid: str, policy: dict[str, Any]) -> None:
-    async def act() -> None:
-        store = await open_store("embedded:", data_dir=stage.folder / "data")
-        try:
-            assert await entitlements.write(store.client, pid, Entitlements(1, **policy))
-            assert await publish(store.client, Announcement(Kind.POLICY_CHANGED, pid=pid))
-        finally:
-            await store.close()
+    async def act(store: Store) -> None:
+        assert await entitlements.write(store.client, pid, Entitlements(1, **policy))
+        assert await publish(store.client, Announcement(Kind.POLICY_CHANGED, pid=pid))
 
-    asyncio.run(act())
+    stage.on_store(act)

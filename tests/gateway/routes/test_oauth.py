@@ -5,7 +5,6 @@ A person's consent is written into the store here; the device knows nothing of t
 
 from __future__ import annotations
 
-import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode
@@ -16,10 +15,6 @@ from authlib.integrations.requests_client import OAuth2Session
 
 from benchmarks.simulator import SimulatorProcess
 from gateway.auth import device
-from gateway.config_load import load
-from gateway.identity import load_key
-from metering.accounts import Accounts
-from metering.store import open_store
 from tests.gateway_process import GatewayProcess, model, provider
 from tests.integration.conftest import CHAT, eventually
 from tests.raw_http import RawClient, ask, request
@@ -50,25 +45,8 @@ def gateway(tmp_path_factory, sim):
         yield gateway
 
 
-def on_store(gateway, work):
-    """Do something with the store, its key and the user's account, as the portal would."""
-
-    async def run():
-        config = load(gateway.config)
-        store = await open_store(config.store.url, data_dir=config.server.data_dir)
-        try:
-            from gateway.identity import identity_keys
-
-            key = load_key(config)
-            return await work(store.client, key, await Accounts(store, identity_keys(key)).pid_of(USER))
-        finally:
-            await store.close()
-
-    return asyncio.run(run())
-
-
 def approve(gateway, code):
-    return on_store(gateway, lambda client, key, pid: device.approve(client, key, code, pid=pid, tier="default"))
+    return gateway.for_account(lambda store, key, pid: device.approve(store.client, key, code, pid=pid, tier="default"))
 
 
 def form(gateway, path, **parameters):
@@ -172,7 +150,7 @@ def test_of_polls_that_race_on_all_workers_one_gets_the_token(gateway):
 
 def test_denied(gateway):
     started = begin(gateway)
-    assert on_store(gateway, lambda client, key, _pid: device.deny(client, key, started["user_code"]))
+    assert gateway.for_account(lambda store, key, _pid: device.deny(store.client, key, started["user_code"]))
     answer = form(
         gateway, "/oauth/token", grant_type=DEVICE_GRANT, device_code=started["device_code"], client_id="codegrex-ide"
     )
@@ -324,16 +302,11 @@ def test_the_example_signs_in_streams_and_is_revoked(gateway):
 
     from gateway.auth import revocation, sessions
 
-    async def revoke():
-        config = load(gateway.config)
-        store = await open_store(config.store.url, data_dir=config.server.data_dir)
-        try:
-            live = [session for session in await sessions.all_held(store.client) if session.platform == "linux-example"]
-            assert [await revocation.revoke(store, session.sid) for session in live] == [True]
-        finally:
-            await store.close()
+    async def revoke(store):
+        live = [session for session in await sessions.all_held(store.client) if session.platform == "linux-example"]
+        assert [await revocation.revoke(store, session.sid) for session in live] == [True]
 
-    asyncio.run(revoke())
+    gateway.on_store(revoke)
     rest = process.stdout.read()
     assert process.wait(20) == 0
     assert rest.endswith(b"\nended: token_revoked\n")
