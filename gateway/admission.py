@@ -14,13 +14,12 @@ from gateway.auth.principal import Principal
 from gateway.catalog import Catalog, CatalogTarget, Model
 from gateway.config import Config, HoldRule
 from gateway.errors import (
-    GatewayError,
-    InvalidRequest,
     ModelNotFound,
     ModelNotInPlan,
     PrivacyUnsupported,
     UnsupportedFeature,
 )
+from gateway.refusals import error_of_refusal
 from metering import pricing
 from metering.learning import Learning
 from providers.anthropic_messages import check_beta
@@ -29,17 +28,6 @@ from providers.server_tools import TOOLS_BY_ID, refuse_tools
 
 # Until a model's own p99 is learnt, this many output tokens are held where the request's limit is higher.
 USUAL_OUTPUT = 4_096
-
-_REFUSALS: dict[str, type[GatewayError]] = {
-    "invalid_request": InvalidRequest,
-    "unsupported_feature": UnsupportedFeature,
-    "privacy_unsupported": PrivacyUnsupported,
-}
-
-
-def refusal(error: Refusal) -> GatewayError:
-    """A dialect's refusal as an error of the tree."""
-    return _REFUSALS[error.code](error.message, param=error.param)
 
 
 class Admission(msgspec.Struct, frozen=True):
@@ -105,7 +93,7 @@ def admit(
         head = wire.read(body, path_model)
         refuse_tools(head, config.policy.server_tools)
     except Refusal as error:
-        raise refusal(error) from None
+        raise error_of_refusal(error) from None
     model = catalog.resolve(head.model)
     if model is None:
         raise ModelNotFound(param="model")

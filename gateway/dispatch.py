@@ -19,25 +19,20 @@ from gateway.errors import (
     Draining,
     GatewayError,
     InsufficientScope,
-    InvalidRequest,
     LocalMode,
-    MethodNotAllowed,
     NotFound,
-    PrivacyUnsupported,
     TokenInvalid,
-    UnsupportedFeature,
     UpgradeRequired,
 )
 from gateway.evidence import WELL_KNOWN
 from gateway.exchange import Exchange, refused_response
 from gateway.log import Event
 from gateway.portal.paths import is_page
-from gateway.relay import reset
+from gateway.refusals import error_of_path, send_refusal
 from gateway.routes.account import account, usage_record
 from gateway.routes.models import list_models, show_model
 from gateway.routes.oauth import OAuth
 from gateway.services import Services
-from providers.dialect import Family
 from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
 
 
@@ -67,10 +62,10 @@ class Dispatcher:
                     return await self._oauth.answer(request, path, rid)
                 if path == WELL_KNOWN and request.method == "GET":
                     return json_response(services.evidence.statement(), rid)
-                raise _path_error(found)
+                raise error_of_path(found)
             return await self._answer(request, found, query, rid)
         except GatewayError as error:
-            return await self._refuse(request, error, family, rid)
+            return await send_refusal(request, refused_response(error, family, rid, services))
         finally:
             services.running.tasks.discard(task)
 
@@ -137,23 +132,6 @@ class Dispatcher:
         self._services.instruments.local_mode.add(1)
         raise LocalMode
 
-    async def _refuse(
-        self, request: web.BaseRequest, error: GatewayError, family: Family | None, rid: str
-    ) -> web.StreamResponse:
-        """Answer with an error. Where a body is still on its way, linger and close (design 3, step 1)."""
-        response = refused_response(error, family, rid, self._services)
-        if request.writer.output_size > 0:
-            transport = request.transport
-            if transport is not None:
-                reset(transport)  # an answer had begun: it must not look complete
-            return response
-        if not request.content.is_eof():
-            response.force_close()
-            await response.prepare(request)
-            await response.write_eof()
-            await inbound.linger(request)
-        return response
-
     def broken(self, request: web.BaseRequest, error: GatewayError, cause: BaseException | None) -> web.Response:
         """The answer for what is not HTTP, and for a handler that failed."""
         rid = new_rid()
@@ -174,17 +152,3 @@ _SCOPES: dict[Surface, Scope] = {
     Surface.USAGE_RECORD: Scope.ACCOUNT,
     Surface.ACCOUNT: Scope.ACCOUNT,
 }
-
-_CODES: dict[str, type[GatewayError]] = {
-    "privacy_unsupported": PrivacyUnsupported,
-    "unsupported_feature": UnsupportedFeature,
-    "invalid_request": InvalidRequest,
-}
-
-
-def _path_error(fault: PathFault) -> GatewayError:
-    if fault.status == 405:
-        return MethodNotAllowed(", ".join(fault.allow))
-    if fault.status == 404:
-        return NotFound(fault.message)
-    return _CODES.get(fault.code, InvalidRequest)(fault.message)

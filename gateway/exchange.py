@@ -7,7 +7,7 @@ The order is the promise:
 3. Whatever happens after the reserve, `_settle` runs once, synchronously, in ``finally``: a record or
    a void is handed to the settler before anything else can be awaited, so that no cancellation can
    lose it.
-4. Foreign errors become `GatewayError` here and in `meter` (`failover.error_of`, `admission.refusal`), nowhere else.
+4. Foreign errors become `GatewayError` here and in `meter` (`failover.error_of`, `refusals`), nowhere else.
 """
 
 from __future__ import annotations

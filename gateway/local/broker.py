@@ -20,11 +20,7 @@ from gateway.answers import SERVER_NAME, error_response
 from gateway.closed import Rid, new_rid
 from gateway.errors import (
     GatewayError,
-    InvalidRequest,
-    MethodNotAllowed,
     NotFound,
-    PrivacyUnsupported,
-    UnsupportedFeature,
     UpgradeRequired,
 )
 from gateway.local import isolation, process_guard
@@ -34,16 +30,12 @@ from gateway.local.model_lists import list_models, show_model
 from gateway.local.origin_check import OriginCheck, preflight
 from gateway.local.settings import Settings, SettingsError
 from gateway.log import Event, Log
-from gateway.server import Server, reset
-from providers.dialect import Family
+from gateway.refusals import error_of_path, send_refusal
+from gateway.server import Server
 from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
 
 BACKLOG: Final = 128
 BODIES: Final = 256 << 20  # bytes of request bodies held at a time
-_CODES: Final[dict[str, type[GatewayError]]] = {
-    "privacy_unsupported": PrivacyUnsupported,
-    "unsupported_feature": UnsupportedFeature,
-}
 
 
 class Broker:
@@ -67,29 +59,14 @@ class Broker:
             if cors and request.method == "OPTIONS":
                 return web.Response(status=204, headers={"Server": SERVER_NAME, **cors, **preflight(request.headers)})
             if isinstance(found, PathFault):
-                raise _path_error(found)
+                raise error_of_path(found)
             response = await self._answer(request, found, query, rid, cors)
         except GatewayError as error:
-            return await self._refuse(request, error, found.family, rid, cors)
+            refused = error_response(error, found.family, rid)
+            refused.headers.update(cors)
+            return await send_refusal(request, refused)
         if not response.prepared:
             response.headers.update(cors)
-        return response
-
-    async def _refuse(
-        self, request: web.BaseRequest, error: GatewayError, family: Family | None, rid: Rid, cors: dict[str, str]
-    ) -> web.StreamResponse:
-        """Answer with an error. Where a body is still on its way, linger and close."""
-        response = error_response(error, family, rid)
-        response.headers.update(cors)
-        if request.writer.output_size > 0:
-            if request.transport is not None:
-                reset(request.transport)  # an answer had begun: it must not look complete
-            return response
-        if not request.content.is_eof():
-            response.force_close()
-            await response.prepare(request)
-            await response.write_eof()
-            await inbound.linger(request)
         return response
 
     async def _answer(
@@ -125,14 +102,6 @@ class Broker:
         target = getattr(request.protocol, "broken_target", None) or request.raw_path
         family = resolve(request.method, target.partition("?")[0], family_of_headers(request.headers)).family
         return error_response(error, family, rid)
-
-
-def _path_error(fault: PathFault) -> GatewayError:
-    if fault.status == 405:
-        return MethodNotAllowed(", ".join(fault.allow))
-    if fault.status == 404:
-        return NotFound(fault.message)
-    return _CODES.get(fault.code, InvalidRequest)(fault.message)
 
 
 def listen(port: int) -> socket.socket:

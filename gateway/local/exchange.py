@@ -18,10 +18,11 @@ from aiohttp import web
 
 from gateway import inbound
 from gateway.answers import SERVER_NAME
-from gateway.errors import GatewayError, InvalidRequest, PrivacyUnsupported, UnsupportedFeature, UpstreamError
+from gateway.errors import GatewayError, UpstreamError
 from gateway.local.directory import Directory, Engine
 from gateway.local.engine_http import PATIENCE, Answer, Headers, Patience, ask
 from gateway.local.faults import EngineFault, error_of
+from gateway.refusals import error_of_refusal
 from gateway.server import reset
 from providers.anthropic_messages import check_beta
 from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
@@ -38,10 +39,6 @@ _TOOLS: Final = (
 _NOT_HERE: Final = "The engine of this model does not have this operation, and it can't be translated into one it has."
 _UNTOLD: Final = "The engine's answer can't be told in this API."
 _ENDED: Final = "The engine's answer ended in an error."
-_REFUSALS: Final[dict[str, type[GatewayError]]] = {
-    "privacy_unsupported": PrivacyUnsupported,
-    "unsupported_feature": UnsupportedFeature,
-}
 
 
 class Exchange:
@@ -97,8 +94,7 @@ class Exchange:
                 engine, model = await self._directory.find(head.model)
                 translation, sent = self._prepare(body, head, engine, model, query)
             except Refusal as refusal:
-                kind = _REFUSALS.get(refusal.code, InvalidRequest)
-                raise kind(refusal.message, param=refusal.param) from None
+                raise error_of_refusal(refusal) from None
             answer = await self._ask(engine, model, translation, sent, query)
             try:
                 return await self._answer(answer, engine, head, translation)
