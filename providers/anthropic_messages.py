@@ -15,7 +15,8 @@ import msgspec
 
 from metering.usage import STANDARD, Geography, ServiceTier, Speed, Variant
 from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
-from providers.head import ABSENT, Look, Members, is_list, read_members, read_model, read_nested, says
+from providers.head import Members, is_list, read_members, read_model, read_nested
+from providers.look import ABSENT, Look, says
 from providers.scanner import scanner_for
 from providers.splice import Edits, quoted
 from providers.tool_selection import tool_in_definition, tools_in_list, tools_in_members

@@ -18,17 +18,8 @@ import msgspec
 
 from metering.usage import ServiceTier, Variant
 from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
-from providers.head import (
-    ABSENT,
-    Look,
-    Members,
-    decode_text,
-    given,
-    read_members,
-    read_model,
-    read_nested,
-    read_object,
-)
+from providers.head import Members, decode_text, read_members, read_model, read_nested, read_object
+from providers.look import ABSENT, Look, given
 from providers.scanner import scanner_for
 from providers.splice import Edits, quoted
 from providers.tool_selection import tools_in_gemini

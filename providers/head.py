@@ -13,9 +13,10 @@ Rules that everything here obeys:
 from __future__ import annotations
 
 import codecs
+import random
 import re
 from collections.abc import Mapping
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 import msgspec
 
@@ -24,10 +25,13 @@ from providers.dialect import Refusal
 MAX_MODEL: Final = 256
 """Longest model name in characters: longer than any provider's, short enough to look up safely."""
 
+TOO_MANY: Final = "The request body holds too many JSON values."
 _NOT_JSON: Final = "The request body is not valid JSON (a lone surrogate is not, either)."
 _DENSE_FROM: Final = 4 << 20
 _DENSE_QUOTES: Final = 2_000_000
 _DENSE_BRACKETS: Final = 500_000
+_STRIPE: Final = 1 << 16
+_SAMPLE: Final = 1 << 12
 _MOST_MEMBERS: Final = 1_000
 _UTF8_SLICE: Final = 1 << 16
 _COUNT_LIMIT: Final = (1 << 31) - 1
@@ -35,8 +39,6 @@ _COUNT_LIMIT: Final = (1 << 31) - 1
 _FIRST = re.compile(rb'[ \t\n\r]*\{[ \t\n\r]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t\n\r]*:[ \t\n\r]*')
 _NEXT = re.compile(rb'[ \t\n\r]*,[ \t\n\r]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t\n\r]*:[ \t\n\r]*')
 _LAST = re.compile(rb"[ \t\n\r]*\}[ \t\n\r]*\Z")
-
-_T = TypeVar("_T")
 
 
 class Members:
@@ -98,18 +100,25 @@ class Members:
         return int(value) if 0 <= value <= _COUNT_LIMIT and value.is_integer() else None
 
 
+_LIST: Final = ord("[")
+_OBJECT: Final = ord("{")
 _FALSY: Final = frozenset((b"null", b"false", b'""', b"[]", b"{}"))
 
 
-_LIST: Final = ord("[")
-_OBJECT: Final = ord("{")
 _TEXT = msgspec.json.Decoder(str)
-_RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def is_null(raw: msgspec.Raw) -> bool:
     return len(raw) == 4 and bytes(raw) == b"null"
+
+
+def is_list(raw: msgspec.Raw) -> bool:
+    return len(raw) > 0 and memoryview(raw)[0] == _LIST
+
+
+def is_object(raw: msgspec.Raw) -> bool:
+    return len(raw) > 0 and memoryview(raw)[0] == _OBJECT
 
 
 def decode_text(raw: msgspec.Raw) -> str | None:
@@ -132,9 +141,7 @@ def read_members(body: bytes) -> Members:
     except msgspec.ValidationError:
         raise Refusal("invalid_request", "The request body must be a JSON object.") from None
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise Refusal(
-            "invalid_request", "The request body is not valid JSON (a lone surrogate is not, either)."
-        ) from None
+        raise Refusal("invalid_request", _NOT_JSON) from None
     except RecursionError:
         raise Refusal("invalid_request", "The request body is nested too deeply.") from None
     if len(raws) > _MOST_MEMBERS:
@@ -198,10 +205,20 @@ def _walk(body: bytes, raws: Mapping[str, msgspec.Raw]) -> dict[str, tuple[int, 
 def _check_density(body: bytes) -> None:
     # A body of nothing but tiny values costs thirty times its size once it is split. No model's
     # context holds as much text as these bounds allow, so only a forged body meets them.
-    if len(body) > _DENSE_FROM and (
-        body.count(b'"') > _DENSE_QUOTES or body.count(b"{") > _DENSE_BRACKETS or body.count(b"[") > _DENSE_BRACKETS
-    ):
-        raise Refusal("invalid_request", "The request body holds too many JSON values.")
+    # Counted in a sixteenth of the body: a piece of each stripe, at a place that no sender can know.
+    size = len(body)
+    if size <= _DENSE_FROM:
+        return
+    quotes = braces = brackets = 0
+    for stripe in range(0, size, _STRIPE):
+        start = stripe + int(random.random() * (_STRIPE - _SAMPLE))  # noqa: S311 - a sample, not a secret
+        sample = body[start : start + _SAMPLE]
+        quotes += sample.count(b'"')
+        braces += sample.count(b"{")
+        brackets += sample.count(b"[")
+    share = _STRIPE // _SAMPLE
+    if quotes * share > _DENSE_QUOTES or max(braces, brackets) * share > _DENSE_BRACKETS:
+        raise Refusal("invalid_request", TOO_MANY)
 
 
 def _check_utf8(body: bytes) -> None:
@@ -230,74 +247,3 @@ def read_model(members: Members, path_model: str | None = None) -> str:
     if not model or len(model) > MAX_MODEL or not model.isprintable():
         raise Refusal("invalid_request", "This is not the name of a model.", "model")
     return model
-
-
-class Look(Generic[_T]):
-    """A closer look at objects inside of a member: `msgspec.Struct` fields alone, the rest skipped.
-
-    What does not fit is left to the provider, which refuses it.
-    """
-
-    __slots__ = ("_many", "_one")
-
-    def __init__(self, kind: type[_T]) -> None:
-        self._one = msgspec.json.Decoder(kind)
-        self._many = msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]
-
-    def single(self, raw: msgspec.Raw) -> _T | None:
-        """The object, or None where the value is of another form."""
-        try:
-            return self._one.decode(raw)
-        except (msgspec.MsgspecError, RecursionError):
-            return None
-
-    def fitting(self, raw: msgspec.Raw) -> list[_T] | None:
-        """The objects of a list, or None unless the value is a list and every element fits."""
-        try:
-            return self._many.decode(raw)
-        except (msgspec.MsgspecError, RecursionError):
-            return None
-
-    def elements(self, raw: msgspec.Raw | None) -> list[_T]:
-        """The objects of a list; none where the value is no list."""
-        if raw is None or not is_list(raw):
-            return []
-        try:
-            return self._many.decode(raw)
-        except msgspec.ValidationError:  # one odd element does not hide the others
-            return [one for text in _RAWS.decode(raw) if (one := self.single(text)) is not None]
-        except (msgspec.MsgspecError, RecursionError):
-            return []
-
-    def one_or_more(self, raw: msgspec.Raw | None) -> list[_T]:
-        """Like `elements`, for APIs that read a lone object as a list of one (Google's do)."""
-        if raw is None or not is_object(raw):
-            return self.elements(raw)
-        one = self.single(raw)
-        return [] if one is None else [one]
-
-
-def is_list(raw: msgspec.Raw) -> bool:
-    return len(raw) > 0 and memoryview(raw)[0] == _LIST
-
-
-def is_object(raw: msgspec.Raw) -> bool:
-    return len(raw) > 0 and memoryview(raw)[0] == _OBJECT
-
-
-ABSENT: Final = msgspec.Raw(b"")
-"""The default of a closer look's fields."""
-
-
-def given(raw: msgspec.Raw) -> bool:
-    """A field of a closer look is there and not null."""
-    size = len(raw)
-    return size > 0 and (size != 4 or bytes(raw) != b"null")
-
-
-def says(raw: msgspec.Raw, word: str) -> bool:
-    """A field is this word, however it is escaped."""
-    if not len(word) + 2 <= len(raw) <= 6 * len(word) + 2:
-        return False
-    text = bytes(raw)
-    return text[1:-1] == word.encode() or (b"\\" in text and decode_text(raw) == word)

@@ -11,7 +11,8 @@ import msgspec
 
 from providers import openai_request
 from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
-from providers.head import ABSENT, Look, Members, given, is_list, read_members, read_model, read_nested
+from providers.head import Members, is_list, read_members, read_model, read_nested
+from providers.look import ABSENT, Look, given
 from providers.scanner import scanner_for
 from providers.splice import Edits
 from providers.tool_selection import tools_in_list, tools_in_members

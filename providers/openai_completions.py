@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 from providers import openai_request
 from providers.dialect import Family, Head, Operation, Scanner, Target
 from providers.head import Members, is_list, read_members, read_model
+from providers.look import values
 from providers.openai_chat import wants_usage
 from providers.scanner import scanner_for
 from providers.splice import Edits
 from providers.tool_selection import tools_in_members
-
-_PROMPTS = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class Completions:
@@ -61,7 +58,7 @@ def _prompts(members: Members) -> int:
     if raw is None or not is_list(raw):
         return 1
     opening = bytes(memoryview(raw)[1:64]).lstrip(b" \t\r\n")
-    return max(1, len(_PROMPTS.decode(raw))) if opening.startswith((b'"', b"[")) else 1
+    return max(1, len(values(raw))) if opening.startswith((b'"', b"[")) else 1
 
 
 WIRE: Final = Completions()

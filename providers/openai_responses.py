@@ -14,19 +14,8 @@ import msgspec
 
 from providers import openai_request
 from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
-from providers.head import (
-    ABSENT,
-    Look,
-    Members,
-    decode_text,
-    given,
-    is_list,
-    is_object,
-    read_members,
-    read_model,
-    read_object,
-    says,
-)
+from providers.head import Members, decode_text, is_list, is_object, read_members, read_model, read_object
+from providers.look import ABSENT, Look, given, says
 from providers.openai_chat import FILE_ID
 from providers.scanner import scanner_for
 from providers.splice import Edits

@@ -13,7 +13,8 @@ from typing import Final
 import msgspec
 
 from providers.dialect import Family
-from providers.head import ABSENT, Members, decode_text, given, is_list, is_null, says
+from providers.head import Members, decode_text, is_list, is_null
+from providers.look import ABSENT, given, says
 from providers.server_tools import SERVER_TOOLS, UNKNOWN
 
 _EXACT: Final = {(tool.family, name): tool.id for tool in SERVER_TOOLS for name in tool.types}

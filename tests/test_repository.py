@@ -27,7 +27,6 @@ LONG_FILES = {
     "metering/ledger.lua": (500, "one function library: the store loads it whole, under one version"),
     "metering/pricing.py": (320, "rates, their fall-backs and what they come to: one table, read in one place"),
     "metering/spool.py": (310, "one process's files, from the intent to the last acknowledgement"),
-    "providers/head.py": (320, "the fields that the gateway acts on, in four dialects side by side"),
     "providers/json_projection.py": (330, "one scanner's states, cut anywhere"),
     "providers/server_tools.py": (330, "one table of every server-side tool"),
 }

@@ -2,21 +2,12 @@ from __future__ import annotations
 
 import json
 
-import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from providers.dialect import Refusal
-from providers.head import (
-    MAX_MODEL,
-    Look,
-    read_members,
-    read_model,
-    read_nested,
-    read_object,
-    says,
-)
+from providers.head import MAX_MODEL, read_members, read_model, read_nested, read_object
 
 
 @given(data=st.data())
@@ -253,36 +244,3 @@ def test_a_nested_object_is_read_unless_it_names_a_member_twice():
     assert refused.value.param == "e"
     assert read_object(b'{"b":1,"b":2}') is None
     assert read_object(b"5") is None
-
-
-class Thing(msgspec.Struct):
-    a: int = 0
-
-
-def test_a_closer_look_takes_what_fits():
-    look = Look(Thing)
-
-    def found(method, text):
-        return [thing.a for thing in method(msgspec.Raw(text))]
-
-    assert found(look.elements, b'[{"a":1,"b":[{}]},{}]') == [1, 0]
-    assert found(look.elements, b'[{"a":1},5,{"a":"x"},[],{"a":2}]') == [1, 2]
-    assert found(look.elements, b'{"a":1}') == found(look.elements, b'"text"') == found(look.elements, b"") == []
-    assert found(look.one_or_more, b'{"a":1}') == found(look.one_or_more, b'[{"a":1}]') == [1]
-    assert found(look.one_or_more, b'{"a":"x"}') == found(look.one_or_more, b"5") == []
-    assert look.elements(None) == look.one_or_more(None) == []
-
-
-@pytest.mark.parametrize(
-    ("text", "same"),
-    [
-        (b'"file"', True),
-        (b'"f\\u0069le"', True),
-        (b'"\\u0066\\u0069\\u006c\\u0065"', True),
-        (b'"files"', False),
-        (b"5", False),
-        (b"", False),
-    ],
-)
-def test_a_word_is_known_however_it_is_escaped(text, same):
-    assert says(msgspec.Raw(text), "file") is same
