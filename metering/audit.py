@@ -31,7 +31,6 @@ class Action(StrEnum):
     UNRESTRICTED = "unrestricted"
     CORRECTED = "corrected"
     REIDENTIFIED = "reidentified"
-    RELOADED = "reloaded"
 
 
 @dataclass(frozen=True, slots=True)
