@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from gateway.administration import OnDemand
+from gateway.administration import Administration, OnDemand
 from gateway.auth import entitlements, sessions
 from gateway.auth.entitlements import Entitlements
 from gateway.config_load import read
@@ -100,10 +100,30 @@ async def test_after_an_erasure_nothing_but_the_tombstone_leads_to_the_account(a
     grants = {name.replace(t, "") for name, _ in dump if name.startswith(f"{t}grant:{pid}:")}
     assert left - {"req:r1", "req:r2", "req:open"} == {f"acct:{pid}", "audit", *grants}
     assert await store.client.hkeys(f"{t}acct:{pid}") == [b"erased"]
-    assert [entry.action async for entry in read_audit(store)][-1] == "erased"
+    assert [entry.action async for entry in read_audit(store)][-2:] == ["revoked", "erased"]
     # A rewritten append-only file holds what the store holds, and no more.
     assert (await store.client.info("persistence"))["aof_last_bgrewrite_status"] == "ok"
     assert await admin.erase(USER, actor="portal") is None
+
+
+async def test_an_erasure_notes_what_it_revokes_on_disk_before_it_begins(store, ledger, accounts):
+    class Journal:
+        def __init__(self):
+            self.noted = []
+
+        def revoked(self, name):
+            self.noted.append(("revoked", name))
+
+        def erased(self, pid, names):
+            self.noted.append(("erased", pid))
+
+    journal = Journal()
+    admin = Administration(store, ledger, accounts, KEY, journal=journal)
+    pid = await lived(admin, store, ledger)
+    first, second = [one.sid for one in await sessions.of_account(store.client, pid)]
+    await sessions.revoke(store.client, first)  # once is enough
+    await admin.erase(USER, actor="portal")
+    assert journal.noted == [("revoked", second), ("erased", pid)]
 
 
 async def test_records_that_billing_has_not_booked_wait_and_so_does_the_customer(admin, store, ledger):
@@ -134,7 +154,8 @@ async def test_an_erasure_that_broke_off_is_finished_later(admin, store, ledger,
         patch.setattr(ledger.calls, "run", away)
         with pytest.raises(LedgerUnavailable):
             await admin.erase(USER, actor="cli")
-    assert await sessions.of_account(store.client, pid)
+    left = await sessions.of_account(store.client, pid)
+    assert [one.revoked_ms is None for one in left] == [False, False]
     assert await admin.rights.resume() == 1
     assert await sessions.of_account(store.client, pid) == []
     assert await ledger.account(pid) is None

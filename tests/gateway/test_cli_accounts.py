@@ -84,7 +84,7 @@ def test_from_an_export_to_an_erasure_each_act_is_noted(command, pid):
     assert {actor for actor, _ in acts} == {"cli"}
     assert [action for _, action in acts] == [
         "exported", "exported", "looked_up", "looked_up", "looked_up", "corrected", "restricted",
-        "unrestricted", "erased",
+        "unrestricted", "revoked", "erased",
     ]  # fmt: skip
 
 

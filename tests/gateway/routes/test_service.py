@@ -166,7 +166,7 @@ async def test_an_account_from_its_entitlements_to_its_erasure(call, store, ledg
     noted = [(entry.actor, entry.action) async for entry in read_audit(store)]
     assert {actor for actor, _ in noted} == {"billing"}
     assert {action for _, action in noted} == {
-        "tier_set", "granted", "looked_up", "corrected", "restricted", "unrestricted", "customer_set", "exported", "erased"
+        "tier_set", "granted", "looked_up", "corrected", "restricted", "unrestricted", "customer_set", "exported", "revoked", "erased"
     }  # fmt: skip
     assert {(m, p) for m, p, s in call.seen if s == 200} == {
         (one.method, one.path) for one in OPERATIONS if "accounts" in one.path
