@@ -30,7 +30,6 @@ class Action(StrEnum):
     RESTRICTED = "restricted"
     UNRESTRICTED = "unrestricted"
     CORRECTED = "corrected"
-    REIDENTIFIED = "reidentified"
 
 
 @dataclass(frozen=True, slots=True)
