@@ -132,6 +132,25 @@ class Administration:
         await publish(self.store.client, Announcement(Kind.POLICY_CHANGED, pid=pid))
         return await self._state(pid)
 
+    async def organisation(self, org: str) -> Entitlements:
+        """What was stated of an organisation, by its own name; version 0 where nothing was."""
+        return await entitlement.read_org(self.store.client, entitlement.org_digest(self.key, org))
+
+    async def entitle_organisation(self, org: str, stated: Entitlements, *, actor: str) -> Entitlements | None:
+        """State what everybody in an organisation may use; ``None`` where the version is refused.
+
+        Raises:
+            ValueError: A field is not of its form.
+            Unconfirmed, redis.RedisError: Done perhaps, but it might not survive a failover: repeat it.
+        """
+        digest = entitlement.org_digest(self.key, org)
+        await audit.note(self.store, actor, Action.ORGANISATION_SET)
+        if not await entitlement.write_org(self.store.client, digest, stated):
+            return None
+        await publish(self.store.client, Announcement(Kind.POLICY_CHANGED, org=digest))
+        await self.store.confirm(entitlement.org_key(digest))
+        return await entitlement.read_org(self.store.client, digest)
+
     async def grant(self, user: str, amount: int, grant_id: str, *, actor: str) -> Account:
         """Add micro-credits once for each ``grant_id``, making the account. Raises as `Ledger.grant`."""
         pid = await self.accounts.pid_of(user, create=True)

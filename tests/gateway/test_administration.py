@@ -10,6 +10,7 @@ import pytest
 
 from gateway.administration import Administration, OnDemand
 from gateway.auth import entitlements, sessions
+from gateway.auth.announcements import Announcement, Kind, Listener
 from gateway.auth.entitlements import Entitlements
 from gateway.config_load import read
 from metering import keys
@@ -19,6 +20,7 @@ from metering.billing import BillingReader
 from metering.epoch import Epoch
 from metering.ledger import LedgerUnavailable, Limits, Reservation
 from metering.stripe_customers import customer_of
+from tests.gateway.auth.test_announcements import until
 from tests.gateway.billing_fixtures import KEY, USER, accounts, admin, erased, record
 from tests.ledger_fixtures import embedded_url, folder, ledger, store, store_url
 
@@ -170,6 +172,32 @@ async def test_entitlements_never_go_back_and_the_ledger_s_tier_follows(admin, s
     again, _ = await admin.entitle(USER, Entitlements(2, tier="pro"), actor="billing")
     assert again.tier == "pro"
     assert (await entitlements.read(store.client, account.pid)).tier == "pro"
+
+
+async def test_an_organisation_s_entitlements_never_go_back_and_hold_for_its_accounts(admin, store):
+    account, stated = await admin.entitle(USER, Entitlements(1, org="acme"), actor="billing")
+    assert (await admin.organisation("acme")).version == 0
+    written = await admin.entitle_organisation("acme", Entitlements(2, region="eu"), actor="billing")
+    assert written == Entitlements(2, region="eu") == await admin.organisation("acme")
+    assert await admin.entitle_organisation("acme", Entitlements(1), actor="billing") is None
+    assert await entitlements.read_org(store.client, stated.org) == written  # what the account is led to
+    assert (await admin.organisation("other")).version == 0
+    noted = [(entry.action, entry.pid) async for entry in read_audit(store)]
+    assert noted == [("tier_set", account.pid), ("organisation_set", ""), ("organisation_set", "")]
+
+
+async def test_workers_hear_of_an_organisation_whose_entitlements_changed(admin, store):
+    heard = []
+    listener = Listener(store.client)
+    listener.on(Kind.POLICY_CHANGED, heard.append)
+    await listener.start()
+    await admin.entitle_organisation("acme", Entitlements(2), actor="billing")
+    await admin.entitle_organisation("acme", Entitlements(1), actor="billing")  # refused, so nothing changed
+    await admin.entitle_organisation("other", Entitlements(1), actor="billing")
+    expected = [Announcement(Kind.POLICY_CHANGED, org=entitlements.org_digest(KEY, org)) for org in ("acme", "other")]
+    await until(lambda: len(heard) == 2)
+    assert heard == expected
+    await listener.close()
 
 
 async def test_the_store_is_opened_when_it_is_first_needed(folder, store, accounts):
