@@ -15,10 +15,10 @@ import csv
 import io
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.auth import entitlements as entitlement
-from gateway.auth import sessions
+from gateway.auth import revocation, sessions
 from gateway.auth.announcements import Announcement, Kind, publish
 from gateway.auth.entitlements import Entitlements
 from gateway.config import Config
@@ -30,12 +30,17 @@ from metering.epoch import Epoch
 from metering.journal import FileJournal
 from metering.ledger import Account, Ledger
 from metering.retention import Retention
-from metering.rights import Erasure, Export, Journal, Rights
+from metering.rights import Erasure, Export, Rights
+from metering.rights import Journal as ErasureJournal
 from metering.store import Store, open_store
 from metering.usage import UsageRecord
 
 LEDGER_TIMEOUT = 5.0  # seconds; a service is more patient than a request
 OnErased = Callable[[str], None]
+
+
+class Journal(ErasureJournal, revocation.Journal, Protocol):
+    """What remembers erasures and revocations on disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,7 @@ class Administration:
         self.accounts = accounts
         self.key = key
         self.epoch = Epoch(store)
+        self._journal = journal
         self.rights = make_rights(store, ledger, accounts, journal)
         self._on_erased = on_erased
 
@@ -126,6 +132,25 @@ class Administration:
         await publish(self.store.client, Announcement(Kind.POLICY_CHANGED, pid=pid))
         return await self._state(pid)
 
+    async def organisation(self, org: str) -> Entitlements:
+        """What was stated of an organisation, by its own name; version 0 where nothing was."""
+        return await entitlement.read_org(self.store.client, entitlement.org_digest(self.key, org))
+
+    async def entitle_organisation(self, org: str, stated: Entitlements, *, actor: str) -> Entitlements | None:
+        """State what everybody in an organisation may use; ``None`` where the version is refused.
+
+        Raises:
+            ValueError: A field is not of its form.
+            Unconfirmed, redis.RedisError: Done perhaps, but it might not survive a failover: repeat it.
+        """
+        digest = entitlement.org_digest(self.key, org)
+        await audit.note(self.store, actor, Action.ORGANISATION_SET)
+        if not await entitlement.write_org(self.store.client, digest, stated):
+            return None
+        await publish(self.store.client, Announcement(Kind.POLICY_CHANGED, org=digest))
+        await self.store.confirm(entitlement.org_key(digest))
+        return await entitlement.read_org(self.store.client, digest)
+
     async def grant(self, user: str, amount: int, grant_id: str, *, actor: str) -> Account:
         """Add micro-credits once for each ``grant_id``, making the account. Raises as `Ledger.grant`."""
         pid = await self.accounts.pid_of(user, create=True)
@@ -151,7 +176,18 @@ class Administration:
         )
 
     async def erase(self, user: str, *, actor: str) -> Erasure | None:
-        """Raises as `Rights.erase`."""
+        """Erase a user's account, or ``None`` where there is none. Its running requests end at once.
+
+        Raises:
+            Unconfirmed, redis.RedisError: Not begun: repeat it.
+            LedgerUnavailable: As `Rights.erase`.
+        """
+        pid = await self.accounts.pid_of(user)
+        if pid is None:
+            return None
+        # First: a session that is gone already could not be announced, and would run on from the workers' caches.
+        await audit.note(self.store, actor, Action.REVOKED, pid)
+        await revocation.revoke_all(self.store, pid, journal=self._journal)
         erasure = await self.rights.erase(user, actor=actor)
         if erasure is not None and self._on_erased is not None:
             self._on_erased(erasure.pid)
@@ -182,7 +218,7 @@ class Administration:
         await self.store.close()
 
 
-def make_rights(store: Store, ledger: Ledger, accounts: Accounts, journal: Journal | None = None) -> Rights:
+def make_rights(store: Store, ledger: Ledger, accounts: Accounts, journal: ErasureJournal | None = None) -> Rights:
     """`Rights` that reach everything that is held about a person."""
     client = store.client
 

@@ -39,7 +39,6 @@ class Event(StrEnum):
     DRAINED = "drained"
     REQUEST = "request"
     REFUSED = "refused"
-    UPSTREAM_FAULT = "upstream_fault"
     HANDLER_FAILED = "handler_failed"
     LOOP_ERROR = "loop_error"
     CRASHED = "crashed"  # an exception that nobody caught
@@ -51,7 +50,6 @@ class Event(StrEnum):
     SETTLEMENT_REFUSED = "settlement_refused"
     WORKER_STARTED = "worker_started"
     WORKER_DIED = "worker_died"
-    LOCAL_MODE = "local_mode"
     BILLING_LAGS = "billing_lags"
     RECORDS_UNREAD = "records_deleted_unread"
     RETENTION_FAILED = "retention_failed"

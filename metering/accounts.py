@@ -57,20 +57,6 @@ class Accounts:
             return pid if index == 0 else await self._claim(names[0], pid)
         return await self._claim(names[0], new_pid()) if create else None
 
-    async def assign(self, user: str, pid: str) -> str:
-        """Lead a user to an existing account; the pid that stands, which may be an earlier one."""
-        before = await self.pid_of(user)
-        return await self._claim(self.names(user)[0], pid) if before is None else before
-
-    async def forget(self, user: str) -> str | None:
-        """Break the link between a user and the account, under every key; the pid it had."""
-        found: str | None = None
-        for name in self.names(user):
-            value = await self._client.getdel(name)
-            if value is not None and found is None:
-                found = _pid(value)
-        return found
-
     async def _claim(self, name: str, pid: str) -> str:
         """Note ``pid`` unless another was noted before; the one that stands."""
         before = await self._client.set(name, f"{self._keys[0].version}:{pid}", nx=True, get=True)

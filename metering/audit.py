@@ -22,6 +22,7 @@ PAGE = 500
 class Action(StrEnum):
     GRANTED = "granted"
     TIER_SET = "tier_set"
+    ORGANISATION_SET = "organisation_set"  # of no account: its pid is empty
     REVOKED = "revoked"
     CUSTOMER_SET = "customer_set"
     EXPORTED = "exported"
@@ -30,8 +31,6 @@ class Action(StrEnum):
     RESTRICTED = "restricted"
     UNRESTRICTED = "unrestricted"
     CORRECTED = "corrected"
-    REIDENTIFIED = "reidentified"
-    RELOADED = "reloaded"
 
 
 @dataclass(frozen=True, slots=True)

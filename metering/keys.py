@@ -20,7 +20,6 @@ CLUSTER_SLOTS = 16384
 _TAGS = tuple(f"m:{{{p}}}:" for p in range(PARTITIONS))
 _SLOTS = tuple(crc_hqx(str(p).encode(), 0) % CLUSTER_SLOTS for p in range(PARTITIONS))
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_TIER = re.compile(r"[a-z0-9_-]{1,32}")
 
 
 def partition(pid: str) -> int:
@@ -73,7 +72,3 @@ def grant_digest(grant_id: str) -> str:
 def is_id(text: str) -> bool:
     """Whether ``text`` may stand in a key as a pid, rid or family id."""
     return _ID.fullmatch(text) is not None
-
-
-def is_tier(text: str) -> bool:
-    return _TIER.fullmatch(text) is not None

@@ -194,20 +194,6 @@ class Rights:
         await self._ledger.settle([better])
         return better
 
-    async def reidentify(self, user: str, new_user: str, *, actor: str) -> str | None:
-        """The person's id at the sign-in service changed: lead the new one to the same account.
-
-        ``None`` where the old one has no account. Raises ValueError when the new one has another.
-        """
-        pid = await self._accounts.pid_of(user)
-        if pid is None:
-            return None
-        await audit.note(self._store, actor, Action.REIDENTIFIED, pid)
-        if await self._accounts.assign(new_user, pid) != pid:
-            raise ValueError("the new user already has an account")
-        await self._accounts.forget(user)
-        return pid
-
     async def _rewrite(self) -> None:
         """What was deleted must leave the append-only file too; a managed store may not let us."""
         try:

@@ -23,8 +23,6 @@ BOM = b"\xef\xbb\xbf"
 DONE = b"[DONE]"
 
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?=[^\n]))")
-_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?=[^\n]))")
-_LAST_DATA_LINE = re.compile(rb"(?:\A\xef\xbb\xbf|(?<![^\r\n]))data[^\r\n]*+(?:\r\n|\n|\r(?!\n))(?!data)")
 _LINE = re.compile(rb"[^\r\n]+")
 _LINE_BREAK = re.compile(rb"[\r\n]")
 

@@ -26,7 +26,6 @@ class Act(Enum):
     RESET = "reset"  # TCP reset
     CLOSE = "close"  # orderly
     RAGGED = "ragged"  # end of TCP without the TLS close alert
-    LINGER = "linger"  # half-close, discard what still arrives
 
 
 Event = bytes | tuple[bytes, ...]

@@ -128,11 +128,6 @@ class Simulator:
             self.listener = None
             await asyncio.sleep(0)
 
-    def drop_connections(self) -> None:
-        """Reset every open connection."""
-        for connection in list(self.connections):
-            connection.reset()
-
     async def close(self) -> None:
         await self.refuse()
         for connection in list(self.connections):

@@ -14,11 +14,10 @@ import re
 import time
 from collections.abc import Collection
 
-from gateway.auth import revocation, sessions
+from gateway.auth import sessions
 from gateway.auth.principal import PERSONAL_PREFIX, Client, Scope
 from gateway.auth.sessions import Issued, Session
 from gateway.config import DEFAULT_TIER
-from metering.store import Store
 
 MOST = 50
 LONGEST_LIFE_S = 366 * 24 * 3_600
@@ -84,15 +83,3 @@ async def create(
 async def of_account(client: Client, pid: str) -> list[Session]:
     """The account's tokens that are still held, revoked and just expired ones too, oldest expiry first."""
     return [session for session in await sessions.of_account(client, pid) if session.personal]
-
-
-async def revoke(store: Store, pid: str, sid: str, *, journal: revocation.Journal | None = None) -> bool:
-    """Revoke a token of this account, and end what runs with it; false where it has no such token.
-
-    Raises:
-        Unconfirmed, redis.RedisError: As `revocation.revoke`.
-    """
-    session = await sessions.get(store.client, sid)
-    if session is None or session.pid != pid or not session.personal:
-        return False
-    return await revocation.revoke(store, sid, journal=journal)

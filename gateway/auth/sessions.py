@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
@@ -24,12 +24,14 @@ from gateway.auth.principal import (
     scopes_of,
     session_key,
     str_of,
+    texts,
     token_digest,
 )
 from gateway.auth.secret_text import drawn
 
 EXPIRED_GRACE_MS = 24 * 3_600_000
 DEFAULT_LIFE_S = 30 * 24 * 3_600
+BATCH = 500  # sessions in one round trip
 
 Value: TypeAlias = bytes | bytearray | memoryview | str | int | float
 _LABEL = re.compile(r"[A-Za-z0-9._+-]{0,32}")
@@ -147,19 +149,38 @@ async def create(
 
 async def of_account(client: Client, pid: str) -> list[Session]:
     """The account's sessions that are still held, personal access tokens too, oldest expiry first."""
-    sids = [str_of(sid) for sid in await client.zrange(index_key(pid), 0, -1)]
-    return [session for sid in sids if (session := await get(client, sid)) is not None]
+    return await _read(client, await _indexed(client, pid))
 
 
 async def all_held(client: Client) -> list[Session]:
     """Every session in the store, oldest first: a scan, for the operator's eyes."""
     sids = [str_of(name)[3:-1] async for name in client.scan_iter(match="s:{*}", count=1_000)]
-    found = [session for sid in sids if (session := await get(client, sid)) is not None]
-    return sorted(found, key=lambda session: (session.created_ms, session.sid))
+    return sorted(await _read(client, sids), key=lambda session: (session.created_ms, session.sid))
 
 
 async def get(client: Client, sid: str) -> Session | None:
-    fields = await read_session(client, sid)
+    return _session(sid, await read_session(client, sid))
+
+
+async def _indexed(client: Client, pid: str) -> list[str]:
+    """The ids that the account's index holds, oldest expiry first; some sessions may be gone already."""
+    return [str_of(sid) for sid in await client.zrange(index_key(pid), 0, -1)]
+
+
+async def _read(client: Client, sids: Sequence[str]) -> list[Session]:
+    """Those of ``sids`` that are held, in their order."""
+    found: list[Session | None] = []
+    for begin in range(0, len(sids), BATCH):
+        batch = sids[begin : begin + BATCH]
+        async with client.pipeline(transaction=False) as pipe:  # a transaction would have to stay in one slot
+            for sid in batch:
+                pipe.hgetall(session_key(sid))
+            replies = await pipe.execute()
+        found += [_session(sid, texts(reply)) for sid, reply in zip(batch, replies, strict=True)]
+    return [session for session in found if session is not None]
+
+
+def _session(sid: str, fields: Mapping[str, str]) -> Session | None:
     if "digest" not in fields:
         return None
     return Session(
@@ -194,8 +215,11 @@ async def revoke(client: Client, sid: str) -> bool:
 
 async def forget_account(client: Client, pid: str) -> int:
     """Delete every session of an account and its index, as erasure asks; how many there were."""
-    sids = [str_of(sid) for sid in await client.zrange(index_key(pid), 0, -1)]
-    for sid in sids:
-        await client.delete(session_key(sid))
-    await client.delete(index_key(pid))
+    sids = await _indexed(client, pid)
+    for begin in range(0, len(sids), BATCH):
+        async with client.pipeline(transaction=False) as pipe:
+            for sid in sids[begin : begin + BATCH]:
+                pipe.delete(session_key(sid))
+            await pipe.execute()
+    await client.delete(index_key(pid))  # last: what breaks off before this can be repeated
     return len(sids)

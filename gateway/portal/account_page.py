@@ -8,7 +8,8 @@ from gateway.auth.choice import Choice
 from gateway.auth.sessions import Session
 from gateway.config import Region
 from gateway.portal.chart import Usage, draw
-from gateway.portal.page import amount, esc, hidden, when
+from gateway.portal.page import amount, esc, hidden
+from gateway.portal.session_row import session_row
 from gateway.portal.tokens import tokens
 from metering.ledger import Account
 
@@ -67,21 +68,11 @@ def _sessions(sessions: Sequence[Session], token: str) -> str:
     head = '<section class="card" aria-labelledby="sessions"><h2 id="sessions">Devices and sessions</h2>'
     if not sessions:
         return f'{head}<p class="quiet">None is signed in. <a href="/device">Connect a device</a></p></section>'
-    items = "".join(_session(session, token) for session in sessions)
+    items = "".join(session_row(session, token) for session in sessions)
     return (
         f'{head}<ul class="rows">{items}</ul>'
         f'<form method="post" action="/account/revoke-all">{hidden("form_token", token)}'
         '<button class="danger">Revoke all</button></form></section>'
-    )
-
-
-def _session(session: Session, token: str) -> str:
-    name = " ".join(part for part in (session.platform, session.app_version) if part) or "Session"
-    return (
-        f'<li><div><strong id="s-{esc(session.sid)}">{esc(name)}</strong><span class="quiet">Signed in '
-        f"{when(session.created_ms)} \N{MIDDLE DOT} ends {when(session.expires_ms)}</span></div>"
-        f'<form method="post" action="/account/revoke">{hidden("form_token", token)}{hidden("sid", session.sid)}'
-        f'<button aria-describedby="s-{esc(session.sid)}">Revoke</button></form></li>'
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.auth.sessions import Session
-from gateway.portal.page import esc, hidden, when
+from gateway.portal.page import esc, hidden
+from gateway.portal.session_row import session_row
 
 LIVES: Final = {"30": "30 days", "90": "90 days", "365": "1 year"}
 """Days that a token may last, and how that is said."""
@@ -15,7 +16,7 @@ LIVES: Final = {"30": "30 days", "90": "90 days", "365": "1 year"}
 def tokens(held: Sequence[Session], *, token: str) -> str:
     """The section. ``held``: tokens that still work; ``token``: the form's."""
     field = hidden("form_token", token)
-    items = "".join(_one(session, token) for session in held)
+    items = "".join(session_row(session, token) for session in held)
     listed = f'<ul class="rows">{items}</ul>' if items else '<p class="quiet">None yet.</p>'
     lives = "".join(f'<option value="{days}">{said}</option>' for days, said in LIVES.items())
     return (
@@ -37,13 +38,4 @@ def made(secret: str, name: str) -> str:
         '<p role="status">Copy the token now: it is not shown again. Whoever has it can use your credits.</p>'
         f'<label for="secret">Token</label><textarea id="secret" readonly rows="3">{esc(secret)}</textarea>'
         '<p><a href="/account#tokens">Back to the account</a></p></section>'
-    )
-
-
-def _one(session: Session, token: str) -> str:
-    return (
-        f'<li><div><strong id="t-{esc(session.sid)}">{esc(session.name)}</strong><span class="quiet">Made '
-        f"{when(session.created_ms)} \N{MIDDLE DOT} ends {when(session.expires_ms)}</span></div>"
-        f'<form method="post" action="/account/revoke">{hidden("form_token", token)}{hidden("sid", session.sid)}'
-        f'<button aria-describedby="t-{esc(session.sid)}">Revoke</button></form></li>'
     )

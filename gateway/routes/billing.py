@@ -7,6 +7,7 @@ a `GatewayError`. `OPERATIONS` is the table that is routed (`gateway.routes.serv
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,8 @@ _LIMIT = f"limit is a number from 1 to {MOST_RECORDS}."
 LONGEST_KEY = 255
 LONGEST_USER = 512
 _NO_ACCOUNT = "This user has no account."
+_NOT_OF_ITS_FORM = "A field of the entitlements is not of its form."
+_STALE = "A newer version is stored, or this one with other content. Read it, and state a higher one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,13 @@ class Call:
         if not user.isprintable() or len(user) > LONGEST_USER:
             raise InvalidRequest("The user's id is printable and has 512 characters at most.", param="user")
         return user
+
+    @property
+    def org(self) -> str:
+        org = self.path["org"]
+        if not re.fullmatch(shapes.LABEL, org) or len(org) > shapes.LONGEST_LABEL:
+            raise InvalidRequest("An organisation's name is 64 letters, digits and . _ + / - at most.", param="org")
+        return org
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +121,24 @@ async def entitle(admin: Administration, call: Call) -> shapes.AccountShape:
     try:
         found = await admin.entitle(call.user, call.body.value(), actor=call.actor)
     except ValueError:
-        raise InvalidRequest("A field of the entitlements is not of its form.") from None
+        raise InvalidRequest(_NOT_OF_ITS_FORM) from None
     if found is None:
-        raise Conflict("A newer version is stored, or this one with other content. Read it, and state a higher one.")
+        raise Conflict(_STALE)
     return shapes.AccountShape(shapes.Credits.of(found[0]), shapes.EntitlementsShape.of(found[1]))
+
+
+async def organisation(admin: Administration, call: Call) -> shapes.EntitlementsShape:
+    return shapes.EntitlementsShape.of(await admin.organisation(call.org))
+
+
+async def entitle_organisation(admin: Administration, call: Call) -> shapes.EntitlementsShape:
+    try:
+        found = await admin.entitle_organisation(call.org, call.body.value(), actor=call.actor)
+    except ValueError:
+        raise InvalidRequest(_NOT_OF_ITS_FORM) from None
+    if found is None:
+        raise Conflict(_STALE)
+    return shapes.EntitlementsShape.of(found)
 
 
 async def grant(admin: Administration, call: Call) -> shapes.Credits:
@@ -170,6 +194,7 @@ async def set_customer(admin: Administration, call: Call) -> shapes.CustomerBody
 
 
 _ACCOUNT = "/internal/accounts/{user}"
+_ORGANISATION = "/internal/organisations/{org}"
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "GET", "/internal/usage", Scope.USAGE_READ, "Usage records behind a place, oldest first",
@@ -216,5 +241,13 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "PUT", _ACCOUNT + "/stripe", Scope.ACCOUNTS_WRITE, "Lead a user's charges to a customer at Stripe",
         set_customer, shapes.CustomerBody, shapes.CustomerBody,
+    ),
+    Operation(
+        "GET", _ORGANISATION, Scope.ACCOUNTS_READ, "What was stated of an organisation; version 0: nothing yet",
+        organisation, shapes.EntitlementsShape,
+    ),
+    Operation(
+        "PUT", _ORGANISATION, Scope.ACCOUNTS_WRITE, "State what an organisation's accounts may use",
+        entitle_organisation, shapes.EntitlementsShape, shapes.OrganisationBody, (409,),
     ),
 )  # fmt: skip

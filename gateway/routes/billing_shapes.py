@@ -6,6 +6,7 @@ Amounts are integer micro-credits, times Unix milliseconds.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import msgspec
@@ -19,7 +20,9 @@ from metering.usage import COUNTS, UsageRecord
 LARGEST = 2**53
 Amount = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
 Version = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
-Label = Annotated[str, msgspec.Meta(max_length=64, pattern="^[A-Za-z0-9._+/-]*$")]
+LONGEST_LABEL = 64
+LABEL = "^[A-Za-z0-9._+/-]*$"
+Label = Annotated[str, msgspec.Meta(max_length=LONGEST_LABEL, pattern=LABEL)]
 ModelName = Annotated[str, msgspec.Meta(max_length=128)]
 
 
@@ -43,21 +46,31 @@ class Acknowledged(msgspec.Struct, frozen=True):
     after: str
 
 
-class EntitlementsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole of what a user may use. ``version`` grows with each change; ``models`` empty is all."""
+class OrganisationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole of what an organisation's accounts may use. ``version`` grows with each change; ``models``
+    empty is all.
+    """
 
     version: Version
     tier: Label = ""
     models: tuple[ModelName, ...] = ()
     region: Label = ""
     mode: Literal["", "cloud", "local"] = ""
-    org: Label = ""
     min_app: dict[Label, Label] = {}
 
     def value(self) -> Entitlements:
         return Entitlements(
-            self.version, self.tier, frozenset(self.models), self.region, self.mode, self.org, self.min_app
+            self.version, self.tier, frozenset(self.models), self.region, self.mode, min_app=self.min_app
         )
+
+
+class EntitlementsBody(OrganisationBody, frozen=True, forbid_unknown_fields=True):
+    """The whole of what a user may use. ``org`` is the name of the organisation that the account belongs to."""
+
+    org: Label = ""
+
+    def value(self) -> Entitlements:
+        return replace(super().value(), org=self.org)
 
 
 class EntitlementsShape(msgspec.Struct, frozen=True):

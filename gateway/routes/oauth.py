@@ -26,6 +26,7 @@ from gateway.auth.families import Reused, Tokens
 from gateway.auth.principal import Denial, StoreFailure, lookup, sid_of
 from gateway.errors import GatewayError, MeteringUnavailable, MethodNotAllowed, NotFound
 from gateway.inbound import address_of, read_body
+from gateway.own_address import own_address
 from gateway.services import Services
 from metering.store import Unconfirmed
 
@@ -235,13 +236,10 @@ class OAuth:
     def _base(self, request: web.BaseRequest) -> str:
         """The configured address, or the one by which this caller reached the listener."""
         config = self._services.config
-        if config.portal.url:
-            return config.portal.url
         host = request.headers.get("Host", "")
         if not _HOST.fullmatch(host):
             host = f"{config.server.host}:{config.server.port}"
-        tls = config.server.tls_cert is not None or config.server.behind_tls_proxy
-        return f"{'https' if tls else 'http'}://{host}"
+        return own_address(config, host)
 
 
 _WHY = {

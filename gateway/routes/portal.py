@@ -27,6 +27,7 @@ from gateway.auth.principal import StoreFailure
 from gateway.auth.supabase import Verifier
 from gateway.errors import MeteringUnavailable, MethodNotAllowed, NotFound, RateLimited
 from gateway.loopback import is_loopback
+from gateway.own_address import over_tls, own_address
 from gateway.portal import page
 from gateway.portal.page import esc
 from gateway.routes import portal_account, portal_device, portal_sign_in
@@ -58,8 +59,7 @@ class Portal:
         self.rights = services.rights
         self.verifier = verifier
         self.attempts = UserCodeAttempts(services.store.client, services.identity_key)
-        server = services.config.server
-        self.secure = server.tls_cert is not None or server.behind_tls_proxy
+        self.secure = over_tls(services.config.server)
 
     @property
     def key(self) -> bytes:
@@ -94,8 +94,7 @@ class Portal:
             fields = await self._body(request)
         else:
             raise MethodNotAllowed("GET, POST")
-        origin = self.services.config.portal.url or f"{'https' if self.secure else 'http'}://{host}"
-        visit = Visit(request, path, fields, session, origin)
+        visit = Visit(request, path, fields, session, own_address(self.services.config, host))
         try:
             return await (self._post(visit) if request.method == "POST" else self._get(visit))
         except (StoreFailure, OSError, LedgerUnavailable, Unconfirmed, MeteringUnavailable):

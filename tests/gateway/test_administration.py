@@ -8,8 +8,9 @@ import json
 
 import pytest
 
-from gateway.administration import OnDemand
+from gateway.administration import Administration, OnDemand
 from gateway.auth import entitlements, sessions
+from gateway.auth.announcements import Announcement, Kind, Listener
 from gateway.auth.entitlements import Entitlements
 from gateway.config_load import read
 from metering import keys
@@ -19,6 +20,7 @@ from metering.billing import BillingReader
 from metering.epoch import Epoch
 from metering.ledger import LedgerUnavailable, Limits, Reservation
 from metering.stripe_customers import customer_of
+from tests.gateway.auth.test_announcements import until
 from tests.gateway.billing_fixtures import KEY, USER, accounts, admin, erased, record
 from tests.ledger_fixtures import embedded_url, folder, ledger, store, store_url
 
@@ -100,10 +102,30 @@ async def test_after_an_erasure_nothing_but_the_tombstone_leads_to_the_account(a
     grants = {name.replace(t, "") for name, _ in dump if name.startswith(f"{t}grant:{pid}:")}
     assert left - {"req:r1", "req:r2", "req:open"} == {f"acct:{pid}", "audit", *grants}
     assert await store.client.hkeys(f"{t}acct:{pid}") == [b"erased"]
-    assert [entry.action async for entry in read_audit(store)][-1] == "erased"
+    assert [entry.action async for entry in read_audit(store)][-2:] == ["revoked", "erased"]
     # A rewritten append-only file holds what the store holds, and no more.
     assert (await store.client.info("persistence"))["aof_last_bgrewrite_status"] == "ok"
     assert await admin.erase(USER, actor="portal") is None
+
+
+async def test_an_erasure_notes_what_it_revokes_on_disk_before_it_begins(store, ledger, accounts):
+    class Journal:
+        def __init__(self):
+            self.noted = []
+
+        def revoked(self, name):
+            self.noted.append(("revoked", name))
+
+        def erased(self, pid, names):
+            self.noted.append(("erased", pid))
+
+    journal = Journal()
+    admin = Administration(store, ledger, accounts, KEY, journal=journal)
+    pid = await lived(admin, store, ledger)
+    first, second = [one.sid for one in await sessions.of_account(store.client, pid)]
+    await sessions.revoke(store.client, first)  # once is enough
+    await admin.erase(USER, actor="portal")
+    assert journal.noted == [("revoked", second), ("erased", pid)]
 
 
 async def test_records_that_billing_has_not_booked_wait_and_so_does_the_customer(admin, store, ledger):
@@ -134,7 +156,8 @@ async def test_an_erasure_that_broke_off_is_finished_later(admin, store, ledger,
         patch.setattr(ledger.calls, "run", away)
         with pytest.raises(LedgerUnavailable):
             await admin.erase(USER, actor="cli")
-    assert await sessions.of_account(store.client, pid)
+    left = await sessions.of_account(store.client, pid)
+    assert [one.revoked_ms is None for one in left] == [False, False]
     assert await admin.rights.resume() == 1
     assert await sessions.of_account(store.client, pid) == []
     assert await ledger.account(pid) is None
@@ -149,6 +172,32 @@ async def test_entitlements_never_go_back_and_the_ledger_s_tier_follows(admin, s
     again, _ = await admin.entitle(USER, Entitlements(2, tier="pro"), actor="billing")
     assert again.tier == "pro"
     assert (await entitlements.read(store.client, account.pid)).tier == "pro"
+
+
+async def test_an_organisation_s_entitlements_never_go_back_and_hold_for_its_accounts(admin, store):
+    account, stated = await admin.entitle(USER, Entitlements(1, org="acme"), actor="billing")
+    assert (await admin.organisation("acme")).version == 0
+    written = await admin.entitle_organisation("acme", Entitlements(2, region="eu"), actor="billing")
+    assert written == Entitlements(2, region="eu") == await admin.organisation("acme")
+    assert await admin.entitle_organisation("acme", Entitlements(1), actor="billing") is None
+    assert await entitlements.read_org(store.client, stated.org) == written  # what the account is led to
+    assert (await admin.organisation("other")).version == 0
+    noted = [(entry.action, entry.pid) async for entry in read_audit(store)]
+    assert noted == [("tier_set", account.pid), ("organisation_set", ""), ("organisation_set", "")]
+
+
+async def test_workers_hear_of_an_organisation_whose_entitlements_changed(admin, store):
+    heard = []
+    listener = Listener(store.client)
+    listener.on(Kind.POLICY_CHANGED, heard.append)
+    await listener.start()
+    await admin.entitle_organisation("acme", Entitlements(2), actor="billing")
+    await admin.entitle_organisation("acme", Entitlements(1), actor="billing")  # refused, so nothing changed
+    await admin.entitle_organisation("other", Entitlements(1), actor="billing")
+    expected = [Announcement(Kind.POLICY_CHANGED, org=entitlements.org_digest(KEY, org)) for org in ("acme", "other")]
+    await until(lambda: len(heard) == 2)
+    assert heard == expected
+    await listener.close()
 
 
 async def test_the_store_is_opened_when_it_is_first_needed(folder, store, accounts):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import json
 
@@ -10,27 +9,10 @@ import pytest
 
 from metering.audit import read_audit
 from metering.ledger import Ledger
-from metering.store import open_store
 from tests.gateway.billing_fixtures import record
-from tests.gateway.test_cli import CONFIG, Command
+from tests.gateway.test_cli import command, on_store
 
-
-@pytest.fixture
-def command(tmp_path):
-    made = Command(tmp_path)
-    made.configure(CONFIG)
-    return made
-
-
-def on_store(command, work):
-    async def opened():
-        store = await open_store("embedded:", data_dir=command.folder / "data")
-        try:
-            return await work(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(opened())
+__all__ = ["command"]
 
 
 @pytest.fixture
@@ -84,7 +66,7 @@ def test_from_an_export_to_an_erasure_each_act_is_noted(command, pid):
     assert {actor for actor, _ in acts} == {"cli"}
     assert [action for _, action in acts] == [
         "exported", "exported", "looked_up", "looked_up", "looked_up", "corrected", "restricted",
-        "unrestricted", "erased",
+        "unrestricted", "revoked", "erased",
     ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from gateway.auth import device
 from gateway.auth.device import Redeemed, Refusal, Started
+from gateway.auth.principal import sid_of
 from gateway.cli_store import Opened, opened
 from gateway.config_load import load
 from tests.gateway_process import GatewayProcess, model, provider
@@ -315,6 +316,19 @@ def test_a_token_for_a_tool_is_shown_once_works_within_its_scopes_and_is_revoked
     tokens.get_by_label("Name").fill("- no name -")
     page.get_by_role("button", name="Create token").click()
     assert "A name is 1 to 32 letters" in page.get_by_role("alert").inner_text()
+
+
+def test_nobody_ends_another_account_s_session(site: Site) -> None:
+    site.gateway.session("developer", 0)
+    theirs = site.gateway.session("somebody else", 0)["access_token"]
+    page = site.signed_in()
+    page.locator("form[action='/account/revoke'] [name=sid]").first.evaluate(
+        "(field, sid) => { field.value = sid }", sid_of(theirs)
+    )
+    page.get_by_role("button", name="Revoke", exact=True).first.click()
+    page.get_by_role("heading", name="Not found").wait_for()
+    auth = {"authorization": f"Bearer {theirs}"}
+    assert ask(site.url, request("GET", "/v1/account", headers=auth)).status == 200
 
 
 def test_the_development_sign_in_says_so_and_answers_to_this_machine_alone(site: Site) -> None:

@@ -19,6 +19,7 @@ from tests.integration.conftest import CHAT, eventually
 from tests.raw_http import Answer, ask, request
 
 WORKERS = 2
+TOKEN = "service-token-of-the-test-" + "x" * 16
 ORG = entitlements.org_digest(b"k" * 32, "acme")
 VERSIONS = itertools.count(1)
 
@@ -51,7 +52,11 @@ def gateway(sim, tmp_path_factory):
                 "default": {},
                 "pro": {"requests_per_minute": 2},
                 "small": {"daily_credits": 1, "monthly_credits": 2_000},
-            }
+            },
+            "internal": {
+                "port": 0,
+                "tokens": {"billing": {"token": TOKEN, "scopes": ["accounts:write"]}},
+            },
         },
         workers=WORKERS,
     )
@@ -121,6 +126,24 @@ def test_each_change_holds_on_every_worker(gateway):
     expect(gateway, token, "both", 403, "region_unavailable")
     state_org(gateway, region="global")
     expect(gateway, token, "both", 200, "anywhere")
+
+
+def test_what_a_service_states_of_an_organisation_holds_for_its_accounts(gateway):
+    token = gateway.session("employee")["access_token"]
+    expect(gateway, token, "both", 200, "anywhere")
+    service(gateway, "accounts/employee", org="globex")
+    service(gateway, "organisations/globex", region="eu")
+    expect(gateway, token, "both", 200, "europe")
+    service(gateway, "organisations/globex", mode="local")
+    expect(gateway, token, "both", 403, "local_mode")
+    service(gateway, "organisations/globex")
+    expect(gateway, token, "both", 200, "anywhere")
+
+
+def service(gateway: GatewayProcess, path: str, **stated: str) -> None:
+    body = json.dumps({"version": next(VERSIONS), **stated}).encode()
+    sent = request("PUT", f"/internal/{path}", body, headers={"authorization": f"Bearer {TOKEN}"})
+    assert ask(gateway.internal, sent).status == 200
 
 
 def test_a_failover_stays_in_the_region(gateway, sim):

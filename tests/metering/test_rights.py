@@ -188,16 +188,6 @@ async def test_a_correction_replaces_the_record(rights, ledger, store, pid, make
         await rights.rectify(pid, "r1", actor="support1", prompt="x")
 
 
-async def test_a_person_with_a_new_id_keeps_the_account(rights, accounts, pid):
-    assert await rights.reidentify(USER, "ann@new.example", actor="cli") == pid
-    assert await accounts.pid_of("ann@new.example") == pid
-    assert await accounts.pid_of(USER) is None
-    other = await accounts.pid_of("bob", create=True)
-    with pytest.raises(ValueError, match="already"):
-        await rights.reidentify("ann@new.example", "bob", actor="cli")
-    assert await accounts.pid_of("bob") == other
-
-
 async def test_who_did_what_is_noted(rights, store, pid):
     await rights.export(pid, actor="portal")
     await rights.restrict(pid, restricted=True, actor="support1")

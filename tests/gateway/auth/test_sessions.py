@@ -9,7 +9,7 @@ import pytest
 from gateway.auth import sessions
 from gateway.auth.principal import Client, Mode, session_key
 from gateway.auth.sessions import EXPIRED_GRACE_MS, index_key
-from metering.store import open_store
+from metering.store import Store, open_store
 
 KEY = b"k" * 32
 
@@ -92,6 +92,29 @@ async def test_listing_is_per_account_and_over_all(client: Client) -> None:
     assert [session.sid for session in await sessions.of_account(client, "p1")] == [second.sid, first.sid]
     assert {session.sid for session in await sessions.all_held(client)} == {first.sid, second.sid, other.sid}
     assert await sessions.of_account(client, "nobody") == []
+
+
+async def test_on_a_cluster_sessions_are_read_and_forgotten_a_batch_at_a_time(
+    cluster: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "BATCH", 2)
+    client = cluster.client
+    # Later ones expire earlier: the order of the account's list is not that of all.
+    made = [(await sessions.create(client, KEY, pid="p1", tier=f"t{n}", life_s=1_000 - n)).sid for n in range(7)]
+    other = (await sessions.create(client, KEY, pid="p2", tier="t")).sid
+    gone = made.pop(3)
+    await client.delete(session_key(gone))
+    listed = await sessions.of_account(client, "p1")
+    assert [session.sid for session in listed] == made[::-1]
+    assert [session.tier for session in listed] == ["t6", "t5", "t4", "t2", "t1", "t0"]
+    held = await sessions.all_held(client)
+    assert [(session.created_ms, session.sid) for session in held] == sorted(
+        (session.created_ms, session.sid) for session in held
+    )
+    assert {session.sid for session in held} == {*made, other}
+    assert await sessions.forget_account(client, "p1") == 7  # as many as its index held
+    assert [session.sid for session in await sessions.all_held(client)] == [other]
+    assert not await client.exists(index_key("p1"))
 
 
 async def test_a_session_that_is_gone_is_not_listed(client: Client) -> None:

@@ -166,11 +166,26 @@ async def test_an_account_from_its_entitlements_to_its_erasure(call, store, ledg
     noted = [(entry.actor, entry.action) async for entry in read_audit(store)]
     assert {actor for actor, _ in noted} == {"billing"}
     assert {action for _, action in noted} == {
-        "tier_set", "granted", "looked_up", "corrected", "restricted", "unrestricted", "customer_set", "exported", "erased"
+        "tier_set", "granted", "looked_up", "corrected", "restricted", "unrestricted", "customer_set", "exported", "revoked", "erased"
     }  # fmt: skip
     assert {(m, p) for m, p, s in call.seen if s == 200} == {
         (one.method, one.path) for one in OPERATIONS if "accounts" in one.path
     }
+
+
+async def test_an_organisation_is_stated_and_read_by_its_own_name(call):
+    path = "/internal/organisations/acme%2Femea"
+    assert (await call("GET", path))[1]["version"] == 0
+    status, body, _ = await call("PUT", path, {"version": 4, "models": ["b", "a"], "mode": "local"})
+    assert (status, body["version"], body["models"], body["mode"]) == (200, 4, ["a", "b"], "local")
+    assert (await call("GET", path))[1] == body
+    assert (await call("PUT", path, {"version": 3}))[1]["code"] == "conflict"
+    assert (await call("PUT", path, {"version": 5, "org": "other"}))[0] == 400  # it belongs to none
+    assert (await call("PUT", path, {"version": 5, "region": "E U"}))[0] == 400
+    assert (await call("PUT", path, {"version": 5, "region": "EU"}))[0] == 400  # a label, and no region's form
+    assert (await call("GET", path, token=READER))[0] == 403
+    for name in ("a%20b", "%C3%BC", "x" * 65, "a%0A"):
+        assert (await call("GET", f"/internal/organisations/{name}"))[1]["param"] == "org"
 
 
 async def test_usage_is_paged_booked_and_comes_once(call, store, ledger, monkeypatch):
