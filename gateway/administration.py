@@ -3,7 +3,7 @@
 Rules:
 
 1. Every act that reads or changes one person's account is noted in the audit stream first, with who
-   asked for it (``actor``: a service token's name, or ``cli``).
+   asked for it (``actor``: a service token's name, or an `Actor`).
 2. An account is named by the user's id at the sign-in service; the pid never has to be known outside.
 3. The store is opened when it is first needed, and again after a failure to open it.
 """
@@ -186,8 +186,7 @@ class Administration:
         if pid is None:
             return None
         # First: a session that is gone already could not be announced, and would run on from the workers' caches.
-        await audit.note(self.store, actor, Action.REVOKED, pid)
-        await revocation.revoke_all(self.store, pid, journal=self._journal)
+        await revocation.revoke_all(self.store, pid, actor=actor, journal=self._journal)
         erasure = await self.rights.erase(user, actor=actor)
         if erasure is not None and self._on_erased is not None:
             self._on_erased(erasure.pid)

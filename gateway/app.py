@@ -48,6 +48,7 @@ from gateway.upstream.pool import Pool, Timeouts
 from gateway.webhooks import Kind as WebhookKind
 from gateway.webhooks import make_webhooks
 from metering.accounts import Accounts
+from metering.audit import Actor
 from metering.epoch import Epoch
 from metering.ledger import Ledger
 from metering.reaper import Reaper
@@ -155,7 +156,7 @@ class Worker:
 
         async def revoke_again(name: str) -> None:
             with contextlib.suppress(Unconfirmed):  # it is in the journal already
-                await revocation.revoke(store, name)
+                await revocation.revoke(store, name, actor=Actor.GATEWAY)
 
         replay = Replay(spool, settler, epoch, on_erased=erase_again, on_revoked=revoke_again)
         leases = Leases(loop, ledger)

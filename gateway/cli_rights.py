@@ -11,28 +11,23 @@ from pathlib import Path
 import click
 import msgspec
 
-from gateway.administration import Administration, Held
+from gateway.administration import Held
 from gateway.atomic import write_file
 from gateway.cli_options import Fault, config_option, json_option, load_config, write_json
-from gateway.cli_store import Opened, opened, run
+from gateway.cli_store import opened, run
 from gateway.config import Config
 from gateway.webhooks import Kind, make_webhooks
 from metering import audit, keys
-from metering.audit import Action
+from metering.audit import Action, Actor
 from metering.ledger import Account
 from metering.reader import read_usage
 from metering.rights import Erasure
 from metering.usage import COUNTS, UsageRecord
 
-ACTOR = "cli"
 WEBHOOK_SECONDS = 20.0
 CORRECTABLE = (*COUNTS, "cost", "charge")
 
 user_option = click.option("--user", required=True, help="The user's id at your sign-in service.")
-
-
-def _administration(at: Opened) -> Administration:
-    return Administration(at.store, at.ledger, at.accounts, at.key, journal=at.journal)
 
 
 @click.command()
@@ -57,7 +52,7 @@ def export(config_path: Path, user: str, form: str, output: Path | None) -> None
 
 async def _export(config: Config, user: str) -> Held:
     async with opened(config) as at:
-        held = await _administration(at).export(user, actor=ACTOR)
+        held = await at.administration.export(user, actor=Actor.CLI)
         if held is None:
             raise Fault("that user has no account, so nothing is held")
         return held
@@ -81,7 +76,7 @@ def erase(config_path: Path, user: str, yes: bool, as_json: bool) -> None:
 
 async def _erase(config: Config, user: str) -> Erasure:
     async with opened(config) as at:
-        erasure = await _administration(at).erase(user, actor=ACTOR)
+        erasure = await at.administration.erase(user, actor=Actor.CLI)
     if erasure is None:
         raise Fault("that user has no account, so there is nothing to erase")
     webhooks = make_webhooks(config.webhooks)
@@ -108,7 +103,7 @@ def restrict(config_path: Path, user: str, lift: bool, as_json: bool) -> None:
 
 async def _restrict(config: Config, user: str, *, restricted: bool) -> Account:
     async with opened(config) as at:
-        account = await _administration(at).restrict(user, restricted=restricted, actor=ACTOR)
+        account = await at.administration.restrict(user, restricted=restricted, actor=Actor.CLI)
         if account is None:
             raise Fault("that user has no account, or no credits were ever granted to it")
         return account
@@ -134,7 +129,7 @@ def rectify(config_path: Path, user: str, rid: str, stated: tuple[str, ...], as_
 
 async def _rectify(config: Config, user: str, rid: str, corrected: dict[str, int]) -> UsageRecord:
     async with opened(config) as at:
-        record = await _administration(at).rectify(user, rid, actor=ACTOR, **corrected) if keys.is_id(rid) else None
+        record = await at.administration.rectify(user, rid, actor=Actor.CLI, **corrected) if keys.is_id(rid) else None
         if record is None:
             raise Fault("that user has no record of this request; see: codegrex-gateway usage list --user U")
         return record
@@ -168,7 +163,7 @@ async def _show(config: Config, rid: str, user: str | None) -> UsageRecord:
                     break
         if found is None:
             raise Fault("no record has this request id: it is running, was never charged, or is past its retention")
-        await audit.note(at.store, ACTOR, Action.LOOKED_UP, found.pid)
+        await audit.note(at.store, Actor.CLI, Action.LOOKED_UP, found.pid)
         return found
 
 

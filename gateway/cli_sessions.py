@@ -25,6 +25,8 @@ from gateway.cli_options import (
 )
 from gateway.cli_store import opened, run
 from gateway.config import Config
+from metering import audit
+from metering.audit import Action, Actor
 
 DEFAULT_LIFE = "30d"
 
@@ -65,8 +67,12 @@ async def _create(config: Config, user: str, amount: int, *, tier: str, mode: Mo
     async with opened(config) as at:
         pid = await at.accounts.pid_of(user, create=True)
         assert pid is not None
-        # Granting nothing still makes the account, without which no request is served.
-        await at.ledger.grant(pid, amount, f"cli:{secrets.token_hex(16)}")
+        grant_id = f"cli:{secrets.token_hex(16)}"
+        if amount:
+            await at.administration.grant(user, amount, grant_id, actor=Actor.CLI)
+        else:  # this still makes the account, without which no request is served
+            await at.ledger.grant(pid, 0, grant_id)
+        await audit.note(at.store, Actor.CLI, Action.TIER_SET, pid)
         await at.ledger.set_tier(pid, tier)
         return await stored.create(at.store.client, at.key, pid=pid, tier=tier, mode=mode, life_s=life)
 
@@ -134,10 +140,11 @@ async def _revoke(config: Config, sids: tuple[str, ...], user: str | None) -> tu
 
     async with opened(config) as at:
         if user is not None:
-            return await revocation.revoke_all(at.store, await at.pid_of(user), journal=at.journal), 0
+            pid = await at.pid_of(user)
+            return await revocation.revoke_all(at.store, pid, actor=Actor.CLI, journal=at.journal), 0
         revoked = 0
         for text in sids:
             sid = sid_of(text) or text  # a whole token names its session as well
-            if is_sid(sid) and await revocation.revoke(at.store, sid, journal=at.journal):
+            if is_sid(sid) and await revocation.revoke(at.store, sid, actor=Actor.CLI, journal=at.journal):
                 revoked += 1
         return revoked, len(sids) - revoked

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from gateway.administration import Administration
 from gateway.auth.principal import StoreFailure
 from gateway.cli_options import Fault
 from gateway.config import Config, ConfigError
@@ -31,6 +32,10 @@ class Opened:
     accounts: Accounts
     key: bytes
     journal: FileJournal
+
+    @property
+    def administration(self) -> Administration:
+        return Administration(self.store, self.ledger, self.accounts, self.key, journal=self.journal)
 
     async def pid_of(self, user: str) -> str:
         """The account of a user who has one. Raises `Fault` otherwise."""

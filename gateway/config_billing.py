@@ -15,6 +15,7 @@ from gateway.billing_settings import RetentionConfig, Scope, ServiceToken, Strip
 from gateway.config_providers import NAME
 from gateway.config_reader import Section
 from gateway.loopback import is_loopback
+from metering.audit import Actor
 from metering.pricing import MICRO_CREDITS
 
 SHORTEST_TOKEN = 32
@@ -27,6 +28,8 @@ def read_tokens(section: Section, *, needed: bool) -> tuple[ServiceToken, ...]:
     for name, inner in section.tables("tokens"):
         if not NAME.fullmatch(name):
             inner.fault("", "is not a name", "use lower-case letters, digits, - and _, 32 at most")
+        if name in set(Actor):
+            inner.fault("", "is a name that the audit stream has for somebody else", "choose another")
         secret = inner.secret("token", needed=needed)
         scopes = inner.strings("scopes")
         inner.close()

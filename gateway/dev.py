@@ -22,6 +22,7 @@ from gateway.config import Config
 from gateway.config_load import read
 from gateway.log import Fields, Log
 from gateway.supervisor import run as supervise
+from metering.audit import Actor
 
 CREDITS = 1_000  # of the development account: ten dollars' worth
 USER = "developer"
@@ -89,10 +90,9 @@ class DevLog(Log):
 
 async def _session(config: Config) -> str:
     async with opened(config) as store:
-        pid = await store.accounts.pid_of(USER, create=True)
-        assert pid is not None
-        await store.ledger.grant(pid, CREDITS * 1_000_000, "development")
-        issued = await sessions.create(store.store.client, store.key, pid=pid, tier="default")
+        amount = CREDITS * 1_000_000
+        account = await store.administration.grant(USER, amount, "development", actor=Actor.CLI)
+        issued = await sessions.create(store.store.client, store.key, pid=account.pid, tier="default")
         return issued.access_token
 
 

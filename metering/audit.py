@@ -1,7 +1,7 @@
 """The audit stream: who did what to whose account, append-only and content-free.
 
-An entry holds ``at`` (Unix milliseconds, in the stream id), ``actor`` (a service token's id or
-``cli``), ``action`` (a closed list) and ``pid``. It is kept for 400 days.
+An entry holds ``at`` (Unix milliseconds, in the stream id), ``actor`` (an `Actor`, or the name of a
+service's token), ``action`` (a closed list) and ``pid``. It is kept for 400 days.
 """
 
 from __future__ import annotations
@@ -17,6 +17,15 @@ from metering.store import Store
 
 STREAM = "audit"
 PAGE = 500
+
+
+class Actor(StrEnum):
+    """Who acts, where it is no service. No service's token may have one of these names."""
+
+    CLI = "cli"  # the operator
+    PORTAL = "portal"  # the person, signed in
+    APP = "app"  # who holds a token of the session: an app that signs itself out
+    GATEWAY = "gateway"  # by itself: a refresh token came twice, or the store forgot a revocation
 
 
 class Action(StrEnum):

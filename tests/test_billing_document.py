@@ -12,6 +12,7 @@ import pytest
 
 from gateway.routes.billing import OPERATIONS
 from gateway.webhooks import Kind
+from metering.audit import Action, Actor
 from tests.gateway.billing_fixtures import record
 from tests.ledger_fixtures import embedded_url, folder, ledger, store, store_url
 
@@ -101,3 +102,9 @@ def test_the_tables_are_the_operations_and_the_events():
     assert set(table) == {(one.method, one.path, one.scope.value) for one in OPERATIONS}
     named = set(re.findall(r"`((?:credits|account|session)\.[a-z_]+)`", TEXT))
     assert named == {kind.value for kind in Kind}
+
+
+def test_the_document_names_every_actor_and_every_action_of_the_audit_stream():
+    section = TEXT.partition("## The audit stream")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == ["actor", *Actor]
+    assert set(re.findall(r"`(\w+)`", section.rpartition("`action`")[2])) == set(Action)

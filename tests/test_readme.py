@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.simulator import MARK
+from metering.audit import read_audit
+from metering.store import open_store
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -22,11 +25,16 @@ KEYS = re.compile(r"(OPENAI|ANTHROPIC|GEMINI|GOOGLE)_")
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, str]]]:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("dev")
+
+
+@pytest.fixture(scope="module")
+def running(data: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """The base URL, and the environment of a user who exported the token."""
     environment = {name: value for name, value in os.environ.items() if not KEYS.match(name)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "gateway", "dev", "--port", "0", "--data-dir", str(tmp_path_factory.mktemp("dev"))],
+        [sys.executable, "-m", "gateway", "dev", "--port", "0", "--data-dir", str(data)],
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
@@ -51,6 +59,20 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dic
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def test_the_credits_of_the_development_account_are_a_noted_grant(
+    running: tuple[str, dict[str, str]], data: Path
+) -> None:
+    async def noted() -> list[tuple[str, str]]:
+        store = await open_store("embedded:", data_dir=data)
+        try:
+            return [(entry.actor, entry.action) async for entry in read_audit(store)]
+        finally:
+            await store.close()
+
+    assert running
+    assert asyncio.run(noted()) == [("cli", "granted")]
 
 
 def test_there_is_a_snippet_for_each_sdk() -> None:

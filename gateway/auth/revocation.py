@@ -5,6 +5,9 @@ Rules:
 1. The order is: write, announce, journal, confirm. Workers hear of it as soon as it is written.
 2. It is answered once it survives the loss of the primary; where that is not certain, `Unconfirmed`
    says so, and repeating the call is harmless.
+3. Who asked for it is in the audit stream before it is written; what is revoked already is not noted
+   again, so that nobody who holds an old token fills the stream. An app that signs itself out is noted,
+   too: the store can't tell it from a thief of its token, and the stream is to say why a session ended.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from typing import Protocol
 from gateway.auth import sessions
 from gateway.auth.announcements import Announcement, Kind, publish
 from gateway.auth.principal import session_key
+from metering import audit
+from metering.audit import Action
 from metering.store import Store
 
 
@@ -23,13 +28,22 @@ class Journal(Protocol):
     def revoked(self, name: str) -> None: ...
 
 
-async def revoke(store: Store, sid: str, *, journal: Journal | None = None) -> bool:
-    """Revoke a session and its refresh tokens; false where there is none.
+async def revoke(store: Store, sid: str, *, actor: str, journal: Journal | None = None) -> bool:
+    """Revoke a session and its refresh tokens; false where there is none. ``actor``: as in `metering.audit`.
 
     Raises:
         Unconfirmed: It is done, but might not survive a failover: repeat the call.
         redis.RedisError: The store cannot answer.
     """
+    session = await sessions.get(store.client, sid)
+    if session is None:
+        return False
+    if session.revoked_ms is None:
+        await audit.note(store, actor, Action.REVOKED, session.pid)
+    return await _revoke(store, sid, journal)
+
+
+async def _revoke(store: Store, sid: str, journal: Journal | None) -> bool:
     if not await sessions.revoke(store.client, sid):
         return False
     await made_known(store, sid, journal=journal)
@@ -44,9 +58,11 @@ async def made_known(store: Store, sid: str, *, journal: Journal | None = None) 
     await store.confirm(session_key(sid))
 
 
-async def revoke_all(store: Store, pid: str, *, journal: Journal | None = None) -> int:
-    """Revoke every live session of an account; how many there were. Raises as `revoke`."""
+async def revoke_all(store: Store, pid: str, *, actor: str, journal: Journal | None = None) -> int:
+    """Revoke every live session of an account, noted as one act; how many there were. Raises as `revoke`."""
     live = [session for session in await sessions.of_account(store.client, pid) if session.revoked_ms is None]
+    if live:
+        await audit.note(store, actor, Action.REVOKED, pid)
     for session in live:
-        await revoke(store, session.sid, journal=journal)
+        await _revoke(store, session.sid, journal)
     return len(live)

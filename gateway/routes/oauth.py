@@ -28,6 +28,8 @@ from gateway.errors import GatewayError, MeteringUnavailable, MethodNotAllowed, 
 from gateway.inbound import address_of, read_body
 from gateway.own_address import own_address
 from gateway.services import Services
+from metering import audit
+from metering.audit import Action, Actor
 from metering.store import Unconfirmed
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -200,6 +202,8 @@ class OAuth:
             return _tokens(found)
         if isinstance(found, Reused):
             self._emit("refresh_reuse", found.pid)
+            # The one act that is noted after it: the store finds the reuse and revokes in one step.
+            await audit.note(services.store, Actor.GATEWAY, Action.REVOKED, found.pid)
             await revocation.made_known(services.store, found.sid, journal=services.spool)
         raise OAuthError("invalid_grant", _WHY["invalid_grant"])
 
@@ -213,7 +217,7 @@ class OAuth:
         if sid is None and await lookup(client, key, token) is not Denial.TOKEN_INVALID:
             sid = sid_of(token)
         if sid is not None:
-            await revocation.revoke(services.store, sid, journal=services.spool)
+            await revocation.revoke(services.store, sid, actor=Actor.APP, journal=services.spool)
         return {}
 
     def _metadata(self, request: web.BaseRequest) -> object:

@@ -19,12 +19,12 @@ from gateway.auth.sessions import Session
 from gateway.portal import account_page, chart, page, tokens
 from gateway.routes.portal_sign_in import end
 from gateway.webhooks import Kind as WebhookKind
+from metering.audit import Actor
 from metering.reader import read_usage
 
 if TYPE_CHECKING:
     from gateway.routes.portal import Portal, Visit
 
-ACTOR = "portal"
 DAY_MS = 86_400_000
 
 
@@ -59,12 +59,17 @@ async def _revoke(portal: Portal, visit: Visit, session: PortalSession) -> web.R
     found = await sessions.get(portal.services.store.client, sid) if is_sid(sid) else None
     if found is None or found.pid != session.pid:  # another account's looks the same
         return portal.fault(visit, 404, "Not found", "This session is not there any more.")
-    await revocation.revoke(portal.services.store, sid, journal=portal.services.spool)
+    await revocation.revoke(portal.services.store, sid, actor=Actor.PORTAL, journal=portal.services.spool)
     return page.see_other("/account?done=revoked#sessions")
 
 
+async def _end_all(portal: Portal, pid: str) -> None:
+    services = portal.services
+    await revocation.revoke_all(services.store, pid, actor=Actor.PORTAL, journal=services.spool)
+
+
 async def _revoke_all(portal: Portal, _visit: Visit, session: PortalSession) -> web.Response:
-    await revocation.revoke_all(portal.services.store, session.pid, journal=portal.services.spool)
+    await _end_all(portal, session.pid)
     return page.see_other("/account?done=all-revoked#sessions")
 
 
@@ -98,7 +103,7 @@ async def _policy(portal: Portal, visit: Visit, session: PortalSession) -> web.R
 
 
 async def _export(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
-    export = await portal.rights.export(session.pid, actor=ACTOR)
+    export = await portal.rights.export(session.pid, actor=Actor.PORTAL)
     if export is None:
         return end(portal)
     if visit.fields.get("form") == "csv":
@@ -114,8 +119,8 @@ async def _export(portal: Portal, visit: Visit, session: PortalSession) -> web.R
 async def _delete(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
     if visit.fields.get("confirm") != "delete":
         return portal.fault(visit, 400, "Not deleted", "Type the word delete to confirm.")
-    await revocation.revoke_all(portal.services.store, session.pid, journal=portal.services.spool)
-    await portal.rights.erase_known(session.pid, session.names, actor=ACTOR)
+    await _end_all(portal, session.pid)
+    await portal.rights.erase_known(session.pid, session.names, actor=Actor.PORTAL)
     portal.services.webhooks.emit(WebhookKind.ACCOUNT_ERASED, session.pid)
     return end(portal)
 

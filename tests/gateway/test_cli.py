@@ -21,6 +21,8 @@ from gateway.auth.principal import Denial, Mode, Principal, lookup, sid_of
 from gateway.config_load import load
 from gateway.identity import load_key
 from metering import frames
+from metering.audit import read_audit
+from metering.credit_watch import level_key
 from metering.ledger import Ledger, Limits, Reservation
 from metering.store import Store, open_store
 from metering.usage import COUNTS, UsageRecord
@@ -93,6 +95,15 @@ def on_store(command: Command, work: Callable[[Store], Awaitable[Result]]) -> Re
             await store.close()
 
     return asyncio.run(opened())
+
+
+def noted(command: Command) -> list[tuple[str, str, str]]:
+    """Actor, action and account of each entry of the audit stream."""
+
+    async def work(store: Store) -> list[tuple[str, str, str]]:
+        return [(entry.actor, entry.action, entry.pid) async for entry in read_audit(store)]
+
+    return on_store(command, work)
 
 
 def token_opens(command: Command, token: str) -> Principal | Denial:
@@ -175,8 +186,18 @@ def test_credits_add_up_over_the_sessions_of_one_user(command: Command) -> None:
 
 
 def test_a_session_without_credits_still_makes_the_account(command: Command) -> None:
-    command("sessions", "create", "--user", "u")
+    (made,) = command("sessions", "create", "--user", "u", "--json").lines
     assert command("accounts", "show", "--user", "u", "--json").lines[0]["available"] == 0
+    assert noted(command) == [("cli", "tier_set", made["pid"])]
+
+
+def test_credits_that_come_with_a_session_are_a_noted_grant_as_every_other(command: Command) -> None:
+    (made,) = command("sessions", "create", "--user", "u", "--json").lines
+    pid = made["pid"]
+    on_store(command, lambda store: store.client.set(level_key(pid), 2))  # its owner was told that nothing is left
+    command("sessions", "create", "--user", "u", "--credits", "1")
+    assert noted(command)[1:] == [("cli", "granted", pid), ("cli", "tier_set", pid)]
+    assert on_store(command, lambda store: store.client.get(level_key(pid))) is None
 
 
 def test_for_people_the_token_is_shown_once_and_ids_are_whole(command: Command) -> None:
@@ -213,6 +234,8 @@ def test_listing_and_revoking(command: Command) -> None:
     assert command("sessions", "revoke", "--user", "b", "--json").lines == [{"revoked": 1}]
     assert command("sessions", "revoke", "--user", "b", "--json").lines == [{"revoked": 0}]
     assert token_opens(command, tokens["b"]["access_token"]) is Denial.TOKEN_REVOKED
+    revoked = [entry for entry in noted(command) if entry[1] == "revoked"]
+    assert revoked == [("cli", "revoked", tokens[user]["pid"]) for user in ("a", "b")]
 
 
 def test_revocations_are_noted_for_the_gateways_of_this_host(command: Command) -> None:

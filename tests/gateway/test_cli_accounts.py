@@ -7,10 +7,9 @@ import json
 
 import pytest
 
-from metering.audit import read_audit
 from metering.ledger import Ledger
 from tests.gateway.billing_fixtures import record
-from tests.gateway.test_cli import command, on_store
+from tests.gateway.test_cli import command, noted, on_store
 
 __all__ = ["command"]
 
@@ -59,13 +58,10 @@ def test_from_an_export_to_an_erasure_each_act_is_noted(command, pid):
     for act in ("export", "restrict"):
         assert "no account" in command("accounts", act, "--user", "ann").err
 
-    async def noted(store):
-        return [(entry.actor, entry.action) async for entry in read_audit(store)]
-
-    acts = on_store(command, noted)
-    assert {actor for actor, _ in acts} == {"cli"}
-    assert [action for _, action in acts] == [
-        "exported", "exported", "looked_up", "looked_up", "looked_up", "corrected", "restricted",
+    acts = noted(command)
+    assert {(actor, noted_pid) for actor, _, noted_pid in acts} == {("cli", pid)}
+    assert [action for _, action, _ in acts] == [
+        "granted", "tier_set", "exported", "exported", "looked_up", "looked_up", "looked_up", "corrected", "restricted",
         "unrestricted", "revoked", "erased",
     ]  # fmt: skip
 

@@ -92,6 +92,12 @@ def test_two_services_with_one_token_are_refused() -> None:
     assert fault(one.format("a") + one.format("b")).startswith("internal.tokens: two services")
 
 
+@pytest.mark.parametrize("name", ["cli", "portal", "app", "gateway"])
+def test_no_service_has_a_name_that_stands_for_another_actor_in_the_audit_stream(name: str) -> None:
+    text = f'[internal.tokens.{name}]\ntoken = "env:TOKEN"\nscopes = ["usage:read"]\n'
+    assert fault(text).startswith(f"internal.tokens.{name}: ")
+
+
 def test_http_is_taken_on_this_machine() -> None:
     assert parse(HOOK.replace("https://billing.internal", "http://127.0.0.1:9")).webhooks is not None
 

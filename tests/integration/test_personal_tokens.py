@@ -71,7 +71,7 @@ def test_a_revocation_ends_what_streams_and_the_token(gateway):
     for client in clients:
         assert client.head().status == 200
         assert client.chunk()
-    assert gateway.on_store(lambda store: revocation.revoke(store, issued.sid))
+    assert gateway.on_store(lambda store: revocation.revoke(store, issued.sid, actor="cli"))
     for client in clients:  # 2,000 chunks of 10 ms would be 20 s
         chunks = [chunk for chunk in iter(client.chunk, None) if chunk]
         assert b"token_revoked" in b"".join(chunks)

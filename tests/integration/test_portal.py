@@ -14,11 +14,12 @@ from urllib.parse import urlencode
 
 import pytest
 
-from gateway.auth import device
+from gateway.auth import device, sessions
 from gateway.auth.device import Redeemed, Refusal, Started
 from gateway.auth.principal import sid_of
 from gateway.cli_store import Opened, opened
 from gateway.config_load import load
+from metering.audit import read_audit
 from tests.gateway_process import GatewayProcess, model, provider
 from tests.integration.conftest import eventually
 from tests.portal_browser import launched
@@ -68,6 +69,14 @@ class Site:
         thread.start()
         thread.join()
         return found[0]
+
+    def noted(self, pid: str) -> list[tuple[str, str]]:
+        """Actor and action of what the audit stream has of an account."""
+
+        async def work(at: Opened) -> list[tuple[str, str]]:
+            return [(one.actor, one.action) async for one in read_audit(at.store) if one.pid == pid]
+
+        return self.store(work)
 
     def start(self) -> Started:
         return self.store(
@@ -260,6 +269,7 @@ def _to(site: Site, sent: bytes) -> bytes:
 def test_account_revoke_policy_export_delete(site: Site) -> None:
     first = site.gateway.session("developer", 250)
     second = site.gateway.session("developer", 0)
+    earlier = len(site.noted(first["pid"]))
     page = site.signed_in()
     assert "500.00" in page.locator(".figures").inner_text() or "250.00" in page.locator(".figures").inner_text()
     auth = {"authorization": f"Bearer {first['access_token']}"}
@@ -284,12 +294,15 @@ def test_account_revoke_policy_export_delete(site: Site) -> None:
     document = json.loads(Path(download.value.path()).read_text())
     assert document["account"]["pid"] == first["pid"]
     assert len(document["sessions"]) >= 2
+    site.gateway.session("developer", 0)  # one that the deletion ends
     page.get_by_text("Delete account").first.click()
     page.get_by_label("Type delete to confirm").fill("delete")
     page.get_by_role("button", name="Delete account").click()
     page.get_by_role("heading", name="Sign in").wait_for()
     gone = site.store(lambda at: at.accounts.pid_of("developer"))
     assert gone is None
+    mine = [action for actor, action in site.noted(first["pid"])[earlier:] if actor == "portal"]
+    assert mine == ["revoked", "revoked", "exported", "revoked", "erased"]  # one, all of them, those left at the end
 
 
 def test_a_token_for_a_tool_is_shown_once_works_within_its_scopes_and_is_revoked(site: Site) -> None:
@@ -306,6 +319,8 @@ def test_a_token_for_a_tool_is_shown_once_works_within_its_scopes_and_is_revoked
     page.get_by_role("link", name="Back to the account").click()
     assert "laptop agent" in tokens.inner_text()
     assert token not in page.content()
+    [held] = [session for session in site.store(lambda at: sessions.all_held(at.store.client)) if session.name]
+    earlier = len(site.noted(held.pid))
     tokens.get_by_role("button", name="Revoke").click()
     page.get_by_text("It was revoked.").wait_for()
     assert "laptop agent" not in tokens.inner_text()
@@ -313,6 +328,7 @@ def test_a_token_for_a_tool_is_shown_once_works_within_its_scopes_and_is_revoked
         lambda: ask(site.url, request("GET", "/v1/models", headers=auth)), lambda found: found.status == 401
     )
     assert answer.headers["x-error-code"] == "token_revoked"
+    assert site.noted(held.pid)[earlier:] == [("portal", "revoked")]
     tokens.get_by_label("Name").fill("- no name -")
     page.get_by_role("button", name="Create token").click()
     assert "A name is 1 to 32 letters" in page.get_by_role("alert").inner_text()

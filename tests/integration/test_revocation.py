@@ -16,7 +16,8 @@ import pytest
 from benchmarks.simulator import SimulatorProcess
 from gateway.auth import revocation, sessions
 from gateway.auth.principal import sid_of
-from tests.gateway_process import GatewayProcess, model, provider
+from metering.audit import read_audit
+from tests.gateway_process import GatewayProcess, model, provider, run_cli
 from tests.integration.conftest import CHAT, eventually
 from tests.raw_http import RawClient, ask, request
 
@@ -114,7 +115,7 @@ def gateway_requests(gateway):
 def test_under_load_every_worker_follows_within_a_second(gateway):
     with load_on(gateway), streaming(gateway) as (token, readers):
         began = time.monotonic()
-        assert gateway.on_store(lambda store: revocation.revoke(store, sid_of(token)))
+        assert gateway.on_store(lambda store: revocation.revoke(store, sid_of(token), actor="cli"))
         ended_within(readers, began, HEARD_SECONDS)
         for _ in range(10):
             assert ask(gateway.url, chat(token)).code == "token_revoked"
@@ -145,8 +146,27 @@ def test_with_pub_sub_cut_for_good_it_is_found_all_the_same(gateway):
         gateway.on_store(cut)
         try:
             began = time.monotonic()
-            assert gateway.on_store(lambda store: revocation.revoke(store, sid_of(token)))
+            assert gateway.on_store(lambda store: revocation.revoke(store, sid_of(token), actor="cli"))
             ended_within(readers, began, UNHEARD_SECONDS)
             assert ask(gateway.url, chat(token)).code == "token_revoked"
         finally:
             gateway.on_store(mend)
+
+
+def test_a_revocation_that_the_store_forgot_is_done_again_and_noted_as_the_gateway_s(tmp_path):
+    gateway = GatewayProcess(
+        tmp_path, {"openai": provider("openai", "http://127.0.0.1:9")}, [model("bench", "openai", "gpt-4o")]
+    )
+    token = gateway.session()["access_token"]
+    assert run_cli("sessions", "revoke", token, config=gateway.config) == [{"revoked": 1}]
+
+    async def forget(store):
+        assert await store.client.hdel(f"s:{{{sid_of(token)}}}", "revoked") == 1
+
+    async def revocations(store):
+        return [entry.actor async for entry in read_audit(store) if entry.action == "revoked"]
+
+    gateway.on_store(forget)
+    with gateway:
+        eventually(lambda: ask(gateway.url, chat(token)).code, lambda code: code == "token_revoked")
+        assert gateway.on_store(revocations) == ["cli", "gateway"]

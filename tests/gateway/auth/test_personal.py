@@ -66,7 +66,7 @@ async def test_it_is_listed_apart_with_its_name_and_without_its_secret(store: St
 
 async def test_it_is_revoked_as_every_session_is(store: Store) -> None:
     issued = await made(store)
-    assert await revocation.revoke(store, issued.sid)
+    assert await revocation.revoke(store, issued.sid, actor="cli")
     assert await lookup(store.client, KEY, issued.access_token) is Denial.TOKEN_REVOKED
     assert [token.revoked_ms is None for token in await personal.of_account(store.client, "p1")] == [False]
 
@@ -97,5 +97,5 @@ async def test_it_has_a_scope_and_an_account_a_bounded_number(store: Store) -> N
     issued = [await made(store, f"n{number}") for number in range(personal.MOST)]
     with pytest.raises(personal.Refused, match="Revoke one"):
         await made(store)
-    await revocation.revoke(store, issued[0].sid)
+    await revocation.revoke(store, issued[0].sid, actor="cli")
     await made(store)

@@ -15,6 +15,7 @@ from authlib.integrations.requests_client import OAuth2Session
 
 from benchmarks.simulator import SimulatorProcess
 from gateway.auth import device
+from metering.audit import read_audit
 from tests.gateway_process import GatewayProcess, model, provider
 from tests.integration.conftest import CHAT, eventually
 from tests.raw_http import RawClient, ask, request
@@ -77,6 +78,15 @@ def sign_in(gateway):
 
 def refresh(gateway, token, **more):
     return form(gateway, "/oauth/token", grant_type="refresh_token", refresh_token=token, **more)
+
+
+def revocations(gateway):
+    """Who has revoked sessions of the user so far, as the audit stream has it."""
+
+    async def found(store, _key, pid):
+        return [one.actor async for one in read_audit(store) if (one.action, one.pid) == ("revoked", pid)]
+
+    return gateway.for_account(found)
 
 
 def chat(token, name="plain"):
@@ -169,6 +179,7 @@ def test_reuse_revokes_on_every_worker(gateway):
     first = sign_in(gateway)
     second = refresh(gateway, first["refresh_token"]).json()
     third = refresh(gateway, second["refresh_token"]).json()
+    before = revocations(gateway)
     for _ in range(10):  # every worker knows it
         assert ask(gateway.url, chat(third["access_token"])).status == 200
     assert error(refresh(gateway, first["refresh_token"])) == (400, "invalid_grant")
@@ -177,6 +188,8 @@ def test_reuse_revokes_on_every_worker(gateway):
         lambda codes: codes == ["token_revoked"] * 10,
     )
     assert error(refresh(gateway, third["refresh_token"])) == (400, "invalid_grant")
+    assert error(refresh(gateway, first["refresh_token"])) == (400, "invalid_grant")
+    assert revocations(gateway) == [*before, "gateway"]
 
 
 def test_a_revocation_ends_running_streams_on_every_worker(gateway):
@@ -197,10 +210,13 @@ def test_a_revocation_ends_running_streams_on_every_worker(gateway):
 
 def test_revoking_an_access_token_ends_its_session_and_what_is_unknown_is_fine(gateway):
     token = sign_in(gateway)
+    before = revocations(gateway)
     for nothing in ("x", "cgx_rt_" + "0" * 20 + "_" + "0" * 54, "cgx_at_" + "0" * 20 + "_" + "0" * 43):
         assert form(gateway, "/oauth/revoke", token=nothing).status == 200
-    assert form(gateway, "/oauth/revoke", token=token["access_token"], token_type_hint="access_token").status == 200
+    for _ in range(2):
+        assert form(gateway, "/oauth/revoke", token=token["access_token"], token_type_hint="access_token").status == 200
     assert error(refresh(gateway, token["refresh_token"])) == (400, "invalid_grant")
+    assert revocations(gateway) == [*before, "app"]  # once, and for a session that was there
 
 
 def test_the_command_line_revokes_at_once(gateway):
@@ -304,7 +320,7 @@ def test_the_example_signs_in_streams_and_is_revoked(gateway):
 
     async def revoke(store):
         live = [session for session in await sessions.all_held(store.client) if session.platform == "linux-example"]
-        assert [await revocation.revoke(store, session.sid) for session in live] == [True]
+        assert [await revocation.revoke(store, session.sid, actor="cli") for session in live] == [True]
 
     gateway.on_store(revoke)
     rest = process.stdout.read()

@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
+from gateway.auth import sessions
 from gateway.billing_settings import Scope, ServiceToken
 from gateway.log import Log
 from gateway.routes.billing import OPERATIONS
@@ -19,7 +20,7 @@ from metering import keys
 from metering.audit import read_audit
 from metering.ledger import LedgerUnavailable
 from metering.positions import positions
-from tests.gateway.billing_fixtures import USER, accounts, admin, erased, record
+from tests.gateway.billing_fixtures import KEY, USER, accounts, admin, erased, record
 from tests.gateway.routes.json_schema import faults
 from tests.ledger_fixtures import embedded_url, folder, ledger, store, store_url
 
@@ -157,6 +158,7 @@ async def test_an_account_from_its_entitlements_to_its_erasure(call, store, ledg
     assert text.startswith("section,number,field,value")
     assert (await call("GET", f"{PATH}/export?format=xml"))[0] == 400
 
+    await sessions.create(store.client, KEY, pid=pid, tier="pro")
     status, body, _ = await call("DELETE", PATH)
     assert (status, body) == (200, {"pid": pid, "deleted": 2, "waiting": 0})
     assert (await call("DELETE", PATH))[0] == 404
