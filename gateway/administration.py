@@ -23,7 +23,7 @@ from gateway.auth.announcements import Announcement, Kind, publish
 from gateway.auth.entitlements import Entitlements
 from gateway.config import Config
 from gateway.identity import identity_keys, load_key
-from metering import audit, credit_watch, stripe_customers
+from metering import audit, credit_watch, keys, stripe_customers
 from metering.accounts import Accounts
 from metering.audit import Action, AuditEntry
 from metering.epoch import Epoch
@@ -114,8 +114,11 @@ class Administration:
     async def entitle(self, user: str, stated: Entitlements, *, actor: str) -> tuple[Account, Entitlements] | None:
         """State what a user may use, making the account; ``None`` where the version is refused.
 
-        ``stated.org`` is the organisation's own name here; its digest is kept. Raises ValueError where a
-        field is not of its form.
+        ``stated.org`` is the organisation's own name here; its digest is kept.
+
+        Raises:
+            ValueError: A field is not of its form.
+            Unconfirmed, LedgerUnavailable, redis.RedisError: As `entitle_organisation`.
         """
         if stated.org:
             stated = replace(stated, org=entitlement.org_digest(self.key, stated.org))
@@ -130,6 +133,9 @@ class Administration:
             stated = now
             await self.ledger.set_tier(pid, stated.tier or "default")
         await publish(self.store.client, Announcement(Kind.POLICY_CHANGED, pid=pid))
+        # Two keys, which a Cluster may have on two primaries: what is stated, and the ledger's tier.
+        for key in (entitlement.account_key(pid), keys.tag(keys.partition(pid))):
+            await self.store.confirm(key)
         return await self._state(pid)
 
     async def organisation(self, org: str) -> Entitlements:

@@ -19,6 +19,7 @@ from metering.audit import read_audit
 from metering.billing import BillingReader
 from metering.epoch import Epoch
 from metering.ledger import LedgerUnavailable, Limits, Reservation
+from metering.store import Store, Unconfirmed
 from metering.stripe_customers import customer_of
 from tests.gateway.auth.test_announcements import until
 from tests.gateway.billing_fixtures import KEY, USER, accounts, admin, erased, record
@@ -172,6 +173,27 @@ async def test_entitlements_never_go_back_and_the_ledger_s_tier_follows(admin, s
     again, _ = await admin.entitle(USER, Entitlements(2, tier="pro"), actor="billing")
     assert again.tier == "pro"
     assert (await entitlements.read(store.client, account.pid)).tier == "pro"
+
+
+async def test_what_might_not_survive_a_failover_is_not_said_to_be_stated(ledger, accounts, store, monkeypatch):
+    # It is to be on a replica, and there is none; the link from the user to the account is made before that.
+    lone = Administration(Store(store.client, store.info, replicas=1), ledger, accounts, KEY)
+    with pytest.raises(Unconfirmed):
+        await lone.entitle(USER, Entitlements(1, tier="pro"), actor="billing")
+    with pytest.raises(Unconfirmed):
+        await lone.entitle_organisation("acme", Entitlements(1), actor="billing")
+
+    confirmed = []
+
+    async def confirm(key):
+        confirmed.append(key)
+
+    monkeypatch.setattr(store, "confirm", confirm)
+    again = await Administration(store, ledger, accounts, KEY).entitle(
+        USER, Entitlements(1, tier="pro"), actor="billing"
+    )
+    pid = again[0].pid  # the repeated call is no conflict
+    assert confirmed == [f"a:{pid}", keys.tag(keys.partition(pid))]
 
 
 async def test_an_organisation_s_entitlements_never_go_back_and_hold_for_its_accounts(admin, store):
