@@ -20,6 +20,7 @@ from benchmarks.compare import rows
 from benchmarks.compare.contenders import Contender, Nginx, Upstreams
 from benchmarks.compare.gateway import Gateway
 from benchmarks.compare.measure import Measurement, Workload, measure
+from benchmarks.floor.server import LAYERS
 from benchmarks.load.run import raise_file_limit
 from benchmarks.simulator import SimulatorProcess, make_certificates
 
@@ -64,11 +65,11 @@ QUESTIONS = {
         lambda found: rows.per_request(found[0]),
     ),
     "streams": Question(
-        "chunk, 200 streams", "us", (rows.STREAMS,), _FORWARDING,
+        "chunk, 200 streams", "us", (rows.STREAMS,), (*_FORWARDING, "search"),
         lambda found: rows.per_event(found[0]),
     ),
     "few": Question(
-        "chunk, 10 streams", "us", (rows.scaled(10),), _FORWARDING,
+        "chunk, 10 streams", "us", (rows.scaled(10),), (*_FORWARDING, "search"),
         lambda found: rows.per_event(found[0]),
     ),
     "starts": Question(
@@ -153,7 +154,7 @@ def _table(answers: Sequence[Answer]) -> Table:
     table.add_column("layer")
     for answer in answers:
         table.add_column(f"{answer.question.name}, {answer.question.unit}", justify="right")
-    for name in ("nginx", "splice", "answer", "forward", "split", "ledger", "gateway"):
+    for name in ("nginx", *LAYERS, "gateway"):
         cells = [
             f"{answer.median(name):.3g} ({answer.ratio(name):.2f} x)" if name in answer.figures else ""
             for answer in answers

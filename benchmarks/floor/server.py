@@ -4,9 +4,10 @@
 * ``answer``: aiohttp's server reads the request and answers a fixed body; nothing is behind it.
 * ``forward``: that, and the request goes out over the gateway's connections; the answer comes back through its relay.
 * ``ledger``: that, between a hold and its settlement in the embedded store; no limits, no spool, no checkpoint.
+* ``search``: ``forward``, and each chunk is searched once for the name that every count has.
 * ``split``: ``forward``, and the body's top level is read (what decides needs it).
 
-Nothing is authenticated, decided, scanned, priced, counted or logged in any of them.
+Nothing is authenticated, decided, priced, counted or logged in any of them.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool, Timeouts
 from metering.ledger import Ledger, Limits, Refused, Reservation
 from metering.settler import Settler
-from metering.usage import COUNTS, UsageRecord
+from metering.usage import COUNTS, Report, UsageRecord
 from providers.dialect import Family
 from providers.head import read_members
 from providers.headers import request_headers
 
-LAYERS = ("splice", "answer", "forward", "ledger", "split")
+LAYERS = ("splice", "answer", "forward", "search", "split", "ledger")
 ANSWER = b'{"id":"floor","choices":[{"message":{"role":"assistant","content":"' + b"x" * 420 + b'"}}]}'
 _LARGEST = 64 << 20
 _NO_LIMITS = Limits()
@@ -94,6 +95,25 @@ class Splice(asyncio.Protocol):
         self._sock.close()
 
 
+class Search:
+    """The least of a `Scanner`: the search that finds the chunk with the counts, and nothing done with it."""
+
+    size = events = 0
+    complete = True
+    failed = at_boundary = False
+
+    def feed(self, data: bytes) -> bytes:
+        if data.rfind(b'_tokens"') >= 0:
+            self.events += 1
+        return data
+
+    def finish(self) -> bytes:
+        return b""
+
+    def report(self) -> Report:
+        return Report()
+
+
 class Layer:
     """The layers that speak HTTP."""
 
@@ -133,7 +153,8 @@ class Layer:
 
     async def _forward(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
         connection = await self._pool.acquire(self._destination.origin)
-        relay = Relay(self._loop, connection, lambda _status, headers: (None, is_sse(headers)))
+        scanner = Search() if self._name == "search" else None
+        relay = Relay(self._loop, connection, lambda _status, headers: (scanner, is_sse(headers)))
         passed = request_headers(Family.OPENAI, request.raw_headers)
         head = self._destination.head("/v1/chat/completions", "", passed, len(body))
         connection.send((head, body), relay)
