@@ -16,7 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.crash.faults import Plan
 from gateway.inbound import BODY_STALL_SECONDS
+from metering import frames
+from metering.records import parse
+from metering.usage import Basis, Outcome
 from tests.integration.conftest import eventually
 from tests.privacy.limited import SMALL, TIERS, by_limits, by_policy
 from tests.privacy.sinks import KEY_LOG
@@ -59,7 +63,7 @@ SETTINGS = {
     "limited": Setting(
         {"tiers": TIERS, "server": {"max_body_bytes": SMALL, "max_inflight_body_bytes": SMALL}},
     ),
-    "outage": Setting(),
+    "outage": Setting(environment=Plan(lease_ms=3_000).environment()),  # a lease is 60 s otherwise
     "people": Setting(),
 }
 
@@ -203,17 +207,37 @@ def store_outage(stage: Stage) -> None:
 
 
 def replayed(stage: Stage) -> None:
-    """Killed in a stream; the next gateway settles what the spool says."""
-    with stage.client() as client:
-        client.send(send(stage, "openai", "paced", name="killed, then replayed from the spool")).head()
-        client.chunk()
-        for pid in stage.processes():
-            os.kill(pid, signal.SIGKILL)
+    """Killed in a stream, and with a settlement that no store has: the next gateway settles each of them once."""
+    with stage.client() as streaming, stage.client() as leaving:
+        killed = streaming.send(send(stage, "openai", "paced", name="killed in the stream, then reaped")).head().rid
+        owed = leaving.send(send(stage, "openai", "paced", name="killed, then replayed from the spool")).head().rid
+        streaming.chunk()
+        leaving.chunk()
+        store = stage.store_process()
+        os.kill(store, signal.SIGSTOP)
+        leaving.close()
+        eventually(lambda: _settled_in_the_spool(stage), lambda rids: owed in rids)
+        for pid in [*stage.processes(), store]:
+            os.kill(pid, signal.SIGKILL)  # the store as well: it must not find the settlement in its socket
     stage.process.wait(30)
     stage.again()
     answer = stage.ask(send(stage, "openai", name="after the replay"))
     assert answer is not None
     assert answer.status == 200
+    eventually(stage.records, lambda found: {killed, owed, answer.rid} <= {one.rid for one in found})
+    account = eventually(stage.credits, lambda found: found["held"] == 0)
+    records = stage.records()
+    fates = [(one.rid, one.rev, one.basis, one.outcome) for one in records if one.rid in {killed, owed}]
+    assert sorted(fates) == sorted(
+        [(owed, 1, Basis.PARTIAL, Outcome.CLIENT_ABORT), (killed, 0, Basis.ORPHAN, Outcome.LOST)]
+    )
+    assert account["spent"] == sum(one.charge for one in records)
+
+
+def _settled_in_the_spool(stage: Stage) -> set[str]:
+    segments = [path.read_bytes() for path in (stage.folder / "data/spool").iterdir() if path.is_file()]
+    settled = [text for data in segments for kind, text in frames.frames(data) if kind == frames.SETTLED]
+    return {parse(text).rid for text in settled}
 
 
 def device_login(stage: Stage) -> None:

@@ -21,6 +21,9 @@ from pathlib import Path
 from redis import Redis
 
 from benchmarks.simulator import SimulatorProcess
+from metering.reader import read_usage
+from metering.store import Store
+from metering.usage import UsageRecord
 from tests.gateway_process import CLI, GatewayProcess
 from tests.privacy.canaries import Canaries
 from tests.privacy.record import LONGEST, TRACED
@@ -39,7 +42,7 @@ class Stage(GatewayProcess):
     environment: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     cores: bool = field(default=False, kw_only=True)  # allow core files of any size
     token: str = field(init=False, default="")
-    tokens: dict[str, str] = field(init=False, default_factory=dict)
+    pid: str = field(init=False, default="")
     answers: set[str] = field(init=False, default_factory=set)  # error codes seen
     monitored: bytearray = field(init=False, default_factory=bytearray)
     watcher: socket.socket | None = field(init=False, default=None)
@@ -64,7 +67,8 @@ class Stage(GatewayProcess):
         self._run()
         self.watch()
         user = self.canaries.plant("identity: user", "account name")
-        self.token = self.session(user, 1_000_000)["access_token"]
+        session = self.session(user, 1_000_000)
+        self.token, self.pid = session["access_token"], session["pid"]
         self.canaries.adopt(self.token, "identity: access token", "account name")
 
     def _run(self) -> None:
@@ -150,6 +154,14 @@ class Stage(GatewayProcess):
                     return int(folder.name)
         raise AssertionError("no store runs")
 
+    def records(self) -> list[UsageRecord]:
+        """The account's usage records as its store has them, one a request that is settled."""
+
+        async def read(store: Store) -> list[UsageRecord]:
+            return [record async for record in read_usage(store, pid=self.pid)]
+
+        return self.on_store(read)
+
     # -- requests
 
     @property
@@ -158,6 +170,10 @@ class Stage(GatewayProcess):
 
     def client(self) -> RawClient:
         return RawClient(self.url)
+
+    def credits(self) -> dict[str, int]:
+        """What the ledger says of the account."""
+        return dict(ask(self.url, request("GET", "/v1/account", headers=self.auth)).json()["credits"])
 
     def ask(self, data: bytes) -> Answer | None:
         """One request; ``None`` where the connection ended without an answer."""
