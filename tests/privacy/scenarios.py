@@ -172,16 +172,28 @@ def masked(stage: Stage) -> None:
 
 
 def drained(stage: Stage) -> None:
-    """The last of its gateway: an open stream ends while the gateway stops."""
-    with stage.client() as client, stage.client() as late:
-        client.send(send(stage, "openai", "paced", name="drain: an open stream")).head()
-        client.chunk()
-        late.send(send(stage, "openai", name="drain: a kept connection")).answer()
+    """The last of its gateway: an open stream ends while the gateway stops, and what comes late is told so.
+
+    The gateway stands still while the late requests and the signal arrive, so that it finds both at once. Their
+    sessions are new to it: it asks the store for them, and drains by the time that it knows them.
+    """
+    late = {kind: {"authorization": "Bearer " + stage.session(f"late {kind}")["access_token"]} for kind in KINDS}
+    with contextlib.ExitStack() as stack:
+        stream, *kept = (stack.enter_context(stage.client()) for _ in range(1 + len(late)))
+        for client in kept:
+            client.send(send(stage, "openai", name="drain: a kept connection")).answer()
+        stream.send(send(stage, "openai", "paced", name="drain: an open stream")).head()
+        stream.chunk()
+        os.kill(stage.process.pid, signal.SIGSTOP)
+        for client, (kind, headers) in zip(kept, late.items(), strict=True):
+            client.send(send(stage, kind, name=f"{kind}, drain: a late request", headers=headers))
         os.kill(stage.process.pid, signal.SIGTERM)
-        stage.process.poll()
-        with contextlib.suppress(EOFError, ConnectionError):
-            stage.see(late.send(send(stage, "openai", name="drain: a late request")).answer())
-        while client.chunk():
+        os.kill(stage.process.pid, signal.SIGCONT)
+        for client in kept:
+            answer = client.answer()
+            stage.see(answer)
+            assert (answer.status, answer.code) == (503, "draining")
+        while stream.chunk():
             pass
     assert stage.process.wait(30) == 0
 
