@@ -116,7 +116,10 @@ def signed_in_by_supabase(stage: Stage) -> None:
     assert label not in _page(stage, cookie, name)
     assert posted("/account/delete", {"confirm": "delete"}).status == 303
     with stage.store() as store:  # an erasure has the store write its file anew, without what was deleted
-        eventually(lambda: store.info("persistence"), lambda found: not found["aof_rewrite_in_progress"] and not found["aof_rewrite_scheduled"])
+        eventually(
+            lambda: store.info("persistence"),
+            lambda found: not found["aof_rewrite_in_progress"] and not found["aof_rewrite_scheduled"],
+        )
     gone = stage.ask(local(request("GET", "/account", headers=cookie)))
     assert gone is not None
     assert gone.status == 303

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import secrets
 import signal
 from collections.abc import Callable
@@ -22,14 +21,13 @@ from metering import frames
 from metering.records import parse
 from metering.usage import Basis, Outcome
 from tests.integration.conftest import eventually
-from tests.privacy.limited import SMALL, TIERS, by_limits, by_policy
+from tests.privacy.limited import SERVICES, SMALL, TIERS, by_limits, by_policy, by_service
+from tests.privacy.people import device_login, portal, signed_in_by_supabase
 from tests.privacy.sinks import KEY_LOG
 from tests.privacy.stage import Stage
-from tests.privacy.traffic import KINDS, conversation, form, local, send
-from tests.raw_http import Answer, request
+from tests.privacy.traffic import KINDS, conversation, send
+from tests.raw_http import request
 
-DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-ORIGIN = {"origin": "http://127.0.0.1"}
 SHORT = {"first_byte_timeout": 1, "idle_timeout": 1, "max_body_bytes": 100_000}
 
 
@@ -42,6 +40,7 @@ class Setting:
     environment: dict[str, str] = field(default_factory=dict)
     cores: bool = False
     tls: bool = False
+    issuer: bool = False  # people sign in at a Supabase project
 
 
 SETTINGS = {
@@ -61,10 +60,15 @@ SETTINGS = {
         tls=True,
     ),
     "limited": Setting(
-        {"tiers": TIERS, "server": {"max_body_bytes": SMALL, "max_inflight_body_bytes": SMALL}},
+        {
+            "tiers": TIERS,
+            "internal": SERVICES,
+            "server": {"max_body_bytes": SMALL, "max_inflight_body_bytes": SMALL},
+        },
     ),
     "outage": Setting(environment=Plan(lease_ms=3_000).environment()),  # a lease is 60 s otherwise
     "people": Setting(),
+    "members": Setting(issuer=True),
 }
 
 
@@ -252,80 +256,11 @@ def _settled_in_the_spool(stage: Stage) -> set[str]:
     return {parse(text).rid for text in settled}
 
 
-def device_login(stage: Stage) -> None:
-    """Codes and tokens of a person's sign-in: given out once, kept nowhere."""
-    name, plant, adopt = "device login", stage.canaries.plant, stage.canaries.adopt
-    client = {"client_id": "codegrex-ide"}
-    for path, fields in (
-        ("/oauth/device_authorization", {"client_id": plant("client id", name), "scope": plant("scope", name)}),
-        (
-            "/oauth/device_authorization",
-            client | {"app_version": "1.0-" + plant("version", name), "platform": "linux-" + plant("os", name)},
-        ),
-        ("/oauth/token", client | {"grant_type": plant("grant type", name)}),
-        ("/oauth/token", client | {"grant_type": DEVICE_GRANT, "device_code": plant("device code", name)}),
-        ("/oauth/token", client | {"grant_type": "refresh_token", "refresh_token": plant("refresh token", name)}),
-        ("/oauth/revoke", client | {"token": plant("token", name)}),
-    ):
-        form(stage, path, fields, name=name)
-    started = _json(form(stage, "/oauth/device_authorization", client, name=name))
-    adopt(started["device_code"], "identity: device code", name)
-    adopt(started["user_code"], "identity: user code", name)
-    cookie = _signed_in(stage, name)
-    page = stage.ask(local(request("GET", f"/device?user_code={started['user_code']}", headers=cookie)))
-    assert page is not None
-    fields = dict(re.findall(r'name="([a-z_]+)" value="([^"]*)"', page.body.decode()))
-    decided = form(stage, "/device", fields | {"decision": "approve"}, name=name, headers=ORIGIN | cookie)
-    assert decided is not None
-    assert decided.status in {200, 303}, decided.body
-    asked = client | {"grant_type": DEVICE_GRANT, "device_code": started["device_code"]}
-    tokens = _json(form(stage, "/oauth/token", asked, name=name))
-    for kind in ("access_token", "refresh_token"):
-        adopt(tokens[kind], f"identity: {kind}", name)
-    bearer = {"authorization": f"Bearer {tokens['access_token']}"}
-    for headers in (bearer, {}):  # a new account has no credits; the other one has
-        stage.ask(send(stage, "openai", name=name + ", then a prompt", headers=headers))
-    again = client | {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
-    renewed = _json(form(stage, "/oauth/token", again, name=name))
-    adopt(renewed["refresh_token"], "identity: refresh_token", name)
-    form(stage, "/oauth/revoke", client | {"token": renewed["refresh_token"]}, name=name)
-
-
-def portal(stage: Stage) -> None:
-    name, plant = "portal", stage.canaries.plant
-    cookie = _signed_in(stage, name)
-    for path in ("/account", "/device", "/portal/callback", "/portal/sign-in", "/portal/" + plant("path", name)):
-        query = f"?user_code={plant('user code', name)}&next={plant('query', name)}&error={plant('query', name)}"
-        for headers in (cookie, {"cookie": f"session={plant('header: cookie', name)}"}):
-            stage.ask(local(request("GET", path + query, headers=headers)))
-    for path in ("/device", "/portal/session", "/portal/development", "/portal/sign-out", "/account/delete"):
-        for origin in (ORIGIN, {"origin": "http://" + plant("header: origin", name)}):
-            fields = {
-                field: plant(f"form: {field}", name)
-                for field in ("user_code", "form_token", "next", "access_token", "decision", "note")
-            }
-            form(stage, path, fields, name=name, headers=origin | cookie)
-
-
-def _signed_in(stage: Stage, name: str) -> dict[str, str]:
-    answer = form(stage, "/portal/development", {"next": "/account"}, name=name, headers=ORIGIN)
-    assert answer is not None
-    assert answer.status == 303, answer.body
-    cookie = answer.headers["set-cookie"].split(";")[0]
-    stage.canaries.adopt(cookie.partition("=")[2], "identity: portal session", name)
-    return {"cookie": cookie}
-
-
-def _json(answer: Answer | None) -> dict[str, Any]:
-    assert answer is not None
-    assert answer.status == 200, answer.body
-    return dict(answer.json())
-
-
 SCENARIOS: dict[str, tuple[Callable[[Stage], None], ...]] = {
     "usual": (dialects, aborts, refusals, time_outs, drained),
     "guarded": (masked, superseded, aborts),
-    "limited": (by_policy, by_limits),
+    "limited": (by_policy, by_limits, by_service),
     "outage": (store_outage, replayed),
     "people": (device_login, portal),
+    "members": (signed_in_by_supabase,),
 }

@@ -41,6 +41,7 @@ class Stage(GatewayProcess):
     canaries: Canaries = field(kw_only=True)
     environment: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     cores: bool = field(default=False, kw_only=True)  # allow core files of any size
+    issuer: str = field(default="", kw_only=True)  # where people sign in
     token: str = field(init=False, default="")
     pid: str = field(init=False, default="")
     answers: set[str] = field(init=False, default_factory=set)  # error codes seen
@@ -175,10 +176,10 @@ class Stage(GatewayProcess):
         """What the ledger says of the account."""
         return dict(ask(self.url, request("GET", "/v1/account", headers=self.auth)).json()["credits"])
 
-    def ask(self, data: bytes) -> Answer | None:
-        """One request; ``None`` where the connection ended without an answer."""
+    def ask(self, data: bytes, *, internal: bool = False) -> Answer | None:
+        """One request; ``None`` where the connection ended without an answer. ``internal``: to that listener."""
         try:
-            answer = ask(self.url, data)
+            answer = ask(self.internal if internal else self.url, data)
         except (EOFError, ConnectionError):
             return None
         self.see(answer)
@@ -201,7 +202,8 @@ class Stage(GatewayProcess):
         while rest:
             pid = rest.pop(0)
             with contextlib.suppress(OSError):
-                if b"valkey-server" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+                if command and b"valkey-server" not in command:  # one that ended has no command, and no memory either
                     found.append(pid)
                 for task in Path(f"/proc/{pid}/task").glob("*/children"):
                     rest += [int(child) for child in task.read_text().split()]
