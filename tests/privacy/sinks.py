@@ -14,7 +14,7 @@ from tests.privacy.record import Record, read
 from tests.privacy.stage import Stage
 
 Piece = tuple[str, str, bytes]  # sink, where, content
-KEY_LOG = "keys.log"  # where SSLKEYLOGFILE points: keys are no markers, so nothing may be in it
+KEY_LOG = "keys.log"  # where SSLKEYLOGFILE points: keys are no markers, so it may not be there
 # What a person calls a token of its own, to know it again: the one text that is kept as it was given, in the token's
 # session. It may go to the store and to the store's own file, and be seen on the way by what the hunt itself turns on;
 # the scenario erases the account before anything is searched, so that it may be left nowhere.
@@ -81,11 +81,6 @@ def searched(record: Record, pieces: list[Piece]) -> dict[str, int]:
     )
 
 
-def _keys(path: Path) -> bool:
-    """Whether there is more than the comment that Python begins such a file with."""
-    return any(not line.startswith(b"#") for line in path.read_bytes().splitlines())
-
-
 def hits(stage: Stage, record: Record, pieces: list[Piece]) -> list[Hit]:
     """What was found where nothing may be."""
     found = [hit for sink, where, data in pieces for hit in stage.canaries.search(sink, where, data)]
@@ -93,7 +88,7 @@ def hits(stage: Stage, record: Record, pieces: list[Piece]) -> list[Hit]:
     for where, data in (("connection", bytes(record.provider)), ("received", repr(stage.sim.requests()).encode())):
         found += stage.canaries.search("provider", where, data, only=IDENTITY)
     found += [Hit("core files", str(p), "file", "", "") for p in stage.folder.glob("core*")]
-    found += [Hit("key log", str(p), "keys", "", "") for p in stage.folder.rglob(KEY_LOG) if _keys(p)]
+    found += [Hit("key log", str(p), "file", "", "") for p in stage.folder.rglob(KEY_LOG)]
     found += [
         Hit("shared mappings", name, "mmap", "", "") for name in record.mappings if not name.startswith(KNOWN_MAPPINGS)
     ]
