@@ -113,6 +113,7 @@ def floor(parts: Sequence[str], *, rounds: int, out: Path | None) -> list[Answer
     """
     raise_file_limit()
     console = Console(highlight=False)
+    console.width = max(console.width, 150)
     answers = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="floor-", ignore_cleanup_errors=True)))
