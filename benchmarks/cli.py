@@ -119,6 +119,27 @@ def profile(tool: str, workload: str, seconds: float, native: bool, out: Path) -
 
 
 @main.command()
+@click.option("--rounds", default=3, help="Every layer is measured so many times.")
+@click.option(
+    "--part", "parts", multiple=True, help="Only this column (repeatable): short, streams, few, starts, body."
+)
+@click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "floor.json")
+def floor(parts: tuple[str, ...], rounds: int, out: Path) -> None:
+    """Measure what the gateway is built on, layer by layer: the floor under the comparison's rows."""
+    from benchmarks.compare.contenders import Unavailable  # noqa: PLC0415 - one command's own import
+    from benchmarks.floor.run import QUESTIONS  # noqa: PLC0415 - one command's own import
+    from benchmarks.floor.run import floor as run  # noqa: PLC0415 - one command's own import
+
+    if unknown := set(parts) - set(QUESTIONS):
+        raise click.BadParameter(f"there is no {', '.join(sorted(unknown))}", param_hint="--part")
+    try:
+        run(parts or tuple(QUESTIONS), rounds=rounds, out=out)
+    except (Unavailable, RuntimeError) as reason:
+        raise click.ClickException(str(reason)) from None
+    click.echo(f"results: {out}")
+
+
+@main.command()
 @click.option("--line", "names", multiple=True, help="Only this line of the failure table (repeatable).")
 @click.option("--requests", default=90, help="Requests of each line.")
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "crash.json")

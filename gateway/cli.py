@@ -16,6 +16,8 @@ from typing import Any
 
 import click
 
+from gateway.hardening.environment import forget_key_log
+
 COMMANDS = {
     "serve": ("gateway.cli_serve", "serve"),
     "dev": ("gateway.cli_serve", "dev"),
@@ -52,7 +54,8 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """The entry point."""
+    """The entry point. No command hands out the keys of its connections, whatever the environment says."""
+    forget_key_log()
     return cli.main(arguments, prog_name="codegrex-gateway")
 
 

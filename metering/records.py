@@ -18,8 +18,11 @@ FIELDS: tuple[str, ...] = UsageRecord.__struct_fields__
 _TEXT = frozenset(field.name for field in msgspec.structs.fields(UsageRecord) if field.type is str)
 _TOKENS = (*INPUT_COUNTS, *OUTPUT_COUNTS)
 _OPTIONAL = frozenset((*COUNTS, "cost", "charge"))
-_KEPT = frozenset(FIELDS) - _OPTIONAL
-_VALUES = attrgetter(*FIELDS)
+_KEPT = tuple(name for name in FIELDS if name not in _OPTIONAL)
+_LEFT_OUT_AT_ZERO = tuple(name for name in FIELDS if name in _OPTIONAL)
+_KEPT_LINES = "".join(f"{name}\n%s\n" for name in _KEPT)
+_kept_of = attrgetter(*_KEPT)
+_others_of = attrgetter(*_LEFT_OUT_AT_ZERO)
 
 
 def encode(record: UsageRecord) -> str:
@@ -28,11 +31,9 @@ def encode(record: UsageRecord) -> str:
     Raises:
         ValueError: A text holds a line feed; the catalog allows none.
     """
-    parts = [
-        f"{name}\n{value}\n" for name, value in zip(FIELDS, _VALUES(record), strict=True) if value or name in _KEPT
-    ]
-    lines = "".join(parts)
-    if lines.count("\n") != 2 * len(parts):
+    others = [f"{name}\n{value}\n" for name, value in zip(_LEFT_OUT_AT_ZERO, _others_of(record), strict=True) if value]
+    lines = _KEPT_LINES % _kept_of(record) + "".join(others)
+    if lines.count("\n") != 2 * (len(_KEPT) + len(others)):
         raise ValueError("a field of a usage record holds a line feed")
     return lines
 

@@ -137,10 +137,11 @@ class GenerateStream(EventStream):
 
     def feed(self, data: bytes) -> bytes:
         """Take a fragment; return it."""
-        self.size += len(data)
+        size = len(data)
+        self.size += size
         if self._open or not data.endswith(self._end):
             return self._feed(data)
-        if data.rfind(self._gap, 0, -2) < 0:
+        if data.find(b"\n") == size - self._tail:  # one line of data
             self.events += 1
         else:
             self.events += count_events(data)

@@ -43,6 +43,15 @@ def clean(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in SWITCHES} | _NO_REMOTE_DEBUGGING
 
 
+def forget_key_log() -> None:
+    """Take ``SSLKEYLOGFILE`` from this process, before anything makes a TLS context.
+
+    Reading a configuration and importing a client make contexts too, long before `restart_clean`: they would begin the
+    file, or fail by a folder that is not there, with a message about the certificates.
+    """
+    os.environ.pop("SSLKEYLOGFILE", None)
+
+
 def remote_debugging() -> bool:
     """Whether another process may have this interpreter run code (PEP 768, Python 3.14)."""
     enabled = getattr(sys, "is_remote_debug_enabled", None)

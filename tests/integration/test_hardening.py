@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.simulator import SimulatorProcess, make_certificates
 from gateway.hardening import landlock, seccomp
 from gateway.hardening.process import OWN
-from tests.gateway_process import CLI
+from tests.gateway_process import CLI, GatewayProcess, model, provider
 from tests.integration.conftest import eventually
 from tests.integration.test_workers import chat, children, sim, start  # noqa: F401 - the fixture is used by name
 from tests.raw_http import ask
@@ -118,6 +119,20 @@ def test_switches_of_the_environment_have_no_effect(tmp_path, sim, monkeypatch):
         assert found["running"]["held"]["debug_modes_off"] == 2
     assert not keys.exists()
     assert all(line.startswith("{") for line in gateway.log.read_text().splitlines())
+
+
+@pytest.mark.parametrize("folder", ["", "missing/"])
+def test_a_key_log_is_neither_begun_nor_a_reason_to_fail(folder, tmp_path, monkeypatch):
+    keys = tmp_path / f"{folder}keys"
+    certificates = make_certificates(tmp_path / "certificates")
+    with SimulatorProcess(tls=certificates) as secure:
+        openai = provider("openai", secure.url, ca_file=str(certificates.ca_file))
+        gateway = GatewayProcess(tmp_path, {"openai": openai}, [model("m", "openai", "gpt-4o")])
+        monkeypatch.setenv("SSLKEYLOGFILE", str(keys))
+        with gateway:
+            answer = ask(gateway.url, chat(gateway.session()["access_token"], "m"))
+            assert (answer.status, answer.complete) == (200, True)
+    assert not keys.exists()
 
 
 def test_development_may_switch_it_off(tmp_path, sim):  # noqa: F811

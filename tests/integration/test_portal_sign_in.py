@@ -2,66 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import threading
-import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
-from jwt.algorithms import ECAlgorithm
 
+from tests import supabase_project
 from tests.gateway_process import GatewayProcess, model, provider
 from tests.portal_browser import launched
 from tests.raw_http import ask, request
-
-KEY = ec.generate_private_key(ec.SECP256R1())
-
-
-class Project(BaseHTTPRequestHandler):
-    """Publishes its key, and signs everybody in at once."""
-
-    def do_GET(self) -> None:
-        url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        if self.path.endswith("jwks.json"):
-            body = json.dumps({"keys": [{**ECAlgorithm.to_jwk(KEY.public_key(), as_dict=True), "kid": "one"}]}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-            return
-        back = parse_qs(urlsplit(self.path).query)["redirect_to"][0]
-        self.send_response(302)
-        self.send_header("Location", f"{back}#access_token={token(url)}&token_type=bearer")
-        self.end_headers()
-
-    def log_message(self, *_arguments: Any) -> None: ...
-
-
-def token(url: str, sub: str = "11111111-2222-3333-4444-555555555555") -> str:
-    claims = {"iss": f"{url}/auth/v1", "aud": "authenticated", "sub": sub, "role": "authenticated"}
-    return jwt.encode({**claims, "exp": int(time.time()) + 600}, KEY, algorithm="ES256", headers={"kid": "one"})
+from tests.supabase_project import configured, token
 
 
 @pytest.fixture(scope="module")
 def project() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Project)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+    with supabase_project.project() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
 def gateway(project: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    more = {"supabase": {"url": project}, "portal": {"sign_in_url": f"{project}/auth/v1/authorize?provider=github"}}
     folder = tmp_path_factory.mktemp("sign-in")
     providers = {"openai": provider("openai", "http://127.0.0.1:9")}
-    with GatewayProcess(folder, providers, [model("gpt-4o", "openai")], more) as found:
+    with GatewayProcess(folder, providers, [model("gpt-4o", "openai")], configured(project)) as found:
         yield found
 
 

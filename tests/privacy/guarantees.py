@@ -120,7 +120,7 @@ GUARANTEES = (
     ),
     Guarantee(
         "Device login and the portal keep no code, token or text",
-        (f"{HUNT}::test_nothing_is_kept[people]",),
+        tuple(f"{HUNT}::test_nothing_is_kept[{setting}]" for setting in ("people", "members")),
         (),
         "a gateway that leaks what a form holds, once into each sink",
         (f"{HUNT}::test_a_leak_of_a_form_is_caught",),

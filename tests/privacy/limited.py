@@ -1,7 +1,11 @@
-"""Scenarios of requests that policy and limits refuse: what was refused is kept as little as what was served."""
+"""Scenarios of requests that policy, limits and the API for services refuse.
+
+What was refused is kept as little as what was served.
+"""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from gateway.auth import entitlements
@@ -11,8 +15,14 @@ from metering.store import Store
 from tests.integration.conftest import eventually
 from tests.privacy.stage import Stage
 from tests.privacy.traffic import KINDS, send
+from tests.raw_http import request
 
 SMALL = 100_000  # bytes of bodies that a worker of this setting holds at once
+SERVICE_TOKEN = "service-token-of-the-hunt-" + "x" * 16
+SERVICES = {
+    "port": 0,
+    "tokens": {"billing": {"token": SERVICE_TOKEN, "scopes": ["accounts:read", "accounts:write", "grants:write"]}},
+}
 TIERS = {"default": {}, "slow": {"requests_per_minute": 1}, "single": {"concurrent": 1}}
 
 
@@ -49,6 +59,36 @@ def by_limits(stage: Stage) -> None:
             client.send(send(stage, "openai", name=name, text="y" * (SMALL * 2 // 3))[: SMALL // 2 + 5_000])
         stage.see(second.answer())
     assert "overloaded" in stage.answers
+
+
+def by_service(stage: Stage) -> None:
+    """A service that contradicts itself, or sends what it may not: its names for users and keys are its own words."""
+    name, plant = "refused by the internal API", stage.canaries.plant
+    account = "/internal/accounts/" + plant("identity: user", name)
+    grants, stated = account + "/grants", {"version": 2, "org": plant("identity: organisation", name)}
+    once = {"idempotency-key": plant("header: idempotency-key", name)}
+    for method, path, body, headers, status in (
+        ("PUT", account, stated, {}, 200),
+        ("PUT", account, stated | {"version": 1}, {}, 409),
+        ("PUT", account, stated | {"org": plant("identity: organisation", name)}, {}, 409),
+        ("POST", grants, {"amount": 1}, once, 200),
+        ("POST", grants, {"amount": 2}, once, 409),
+        ("POST", grants, {"amount": plant("body", name)}, once, 400),
+        ("POST", grants, {"amount": 1, plant("member of a body", name): 1}, once, 400),
+        ("PUT", account + "/stripe", {"customer": plant("customer", name)}, {}, 400),
+        ("PUT", account, stated | {"mode": plant("mode", name)}, {}, 400),
+        ("GET", account + plant("identity: another user", name), None, {}, 404),
+        ("GET", "/internal/" + plant("path", name), None, {}, 404),
+        ("DELETE", account, None, {}, 403),
+        ("GET", account, None, {"authorization": "Bearer " + plant("header: authorization", name)}, 401),
+    ):
+        kept = {"authorization": f"Bearer {SERVICE_TOKEN}", "user-agent": plant("header: user-agent", name)}
+        data = None if body is None else json.dumps(body).encode()
+        path_ = f"{path}?note={plant('query', name)}"
+        answer = stage.ask(request(method, path_, data, headers=kept | headers), internal=True)
+        assert answer is not None
+        assert answer.status == status, (method, path, answer.body)
+    assert {"conflict", "insufficient_scope"} <= stage.answers
 
 
 def _bearer(session: dict[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The report of ``make privacy``: one row a guarantee, one row a sink, as a table, as JSON and as a page.
+"""The privacy report: one row a guarantee, one row a sink, as a table, as JSON and as a page.
 
 `Collector` is a pytest plugin that hears what the tests said about themselves with ``record_property``:
 ``paths`` (names of what was tried), ``sinks`` (bytes searched of each), ``hits`` and ``controls``
@@ -85,9 +85,13 @@ class Verdict:
 
     @property
     def good(self) -> bool:
-        return all(row.state in {HELD, ABSENT} for row in self.rows) and all(
-            not sink.hits and len(sink.caught) == len(sink.controls) for sink in self.sinks
-        )
+        return self.good_as_far_as_tried and all(row.state != UNPROVEN for row in self.rows)
+
+    @property
+    def good_as_far_as_tried(self) -> bool:
+        """As `good`, but a row whose tests say why they can't run here may be not proven."""
+        rows = all(row.state in {HELD, ABSENT} or (row.state == UNPROVEN and row.skipped) for row in self.rows)
+        return rows and all(not sink.hits and len(sink.caught) == len(sink.controls) for sink in self.sinks)
 
 
 def judge(collector: Collector) -> Verdict:
@@ -110,7 +114,7 @@ def _row(guarantee: Guarantee, outcomes: list[Outcome], uncollected: list[str]) 
     caught = sum(control["caught"] for control in stated) if stated else sum(one.passed for one in controls)
     ran = [one for one in ours if one.passed]
     state = BROKEN if hits or failed else HELD if ran and caught == count > 0 else UNPROVEN
-    skipped = tuple(sorted({one.skipped for one in ours if one.skipped}))
+    skipped = tuple(sorted({one.skipped for one in ours + controls if one.skipped}))
     paths = len(tried) or len(ran)
     return Row(guarantee.name, paths, tried, sinks, hits, guarantee.control, count, caught, failed, skipped, state)
 

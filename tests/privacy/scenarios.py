@@ -9,23 +9,25 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import secrets
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.crash.faults import Plan
 from gateway.inbound import BODY_STALL_SECONDS
+from metering import frames
+from metering.records import parse
+from metering.usage import Basis, Outcome
 from tests.integration.conftest import eventually
-from tests.privacy.limited import SMALL, TIERS, by_limits, by_policy
+from tests.privacy.limited import SERVICES, SMALL, TIERS, by_limits, by_policy, by_service
+from tests.privacy.people import device_login, portal, signed_in_by_supabase
 from tests.privacy.sinks import KEY_LOG
 from tests.privacy.stage import Stage
-from tests.privacy.traffic import KINDS, conversation, form, local, send
-from tests.raw_http import Answer, request
+from tests.privacy.traffic import KINDS, conversation, send
+from tests.raw_http import request
 
-DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-ORIGIN = {"origin": "http://127.0.0.1"}
 SHORT = {"first_byte_timeout": 1, "idle_timeout": 1, "max_body_bytes": 100_000}
 
 
@@ -38,6 +40,7 @@ class Setting:
     environment: dict[str, str] = field(default_factory=dict)
     cores: bool = False
     tls: bool = False
+    issuer: bool = False  # people sign in at a Supabase project
 
 
 SETTINGS = {
@@ -57,10 +60,15 @@ SETTINGS = {
         tls=True,
     ),
     "limited": Setting(
-        {"tiers": TIERS, "server": {"max_body_bytes": SMALL, "max_inflight_body_bytes": SMALL}},
+        {
+            "tiers": TIERS,
+            "internal": SERVICES,
+            "server": {"max_body_bytes": SMALL, "max_inflight_body_bytes": SMALL},
+        },
     ),
-    "outage": Setting(),
+    "outage": Setting(environment=Plan(lease_ms=3_000).environment()),  # a lease is 60 s otherwise
     "people": Setting(),
+    "members": Setting(issuer=True),
 }
 
 
@@ -168,16 +176,28 @@ def masked(stage: Stage) -> None:
 
 
 def drained(stage: Stage) -> None:
-    """The last of its gateway: an open stream ends while the gateway stops."""
-    with stage.client() as client, stage.client() as late:
-        client.send(send(stage, "openai", "paced", name="drain: an open stream")).head()
-        client.chunk()
-        late.send(send(stage, "openai", name="drain: a kept connection")).answer()
+    """The last of its gateway: an open stream ends while the gateway stops, and what comes late is told so.
+
+    The gateway stands still while the late requests and the signal arrive, so that it finds both at once. Their
+    sessions are new to it: it asks the store for them, and drains by the time that it knows them.
+    """
+    late = {kind: {"authorization": "Bearer " + stage.session(f"late {kind}")["access_token"]} for kind in KINDS}
+    with contextlib.ExitStack() as stack:
+        stream, *kept = (stack.enter_context(stage.client()) for _ in range(1 + len(late)))
+        for client in kept:
+            client.send(send(stage, "openai", name="drain: a kept connection")).answer()
+        stream.send(send(stage, "openai", "paced", name="drain: an open stream")).head()
+        stream.chunk()
+        os.kill(stage.process.pid, signal.SIGSTOP)
+        for client, (kind, headers) in zip(kept, late.items(), strict=True):
+            client.send(send(stage, kind, name=f"{kind}, drain: a late request", headers=headers))
         os.kill(stage.process.pid, signal.SIGTERM)
-        stage.process.poll()
-        with contextlib.suppress(EOFError, ConnectionError):
-            stage.see(late.send(send(stage, "openai", name="drain: a late request")).answer())
-        while client.chunk():
+        os.kill(stage.process.pid, signal.SIGCONT)
+        for client in kept:
+            answer = client.answer()
+            stage.see(answer)
+            assert (answer.status, answer.code) == (503, "draining")
+        while stream.chunk():
             pass
     assert stage.process.wait(30) == 0
 
@@ -203,93 +223,44 @@ def store_outage(stage: Stage) -> None:
 
 
 def replayed(stage: Stage) -> None:
-    """Killed in a stream; the next gateway settles what the spool says."""
-    with stage.client() as client:
-        client.send(send(stage, "openai", "paced", name="killed, then replayed from the spool")).head()
-        client.chunk()
-        for pid in stage.processes():
-            os.kill(pid, signal.SIGKILL)
+    """Killed in a stream, and with a settlement that no store has: the next gateway settles each of them once."""
+    with stage.client() as streaming, stage.client() as leaving:
+        killed = streaming.send(send(stage, "openai", "paced", name="killed in the stream, then reaped")).head().rid
+        owed = leaving.send(send(stage, "openai", "paced", name="killed, then replayed from the spool")).head().rid
+        streaming.chunk()
+        leaving.chunk()
+        store = stage.store_process()
+        os.kill(store, signal.SIGSTOP)
+        leaving.close()
+        eventually(lambda: _settled_in_the_spool(stage), lambda rids: owed in rids)
+        for pid in [*stage.processes(), store]:
+            os.kill(pid, signal.SIGKILL)  # the store as well: it must not find the settlement in its socket
     stage.process.wait(30)
     stage.again()
     answer = stage.ask(send(stage, "openai", name="after the replay"))
     assert answer is not None
     assert answer.status == 200
+    eventually(stage.records, lambda found: {killed, owed, answer.rid} <= {one.rid for one in found})
+    account = eventually(stage.credits, lambda found: found["held"] == 0)
+    records = stage.records()
+    fates = [(one.rid, one.rev, one.basis, one.outcome) for one in records if one.rid in {killed, owed}]
+    assert sorted(fates) == sorted(
+        [(owed, 1, Basis.PARTIAL, Outcome.CLIENT_ABORT), (killed, 0, Basis.ORPHAN, Outcome.LOST)]
+    )
+    assert account["spent"] == sum(one.charge for one in records)
 
 
-def device_login(stage: Stage) -> None:
-    """Codes and tokens of a person's sign-in: given out once, kept nowhere."""
-    name, plant, adopt = "device login", stage.canaries.plant, stage.canaries.adopt
-    client = {"client_id": "codegrex-ide"}
-    for path, fields in (
-        ("/oauth/device_authorization", {"client_id": plant("client id", name), "scope": plant("scope", name)}),
-        (
-            "/oauth/device_authorization",
-            client | {"app_version": "1.0-" + plant("version", name), "platform": "linux-" + plant("os", name)},
-        ),
-        ("/oauth/token", client | {"grant_type": plant("grant type", name)}),
-        ("/oauth/token", client | {"grant_type": DEVICE_GRANT, "device_code": plant("device code", name)}),
-        ("/oauth/token", client | {"grant_type": "refresh_token", "refresh_token": plant("refresh token", name)}),
-        ("/oauth/revoke", client | {"token": plant("token", name)}),
-    ):
-        form(stage, path, fields, name=name)
-    started = _json(form(stage, "/oauth/device_authorization", client, name=name))
-    adopt(started["device_code"], "identity: device code", name)
-    adopt(started["user_code"], "identity: user code", name)
-    cookie = _signed_in(stage, name)
-    page = stage.ask(local(request("GET", f"/device?user_code={started['user_code']}", headers=cookie)))
-    assert page is not None
-    fields = dict(re.findall(r'name="([a-z_]+)" value="([^"]*)"', page.body.decode()))
-    decided = form(stage, "/device", fields | {"decision": "approve"}, name=name, headers=ORIGIN | cookie)
-    assert decided is not None
-    assert decided.status in {200, 303}, decided.body
-    asked = client | {"grant_type": DEVICE_GRANT, "device_code": started["device_code"]}
-    tokens = _json(form(stage, "/oauth/token", asked, name=name))
-    for kind in ("access_token", "refresh_token"):
-        adopt(tokens[kind], f"identity: {kind}", name)
-    bearer = {"authorization": f"Bearer {tokens['access_token']}"}
-    for headers in (bearer, {}):  # a new account has no credits; the other one has
-        stage.ask(send(stage, "openai", name=name + ", then a prompt", headers=headers))
-    again = client | {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
-    renewed = _json(form(stage, "/oauth/token", again, name=name))
-    adopt(renewed["refresh_token"], "identity: refresh_token", name)
-    form(stage, "/oauth/revoke", client | {"token": renewed["refresh_token"]}, name=name)
-
-
-def portal(stage: Stage) -> None:
-    name, plant = "portal", stage.canaries.plant
-    cookie = _signed_in(stage, name)
-    for path in ("/account", "/device", "/portal/callback", "/portal/sign-in", "/portal/" + plant("path", name)):
-        query = f"?user_code={plant('user code', name)}&next={plant('query', name)}&error={plant('query', name)}"
-        for headers in (cookie, {"cookie": f"session={plant('header: cookie', name)}"}):
-            stage.ask(local(request("GET", path + query, headers=headers)))
-    for path in ("/device", "/portal/session", "/portal/development", "/portal/sign-out", "/account/delete"):
-        for origin in (ORIGIN, {"origin": "http://" + plant("header: origin", name)}):
-            fields = {
-                field: plant(f"form: {field}", name)
-                for field in ("user_code", "form_token", "next", "access_token", "decision", "note")
-            }
-            form(stage, path, fields, name=name, headers=origin | cookie)
-
-
-def _signed_in(stage: Stage, name: str) -> dict[str, str]:
-    answer = form(stage, "/portal/development", {"next": "/account"}, name=name, headers=ORIGIN)
-    assert answer is not None
-    assert answer.status == 303, answer.body
-    cookie = answer.headers["set-cookie"].split(";")[0]
-    stage.canaries.adopt(cookie.partition("=")[2], "identity: portal session", name)
-    return {"cookie": cookie}
-
-
-def _json(answer: Answer | None) -> dict[str, Any]:
-    assert answer is not None
-    assert answer.status == 200, answer.body
-    return dict(answer.json())
+def _settled_in_the_spool(stage: Stage) -> set[str]:
+    segments = [path.read_bytes() for path in (stage.folder / "data/spool").iterdir() if path.is_file()]
+    settled = [text for data in segments for kind, text in frames.frames(data) if kind == frames.SETTLED]
+    return {parse(text).rid for text in settled}
 
 
 SCENARIOS: dict[str, tuple[Callable[[Stage], None], ...]] = {
     "usual": (dialects, aborts, refusals, time_outs, drained),
     "guarded": (masked, superseded, aborts),
-    "limited": (by_policy, by_limits),
+    "limited": (by_policy, by_limits, by_service),
     "outage": (store_outage, replayed),
     "people": (device_login, portal),
+    "members": (signed_in_by_supabase,),
 }

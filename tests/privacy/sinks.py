@@ -14,7 +14,17 @@ from tests.privacy.record import Record, read
 from tests.privacy.stage import Stage
 
 Piece = tuple[str, str, bytes]  # sink, where, content
-KEY_LOG = "keys.log"  # where SSLKEYLOGFILE points: keys are no markers, so nothing may be in it
+KEY_LOG = "keys.log"  # where SSLKEYLOGFILE points: keys are no markers, so it may not be there
+# What a person calls a token of its own, to know it again: the one text that is kept as it was given, in the token's
+# session. It may go to the store and to the store's own file, and be seen on the way by what the hunt itself turns on;
+# the scenario erases the account before anything is searched, so that it may be left nowhere.
+TOKEN_NAME = "token name"
+WAY_OF_A_TOKEN_NAME = (
+    "MONITOR: stream",
+    "store diagnostics: SLOWLOG",
+    "write calls: UNIX",
+    "write calls: {store}/append",
+)
 KNOWN_MAPPINGS = ("/memfd:metrics", "anonymous", "anon_inode:[io_uring]")  # the ring itself is judged by its set-up
 
 
@@ -30,6 +40,8 @@ def of_the_living(stage: Stage) -> Iterator[Piece]:
             yield "store values", "value", store.dump(key) or b""
         for command in ("SLOWLOG GET -1", "LATENCY LATEST", "ACL LOG", "CLIENT LIST", "INFO everything"):
             yield "store diagnostics", command, repr(store.execute_command(*command.split())).encode()
+        for snapshot in stage.store_folder.glob("*.rdb"):  # one that the hunt did not ask for
+            snapshot.rename(snapshot.with_suffix(".earlier.rdb"))
         store.save()
 
 
@@ -69,18 +81,14 @@ def searched(record: Record, pieces: list[Piece]) -> dict[str, int]:
     )
 
 
-def _keys(path: Path) -> bool:
-    """Whether there is more than the comment that Python begins such a file with."""
-    return any(not line.startswith(b"#") for line in path.read_bytes().splitlines())
-
-
 def hits(stage: Stage, record: Record, pieces: list[Piece]) -> list[Hit]:
     """What was found where nothing may be."""
     found = [hit for sink, where, data in pieces for hit in stage.canaries.search(sink, where, data)]
+    found = [hit for hit in found if not _may_be(hit, stage)]
     for where, data in (("connection", bytes(record.provider)), ("received", repr(stage.sim.requests()).encode())):
         found += stage.canaries.search("provider", where, data, only=IDENTITY)
     found += [Hit("core files", str(p), "file", "", "") for p in stage.folder.glob("core*")]
-    found += [Hit("key log", str(p), "keys", "", "") for p in stage.folder.rglob(KEY_LOG) if _keys(p)]
+    found += [Hit("key log", str(p), "file", "", "") for p in stage.folder.rglob(KEY_LOG)]
     found += [
         Hit("shared mappings", name, "mmap", "", "") for name in record.mappings if not name.startswith(KNOWN_MAPPINGS)
     ]
@@ -88,3 +96,9 @@ def hits(stage: Stage, record: Record, pieces: list[Piece]) -> list[Hit]:
         found.append(Hit("io_uring", "strace", "call", "", ""))
     found += [Hit("kernel copies", name, "call", "", "") for name in record.copies]
     return found
+
+
+def _may_be(hit: Hit, stage: Stage) -> bool:
+    """Whether it is a token's name, on its way to where it is kept and back."""
+    way = tuple(place.format(store=stage.store_folder) for place in WAY_OF_A_TOKEN_NAME)
+    return (hit.place, hit.form) == (TOKEN_NAME, "raw") and f"{hit.sink}: {hit.where}".startswith(way)

@@ -21,6 +21,9 @@ from pathlib import Path
 from redis import Redis
 
 from benchmarks.simulator import SimulatorProcess
+from metering.reader import read_usage
+from metering.store import Store
+from metering.usage import UsageRecord
 from tests.gateway_process import CLI, GatewayProcess
 from tests.privacy.canaries import Canaries
 from tests.privacy.record import LONGEST, TRACED
@@ -38,8 +41,9 @@ class Stage(GatewayProcess):
     canaries: Canaries = field(kw_only=True)
     environment: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     cores: bool = field(default=False, kw_only=True)  # allow core files of any size
+    issuer: str = field(default="", kw_only=True)  # where people sign in
     token: str = field(init=False, default="")
-    tokens: dict[str, str] = field(init=False, default_factory=dict)
+    pid: str = field(init=False, default="")
     answers: set[str] = field(init=False, default_factory=set)  # error codes seen
     monitored: bytearray = field(init=False, default_factory=bytearray)
     watcher: socket.socket | None = field(init=False, default=None)
@@ -64,7 +68,8 @@ class Stage(GatewayProcess):
         self._run()
         self.watch()
         user = self.canaries.plant("identity: user", "account name")
-        self.token = self.session(user, 1_000_000)["access_token"]
+        session = self.session(user, 1_000_000)
+        self.token, self.pid = session["access_token"], session["pid"]
         self.canaries.adopt(self.token, "identity: access token", "account name")
 
     def _run(self) -> None:
@@ -150,6 +155,14 @@ class Stage(GatewayProcess):
                     return int(folder.name)
         raise AssertionError("no store runs")
 
+    def records(self) -> list[UsageRecord]:
+        """The account's usage records as its store has them, one a request that is settled."""
+
+        async def read(store: Store) -> list[UsageRecord]:
+            return [record async for record in read_usage(store, pid=self.pid)]
+
+        return self.on_store(read)
+
     # -- requests
 
     @property
@@ -159,10 +172,14 @@ class Stage(GatewayProcess):
     def client(self) -> RawClient:
         return RawClient(self.url)
 
-    def ask(self, data: bytes) -> Answer | None:
-        """One request; ``None`` where the connection ended without an answer."""
+    def credits(self) -> dict[str, int]:
+        """What the ledger says of the account."""
+        return dict(ask(self.url, request("GET", "/v1/account", headers=self.auth)).json()["credits"])
+
+    def ask(self, data: bytes, *, internal: bool = False) -> Answer | None:
+        """One request; ``None`` where the connection ended without an answer. ``internal``: to that listener."""
         try:
-            answer = ask(self.url, data)
+            answer = ask(self.internal if internal else self.url, data)
         except (EOFError, ConnectionError):
             return None
         self.see(answer)
@@ -185,7 +202,8 @@ class Stage(GatewayProcess):
         while rest:
             pid = rest.pop(0)
             with contextlib.suppress(OSError):
-                if b"valkey-server" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+                if command and b"valkey-server" not in command:  # one that ended has no command, and no memory either
                     found.append(pid)
                 for task in Path(f"/proc/{pid}/task").glob("*/children"):
                     rest += [int(child) for child in task.read_text().split()]

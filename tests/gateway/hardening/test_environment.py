@@ -36,6 +36,22 @@ def test_the_command_starts_once_more_without_them(run, names, tmp_path):
     assert done.stdout.splitlines()[-1].startswith("codegrex-gateway "), done.stdout
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["check", "--config", "none.toml"]], ids=["nothing", "check"])
+def test_every_command_forgets_the_key_log_first(run, tmp_path, arguments):
+    """The folder is missing, so that any context that is made with it raises."""
+    script = f"""
+        from gateway.cli import main
+        try:
+            main({arguments!r})
+        except SystemExit:
+            pass
+        import aiohttp  # makes a context when it is imported
+        print("SSLKEYLOGFILE" in os.environ)
+    """
+    done = run(script, env={**os.environ, "SSLKEYLOGFILE": str(tmp_path / "missing/keys")})
+    assert done.stdout.splitlines()[-1] == "False"
+
+
 def test_debugging_is_seen(run):
     for env, option in (({"PYTHONDEVMODE": "1"}, True), ({"PYTHONTRACEMALLOC": "1"}, True), ({}, False)):
         done = run("print(json.dumps(environment.debugging()))", env={**clean(os.environ), **env})
