@@ -202,9 +202,9 @@ class OAuth:
             return _tokens(found)
         if isinstance(found, Reused):
             self._emit("refresh_reuse", found.pid)
+            await revocation.made_known(services.store, found.sid, journal=services.spool)
             # The one act that is noted after it: the store finds the reuse and revokes in one step.
             await audit.note(services.store, Actor.GATEWAY, Action.REVOKED, found.pid)
-            await revocation.made_known(services.store, found.sid, journal=services.spool)
         raise OAuthError("invalid_grant", _WHY["invalid_grant"])
 
     async def _revoke(self, _request: web.BaseRequest, form: Form) -> object:
