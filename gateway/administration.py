@@ -265,7 +265,7 @@ class OnDemand:
     async def _open(self) -> Administration:
         config = self._config
         key = await asyncio.to_thread(load_key, config)
-        store = await open_store(config.store.url, data_dir=config.server.data_dir)
+        store = await open_store(config.store.url, data_dir=config.server.data_dir, replicas=config.store.replicas)
         ledger = Ledger(store, timeout=LEDGER_TIMEOUT)
         try:
             await ledger.load()

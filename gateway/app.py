@@ -116,7 +116,7 @@ class Worker:
         catalog = load_catalog(config)
         log.close_over(model.name for model in catalog.models)
         key = load_key(config)
-        store = await open_store(config.store.url, data_dir=config.server.data_dir)
+        store = await open_store(config.store.url, data_dir=config.server.data_dir, replicas=config.store.replicas)
         faults = await store.check()
         if faults:
             await store.close()

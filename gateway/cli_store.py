@@ -49,7 +49,7 @@ class Opened:
 async def opened(config: Config) -> AsyncIterator[Opened]:
     """Everything that a command works on; closed again at its end."""
     key = load_key(config)
-    store = await open_store(config.store.url, data_dir=config.server.data_dir)
+    store = await open_store(config.store.url, data_dir=config.server.data_dir, replicas=config.store.replicas)
     try:
         ledger = Ledger(store, timeout=LEDGER_TIMEOUT)
         try:

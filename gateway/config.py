@@ -1,7 +1,6 @@
 """What the operator states, as frozen types. `gateway.config_load.load` is the only way to make one
-from a file; whatever holds a `Config` may rely on every rule that the loader checks.
-
-Secrets (provider keys, the store's address, the identity key) never appear in a ``repr``.
+from a file; whatever holds a `Config` may rely on every rule that the loader checks. Secrets (provider
+keys, the store's address, the identity key) never appear in a ``repr``.
 """
 
 from __future__ import annotations
@@ -143,6 +142,7 @@ class ServerConfig:
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
     url: str = field(default=EMBEDDED, repr=False)
+    replicas: int = 0  # that must hold a grant, an erasure or a revocation before it is answered
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,9 +196,11 @@ def _internal(section: Section, *, needed: bool) -> InternalConfig:
 
 
 def _store(section: Section) -> StoreConfig:
-    config = StoreConfig(section.string("url", StoreConfig().url))
+    config = StoreConfig(section.string("url", StoreConfig().url), section.integer("replicas", 0, 0, 5))
     section.close()
     if config.url == "embedded:":
+        if config.replicas:
+            section.fault("replicas", "is for a store of your own", "leave it out: the embedded store has none")
         return config
     mend = 'write "embedded:", or SCHEME://HOST:PORT with SCHEME one of ' + ", ".join(STORE_SCHEMES)
     try:

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from metering.ledger import Ledger
+from tests.contracts.servers import Server
 from tests.gateway.billing_fixtures import record
 from tests.gateway.test_cli import command, noted, on_store
 
@@ -70,3 +71,20 @@ def test_an_erasure_asks_first(command, pid):
     asked = command("accounts", "erase", "--user", "ann")
     assert asked.code == 1
     assert json.loads(command("accounts", "export", "--user", "ann").out)["account"]["granted"] == 5_000_000
+
+
+def test_a_grant_that_no_replica_holds_is_not_said_to_be_made(command, tmp_path):
+    server = Server(tmp_path / "server")
+    server.start()
+    try:
+        text = (command.folder / "gateway.toml").read_text()
+        store = f'[store]\nurl = "redis://127.0.0.1:{server.port}"\n'
+        command.configure(text + store + "replicas = 1\n")
+        refused = command("sessions", "create", "--user", "ann", "--credits", "5")
+        assert refused.code == 1
+        assert refused.out == ""
+
+        command.configure(text + store)
+        assert command("sessions", "create", "--user", "ann", "--credits", "5").code == 0
+    finally:
+        server.stop()

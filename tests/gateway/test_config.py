@@ -391,6 +391,12 @@ def test_what_is_not_the_address_of_a_store(url: str) -> None:
     assert fault(f'[store]\nurl = "{url}"').startswith("store.url: ")
 
 
+def test_replicas_that_must_hold_a_grant_are_of_a_store_of_one_s_own() -> None:
+    assert parse('[store]\nurl = "redis://h"\nreplicas = 1').store.replicas == 1
+    assert fault("[store]\nreplicas = 1").startswith("store.replicas: ")
+    assert fault('[store]\nurl = "redis://h"\nreplicas = 6').startswith("store.replicas: ")
+
+
 def test_billing_and_tiers() -> None:
     config = parse(
         """
