@@ -30,7 +30,10 @@ class Guarantee:
 GUARANTEES = (
     Guarantee(
         "No content in any sink, whatever a request meets",
-        tuple(f"{HUNT}::test_nothing_is_kept[{setting}]" for setting in ("usual", "guarded", "limited", "outage")),
+        tuple(
+            f"{HUNT}::test_nothing_is_kept[{setting}]"
+            for setting in ("usual", "guarded", "faulty", "limited", "outage")
+        ),
         (),
         "a gateway that leaks on purpose, once into each sink",
         (f"{HUNT}::test_a_leak_into_any_sink_is_caught",),

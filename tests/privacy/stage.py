@@ -58,6 +58,13 @@ class Stage(GatewayProcess):
     def traces(self) -> Path:
         return self.folder / "strace"
 
+    @property
+    def tracer(self) -> list[str]:
+        """What goes before a command so that what it does is searched, too."""
+        assert STRACE is not None
+        options = ["-ff", "-yy", "-q", "-s", str(LONGEST), "-e", f"trace={TRACED}", "-e", "signal=none"]
+        return [STRACE, *options, "-o", str(self.traces / "trace")]
+
     def again(self) -> None:
         """Start once more, on what an earlier run left."""
         self._starts = self.log.read_text().count('"event":"started"')
@@ -73,7 +80,6 @@ class Stage(GatewayProcess):
         self.canaries.adopt(self.token, "identity: access token", "account name")
 
     def _run(self) -> None:
-        assert STRACE is not None
         self.traces.mkdir(exist_ok=True)
         limit = resource.RLIM_INFINITY if self.cores else 0
 
@@ -81,17 +87,11 @@ class Stage(GatewayProcess):
             hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
             resource.setrlimit(resource.RLIMIT_CORE, (limit if self.cores else 0, hard))
 
-        tracer = [STRACE, "-D", "-ff", "-yy", "-q", "-s", str(LONGEST)]
         with self.log.open("ab") as log, self.stdout.open("ab") as out:
             self.process = subprocess.Popen(
                 [
-                    *tracer,
-                    "-e",
-                    f"trace={TRACED}",
-                    "-e",
-                    "signal=none",
-                    "-o",
-                    str(self.traces / "trace"),
+                    *self.tracer,
+                    "-D",
                     *CLI,
                     "serve",
                     "--config",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -11,13 +12,12 @@ import pytest
 
 from benchmarks.simulator import SimulatorProcess, make_certificates
 from tests import supabase_project
-from tests.gateway_process import model, provider
-from tests.integration.conftest import SCRIPTS
 from tests.privacy import sinks
 from tests.privacy.canaries import Canaries
-from tests.privacy.scenarios import SCENARIOS, SETTINGS, Setting, drained
+from tests.privacy.denied import catalog
+from tests.privacy.scenarios import ANSWERS, SCENARIOS, SETTINGS, Setting, drained
 from tests.privacy.stage import STRACE, Stage
-from tests.privacy.traffic import KINDS, form, send
+from tests.privacy.traffic import form, send
 
 pytestmark = pytest.mark.skipif(STRACE is None, reason="strace is not installed: WITHOUT IT NOTHING IS HUNTED")
 # A leak's name in leaks/sitecustomize.py, and the sink that must show it.
@@ -62,12 +62,7 @@ def staged(folder, setting, environment=None):
         SimulatorProcess(tls=certificates, record=True) as sim,
         Stage(
             folder,
-            {kind: provider(kind, sim.url, **trusted) for kind in KINDS},
-            [
-                model(f"{kind}-{name}", kind, real + how)
-                for kind, real in KINDS.items()
-                for name, how in SCRIPTS.items()
-            ],
+            *catalog(sim.url, **trusted),
             setting.more | (supabase_project.configured(issuer) if issuer else {}),
             workers=setting.workers,
             sim=sim,
@@ -123,7 +118,14 @@ def test_nothing_is_kept(stage, tell, setting):
     found, searched = search(stage, living)
     tell(found, searched)
     assert set(searched) >= {"stderr", "stdout", "AOF", "RDB", "store keys", "MONITOR", "write calls", "store log"}
+    assert set(ANSWERS.get(setting, ())) <= stage.answers
     assert [hit.told() for hit in found] == []
+
+
+def test_every_error_of_the_readme_is_met():
+    table = (Path(__file__).parents[2] / "README.md").read_text().split("## Errors")[1].split("\n## ")[0]
+    codes = set(re.findall(r"^\| \d{3} \| `([a-z_]+)` \|", table, re.MULTILINE))
+    assert codes == {code for some in ANSWERS.values() for code in some}
 
 
 @pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV, signal.SIGKILL, signal.SIGTERM])

@@ -1,0 +1,47 @@
+"""A gateway with faults of its own: Python imports this at start where its folder is on PYTHONPATH.
+
+A prompt that says ``fault:NAME`` meets the fault of that name: an exception that quotes content, as one of a
+parser or of a library might. Nothing but the gateway's own ways with it may see it.
+"""
+
+from __future__ import annotations
+
+from gateway import inbound
+from gateway.relay import Relay
+from gateway.upstream.connection import Connection
+
+_read, _send, _hold, _flow = inbound.read_body, Connection.send, Relay._hold, Relay._flow
+FAULTY = set()  # relays whose answer's first bytes raise
+
+
+async def reading(request, limit, share):
+    """Before anything is held."""
+    body = await _read(request, limit, share)
+    if b"fault:reading" in body:
+        raise ValueError(f"can't read {body!r} of {request.headers!r}")
+    return body
+
+
+def sending(self, pieces, relay):
+    """With the credits held, before the provider has a byte."""
+    if b"fault:sending" in pieces[1]:
+        raise RuntimeError("can't send", pieces)
+    if b"fault:relaying" in pieces[1]:
+        FAULTY.add(relay)
+    _send(self, pieces, relay)
+
+
+def _faulty(method):
+    """In a callback of the event loop, with the answer's bytes."""
+
+    def relaying(self, data):
+        if self in FAULTY:
+            raise KeyError(data)
+        method(self, data)
+
+    return relaying
+
+
+inbound.read_body = reading
+Connection.send = sending
+Relay._hold, Relay._flow = _faulty(_hold), _faulty(_flow)
