@@ -54,10 +54,11 @@ bench: setup
 local-e2e: setup $(ENGINE)/.installed
 	LOCAL_E2E_PYTHON=$(ENGINE)/bin/python $(BIN)/python -m pytest -v -s tests/local_e2e
 
-# Not compiled for this very processor: a virtual machine may announce instructions that its kernel does not give.
+# Not compiled for this very processor: a virtual machine may announce instructions that its kernel does not give. Nor
+# from the cache, where a build for another one may lie.
 $(ENGINE)/.installed: requirements/local-e2e.txt
 	test -x $(ENGINE)/bin/python || $(PYTHON) -m venv $(ENGINE)
-	CMAKE_ARGS=-DGGML_NATIVE=OFF $(ENGINE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/local-e2e.txt
+	CMAKE_ARGS=-DGGML_NATIVE=OFF $(ENGINE)/bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/local-e2e.txt
 	touch $@
 
 crash: setup
