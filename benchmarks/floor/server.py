@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import socket
 import sys
 import time
@@ -187,7 +188,7 @@ def _record(rid: str, pid: str) -> UsageRecord:
 
 
 async def serve(config: Config, name: str) -> None:
-    """Serve one layer until the process ends."""
+    """Serve one layer until SIGTERM."""
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
         if name == "splice":
@@ -206,7 +207,10 @@ async def serve(config: Config, name: str) -> None:
             server = await loop.create_server(listener, config.server.host, config.server.port, backlog=4096)
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)  # as a worker's
-        await server.serve_forever()
+        ended = asyncio.Event()
+        loop.add_signal_handler(signal.SIGTERM, ended.set)
+        await ended.wait()  # and then the embedded store is stopped, where there is one
+        server.close()
 
 
 if __name__ == "__main__":
