@@ -75,7 +75,6 @@ def test_an_erasure_asks_first(command, pid):
 
 def test_a_grant_that_no_replica_holds_is_not_said_to_be_made(command, tmp_path):
     server = Server(tmp_path / "server")
-    server.start()
     try:
         text = (command.folder / "gateway.toml").read_text()
         store = f'[store]\nurl = "redis://127.0.0.1:{server.port}"\n'
