@@ -118,7 +118,7 @@ async def _store_faults(config: Config) -> list[str]:
 
     if config.store.url == "embedded:":
         return []  # it is started by whoever needs it, and would leave files behind
-    store = await open_store(config.store.url, data_dir=config.server.data_dir, replicas=config.store.replicas)
+    store = await open_store(config.store.url, data_dir=config.server.data_dir)
     try:
         return await store.check()
     finally:

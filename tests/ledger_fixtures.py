@@ -59,24 +59,23 @@ def new_rid():
     return lambda: f"r{prefix}{next(numbers)}"
 
 
-def usage_record(rid, pid, *, rev=1, charge=5, cost=4, started_ms=None, **counts):
+def usage_record(rid, pid, **stated):
+    """A record of now; ``stated`` are the fields that matter to a test."""
     now = int(time.time() * 1000)
-    return UsageRecord(
-        rid=rid,
-        rev=rev,
-        pid=pid,
-        provider="openai",
-        model="model-a",
-        variant="standard",
-        started_ms=now if started_ms is None else started_ms,
-        settled_ms=now,
-        cost=cost,
-        charge=charge,
-        basis="reported",
-        outcome="completed",
-        price_version="p1",
-        **(dict.fromkeys(COUNTS, 0) | counts),
-    )
+    usual = {
+        "rev": 1,
+        "provider": "openai",
+        "model": "model-a",
+        "variant": "standard",
+        "started_ms": now,
+        "settled_ms": now,
+        "cost": 4,
+        "charge": 5,
+        "basis": "reported",
+        "outcome": "completed",
+        "price_version": "p1",
+    }
+    return UsageRecord(rid=rid, pid=pid, **dict.fromkeys(COUNTS, 0) | usual | stated)
 
 
 @pytest.fixture

@@ -125,6 +125,11 @@ def per_request(measurement: Measurement) -> float:
     return measurement.per(measurement.requests)
 
 
+def per_megabyte(small: float, large: float) -> float:
+    """What each further megabyte of body adds: the slope between the smallest and the largest of `BODIES`."""
+    return (large - small) / ((BODIES[-1] - BODIES[0]) / 1024)
+
+
 def quantile(name: str) -> Value:
     """A percentile of the time to the first byte, in milliseconds."""
     return lambda measurement: float(measurement.load["first_byte_ms"].get(name, float("nan")))

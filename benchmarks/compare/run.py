@@ -148,7 +148,7 @@ class Comparison:
         low = by_round(self.measurements, rows.body(small).name, per_request)
         high = by_round(self.measurements, rows.body(large).name, per_request)
         slope = {
-            name: {number: (high[name][number] - values[number]) / ((large - small) / 1024) for number in values}
+            name: {number: rows.per_megabyte(values[number], high[name][number]) for number in values}
             for name, values in low.items()
             if name in high
         }

@@ -24,8 +24,6 @@ from benchmarks.floor.server import LAYERS
 from benchmarks.load.run import raise_file_limit
 from benchmarks.simulator import SimulatorProcess, make_certificates
 
-_MEGABYTE = 1 << 20
-
 
 class Layer(Gateway):
     """A layer, set up like the gateway: the same configuration, store and accounts."""
@@ -51,13 +49,6 @@ class Question:
     value: Callable[[Sequence[Measurement]], float]
 
 
-def per_megabyte(both: Sequence[Measurement]) -> float:
-    """CPU added for each MB of body: the slope between the two sizes, in microseconds."""
-    small, large = both
-    size = (rows.BODIES[-1] - rows.BODIES[0]) * 1024 / _MEGABYTE
-    return (rows.per_request(large) - rows.per_request(small)) / size
-
-
 _FORWARDING = ("splice", "forward")
 QUESTIONS = {
     "short": Question(
@@ -78,7 +69,8 @@ QUESTIONS = {
     ),
     "body": Question(
         "MB of body", "us", (rows.body(rows.BODIES[0]), rows.body(rows.BODIES[-1])),
-        (*_FORWARDING, "answer", "split"), per_megabyte,
+        (*_FORWARDING, "answer", "split"),
+        lambda found: rows.per_megabyte(*map(rows.per_request, found)),
     ),
 }  # fmt: skip
 """By the name of ``--part``."""

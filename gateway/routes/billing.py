@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -27,8 +27,8 @@ _LIMIT = f"limit is a number from 1 to {MOST_RECORDS}."
 LONGEST_KEY = 255
 LONGEST_USER = 512
 _NO_ACCOUNT = "This user has no account."
-_NOT_OF_ITS_FORM = "A field of the entitlements is not of its form."
-_STALE = "A newer version is stored, or this one with other content. Read it, and state a higher one."
+
+Stated = TypeVar("Stated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +117,20 @@ async def show(admin: Administration, call: Call) -> shapes.AccountShape:
     return shapes.AccountShape(shapes.Credits.of(found[0]), shapes.EntitlementsShape.of(found[1]))
 
 
-async def entitle(admin: Administration, call: Call) -> shapes.AccountShape:
+async def _accepted(statement: Awaitable[Stated | None]) -> Stated:
+    """What holds after a statement of entitlements. Raises `InvalidRequest` and `Conflict` where it is refused."""
     try:
-        found = await admin.entitle(call.user, call.body.value(), actor=call.actor)
+        found = await statement
     except ValueError:
-        raise InvalidRequest(_NOT_OF_ITS_FORM) from None
+        raise InvalidRequest("A field of the entitlements is not of its form.") from None
     if found is None:
-        raise Conflict(_STALE)
-    return shapes.AccountShape(shapes.Credits.of(found[0]), shapes.EntitlementsShape.of(found[1]))
+        raise Conflict("A newer version is stored, or this one with other content. Read it, and state a higher one.")
+    return found
+
+
+async def entitle(admin: Administration, call: Call) -> shapes.AccountShape:
+    account, stated = await _accepted(admin.entitle(call.user, call.body.value(), actor=call.actor))
+    return shapes.AccountShape(shapes.Credits.of(account), shapes.EntitlementsShape.of(stated))
 
 
 async def organisation(admin: Administration, call: Call) -> shapes.EntitlementsShape:
@@ -132,13 +138,8 @@ async def organisation(admin: Administration, call: Call) -> shapes.Entitlements
 
 
 async def entitle_organisation(admin: Administration, call: Call) -> shapes.EntitlementsShape:
-    try:
-        found = await admin.entitle_organisation(call.org, call.body.value(), actor=call.actor)
-    except ValueError:
-        raise InvalidRequest(_NOT_OF_ITS_FORM) from None
-    if found is None:
-        raise Conflict(_STALE)
-    return shapes.EntitlementsShape.of(found)
+    stated = await _accepted(admin.entitle_organisation(call.org, call.body.value(), actor=call.actor))
+    return shapes.EntitlementsShape.of(stated)
 
 
 async def grant(admin: Administration, call: Call) -> shapes.Credits:

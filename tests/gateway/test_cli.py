@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,7 +24,8 @@ from metering.audit import read_audit
 from metering.credit_watch import level_key
 from metering.ledger import Ledger, Limits, Reservation
 from metering.store import Store, open_store
-from metering.usage import COUNTS, UsageRecord
+from metering.usage import UsageRecord
+from tests.ledger_fixtures import usage_record
 
 CONFIG = """
 [providers.openai]
@@ -112,24 +112,8 @@ def token_opens(command: Command, token: str) -> Principal | Denial:
 
 
 def record(pid: str, rid: str, charge: int) -> UsageRecord:
-    now = time.time_ns() // 1_000_000
-    counts = dict.fromkeys(COUNTS, 0)
-    return UsageRecord(
-        rid=rid,
-        rev=1,
-        pid=pid,
-        provider="openai",
-        model="m",
-        variant="standard",
-        started_ms=now,
-        settled_ms=now,
-        cost=charge,
-        charge=charge,
-        basis="reported",
-        outcome="completed",
-        price_version="config-00000000",
-        **{**counts, "in_uncached": 7, "out_visible": 5},
-    )
+    stated = {"model": "m", "price_version": "config-00000000", "in_uncached": 7, "out_visible": 5}
+    return usage_record(rid, pid, charge=charge, cost=charge, **stated)
 
 
 def settle(command: Command, *records: UsageRecord) -> None:

@@ -22,7 +22,8 @@ from metering.reaper import Reaper
 from metering.retention import Retention
 from metering.rights import Rights
 from metering.store import open_store
-from metering.usage import COUNTS, UsageRecord
+from metering.usage import COUNTS
+from tests.ledger_fixtures import usage_record
 
 USERS = ("ann", "bob")
 RIDS = tuple(f"r{number}" for number in range(3))
@@ -31,22 +32,8 @@ EXAMPLES = int(os.environ.get("LEDGER_EXAMPLES", "25"))
 
 
 def record(rid, pid, rev, charge):
-    return UsageRecord(
-        rid=rid,
-        rev=rev,
-        pid=pid,
-        provider="openai",
-        model="model-a",
-        variant="standard",
-        started_ms=2_000_000_000_000,
-        settled_ms=2_000_000_000_000,
-        cost=charge,
-        charge=charge,
-        basis="reported",
-        outcome="completed",
-        price_version="p1",
-        **dict.fromkeys(COUNTS, 1),
-    )
+    at = {"started_ms": 2_000_000_000_000, "settled_ms": 2_000_000_000_000}
+    return usage_record(rid, pid, rev=rev, charge=charge, cost=charge, **at, **dict.fromkeys(COUNTS, 1))
 
 
 @pytest.fixture(scope="module", autouse=True)
