@@ -5,8 +5,8 @@ The relay is the sink of an upstream `Connection`. It is in one of three states:
 * **holding**: the body is kept here, because nothing was sent to the client yet. A JSON answer of up
   to `HOLD_BYTES` stays here until it is complete, so that its charge can stand in a header; an error
   answer too, so that another target can still be tried.
-* **flowing**: every fragment is written to the client's transport in the parser's own callback. No
-  task, no queue, no future per fragment: this is what the gateway costs.
+* **flowing**: every fragment goes to the client in the callback that read it. No task, no queue, no
+  future per fragment: this is what the gateway costs.
 * **ended**: `fault` says whether it ended well.
 
 Who pauses whom: the client's transport calls `pause` at its high-water mark (64 KiB) and `resume`
@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from gateway.client_side import ClientSide
 from gateway.server import reset
 from gateway.upstream.connection import Connection, Fault, Headers
 from providers.dialect import Scanner
@@ -36,12 +37,12 @@ class Relay:
 
     __slots__ = (
         "_chunked",
+        "_client",
         "_connection",
         "_feed",
         "_held",
         "_held_bytes",
         "_on_answer",
-        "_transport",
         "ended",
         "fault",
         "headers",
@@ -69,7 +70,7 @@ class Relay:
         """
         self._connection = connection
         self._on_answer = on_answer
-        self._transport: asyncio.Transport | None = None
+        self._client: ClientSide | None = None
         self._chunked = False
         self._held: list[bytes] = []
         self._held_bytes = 0
@@ -117,15 +118,15 @@ class Relay:
         self._write(data)
 
     def _write(self, data: bytes) -> None:
-        transport = self._transport
-        if transport is None or transport.is_closing():  # uvloop raises on a closed transport
+        client = self._client
+        if client is None:
             return
         if self._chunked:
             size = len(data)
             head = _CHUNK_HEADS[size] if size < 4096 else b"%x\r\n" % size
-            transport.write(b"".join((head, data, _CRLF)))
+            client.write(b"".join((head, data, _CRLF)))
         else:
-            transport.write(data)
+            client.write(data)
 
     def on_end(self) -> None:
         if self.scanner is not None:
@@ -158,7 +159,7 @@ class Relay:
 
     def open(self, transport: asyncio.Transport, *, chunked: bool) -> None:
         """The client's headers are out: pass on what was held, and everything that follows at once."""
-        self._transport = transport
+        self._client = client = ClientSide(transport, direct=chunked and not self.over)
         self._chunked = chunked
         held, self._held = self._held, []
         self._held_bytes = 0
@@ -169,7 +170,8 @@ class Relay:
             self._feed = feed
         if not self.over:
             if chunked:
-                self._connection.flow(self._feed, transport, self._rewritten)
+                glance = self.scanner.glance if self.scanner is not None else None
+                self._connection.flow(glance, self._feed, client, self._rewritten)
             self._connection.resume()
 
     def _rewritten(self, shown: bytes) -> None:
@@ -193,7 +195,9 @@ class Relay:
 
     def close(self) -> None:
         """Drop every reference to content and to the transport, whatever the state."""
-        self._transport = None
+        if self._client is not None:
+            self._client.close()
+            self._client = None
         self._held.clear()
         self._feed = None
         self.on_data = _drop

@@ -119,6 +119,18 @@ class Scanner(Protocol):
         """Take a fragment; return what to pass on now (normally the very same object)."""
         ...
 
+    def glance(self, framed: bytes, size: int) -> bool:
+        """Take one HTTP chunk with its framing around it, if it may pass as it is and that can be told at once.
+
+        Args:
+            framed: A size line, ``size`` bytes and, unless something is wrong, a line end.
+            size: Bytes of the chunk.
+
+        Returns:
+            Whether it was taken, its line end included; if not, nothing was noted: look at it, and `feed` the chunk.
+        """
+        ...
+
     def finish(self) -> bytes:
         """The answer ended cleanly: return what was still held back."""
         ...

@@ -3,8 +3,8 @@
 What must stay true:
 
 1. `EventStream.feed` returns the very object it was given, except where a usage chunk is hidden.
-   A fragment of whole events in which the dialect's needle does not occur costs one search for
-   it, one or two for a line end, and no decode.
+   A chunk of one event in which the dialect's needle does not occur is taken at a `glance`: one search
+   for it, one or two for a line end, no copy and no decode.
 2. The needle is a byte string that every event with counts contains. JSON escapes the quotes inside
    strings, so a needle that ends with a quote is a member name or a whole string value, never text.
    It only makes an event a candidate: the dialect decodes the candidate and reads its documented path.
@@ -23,7 +23,6 @@ from metering.usage import Report
 from providers.dialect import Head
 from providers.json_projection import Wanted
 from providers.sse import (
-    BOM,
     DONE,
     LargeEvent,
     count_events,
@@ -32,6 +31,7 @@ from providers.sse import (
     events_backwards,
     first_boundary,
     last_boundary,
+    lead,
 )
 
 CARRY_LIMIT = 256 * 1024
@@ -39,17 +39,11 @@ HOLD_LIMIT = 64 * 1024
 _SEAM = 2  # bytes of the past that can belong to a blank line
 
 
-def _lead(event: bytes) -> int:
-    """How many bytes before the first line of ``event`` are no part of it: line ends, a byte order mark."""
-    mark = len(BOM) if event.startswith(BOM) else 0
-    return len(event) - len(event[mark:].lstrip(b"\r\n"))
-
-
 class EventStream:
     """A `Scanner` for event streams; a dialect says what its needle is and how to read an event."""
 
     __slots__ = (
-        "_carried", "_carry", "_crlf", "_done", "_end", "_head", "_hide", "_large", "_last",
+        "_carried", "_carry", "_crlf", "_done", "_end", "_framed", "_framed_end", "_head", "_hide", "_large", "_last",
         "_needle", "_open", "_passed", "_seam", "_tail", "_wanted", "events", "size",
     )  # fmt: skip
 
@@ -61,9 +55,11 @@ class EventStream:
         self._wanted = wanted
         self._hide = hide
         self._end = b"}\n\n"
+        self._framed_end = b"}\n\n\r\n"
         self._tail = 2  # from the last line's own end to the end of the event
         self._crlf = False
         self._last: bytes | None = None  # holds the last event that is no candidate, undecoded
+        self._framed: bytes | None = None  # where it came after that: likewise, with its chunk's framing
         self._done = False  # the last event with data was [DONE]
         self._open = False  # an event has begun, or the end was seen: no short cut
         self._carry: list[bytes] = []  # the fragments of the event that has begun
@@ -72,19 +68,32 @@ class EventStream:
         self._seam = b""  # its last bytes, to find a blank line across a cut
         self._large: LargeEvent | None = None
 
+    def glance(self, framed: bytes, size: int) -> bool:
+        """Take a chunk of one event that is no candidate (see `providers.dialect.Scanner`)."""
+        if self._open or not framed.endswith(self._framed_end) or framed.rfind(self._needle) >= 0:
+            return False
+        # A line of data, alone or behind its event's name. (No line of data ends before byte 5, size line or not.)
+        blank = len(framed) - 2 - self._tail
+        line = framed.find(b"\n", 5)
+        if line != blank and framed.find(b"\n", line + 1) != blank:
+            return False  # several events, or none
+        self.events += 1
+        self.size += size
+        self._framed = framed
+        return True
+
+    def _unframe(self) -> None:
+        """What passed at a glance last was the last event."""
+        if (framed := self._framed) is not None:
+            self._last, self._framed = framed[framed.index(b"\n") + 1 : -2], None
+
     def feed(self, data: bytes) -> bytes:
         """Take a fragment; return what to pass on now."""
-        size = len(data)
-        self.size += size
+        self._unframe()
+        self.size += len(data)
         if self._open or not data.endswith(self._end) or data.rfind(self._needle) >= 0:
             return self._feed(data)
-        # A line of data, alone or behind its event's name, is nearly every fragment, and one event.
-        blank = size - self._tail
-        line = data.find(b"\n")
-        if line == blank or data.find(b"\n", line + 1) == blank:
-            self.events += 1
-        else:
-            self.events += count_events(data)
+        self.events += count_events(data)
         self._last = data
         return data
 
@@ -97,7 +106,7 @@ class EventStream:
         hidden = self._settle_tail() and not self._passed
         self.events += 1 if self._large is not None else count_events(b"".join([*self._carry, b"\n"]))
         self._begin_event()
-        return held[: _lead(held)] if hidden else held
+        return held[: lead(held)] if hidden else held
 
     @property
     def complete(self) -> bool:
@@ -119,7 +128,7 @@ class EventStream:
         if self._large is not None:
             return self._seam.endswith((b"\r\r", b"\n\r"))
         carried = b"".join(self._carry)
-        return carried.endswith((b"\r\r", b"\n\r")) or _lead(carried) == len(carried)
+        return carried.endswith((b"\r\r", b"\n\r")) or lead(carried) == len(carried)
 
     def report(self) -> Report:
         """What the provider stated so far."""
@@ -158,7 +167,8 @@ class EventStream:
         self._begin_event()
         shown = self._scan(block, passed)
         if not self._crlf and block.endswith(b"\r\n\r\n"):
-            self._crlf, self._end, self._tail = True, b"}\r\n\r\n", 3
+            self._crlf, self._tail = True, 3
+            self._end, self._framed_end = b"}\r\n\r\n", b"}\r\n\r\n\r\n"
         rest = self._hold(data[end:]) if end < len(data) else b""
         if not self._hide:
             return data
@@ -237,7 +247,7 @@ class EventStream:
                 continue
             self._done = self._open = False
             if self._event(data) and self._hide and start >= passed:
-                shown.append(block[copied : start + _lead(block[start:end])])
+                shown.append(block[copied : start + lead(block[start:end])])
                 copied = end
         self._note(block[plain:])
         if not copied:
@@ -263,6 +273,7 @@ class EventStream:
             return
 
     def _settle(self) -> None:
+        self._unframe()
         if self._last is None:
             return
         block, self._last = self._last, None

@@ -135,6 +135,10 @@ class GenerateStream(EventStream):
         self._candidate: bytes | None = None  # holds the last events that state usage, undecoded
         self._searching = bool(head.server_tools)
 
+    def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
+        """Never: every event may state counts."""
+        return False
+
     def feed(self, data: bytes) -> bytes:
         """Take a fragment; return it."""
         size = len(data)
@@ -206,6 +210,10 @@ class GenerateArray:
         self._projection = JsonProjection(CHUNK, self._element)
         self._usage: bytes | None = None  # the last element that states usage, undecoded
         self._chunk: bytes | None = None  # the last one after it
+
+    def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
+        """Never: a body is read through."""
+        return False
 
     def feed(self, data: bytes) -> bytes:
         """Take a fragment; return it."""

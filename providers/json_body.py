@@ -49,6 +49,10 @@ class JsonBody:
         self._answer = Answer()
         self._complete = False
 
+    def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
+        """Never: a body is read through."""
+        return False
+
     def feed(self, data: bytes) -> bytes:
         """Take a fragment; return it."""
         self.size += len(data)

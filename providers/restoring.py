@@ -75,6 +75,10 @@ class Restored:
     def report(self) -> Report:
         return self.inner.report()
 
+    def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
+        """Never: what passes may be changed."""
+        return False
+
     def feed(self, data: bytes) -> bytes:
         """Take a fragment; return what to pass on now."""
         shown = self.inner.feed(data)

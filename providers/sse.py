@@ -75,6 +75,12 @@ def events_backwards(block: bytes) -> Iterator[bytes]:
         end = start
 
 
+def lead(event: bytes) -> int:
+    """How many bytes before the first line of ``event`` are no part of it: line ends, a byte order mark."""
+    mark = len(BOM) if event.startswith(BOM) else 0
+    return len(event) - len(event[mark:].lstrip(b"\r\n"))
+
+
 def data_of(event: bytes) -> bytes:
     """The data of one event; empty where it has none (a comment, a lone field)."""
     if event.startswith(b"data: ") and event.find(b"\n") >= len(event) - 2 and b"\r" not in event:

@@ -14,7 +14,7 @@ what the whole gateway costs (docs/performance.md). The rules that keep it right
 6. Writing goes on while reading goes on, so that an early 413 is seen; the very same slice is
    retried after want-write, as OpenSSL demands.
 7. While an answer flows, `frames` may read in place of `readable` and pass whole chunks without the
-   parser; ``at_frame`` says that the parser stands between two chunks.
+   parser.
 8. Who pauses whom: the client's transport calls the relay at its high-water mark, the relay calls
    `pause` here, and the kernel's receive window stops the provider. Nothing queues in between.
 """
@@ -31,7 +31,8 @@ from typing import Protocol
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from gateway.upstream.frames import frame_reader
+from gateway.client_side import ClientSide
+from gateway.upstream.frames import BLOCKED, Feed, Glance, frame_reader
 
 MAX_HEADER_BYTES = 65_536
 SLICE = 65_536
@@ -110,6 +111,7 @@ class Connection:
         "on_closed",
         "on_ready",
         "paused",
+        "plain",
         "received",
         "requests",
         "seen",
@@ -131,8 +133,8 @@ class Connection:
         self._next_slice: memoryview | None = None
         self._pieces: list[bytes] = []
         self.requests = 0  # answers asked for on this connection
-        self.received = 0  # bytes, ever; the sweep compares it with `seen`
-        self.seen = -1
+        self.received = 0  # grows with what arrives, see `progress`
+        self.seen = -1  # the progress that the sweep saw
         self.seen_at = 0.0
         self.idle_since = 0.0
         self._reader = self.readable
@@ -152,6 +154,7 @@ class Connection:
         self._length = False
         self._done = False
         self.at_frame = False  # between two chunks: the next byte begins a size line
+        self.plain = False  # for `frames`: a whole chunk may pass, and nothing else is to be looked at
         self._surplus = False
         self.ended_by_close = False
         self.sent = 0  # bytes of this request that the kernel took
@@ -229,7 +232,7 @@ class Connection:
                 if self.unsent:
                     self._want_write()  # others get their turn between two slices
                     return
-        except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+        except BLOCKED:
             self._want_write()
         except OSError:
             # The peer may have answered before it stopped reading (413 and a close): read that first.
@@ -260,6 +263,7 @@ class Connection:
         """Stop reading: the client is slower than the provider."""
         if not self.paused and not self._closed:
             self.paused = True
+            self.plain = False
             self._loop.remove_reader(self._sock)
 
     def resume(self) -> None:
@@ -270,24 +274,27 @@ class Connection:
                 self._loop.call_soon(self._reader)
 
     def flow(
-        self,
-        feed: Callable[[bytes], bytes] | None,
-        transport: asyncio.WriteTransport,
-        rewritten: Callable[[bytes], None],
+        self, glance: Glance | None, feed: Feed | None, client: ClientSide, rewritten: Callable[[bytes], None]
     ) -> None:
-        """Pass the chunks of this answer on to a client's transport that takes chunks (see `frames`)."""
+        """Pass the chunks of this answer on to a client that takes chunks (see `frames`)."""
         tls = isinstance(self._sock, ssl.SSLSocket)
+        self.plain = False
         self._reader = frame_reader(
             self,
             recv=self._sock.read if tls else self._sock.recv,  # type: ignore[attr-defined]
             pending=self._sock.pending if tls else None,  # type: ignore[attr-defined]
+            glance=glance,
             feed=feed,
-            write=transport.write,
-            is_closing=transport.is_closing,
+            client=client,
             rewritten=rewritten,
         )
         if not self.paused and not self._closed:
             self._loop.add_reader(self._sock, self._reader)
+
+    def progress(self) -> int:
+        """A number that grows with every byte sent and every read since it was last asked for."""
+        self.plain = False  # so that the next read is noted
+        return self.received + self.sent
 
     def readable(self) -> None:
         """Read what there is and hand it to the parser."""
@@ -303,7 +310,7 @@ class Connection:
                 self.take(data)
                 if not data or self._closed or self.paused or not sock.pending():  # type: ignore[attr-defined]
                     return
-        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        except BLOCKED:
             return
         except OSError:  # SSLEOFError too: a connection that ends without close_notify was cut
             self.broken()
@@ -314,6 +321,7 @@ class Connection:
 
     def take(self, data: bytes | memoryview) -> None:
         """Parse what was read and deliver what it says; empty is the end of the connection."""
+        self.plain = False
         count = len(data)
         if not count:
             self._eof()

@@ -5,10 +5,12 @@ boundary between two chunks the parser's state does not depend on the chunks bef
 
 Rules:
 
-1. Only the plainest form passes: a size line as servers write it (RFC 9112 section 7.1, no extension, no leading
-   zero), then just so many bytes and the line end, and nothing else in the read. Anything different by one byte goes
-   through the parser, which decides.
-2. Everything that can be looked up once is, outside of the callback: it runs for every chunk of every stream.
+1. Only the plainest form passes: a size line as servers write it (RFC 9112 section 7.1, no extension, no leading zero),
+   then just so many bytes and the line end, and nothing else in the read. Anything different by one byte goes through
+   the parser, which decides.
+2. A chunk goes straight to the client's socket, and only while nothing waits in its transport: ``plain`` says so. Who
+   makes that untrue, or wants to hear of the next read, takes ``plain`` away; the next read looks at everything again.
+3. Everything that can be looked up once is, outside of the callback: it runs for every chunk of every stream.
 """
 
 from __future__ import annotations
@@ -17,9 +19,15 @@ import ssl
 from collections.abc import Callable
 from typing import Protocol
 
-_READ = 16_384
-_LARGEST = 4096
-_SIZES = {form % size: size for size in range(1, _LARGEST) for form in (b"%x", b"%X")}
+from gateway.client_side import ClientSide
+
+_LARGEST = 2048  # a chunk has fewer bytes: the largest table of lengths that is worth its memory
+_READ = _LARGEST + 8  # a chunk with its framing; longer reads are the parser's, which takes far more at once
+
+Glance = Callable[[bytes, int], bool]
+Feed = Callable[[bytes], bytes]
+
+BLOCKED = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Source(Protocol):
@@ -27,6 +35,7 @@ class Source(Protocol):
 
     at_frame: bool  # between two chunks: the next byte begins a size line
     paused: bool
+    plain: bool  # at a frame, not paused, nothing waits for the client, and nobody has asked about progress
     received: int
 
     def readable(self) -> None:
@@ -42,14 +51,28 @@ class Source(Protocol):
         ...
 
 
+def _by_length(form: bytes, shared: list[tuple[bytes, int]] | None = None) -> list[tuple[bytes, int]]:
+    """For each length of a read, the size line that makes it one chunk, and the size; or too long a line."""
+    lines = [(b"." * (_READ + 1), 0)] * (_READ + 1)
+    for size in range(1, _LARGEST):
+        line = form % size
+        length = len(line) + size + 2
+        lines[length] = shared[length] if shared and shared[length][0] == line else (line, size)
+    return lines
+
+
+_LOWER = _by_length(b"%x\r\n")
+_UPPER = _by_length(b"%X\r\n", _LOWER)
+
+
 def frame_reader(
     source: Source,
     *,
     recv: Callable[[int], bytes],
     pending: Callable[[], int] | None,
-    feed: Callable[[bytes], bytes] | None,
-    write: Callable[[bytes], object],
-    is_closing: Callable[[], bool],
+    glance: Glance | None,
+    feed: Feed | None,
+    client: ClientSide,
     rewritten: Callable[[bytes], None],
 ) -> Callable[[], None]:
     """The callback for a readable connection whose chunks go to a client that takes chunks.
@@ -58,41 +81,61 @@ def frame_reader(
         source: The connection.
         recv: Reads from its socket.
         pending: Bytes that wait inside TLS, which the descriptor does not tell of; ``None`` for a plain socket.
+        glance: The scanner's (`providers.dialect.Scanner.glance`); ``None`` where nothing is scanned.
         feed: The scanner's; returns the very same object where nothing is hidden.
-        write: The client's transport's.
-        is_closing: Likewise; writing to a closed transport raises.
+        client: Where chunks go.
         rewritten: Takes what the scanner made of a chunk, where it is another object.
     """
-    size_of = _SIZES.get
+    send, waiting = client.send, client.waiting
+    lines = _LOWER
 
     def readable() -> None:
+        nonlocal lines
         while True:
-            if not source.at_frame or source.paused:
-                source.readable()
-                return
+            if not source.plain:
+                if not source.at_frame or source.paused or waiting():
+                    source.readable()
+                    return
+                source.plain = True
+                source.received += 1
             try:
                 data = recv(_READ)
-            except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            except BLOCKED:
                 return
             except OSError:  # SSLEOFError too: a connection that ends without close_notify was cut
                 source.broken()
                 return
-            end = data.find(b"\r\n", 1, 5)
-            if size_of(data[:end]) == len(data) - end - 4 and data.endswith(b"\r\n"):
-                source.received += 1
-                if feed is None:
-                    if not is_closing():
-                        write(data)
-                else:
-                    event = data[end + 2 : -2]
-                    shown = feed(event)
-                    if shown is not event:
-                        rewritten(shown)
-                    elif not is_closing():
-                        write(data)
-            else:
+            line, size = lines[len(data)]
+            if not data.startswith(line):
                 source.take(data)
+                if data.startswith(_UPPER[len(data)][0]):
+                    lines = _UPPER  # this server's way to write sizes
+            elif (glance is not None and glance(data, size)) or _passes(data, size):
+                try:
+                    sent = send(data)
+                except BLOCKED:
+                    sent = 0
+                except OSError:
+                    sent = len(data)  # the client has gone, of which its transport tells
+                if sent < len(data):
+                    source.plain = False
+                    client.write(data[sent:])
             if pending is None or not pending():
                 return
+
+    def _passes(data: bytes, size: int) -> bool:
+        """Whether a chunk that the scanner can't take at a glance goes on as it came; if not, it is dealt with."""
+        if not data.endswith(b"\r\n"):
+            source.take(data)
+            return False
+        if feed is None:
+            return True
+        event = data[-2 - size : -2]
+        shown = feed(event)
+        if shown is event:
+            return True
+        source.plain = False
+        rewritten(shown)
+        return False
 
     return readable

@@ -178,7 +178,7 @@ class Pool:
         self._sweeper = self._loop.call_later(self._interval, self._sweep)
 
     def _watch(self, connection: Connection, now: float) -> None:
-        progress = connection.received + connection.sent
+        progress = connection.progress()
         if progress != connection.seen:
             connection.seen = progress
             connection.seen_at = now

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from metering.usage import Usage
 from providers.dialect import Head
-from providers.event_stream import CARRY_LIMIT, HOLD_LIMIT
+from providers.event_stream import CARRY_LIMIT, HOLD_LIMIT, EventStream
 from providers.openai_answer import ChatStream
 from providers.sse import BOM
 from tests.strategies import cut_up, every_byte
@@ -104,6 +104,69 @@ def test_the_usage_chunk_is_hidden_and_every_other_byte_passes(stream, data):
     scanner, out = scanned(pieces, NOT_ASKED)
     assert out == b"".join(block for block in blocks if block != usage_chunk)
     assert facts(scanner) == expected
+
+
+def framed(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+@given(chat_streams(), st.data(), st.booleans())
+def test_chunks_that_are_taken_at_a_glance_count_like_any(stream, data, by_event):
+    blocks, usage_chunk, expected = stream
+    pieces = blocks if by_event else data.draw(cut_up(st.just(b"".join(blocks))))[1]
+    for head, shown in ((ASKED, blocks), (NOT_ASKED, [block for block in blocks if block != usage_chunk])):
+        scanner = ChatStream(head)
+        out = [piece if scanner.glance(framed(piece), len(piece)) else scanner.feed(piece) for piece in pieces]
+        assert b"".join(out) + scanner.finish() == b"".join(shown)
+        assert facts(scanner) == expected
+        assert scanner.size == sum(map(len, blocks))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("lead", [b"", b"event: chunk\n", b": a comment\n"])
+def test_an_ordinary_chunk_is_taken_at_a_glance_and_not_decoded(monkeypatch, lead, end):
+    decoded = []
+    monkeypatch.setattr(ChatStream, "_event", lambda _, data: decoded.append(data))
+    scanner = ChatStream(ASKED)
+    first, last = (lead.replace(b"\n", end.encode()) + event(content(text), end) for text in ("first", "last"))
+    scanner.feed(first)
+    for chunk in (first, b'{"choices":[]}' + (end * 2).encode(), last):
+        assert scanner.glance(framed(chunk), len(chunk))
+    assert scanner.events == 4
+    assert decoded == []
+    assert not scanner.complete
+    assert decoded == [last.rstrip().removeprefix(lead.replace(b"\n", end.encode()))[6:]]
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        event(USAGE_CHUNK),
+        event("[DONE]"),
+        event(content("a"))[:-1],
+        event(content("a")) + event(content("b")),
+        b": wait\n\n",
+        b"\n" + event(content("a")) + b"\n",
+    ],
+)
+def test_what_is_not_taken_at_a_glance_leaves_no_trace(chunk):
+    scanner = ChatStream(ASKED)
+    assert scanner.glance(framed(event(FINISH)), len(event(FINISH)))
+    before = {name: getattr(scanner, name) for name in (*EventStream.__slots__,)}
+    assert not scanner.glance(framed(chunk), len(chunk))
+    assert {name: getattr(scanner, name) for name in (*EventStream.__slots__,)} == before
+
+
+def test_a_chunk_whose_line_end_is_wrong_is_not_taken():
+    chunk = event(content("a"))
+    assert not ChatStream(ASKED).glance(framed(chunk)[:-1] + b"x", len(chunk))
+
+
+def test_an_error_without_a_field_name_is_read_behind_its_size_line():
+    error = b'{"error":{"message":"overloaded","code":503}}\n\n'
+    scanner = ChatStream(ASKED)
+    assert scanner.glance(framed(error), len(error))
+    assert scanner.failed
 
 
 @given(chat_streams(), st.data())
