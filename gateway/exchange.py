@@ -35,7 +35,8 @@ from gateway.regions import astray, promised
 from gateway.relay import Relay, reset
 from gateway.responses import Encoded, begin_stream, cut_event, held_response, is_sse, scanner_of
 from gateway.services import Services
-from gateway.upstream.connection import Connection, Fault, Headers, UpstreamFault
+from gateway.upstream.connection import Connection, Headers
+from gateway.upstream.faults import Fault, UpstreamFault
 from metering.usage import Outcome, Report, UsageRecord
 from providers.dialect import Family, Operation, Scanner, Target
 from providers.headers import query_string, request_headers
@@ -188,7 +189,7 @@ class Exchange:
                     step = (
                         failover.Next.GIVE_UP
                         if 200 <= relay.status < 300
-                        else failover.after_answer(relay.status, more_targets=more)
+                        else failover.after_answer(relay.status, more=more)
                     )
                     if step is failover.Next.GIVE_UP:
                         return relay
@@ -200,7 +201,7 @@ class Exchange:
                 services.instruments.upstream_faults.inc(destination.name, relay.fault.value)
                 error = failover.error_of(relay.fault)
                 step = failover.after_fault(
-                    reused=connection.requests > 1, sent=connection.sent, retried=retried, more_targets=more
+                    relay.fault, reused=connection.requests > 1, sent=connection.sent, retried=retried, more=more
                 )
                 self._abandon()
                 if step is not failover.Next.SAME_FRESH:

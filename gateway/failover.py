@@ -8,7 +8,7 @@ from enum import Enum
 from gateway.catalog import CatalogTarget
 from gateway.config import Kind
 from gateway.errors import GatewayError, ProviderUnavailable, UpstreamError, UpstreamTimeout
-from gateway.upstream.connection import Fault
+from gateway.upstream.faults import Fault
 from providers.dialect import Family
 
 FAMILY_OF = {Kind.OPENAI: Family.OPENAI, Kind.ANTHROPIC: Family.ANTHROPIC, Kind.GOOGLE: Family.GOOGLE}
@@ -33,20 +33,22 @@ def usable(targets: Sequence[CatalogTarget], family: Family) -> tuple[CatalogTar
     return tuple(target for target in native if target.provider.company == native[0].provider.company)
 
 
-def after_fault(*, reused: bool, sent: int, retried: bool, more_targets: bool) -> Next:
+def after_fault(fault: Fault, *, reused: bool, sent: int, retried: bool, more: bool) -> Next:
     """What to do when an attempt failed before the answer's head.
 
     A reused connection that the kernel took no byte for is tried once more, fresh: the provider can't
-    have seen the request (RFC 9110 section 9.2.2).
+    have seen the request (RFC 9110 section 9.2.2). A fault of ours would only be met again.
     """
+    if fault is Fault.INTERNAL:
+        return Next.GIVE_UP
     if reused and sent == 0 and not retried:
         return Next.SAME_FRESH
-    return Next.NEXT_TARGET if more_targets else Next.GIVE_UP
+    return Next.NEXT_TARGET if more else Next.GIVE_UP
 
 
-def after_answer(status: int, *, more_targets: bool) -> Next:
+def after_answer(status: int, *, more: bool) -> Next:
     """What to do with an answer whose status is not 2xx."""
-    if more_targets and (status in _RETRYABLE or status in _KEY_STATUSES):
+    if more and (status in _RETRYABLE or status in _KEY_STATUSES):
         return Next.NEXT_TARGET
     return Next.GIVE_UP
 
@@ -57,6 +59,8 @@ def error_of(fault: Fault) -> GatewayError:
         return ProviderUnavailable()
     if fault is Fault.FIRST_BYTE_TIMEOUT or fault is Fault.IDLE_TIMEOUT:
         return UpstreamTimeout()
+    if fault is Fault.INTERNAL:
+        return GatewayError()
     return UpstreamError()
 
 

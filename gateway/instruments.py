@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from gateway.errors import GatewayError
 from gateway.hardening.process import Held, Measure, observe
 from gateway.metrics import Registry
-from gateway.upstream.connection import Fault
+from gateway.upstream.faults import Fault
 from metering.usage import Basis, Outcome
 from providers.dialect import Operation
 

@@ -20,7 +20,8 @@ from collections.abc import Callable
 
 from gateway.client_side import ClientSide
 from gateway.server import reset
-from gateway.upstream.connection import Connection, Fault, Headers
+from gateway.upstream.connection import Connection, Headers
+from gateway.upstream.faults import Fault
 from providers.dialect import Scanner
 
 __all__ = ["HOLD_BYTES", "Relay", "reset"]

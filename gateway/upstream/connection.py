@@ -26,12 +26,12 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from enum import Enum
 from typing import Protocol
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from gateway.client_side import ClientSide
+from gateway.upstream.faults import Fault, UpstreamFault
 from gateway.upstream.frames import BLOCKED, Feed, Glance, frame_reader
 
 MAX_HEADER_BYTES = 65_536
@@ -44,28 +44,6 @@ _BUFFER = bytearray(RECV_BYTES)
 _VIEW = memoryview(_BUFFER)
 
 Headers = list[tuple[bytes, bytes]]
-
-
-class Fault(Enum):
-    """Why an exchange with a provider ended badly."""
-
-    CONNECT = "connect"
-    CONNECT_TIMEOUT = "connect_timeout"
-    TLS = "tls"
-    CLOSED = "closed"  # ended by the provider before or inside the answer
-    PROTOCOL = "protocol"  # not HTTP, or over a bound
-    FIRST_BYTE_TIMEOUT = "first_byte_timeout"
-    IDLE_TIMEOUT = "idle_timeout"
-    POOL_FULL = "pool_full"
-    STOPPED = "stopped"  # by the gateway itself
-
-
-class UpstreamFault(Exception):
-    """An exchange with a provider failed. Carries a closed reason and no text of the peer."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault.value)
-        self.fault = fault
 
 
 class Sink(Protocol):
@@ -315,18 +293,30 @@ class Connection:
         except OSError:  # SSLEOFError too: a connection that ends without close_notify was cut
             self.broken()
 
-    def broken(self) -> None:
-        """The socket failed."""
-        self._fail(Fault.CLOSED)
+    def broken(self, fault: Fault = Fault.CLOSED) -> None:
+        """The socket failed, or whoever read in place of `readable`."""
+        self._fail(fault)
 
     def take(self, data: bytes | memoryview) -> None:
-        """Parse what was read and deliver what it says; empty is the end of the connection."""
+        """Parse what was read and deliver what it says; empty is the end of the connection.
+
+        What a sink raises is a fault of ours: its answer ends with `Fault.INTERNAL`, and the loop's handler is told.
+        """
         self.plain = False
+        sink = self._sink
+        try:
+            self._take(data, sink)
+        except Exception:
+            self.close()
+            if sink is not None:
+                sink.on_fault(Fault.INTERNAL)
+            raise
+
+    def _take(self, data: bytes | memoryview, sink: Sink | None) -> None:
         count = len(data)
         if not count:
             self._eof()
             return
-        sink = self._sink
         if sink is None:
             self.close()  # rule 3: bytes on an idle connection
             return
@@ -335,7 +325,10 @@ class Connection:
             self._head_bytes += count
         try:
             self._parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade):
+        except (HttpParserError, HttpParserUpgrade) as error:
+            cause = error.__context__ if isinstance(error, HttpParserCallbackError) else None
+            if cause is not None and not isinstance(cause, HttpParserError):
+                raise cause from None  # of the sink, and not of the parser
             if self._done:
                 self._surplus = True
             else:

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.client_side import ClientSide
+from gateway.upstream.faults import Fault
 
 _LARGEST = 2048  # a chunk has fewer bytes: the largest table of lengths that is worth its memory
 _READ = _LARGEST + 8  # a chunk with its framing; longer reads are the parser's, which takes far more at once
@@ -46,8 +47,8 @@ class Source(Protocol):
         """Parse what was read; empty is the end of the connection."""
         ...
 
-    def broken(self) -> None:
-        """Reading failed."""
+    def broken(self, fault: Fault = Fault.CLOSED) -> None:
+        """Reading failed, or what was read could not be dealt with."""
         ...
 
 
@@ -91,37 +92,41 @@ def frame_reader(
 
     def readable() -> None:
         nonlocal lines
-        while True:
-            if not source.plain:
-                if not source.at_frame or source.paused or waiting():
-                    source.readable()
-                    return
-                source.plain = True
-                source.received += 1
-            try:
-                data = recv(_READ)
-            except BLOCKED:
-                return
-            except OSError:  # SSLEOFError too: a connection that ends without close_notify was cut
-                source.broken()
-                return
-            line, size = lines[len(data)]
-            if not data.startswith(line):
-                source.take(data)
-                if data.startswith(_UPPER[len(data)][0]):
-                    lines = _UPPER  # this server's way to write sizes
-            elif (glance is not None and glance(data, size)) or _passes(data, size):
+        try:
+            while True:
+                if not source.plain:
+                    if not source.at_frame or source.paused or waiting():
+                        source.readable()
+                        return
+                    source.plain = True
+                    source.received += 1
                 try:
-                    sent = send(data)
+                    data = recv(_READ)
                 except BLOCKED:
-                    sent = 0
-                except OSError:
-                    sent = len(data)  # the client has gone, of which its transport tells
-                if sent < len(data):
-                    source.plain = False
-                    client.write(data[sent:])
-            if pending is None or not pending():
-                return
+                    return
+                except OSError:  # SSLEOFError too: a connection that ends without close_notify was cut
+                    source.broken()
+                    return
+                line, size = lines[len(data)]
+                if not data.startswith(line):
+                    source.take(data)
+                    if data.startswith(_UPPER[len(data)][0]):
+                        lines = _UPPER  # this server's way to write sizes
+                elif (glance is not None and glance(data, size)) or _passes(data, size):
+                    try:
+                        sent = send(data)
+                    except BLOCKED:
+                        sent = 0
+                    except OSError:
+                        sent = len(data)  # the client has gone, of which its transport tells
+                    if sent < len(data):
+                        source.plain = False
+                        client.write(data[sent:])
+                if pending is None or not pending():
+                    return
+        except Exception:  # a fault of ours: the loop's handler is told
+            source.broken(Fault.INTERNAL)
+            raise
 
     def _passes(data: bytes, size: int) -> bool:
         """Whether a chunk that the scanner can't take at a glance goes on as it came; if not, it is dealt with."""

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from aiohappyeyeballs import start_connection
 
-from gateway.upstream.connection import Connection, Fault, UpstreamFault
+from gateway.upstream.connection import Connection
+from gateway.upstream.faults import Fault, UpstreamFault
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:

@@ -12,7 +12,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 
-from gateway.upstream.connection import Connection, Fault, UpstreamFault
+from gateway.upstream.connection import Connection
+from gateway.upstream.faults import Fault, UpstreamFault
 from gateway.upstream.origin import Origin
 
 SWEEP_SECONDS = 1.0

@@ -7,7 +7,7 @@ import pytest
 from gateway.config import Kind
 from gateway.errors import ProviderUnavailable, UpstreamError, UpstreamTimeout
 from gateway.failover import Next, after_answer, after_fault, concerns_our_key, error_of, usable
-from gateway.upstream.connection import Fault
+from gateway.upstream.faults import Fault
 from providers.dialect import Family
 
 
@@ -25,21 +25,26 @@ from providers.dialect import Family
     ],
 )
 def test_after_a_fault(reused, sent, retried, more, expected):
-    assert after_fault(reused=reused, sent=sent, retried=retried, more_targets=more) is expected
+    assert after_fault(Fault.CLOSED, reused=reused, sent=sent, retried=retried, more=more) is expected
+
+
+def test_a_fault_of_ours_is_not_met_twice():
+    assert after_fault(Fault.INTERNAL, reused=True, sent=0, retried=False, more=True) is Next.GIVE_UP
+    assert (error_of(Fault.INTERNAL).status, error_of(Fault.INTERNAL).code) == (500, "internal_error")
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 529, 401, 402, 403])
 def test_what_another_target_may_mend(status):
-    assert after_answer(status, more_targets=True) is Next.NEXT_TARGET
-    assert after_answer(status, more_targets=False) is Next.GIVE_UP
+    assert after_answer(status, more=True) is Next.NEXT_TARGET
+    assert after_answer(status, more=False) is Next.GIVE_UP
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 413, 422, 501, 301])
 def test_what_no_other_target_mends(status):
-    assert after_answer(status, more_targets=True) is Next.GIVE_UP
+    assert after_answer(status, more=True) is Next.GIVE_UP
 
 
-@pytest.mark.parametrize("fault", list(Fault))
+@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.INTERNAL])
 def test_every_fault_has_an_error_that_can_be_retried(fault):
     error = error_of(fault)
     assert error.retry_after

@@ -6,7 +6,8 @@ import socket
 import pytest
 
 from gateway.relay import HOLD_BYTES, Relay, reset
-from gateway.upstream.connection import Connection, Fault
+from gateway.upstream.connection import Connection
+from gateway.upstream.faults import Fault
 from tests.gateway.upstream_peer import PATIENCE, REQUEST, until
 
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -250,6 +251,35 @@ async def test_a_fault_wakes_both_waiters(make):
     async with asyncio.timeout(PATIENCE):
         await asyncio.gather(pair.relay.ready, pair.relay.ended)
     assert (pair.relay.fault, pair.relay.over) == (Fault.CLOSED, True)
+
+
+@pytest.mark.parametrize("method", ["on_head", "feed", "glance", "finish"])
+async def test_a_fault_of_ours_ends_the_answer_at_once(make, method):
+    """And the loop's handler hears of it."""
+
+    def fail(*_args):
+        raise KeyError(method)
+
+    told = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(type(context["exception"])))
+    scanner = Counting()
+    pair = await make(scanner=scanner)
+    if method == "on_head":
+        pair.relay._on_answer = fail
+    else:
+        setattr(scanner, method, fail)
+    pair.provider.sendall(STREAM_HEAD)
+    await until(pair.relay.ready.done)
+    pair.relay.open(pair.protocol.transport, chunked=True)
+    for said in (chunk(b"one"), chunk(b"two"), b"0\r\n\r\n"):
+        if not pair.relay.over:
+            pair.provider.sendall(said)
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert (pair.relay.over, pair.relay.fault) == (True, Fault.INTERNAL)
+    assert pair.relay.ended.done()
+    assert pair.connection.closed
+    assert told == [KeyError]
 
 
 async def test_a_waiter_that_was_cancelled_does_not_end_the_answer(make):

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.simulator import make_certificates
-from gateway.upstream.connection import MAX_HEADER_BYTES, SLICE, Connection, Fault, UpstreamFault
+from gateway.upstream.connection import MAX_HEADER_BYTES, SLICE, Connection
+from gateway.upstream.faults import Fault, UpstreamFault
 from gateway.upstream.origin import Origin, tls_context
 from tests.gateway.upstream_peer import PATIENCE, REQUEST, Recorder, exchange, serve, until
 

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from benchmarks.simulator import make_certificates
-from gateway.upstream.connection import Fault, UpstreamFault
+from gateway.upstream.faults import Fault, UpstreamFault
 from gateway.upstream.origin import Origin, tls_context
 from tests.gateway.upstream_peer import PATIENCE, serve
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.upstream.connection import Fault, UpstreamFault
+from gateway.upstream.faults import Fault, UpstreamFault
 from gateway.upstream.origin import Origin
 from gateway.upstream.pool import Plan, Pool, Timeouts, plan
 from tests.gateway.upstream_peer import PATIENCE, REQUEST, Recorder, exchange, serve, until
