@@ -74,6 +74,7 @@ async def _create(config: Config, user: str, amount: int, *, tier: str, mode: Mo
             await at.ledger.grant(pid, 0, grant_id)
         await audit.note(at.store, Actor.CLI, Action.TIER_SET, pid)
         await at.ledger.set_tier(pid, tier)
+        await audit.note(at.store, Actor.CLI, Action.ISSUED, pid)
         return await stored.create(at.store.client, at.key, pid=pid, tier=tier, mode=mode, life_s=life)
 
 
@@ -111,9 +112,9 @@ def list_(config_path: Path, user: str | None, as_json: bool) -> None:
 async def _list(config: Config, user: str | None) -> list[Session]:
 
     async with opened(config) as at:
-        if user is None:
-            return await stored.all_held(at.store.client)
-        return await stored.of_account(at.store.client, await at.pid_of(user))
+        pid = "" if user is None else await at.pid_of(user)
+        await audit.note(at.store, Actor.CLI, Action.LOOKED_UP, pid)
+        return await (stored.of_account(at.store.client, pid) if pid else stored.all_held(at.store.client))
 
 
 @sessions.command()

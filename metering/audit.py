@@ -30,6 +30,7 @@ class Actor(StrEnum):
 
 class Action(StrEnum):
     GRANTED = "granted"
+    ISSUED = "issued"  # a token that is shown once: by the operator, or for the person's own tools
     TIER_SET = "tier_set"
     ORGANISATION_SET = "organisation_set"  # of no account: its pid is empty
     REVOKED = "revoked"

@@ -18,6 +18,9 @@ from gateway.auth import sessions
 from gateway.auth.principal import PERSONAL_PREFIX, Client, Scope
 from gateway.auth.sessions import Issued, Session
 from gateway.config import DEFAULT_TIER
+from metering import audit
+from metering.audit import Action, Actor
+from metering.store import Store
 
 MOST = 50
 LONGEST_LIFE_S = 366 * 24 * 3_600
@@ -33,7 +36,7 @@ class Refused(ValueError):
 
 
 async def create(
-    client: Client,
+    store: Store,
     key: bytes,
     *,
     pid: str,
@@ -41,10 +44,10 @@ async def create(
     scopes: Collection[Scope],
     life_s: int,
 ) -> Issued:
-    """Make a token, which is shown this once.
+    """Make a token, which is shown this once; the audit stream has it before.
 
     Args:
-        client: The store.
+        store: Where it is kept.
         key: The identity key.
         pid: The account.
         name: 1 to 32 letters, digits, blanks and ``. _ + -``, with a letter or digit at both ends.
@@ -62,15 +65,16 @@ async def create(
     if not 0 < life_s <= LONGEST_LIFE_S:
         raise Refused(_LIFE)
     now = time.time_ns() // 1_000_000
-    held = await of_account(client, pid)
+    held = await of_account(store.client, pid)
     if sum(token.revoked_ms is None and token.expires_ms > now for token in held) >= MOST:
         raise Refused(_FULL)
     stated: dict[sessions.Value, sessions.Value] = {
         "name": name,
         "scopes": " ".join(sorted(Scope(scope) for scope in scopes)),
     }
+    await audit.note(store, Actor.PORTAL, Action.ISSUED, pid)
     return await sessions.create(
-        client,
+        store.client,
         key,
         pid=pid,
         tier=DEFAULT_TIER,

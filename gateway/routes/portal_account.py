@@ -81,7 +81,7 @@ async def _token(portal: Portal, visit: Visit, session: PortalSession) -> web.Re
     services = portal.services
     try:
         issued = await personal.create(
-            services.store.client,
+            services.store,
             services.identity_key,
             pid=session.pid,
             name=name,

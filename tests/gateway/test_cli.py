@@ -172,7 +172,7 @@ def test_credits_add_up_over_the_sessions_of_one_user(command: Command) -> None:
 def test_a_session_without_credits_still_makes_the_account(command: Command) -> None:
     (made,) = command("sessions", "create", "--user", "u", "--json").lines
     assert command("accounts", "show", "--user", "u", "--json").lines[0]["available"] == 0
-    assert noted(command) == [("cli", "tier_set", made["pid"])]
+    assert noted(command) == [("cli", act, made["pid"]) for act in ("tier_set", "issued", "looked_up")]
 
 
 def test_credits_that_come_with_a_session_are_a_noted_grant_as_every_other(command: Command) -> None:
@@ -180,7 +180,7 @@ def test_credits_that_come_with_a_session_are_a_noted_grant_as_every_other(comma
     pid = made["pid"]
     on_store(command, lambda store: store.client.set(level_key(pid), 2))  # its owner was told that nothing is left
     command("sessions", "create", "--user", "u", "--credits", "1")
-    assert noted(command)[1:] == [("cli", "granted", pid), ("cli", "tier_set", pid)]
+    assert noted(command)[2:] == [("cli", act, pid) for act in ("granted", "tier_set", "issued")]
     assert on_store(command, lambda store: store.client.get(level_key(pid))) is None
 
 
@@ -220,6 +220,16 @@ def test_listing_and_revoking(command: Command) -> None:
     assert token_opens(command, tokens["b"]["access_token"]) is Denial.TOKEN_REVOKED
     revoked = [entry for entry in noted(command) if entry[1] == "revoked"]
     assert revoked == [("cli", "revoked", tokens[user]["pid"]) for user in ("a", "b")]
+
+
+def test_who_looks_at_accounts_is_noted(command: Command) -> None:
+    (made,) = command("sessions", "create", "--user", "a", "--json").lines
+    before = len(noted(command))
+    for look in (("sessions", "list"), ("usage", "list")):
+        command(*look)
+        command(*look, "--user", "a")
+    command("accounts", "show", "--user", "a")
+    assert noted(command)[before:] == [("cli", "looked_up", pid) for pid in ("", made["pid"]) * 2 + (made["pid"],)]
 
 
 def test_revocations_are_noted_for_the_gateways_of_this_host(command: Command) -> None:

@@ -62,8 +62,8 @@ def test_from_an_export_to_an_erasure_each_act_is_noted(command, pid):
     acts = noted(command)
     assert {(actor, noted_pid) for actor, _, noted_pid in acts} == {("cli", pid)}
     assert [action for _, action, _ in acts] == [
-        "granted", "tier_set", "exported", "exported", "looked_up", "looked_up", "looked_up", "corrected", "restricted",
-        "unrestricted", "revoked", "erased",
+        "granted", "tier_set", "issued", "exported", "exported", "looked_up", "looked_up", "looked_up", "corrected",
+        "restricted", "unrestricted", "revoked", "erased",
     ]  # fmt: skip
 
 

@@ -31,7 +31,7 @@ def gateway(tmp_path_factory):
 
 def make(gateway, *scopes):
     return gateway.for_account(
-        lambda store, key, pid: personal.create(store.client, key, pid=pid, name="tool", scopes=scopes, life_s=3_600),
+        lambda store, key, pid: personal.create(store, key, pid=pid, name="tool", scopes=scopes, life_s=3_600),
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.auth import personal, revocation, sessions
 from gateway.auth.principal import EVERY_SCOPE, Denial, Mode, Principal, Scope, lookup, session_key
+from metering.audit import read_audit
 from metering.store import Store
 
 KEY = b"k" * 32
@@ -14,9 +15,7 @@ DAY = 86_400
 
 
 async def made(store: Store, name: str = "laptop", pid: str = "p1", life_s: int = DAY) -> sessions.Issued:
-    return await personal.create(
-        store.client, KEY, pid=pid, name=name, scopes=[Scope.MODELS, Scope.INFERENCE], life_s=life_s
-    )
+    return await personal.create(store, KEY, pid=pid, name=name, scopes=[Scope.MODELS, Scope.INFERENCE], life_s=life_s)
 
 
 async def test_it_opens_its_account_with_its_scopes_and_no_other(store: Store) -> None:
@@ -75,7 +74,14 @@ async def test_it_goes_with_its_account(store: Store) -> None:
     issued = await made(store)
     assert await sessions.forget_account(store.client, "p1") == 1
     assert await lookup(store.client, KEY, issued.access_token) is Denial.TOKEN_INVALID
-    assert await store.client.dbsize() == 0
+    assert await store.client.keys("*") == [b"audit"]
+
+
+async def test_that_it_was_made_is_noted_and_a_refusal_is_not(store: Store) -> None:
+    await made(store)
+    with pytest.raises(personal.Refused):
+        await made(store, name="")
+    assert [(entry.actor, entry.action, entry.pid) async for entry in read_audit(store)] == [("portal", "issued", "p1")]
 
 
 @pytest.mark.parametrize("name", ["", " x", "x ", "x" * 33, "a\nb", "a/b", "<b>", "ünïcode"])
@@ -93,7 +99,7 @@ async def test_it_lasts_a_year_at_most(life_s: int, store: Store) -> None:
 
 async def test_it_has_a_scope_and_an_account_a_bounded_number(store: Store) -> None:
     with pytest.raises(personal.Refused, match="inference, models, account"):
-        await personal.create(store.client, KEY, pid="p1", name="x", scopes=(), life_s=DAY)
+        await personal.create(store, KEY, pid="p1", name="x", scopes=(), life_s=DAY)
     issued = [await made(store, f"n{number}") for number in range(personal.MOST)]
     with pytest.raises(personal.Refused, match="Revoke one"):
         await made(store)

@@ -66,7 +66,7 @@ async def test_an_active_token_until_it_is_revoked(ask, admin):
     client = admin.store.client
     signed_in = await sessions.create(client, admin.key, pid="p1", tier="t", life_s=60)
     tool = await personal.create(
-        client, admin.key, pid="p1", name="x", scopes=[TokenScope.MODELS, TokenScope.INFERENCE], life_s=60
+        admin.store, admin.key, pid="p1", name="x", scopes=[TokenScope.MODELS, TokenScope.INFERENCE], life_s=60
     )
     for issued, scope in ((signed_in, "account inference models"), (tool, "inference models")):
         status, body = await ask(issued.access_token)
