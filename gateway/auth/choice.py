@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.auth.announcements import Announcement, Kind, publish
 from gateway.auth.entitlements import account_key
 from gateway.auth.principal import Client, Mode, str_of
+from metering.store import Store
 
 _MODE, _REGION = "own_mode", "own_region"
 
@@ -38,13 +40,16 @@ async def read(client: Client, pid: str) -> Choice:
     return decode(await client.hgetall(account_key(pid)))
 
 
-async def write(client: Client, pid: str, choice: Choice) -> None:
-    """Whoever writes must announce it (``policy_changed``).
+async def write(store: Store, pid: str, choice: Choice) -> None:
+    """Write it and tell the workers; on return it survives the loss of the primary, which a choice of local must.
 
     Raises:
         ValueError: The mode is none.
-        redis.RedisError: Not written, or not known; repeat it.
+        Unconfirmed, redis.RedisError: Done perhaps, but it might not survive a failover: repeat it.
     """
     if choice.mode not in ("", *Mode):
         raise ValueError("a mode is cloud, local or empty")
-    await client.hset(account_key(pid), mapping={_MODE: choice.mode, _REGION: choice.region})
+    key = account_key(pid)
+    await store.client.hset(key, mapping={_MODE: choice.mode, _REGION: choice.region})
+    await publish(store.client, Announcement(Kind.POLICY_CHANGED, pid=pid))
+    await store.confirm(key)

@@ -12,7 +12,6 @@ import orjson
 from aiohttp import web
 
 from gateway.auth import choice, personal, revocation, sessions
-from gateway.auth.announcements import Announcement, Kind, publish
 from gateway.auth.portal_session import PortalSession, form_token
 from gateway.auth.principal import Scope
 from gateway.auth.sessions import Session
@@ -97,9 +96,7 @@ async def _policy(portal: Portal, visit: Visit, session: PortalSession) -> web.R
     mode, region = visit.fields.get("mode", ""), visit.fields.get("region", "")
     if mode not in account_page.MODES or region not in account_page.REGIONS:
         return portal.fault(visit, 400, "Not accepted", "Choose one of the modes and regions of the page.")
-    client = portal.services.store.client
-    await choice.write(client, session.pid, choice.Choice(mode, region))
-    await publish(client, Announcement(Kind.POLICY_CHANGED, pid=session.pid))
+    await choice.write(portal.services.store, session.pid, choice.Choice(mode, region))
     return page.see_other("/account?done=policy#policy")
 
 
