@@ -2,9 +2,10 @@
 -- The ledger's function library: every change of credits, holds, rates and records is one call.
 --
 -- Rules:
--- 1. Every argument and every key's type is checked before the first write: an error in the middle
---    would not roll back. Keys are read before they are written, so a wrong type fails there.
--- 2. The clock is the server's TIME. Sums stay below 2^53 and leave as '%.0f'.
+-- 1. Every argument and the type of every key that is written are checked before the first write: an error in
+--    the middle would not roll back. Keys are read before they are written, so a wrong type fails there. Only a
+--    path's first write may be its own check: where its key has a wrong type, nothing is written.
+-- 2. The clock is the server's TIME. Sums stay below 2^53 and leave as text: all digits, no exponent.
 -- 3. Idempotent by rid. settle beats void and a higher rev beats a lower one, in whatever order
 --    they arrive: replay, duplication and reordering end in the same state.
 -- 4. All keys are declared, so that a Cluster moving their slot answers TRYAGAIN before the call
@@ -30,8 +31,10 @@ local STAMP = 16           -- a rid begins with its time, in so many characters 
 local MONTHS = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
 local TOO_OLD = 34 * DAY   -- beyond this a settlement's state may be gone
 
+-- Of a whole number. '%d' goes through a C long: its 64 bits keep every number up to MAX exact, below 0 as well, and it
+-- takes a third of the time of '%.0f'. Only times that an absurd estimate or lease gives lie beyond.
 local function text(number)
-  return string.format('%.0f', number)
+  return string.format(number <= MAX and '%d' or '%.0f', number)
 end
 
 local function int(argument)
@@ -65,17 +68,21 @@ end
 
 -- GCRA (one minute's worth at once at most, then evenly): the arrival time before and after this
 -- call and how long it has to wait (0: passes), in microseconds.
--- A single request larger than the limit passes when nothing was used, and is paid by waiting.
+-- A single request larger than the limit passes when nothing was used, and is paid by waiting. 0 is no limit.
 local function gcra(key, limit, cost, now)
   local before = tonumber(redis.call('GET', key) or '0')
   if before < now then before = now end
+  if limit == 0 then return before, before, 0 end
   local weight = math.floor(math.min(cost, limit) * MINUTE / limit)
   local after = before + math.floor(cost * MINUTE / limit)
   return before, after, math.max(0, before + weight - MINUTE - now)
 end
 
 -- The UTC month of a day (both in days since 1970): its first day and the next one's.
+-- The answer is kept for the calls that follow, nearly all of the same day: the walk from 1970 is a slow one.
+local asked, month_first, month_after
 local function month_of(day)
+  if day == asked then return month_first, month_after end
   local year, first, length = 1970, 0, 365
   while day >= first + length do
     first, year = first + length, year + 1
@@ -83,7 +90,10 @@ local function month_of(day)
   end
   for month, days in ipairs(MONTHS) do
     if month == 2 and length == 366 then days = 29 end
-    if day < first + days then return first, first + days end
+    if day < first + days then
+      asked, month_first, month_after = day, first, first + days
+      return first, first + days
+    end
     first = first + days
   end
 end
@@ -98,9 +108,9 @@ local function spending(day, dspent, month, mspent, now_ms)
 end
 
 local function push(windows, policy, limit, left, reset)
-  for _, part in ipairs({policy, text(limit), text(math.max(0, left)), text(reset)}) do
-    windows[#windows + 1] = part
-  end
+  local n = #windows
+  windows[n + 1], windows[n + 2] = policy, text(limit)
+  windows[n + 3], windows[n + 4] = text(math.max(0, left)), text(reset)
 end
 
 local function push_rate(windows, policy, limit, at, now)
@@ -115,10 +125,11 @@ local function store_rate(key, after, now)
   end
 end
 
--- Moves the token rate by what a request really used, or gives its estimate back.
-local function correct_tokens(key, limit, estimate, actual, now)
+-- Moves the token rate, which stood at arrival, by what a request really used, or gives its estimate back.
+local function correct_tokens(key, arrival, limit, estimate, actual, now)
+  limit, estimate = tonumber(limit or '0'), tonumber(estimate or '0')
   if limit == 0 or estimate == actual then return end
-  local before = tonumber(redis.call('GET', key) or '0')
+  local before = tonumber(arrival or '0')
   if before < now then before = now end
   store_rate(key, before + math.floor((actual - estimate) * MINUTE / limit), now)
 end
@@ -127,6 +138,21 @@ local function release(holds, lease, due, pid, rid)
   redis.call('HDEL', holds, rid)
   redis.call('ZREM', lease, rid)
   redis.call('ZREM', due, pid .. ':' .. rid)
+end
+
+-- What is kept of a request that has ended. It is written anew: without the long checkpoint that the hash held while
+-- the request ran, the server packs it, and for KEEP it takes about a third of the memory.
+local function remember(req, ...)
+  redis.call('DEL', req)
+  redis.call('HSET', req, ...)
+  redis.call('PEXPIRE', req, KEEP)
+end
+
+-- How long a budget (0: none) makes a request wait, in microseconds. Where it is only held, running requests give it
+-- back sooner than the window ends.
+local function over(limit, window, held, amount, now)
+  if limit == 0 or window[1] + held + amount <= limit then return 0 end
+  return window[1] + amount > limit and window[2] * 1000 - now or 1000000
 end
 
 -- keys: acct holds lease due req rate:requests rate:tokens [lane]
@@ -176,40 +202,38 @@ local function reserve(keys, args)
   if available < amount then return no('credits', 0) end
 
   -- Of all that refuse, the one that refuses longest is told: then its time is when the request may pass.
-  local reason, retry, rates = nil, 0, {}
-  local function wait_for(policy, wait)
-    if wait > retry then reason, retry = policy, wait end
-  end
+  local reason, retry = nil, 0
   if lane then concurrent = 0 end
-  if concurrent > 0 and running >= concurrent then wait_for('concurrency', 1000000) end
-  local day, month
-  if daily + monthly > 0 then day, month = spending(account[5], account[6], account[7], account[8], now_ms) end
-  local function budget(policy, limit, window)
-    if limit == 0 or window[1] + held + amount <= limit then return end
-    -- Where it is only held, running requests give it back sooner than the window ends.
-    wait_for(policy, window[1] + amount > limit and window[2] * 1000 - now or 1000000)
+  if concurrent > 0 and running >= concurrent then reason, retry = 'concurrency', 1000000 end
+  local day, month, wait
+  if daily + monthly > 0 then
+    day, month = spending(account[5], account[6], account[7], account[8], now_ms)
+    wait = over(daily, day, held, amount, now)
+    if wait > retry then reason, retry = 'daily', wait end
+    wait = over(monthly, month, held, amount, now)
+    if wait > retry then reason, retry = 'monthly', wait end
   end
-  budget('daily', daily, day)
-  budget('monthly', monthly, month)
-  local function rate(policy, key, limit, cost)
-    local before, after, wait = gcra(key, math.max(limit, 1), cost, now)
-    if limit == 0 then return end
-    wait_for(policy, wait)
-    rates[#rates + 1] = {policy, limit, before, after, key}
-  end
-  rate('requests', keys[6], per_minute, 1)
-  rate('tokens', keys[7], tokens_per_minute, tokens)
+  local at, after, tokens_at, tokens_after
+  at, after, wait = gcra(keys[6], per_minute, 1, now)
+  if wait > retry then reason, retry = 'requests', wait end
+  tokens_at, tokens_after, wait = gcra(keys[7], tokens_per_minute, tokens, now)
+  if wait > retry then reason, retry = 'tokens', wait end
 
   local windows = {}
   if concurrent > 0 then push(windows, 'concurrency', concurrent, concurrent - running - (reason and 0 or 1), 0) end
-  for _, r in ipairs(rates) do push_rate(windows, r[1], r[2], reason and r[3] or r[4], now) end
+  if per_minute > 0 then push_rate(windows, 'requests', per_minute, reason and at or after, now) end
+  if tokens_per_minute > 0 then
+    push_rate(windows, 'tokens', tokens_per_minute, reason and tokens_at or tokens_after, now)
+  end
   local taken = held + (reason and 0 or amount)
   if daily > 0 then push(windows, 'daily', daily, daily - day[1] - taken, day[2] - now_ms) end
   if monthly > 0 then push(windows, 'monthly', monthly, monthly - month[1] - taken, month[2] - now_ms) end
   if reason then return no(reason, retry, windows) end
 
-  for _, r in ipairs(rates) do store_rate(r[5], r[4], now) end
   local expiry = text(now_ms + lease_ms)
+  -- First, since an absurd estimate's time is more than an expiry can be, and fails.
+  if tokens_per_minute > 0 then store_rate(keys[7], tokens_after, now) end
+  if per_minute > 0 then store_rate(keys[6], after, now) end
   redis.call('HSET', holds, rid, text(amount))
   redis.call('ZADD', due, expiry, pid .. ':' .. rid)
   redis.call('HSET', req, 's', 'h', 'pid', pid, 'f', fingerprint, 't', text(tokens),
@@ -227,24 +251,21 @@ local function reserve(keys, args)
   return reply
 end
 
--- What settle and reap read before they write, which checks the types of all their keys.
+-- What settle and reap read before they write, which checks the types of their keys. Not those of usage, dead and
+-- unlinked: a path writes one of them at most, and first. replaced is written only where a record was before.
+-- gives: account (spent erased day dspent month mspent), request (s pid t tl), its record (r c id), token rate
 local function begin(keys, rid)
   redis.call('HEXISTS', keys[2], rid)
   redis.call('ZCARD', keys[3])
   redis.call('ZCARD', keys[4])
-  redis.call('XLEN', keys[6])
   redis.call('LLEN', keys[7])
-  redis.call('GET', keys[8])
-  redis.call('ZCARD', keys[9])
-  redis.call('XLEN', keys[10])
-  redis.call('HLEN', keys[11])
-  return redis.call('HMGET', keys[1], 'spent', 'erased', 'day', 'dspent', 'month', 'mspent'),
-    redis.call('HMGET', keys[5], 's', 'pid', 'r', 'c', 't', 'tl', 'id', 'home', 'ck')
-end
-
-local function drop_hold(keys, pid, rid)
-  release(keys[2], keys[3], keys[4], pid, rid)
-  redis.call('HDEL', keys[5], 'f', 't', 'tl', 'home', 'ck', 'lane')
+  local known, former = redis.call('HMGET', keys[5], 's', 'pid', 't', 'tl'), {}
+  if known[1] == 'd' then
+    former = redis.call('HMGET', keys[5], 'r', 'c', 'id')
+    redis.call('ZCARD', keys[9])
+  end
+  return redis.call('HMGET', keys[1], 'spent', 'erased', 'day', 'dspent', 'month', 'mspent'), known, former,
+    redis.call('GET', keys[8])
 end
 
 -- For an erased account only the day's total is kept, linked to nobody, and once for each rid.
@@ -252,33 +273,27 @@ local function total_only(keys, pid, rid, charge, state, now_ms)
   if state ~= 'e' then
     redis.call('HINCRBY', keys[11], text(math.floor(now_ms / DAY)), text(charge))
   end
-  drop_hold(keys, pid, rid)
-  redis.call('HDEL', keys[5], 'c', 'r', 'id')
-  redis.call('HSET', keys[5], 's', 'e', 'pid', pid)
-  redis.call('PEXPIRE', keys[5], KEEP)
+  release(keys[2], keys[3], keys[4], pid, rid)
+  remember(keys[5], 's', 'e', 'pid', pid)
 end
 
 -- Writes the record and moves spent from what the rid was charged before to what it is charged now.
 -- The day's and the month's spending move with it where the request began in them.
-local function write(keys, rid, pid, rev, charge, tokens, fields, known, now, account, started)
-  local before = known[1] == 'd' and tonumber(known[4]) or 0
+local function write(keys, rid, pid, rev, charge, tokens, fields, known, former, arrival, now, account, started)
+  local more = charge - tonumber(former[2] or '0')
   local id = redis.call('XADD', keys[6], '*', unpack(fields))
   redis.call('RPUSH', keys[7], id)
-  if known[1] == 'd' then redis.call('ZADD', keys[9], string.match(known[7], '^%d+'), known[7]) end
-  redis.call('HINCRBY', keys[1], 'spent', text(charge - before))
+  if former[3] then redis.call('ZADD', keys[9], string.match(former[3], '^%d+'), former[3]) end
   local now_ms = math.floor(now / 1000)
   local day, month = spending(account[3], account[4], account[5], account[6], now_ms)
   local began = math.floor(math.min(started, now_ms) / DAY)
-  if began >= day[3] then day[1] = day[1] + charge - before end
-  if began >= month[3] then month[1] = month[1] + charge - before end
-  redis.call('HSET', keys[1], 'day', text(day[3]), 'dspent', text(day[1]),
-    'month', text(month[3]), 'mspent', text(month[1]))
-  if known[1] == 'h' then
-    correct_tokens(keys[8], tonumber(known[6] or '0'), tonumber(known[5] or '0'), tokens, now)
-  end
-  drop_hold(keys, pid, rid)
-  redis.call('HSET', keys[5], 's', 'd', 'pid', pid, 'r', text(rev), 'c', text(charge), 'id', id)
-  redis.call('PEXPIRE', keys[5], KEEP)
+  if began >= day[3] then day[1] = day[1] + more end
+  if began >= month[3] then month[1] = month[1] + more end
+  redis.call('HSET', keys[1], 'spent', text(tonumber(account[1] or '0') + more), 'day', text(day[3]),
+    'dspent', text(day[1]), 'month', text(month[3]), 'mspent', text(month[1]))
+  if known[1] == 'h' then correct_tokens(keys[8], arrival, known[4], known[3], tokens, now) end
+  release(keys[2], keys[3], keys[4], pid, rid)
+  remember(keys[5], 's', 'd', 'pid', pid, 'r', text(rev), 'c', text(charge), 'id', id)
 end
 
 -- keys: acct holds lease due req usage ids rate:tokens replaced dead unlinked
@@ -293,13 +308,12 @@ local function settle(keys, args)
   end
   local now = now_us()
   local now_ms = math.floor(now / 1000)
-  local account, known = begin(keys, rid)
+  local account, known, former, arrival = begin(keys, rid)
   local state = known[1]
   if state and known[2] ~= pid then return redis.error_reply('CGXCONFLICT rid') end
-  if state == 'd' and tonumber(known[3]) >= rev then return 'same' end
+  if state == 'd' and tonumber(former[1]) >= rev then return 'same' end
   if state == 'x' then return 'dead' end
-  local before = state == 'd' and tonumber(known[4]) or 0
-  if tonumber(account[1] or '0') + charge - before > MAX then return bad('sum') end
+  if tonumber(account[1] or '0') + charge - tonumber(former[2] or '0') > MAX then return bad('sum') end
 
   if account[2] then
     total_only(keys, pid, rid, charge, state, now_ms)
@@ -311,7 +325,7 @@ local function settle(keys, args)
     redis.call('PEXPIRE', keys[5], KEEP)
     return 'dead'
   end
-  write(keys, rid, pid, rev, charge, tokens, fields, known, now, account, started)
+  write(keys, rid, pid, rev, charge, tokens, fields, known, former, arrival, now, account, started)
   return 'done'
 end
 
@@ -323,21 +337,21 @@ local function reap(keys, args)
   if not (rid and pid and home) then return bad('reap') end
   local now = now_us()
   local now_ms = math.floor(now / 1000)
-  local account, known = begin(keys, rid)
+  local account, known, former, arrival = begin(keys, rid)
   local expiry = redis.call('ZSCORE', keys[4], pid .. ':' .. rid)
   if expiry and tonumber(expiry) > now_ms then return 'running' end
   if known[1] ~= 'h' or known[2] ~= pid then
     release(keys[2], keys[3], keys[4], pid, rid)
     return 'gone'
   end
-  if (known[9] or '') == '' or (home ~= '' and known[8] == home) then
-    correct_tokens(keys[8], tonumber(known[6] or '0'), tonumber(known[5] or '0'), 0, now)
-    drop_hold(keys, pid, rid)
-    redis.call('HSET', keys[5], 's', 'v')
-    redis.call('PEXPIRE', keys[5], KEEP)
+  local sent = redis.call('HMGET', keys[5], 'home', 'ck')
+  if (sent[2] or '') == '' or (home ~= '' and sent[1] == home) then
+    correct_tokens(keys[8], arrival, known[4], known[3], 0, now)
+    release(keys[2], keys[3], keys[4], pid, rid)
+    remember(keys[5], 's', 'v', 'pid', pid)
     return 'voided'
   end
-  local charge, started, fields = 0, now_ms, split(known[9])
+  local charge, started, fields = 0, now_ms, split(sent[2])
   local fixed = {rev = '0', basis = 'orphan', outcome = 'lost', settled_ms = text(now_ms)}
   for i = 1, #fields, 2 do
     if fields[i] == 'charge' then charge = int(fields[i + 1]) or 0 end
@@ -349,7 +363,7 @@ local function reap(keys, args)
     return 'erased'
   end
   if tonumber(account[1] or '0') + charge > MAX then return bad('sum') end
-  write(keys, rid, pid, 0, charge, tonumber(known[5] or '0'), fields, known, now, account, started)
+  write(keys, rid, pid, 0, charge, tonumber(known[3] or '0'), fields, known, former, arrival, now, account, started)
   return 'orphan'
 end
 
@@ -397,17 +411,13 @@ local function void(keys, args)
   redis.call('HEXISTS', holds, rid)
   redis.call('ZCARD', lease)
   redis.call('ZCARD', due)
-  redis.call('GET', keys[5])
+  local arrival = redis.call('GET', keys[5])
   local known = redis.call('HMGET', req, 's', 'pid', 't', 'tl')
   if known[1] and known[2] ~= pid then return redis.error_reply('CGXCONFLICT rid') end
   if known[1] and known[1] ~= 'h' then return 'same' end
-  if known[1] == 'h' then
-    correct_tokens(keys[5], tonumber(known[4] or '0'), tonumber(known[3] or '0'), 0, now_us())
-    redis.call('HDEL', req, 'f', 't', 'tl', 'home', 'ck', 'lane')
-  end
+  if known[1] == 'h' then correct_tokens(keys[5], arrival, known[4], known[3], 0, now_us()) end
   release(holds, lease, due, pid, rid)
-  redis.call('HSET', req, 's', 'v', 'pid', pid)
-  redis.call('PEXPIRE', req, KEEP)
+  remember(req, 's', 'v', 'pid', pid)
   return 'done'
 end
 

@@ -18,6 +18,7 @@ from metering.ledger import (
     State,
     Verdict,
 )
+from metering.link import StoreError
 from metering.reader import read_usage
 
 PID = "pcontract"
@@ -208,6 +209,98 @@ async def test_a_key_of_the_wrong_type_stops_the_call_before_it_writes(ledger, s
     assert await ledger.account(PID) == before
     await store.client.delete(key(name))
     assert await ledger.settle_each([make_record("r1", PID)]) == [Verdict.SETTLED]
+
+
+# Each path of the library that writes, and the keys it writes.
+HELD = (f"holds:{PID}", f"lease:{PID}", "due", "req:r1")
+CHARGED = (f"acct:{PID}", *HELD, "usage", f"ids:{PID}")
+RATE = f"rate:{PID}:tokens"
+PATHS = {
+    "reserve": (f"acct:{PID}", *HELD, f"rate:{PID}:requests", RATE),
+    "reserve in a lane": (f"lane:{PID}:s",),
+    "void": (*HELD, RATE),
+    "settle": (*CHARGED, RATE),
+    "settle a lost hold": CHARGED,
+    "correct": (*CHARGED, "replaced"),
+    "settle too late": ("req:late", "dead"),
+    "settle the erased": (*HELD, "unlinked"),
+    "reap what was not sent": (*HELD, RATE),
+    "reap an orphan": (*CHARGED, RATE),
+    "reap the erased": (*HELD, "unlinked"),
+}
+
+
+@pytest.mark.parametrize(("path", "name"), [(path, name) for path, names in PATHS.items() for name in names])
+async def test_a_key_of_the_wrong_type_stops_every_path_before_it_writes(ledger, store, make_record, path, name):
+    record = make_record("r1", PID, charge=3, out_visible=1)
+    long_ago = make_record("late", PID, started_ms=int(time.time() * 1000) - 35 * 86_400_000)
+    orphan, lane = None if "not sent" in path else record, "s" if "lane" in path else ""
+    asked = Reservation("r1", PID, 10, 50, 0, Limits(100, 100), orphan, lane=lane)
+    await ledger.grant(PID, 100, "g")
+    if path not in ("reserve", "reserve in a lane", "settle a lost hold"):
+        assert isinstance(await ledger.reserve(asked), Reserved)
+    if path == "correct":
+        await ledger.settle([make_record("r1", PID, rev=0, charge=2)])
+    if "erased" in path:
+        await store.client.hset(key(f"acct:{PID}"), "erased", "1")
+    names = {name for names in PATHS.values() for name in names}
+    await store.client.delete(key(name))
+    if name.startswith(("rate:", "lane:")):
+        await store.client.rpush(key(name), "x")
+    else:
+        await store.client.set(key(name), "x")
+    before = {name: await store.client.dump(key(name)) for name in names}
+    if path.startswith("reserve"):
+        with pytest.raises(StoreError):
+            await ledger.reserve(asked)
+    elif path.startswith("reap"):
+        with pytest.raises(StoreError):
+            await ledger.calls.run(keys.partition(PID), (
+                "FCALL", "cgx1_reap", 11, *keys.of_settlement(key(""), PID, "r1"), "r1", PID, "",
+            ))  # fmt: skip
+    elif path == "void":
+        assert await ledger.void_each([(PID, "r1")]) == [Verdict.REFUSED]
+    else:
+        assert await ledger.settle_each([long_ago if "late" in path else record]) == [Verdict.REFUSED]
+    assert {name: await store.client.dump(key(name)) for name in names} == before
+
+
+async def test_an_estimate_beyond_all_time_is_refused_before_anything_is_written(ledger, store):
+    await ledger.grant(PID, 100, "g")
+    with pytest.raises(StoreError):
+        await ledger.reserve(asks("r1", tokens=LARGEST, limits=Limits(100, 1)))
+    assert await store.client.exists(key(f"rate:{PID}:requests"), key(RATE), key("req:r1")) == 0
+    assert await leftovers(store) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("end", ["settled", "corrected", "voided", "barred", "erased", "reaped"])
+async def test_what_is_kept_of_an_ended_request_is_packed_and_goes_after_35_days(ledger, store, make_record, end):
+    """While it runs its checkpoint is too long to be packed."""
+    record = make_record("r1", PID, charge=3)
+    await ledger.grant(PID, 100, "g")
+    if end != "barred":
+        await ledger.reserve(Reservation("r1", PID, 10, 5, 0, Limits(), None if end == "reaped" else record))
+    if end == "corrected":
+        await ledger.settle([make_record("r1", PID, rev=0, charge=2)])
+    if end == "erased":
+        await store.client.hset(key(f"acct:{PID}"), "erased", "1")
+    if end == "reaped":
+        await ledger.touch(PID, "r1", lease_ms=0)
+        await ledger.calls.run(keys.partition(PID), (
+            "FCALL", "cgx1_reap", 11, *keys.of_settlement(key(""), PID, "r1"), "r1", PID, "",
+        ))  # fmt: skip
+    elif end in ("voided", "barred"):
+        await ledger.void(PID, "r1")
+    else:
+        await ledger.settle([record])
+    kept = {name.decode(): value.decode() for name, value in (await store.client.hgetall(key("req:r1"))).items()}
+    if end in ("settled", "corrected"):
+        (id_, _), *_ = await store.client.xrevrange(key("usage"), count=1)
+        assert kept == {"s": "d", "pid": PID, "r": "1", "c": "3", "id": id_.decode()}
+    else:
+        assert kept == {"s": "e" if end == "erased" else "v", "pid": PID}
+    assert await store.client.object("ENCODING", key("req:r1")) == b"listpack"
+    assert 0 <= 35 * 86_400_000 - await store.client.pttl(key("req:r1")) < 60_000
 
 
 async def test_concurrency_counts_running_leases_alone(ledger):

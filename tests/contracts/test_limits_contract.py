@@ -122,6 +122,16 @@ async def test_days_and_months_are_the_calendar_s(spending, instant, into_day):
     assert await spending(today, -7, first, -9, now) == [0, ends[0], today, 0, ends[1], first]
 
 
+async def test_a_month_that_is_kept_is_not_given_for_another_day(spending):
+    rng = random.Random(7)
+    instants = [dt.date.fromisoformat(instant) for instant in INSTANTS]
+    for date in rng.choices([*instants, *(date + dt.timedelta(days=rng.randrange(400)) for date in instants)], k=200):
+        today = (date - dt.date(1970, 1, 1)).days
+        first = today - date.day + 1
+        after = first + calendar.monthrange(date.year, date.month)[1]
+        assert await spending(today, 7, first, 9, today * DAY) == [7, (today + 1) * DAY, today, 9, after * DAY, first]
+
+
 async def test_a_day_s_budget_counts_charges_and_holds(ledger, store, make_record):
     await ledger.grant(PID, 10_000, "g")
     limits = Limits(daily=100)
