@@ -112,7 +112,7 @@ def frame_reader(
                     source.take(data)
                     if data.startswith(_UPPER[len(data)][0]):
                         lines = _UPPER  # this server's way to write sizes
-                elif (glance is not None and glance(data, size)) or _passes(data, size):
+                elif (glance is not None and glance(data, size)) or _passes(source, feed, rewritten, data, size):
                     try:
                         sent = send(data)
                     except BLOCKED:
@@ -128,19 +128,20 @@ def frame_reader(
             source.broken(Fault.INTERNAL)
             raise
 
-    def _passes(data: bytes, size: int) -> bool:
-        """Whether a chunk that the scanner can't take at a glance goes on as it came; if not, it is dealt with."""
-        if not data.endswith(b"\r\n"):
-            source.take(data)
-            return False
-        if feed is None:
-            return True
-        event = data[-2 - size : -2]
-        shown = feed(event)
-        if shown is event:
-            return True
-        source.plain = False
-        rewritten(shown)
-        return False
-
     return readable
+
+
+def _passes(source: Source, feed: Feed | None, rewritten: Callable[[bytes], None], data: bytes, size: int) -> bool:
+    """Whether a chunk that the scanner can't take at a glance goes on as it came; if not, it is dealt with."""
+    if not data.endswith(b"\r\n"):
+        source.take(data)
+        return False
+    if feed is None:
+        return True
+    event = data[-2 - size : -2]
+    shown = feed(event)
+    if shown is event:
+        return True
+    source.plain = False
+    rewritten(shown)
+    return False
