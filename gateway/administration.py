@@ -22,6 +22,7 @@ from gateway.auth import revocation, sessions
 from gateway.auth.announcements import Announcement, Kind, publish
 from gateway.auth.entitlements import Entitlements
 from gateway.config import Config
+from gateway.configured_store import open_configured
 from gateway.identity import identity_keys, load_key
 from metering import audit, credit_watch, keys, stripe_customers
 from metering.accounts import Accounts
@@ -32,7 +33,7 @@ from metering.ledger import Account, Ledger
 from metering.retention import Retention
 from metering.rights import Erasure, Export, Rights
 from metering.rights import Journal as ErasureJournal
-from metering.store import Store, open_store
+from metering.store import Store
 from metering.usage import UsageRecord
 
 LEDGER_TIMEOUT = 5.0  # seconds; a service is more patient than a request
@@ -265,7 +266,7 @@ class OnDemand:
     async def _open(self) -> Administration:
         config = self._config
         key = await asyncio.to_thread(load_key, config)
-        store = await open_store(config.store.url, data_dir=config.server.data_dir, replicas=config.store.replicas)
+        store = await open_configured(config)
         ledger = Ledger(store, timeout=LEDGER_TIMEOUT)
         try:
             await ledger.load()

@@ -26,6 +26,7 @@ from gateway.auth.recheck import Recheck
 from gateway.catalog import load as load_catalog
 from gateway.closed import Rid
 from gateway.config import Config, ConfigError
+from gateway.configured_store import open_configured
 from gateway.dispatch import Dispatcher
 from gateway.errors import TokenRevoked
 from gateway.evidence import Evidence
@@ -55,7 +56,7 @@ from metering.reaper import Reaper
 from metering.replay import Replay
 from metering.settler import Settler
 from metering.spool import Spool
-from metering.store import Unconfirmed, open_store
+from metering.store import Unconfirmed
 from metering.usage import Outcome
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class Worker:
         catalog = load_catalog(config)
         log.close_over(model.name for model in catalog.models)
         key = load_key(config)
-        store = await open_store(config.store.url, data_dir=config.server.data_dir, replicas=config.store.replicas)
+        store = await open_configured(config)
         faults = await store.check()
         if faults:
             await store.close()

@@ -20,8 +20,7 @@ from gateway.cli_options import (
 from gateway.cli_rights import erase, export, rectify, restrict, show_request
 from gateway.cli_store import opened, run
 from gateway.config import Config
-from metering import audit
-from metering.audit import Action, Actor
+from metering.audit import Action
 from metering.ledger import Account
 from metering.reader import read_usage
 from metering.usage import INPUT_COUNTS, OUTPUT_COUNTS, UsageRecord
@@ -53,7 +52,7 @@ async def _list(config: Config, user: str | None, since: int | None, shown: list
     """Write the records as they are read, or gather them for a table."""
     async with opened(config) as at:
         pid = None if user is None else await at.pid_of(user)
-        await audit.note(at.store, Actor.CLI, Action.LOOKED_UP, pid or "")
+        await at.note(Action.LOOKED_UP, pid or "")
         async for record in read_usage(at.store, pid=pid, since_ms=since):
             if shown is None:
                 click.echo(msgspec.json.encode(record).decode())
@@ -104,7 +103,7 @@ async def _show(config: Config, user: str) -> Account:
 
     async with opened(config) as at:
         pid = await at.pid_of(user)
-        await audit.note(at.store, Actor.CLI, Action.LOOKED_UP, pid)
+        await at.note(Action.LOOKED_UP, pid)
         account = await at.ledger.account(pid)
         if account is None:
             raise Fault("that user's account holds nothing yet; grant credits with: codegrex-gateway sessions create")

@@ -18,7 +18,7 @@ from typing import Any
 from gateway.cli_options import Fault
 from gateway.cli_store import run
 from gateway.config import Config, Kind, ProviderConfig
-from metering.store import open_store
+from gateway.configured_store import open_configured
 
 TIMEOUT = 15.0
 MODULES = {Kind.OPENAI: "openai", Kind.ANTHROPIC: "anthropic", Kind.GOOGLE: "google.genai"}
@@ -118,7 +118,7 @@ async def _store_faults(config: Config) -> list[str]:
 
     if config.store.url == "embedded:":
         return []  # it is started by whoever needs it, and would leave files behind
-    store = await open_store(config.store.url, data_dir=config.server.data_dir)
+    store = await open_configured(config)
     try:
         return await store.check()
     finally:

@@ -17,7 +17,7 @@ from gateway.cli_options import Fault, config_option, json_option, load_config, 
 from gateway.cli_store import opened, run
 from gateway.config import Config
 from gateway.webhooks import Kind, make_webhooks
-from metering import audit, keys
+from metering import keys
 from metering.audit import Action, Actor
 from metering.ledger import Account
 from metering.reader import read_usage
@@ -163,7 +163,7 @@ async def _show(config: Config, rid: str, user: str | None) -> UsageRecord:
                     break
         if found is None:
             raise Fault("no record has this request id: it is running, was never charged, or is past its retention")
-        await audit.note(at.store, Actor.CLI, Action.LOOKED_UP, found.pid)
+        await at.note(Action.LOOKED_UP, found.pid)
         return found
 
 

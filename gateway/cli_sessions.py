@@ -25,7 +25,6 @@ from gateway.cli_options import (
 )
 from gateway.cli_store import opened, run
 from gateway.config import Config
-from metering import audit
 from metering.audit import Action, Actor
 
 DEFAULT_LIFE = "30d"
@@ -72,9 +71,9 @@ async def _create(config: Config, user: str, amount: int, *, tier: str, mode: Mo
             await at.administration.grant(user, amount, grant_id, actor=Actor.CLI)
         else:  # this still makes the account, without which no request is served
             await at.ledger.grant(pid, 0, grant_id)
-        await audit.note(at.store, Actor.CLI, Action.TIER_SET, pid)
+        await at.note(Action.TIER_SET, pid)
         await at.ledger.set_tier(pid, tier)
-        await audit.note(at.store, Actor.CLI, Action.ISSUED, pid)
+        await at.note(Action.ISSUED, pid)
         return await stored.create(at.store.client, at.key, pid=pid, tier=tier, mode=mode, life_s=life)
 
 
@@ -113,7 +112,7 @@ async def _list(config: Config, user: str | None) -> list[Session]:
 
     async with opened(config) as at:
         pid = "" if user is None else await at.pid_of(user)
-        await audit.note(at.store, Actor.CLI, Action.LOOKED_UP, pid)
+        await at.note(Action.LOOKED_UP, pid)
         return await (stored.of_account(at.store.client, pid) if pid else stored.all_held(at.store.client))
 
 

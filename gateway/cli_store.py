@@ -12,12 +12,15 @@ from gateway.administration import Administration
 from gateway.auth.principal import StoreFailure
 from gateway.cli_options import Fault
 from gateway.config import Config, ConfigError
+from gateway.configured_store import open_configured
 from gateway.identity import identity_keys, load_key
+from metering import audit
 from metering.accounts import Accounts
+from metering.audit import Action, Actor
 from metering.embedded import EmbeddedError
 from metering.journal import FileJournal
 from metering.ledger import Ledger, LedgerConflict, LedgerUnavailable
-from metering.store import Store, StoreUnavailable, Unconfirmed, open_store
+from metering.store import Store, StoreUnavailable, Unconfirmed
 
 # A command has no client that waits on it, so it is more patient than a request.
 LEDGER_TIMEOUT = 10.0
@@ -37,6 +40,10 @@ class Opened:
     def administration(self) -> Administration:
         return Administration(self.store, self.ledger, self.accounts, self.key, journal=self.journal)
 
+    async def note(self, action: Action, pid: str = "") -> None:
+        """Note an act of the operator's, before it is done."""
+        await audit.note(self.store, Actor.CLI, action, pid)
+
     async def pid_of(self, user: str) -> str:
         """The account of a user who has one. Raises `Fault` otherwise."""
         pid = await self.accounts.pid_of(user)
@@ -49,7 +56,7 @@ class Opened:
 async def opened(config: Config) -> AsyncIterator[Opened]:
     """Everything that a command works on; closed again at its end."""
     key = load_key(config)
-    store = await open_store(config.store.url, data_dir=config.server.data_dir, replicas=config.store.replicas)
+    store = await open_configured(config)
     try:
         ledger = Ledger(store, timeout=LEDGER_TIMEOUT)
         try:

@@ -186,11 +186,8 @@ class Exchange:
                     error = failover.error_of(fault.fault)
                     break
                 if relay.status:
-                    step = (
-                        failover.Next.GIVE_UP
-                        if 200 <= relay.status < 300
-                        else failover.after_answer(relay.status, more=more)
-                    )
+                    good = 200 <= relay.status < 300
+                    step = failover.Next.GIVE_UP if good else failover.after_answer(relay.status, more=more)
                     if step is failover.Next.GIVE_UP:
                         return relay
                     self._abandon()

@@ -26,12 +26,13 @@ from pathlib import Path
 from gateway import published, quiet
 from gateway.app import BACKLOG, Worker, make_instruments, make_log
 from gateway.config import Config, ConfigError
+from gateway.configured_store import open_configured
 from gateway.hardening.process import harden
 from gateway.instruments import Instruments
 from gateway.internal_listener import InternalListener
 from gateway.log import Event, Log
 from gateway.worker import raise_file_limit, run_loop, serve
-from metering.store import Store, open_store
+from metering.store import Store
 
 START_SECONDS = 30.0
 CHECK_SECONDS = 1.0
@@ -236,9 +237,7 @@ class Supervisor:
             faults.append("workers: none runs")
         try:
             if self._store is None:
-                self._store = await asyncio.wait_for(
-                    open_store(self._config.store.url, data_dir=self._config.server.data_dir), CHECK_SECONDS
-                )
+                self._store = await asyncio.wait_for(open_configured(self._config), CHECK_SECONDS)
         except Exception:  # noqa: BLE001 - whatever it is, the store does not answer
             return [*faults, "store: does not answer"]
         return faults + await store_faults(self._store)

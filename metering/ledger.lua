@@ -321,8 +321,7 @@ local function settle(keys, args)
   end
   if not state and now_ms - started > TOO_OLD then
     redis.call('XADD', keys[10], '*', 'why', 'late', unpack(fields))
-    redis.call('HSET', keys[5], 's', 'x', 'pid', pid)
-    redis.call('PEXPIRE', keys[5], KEEP)
+    remember(keys[5], 's', 'x', 'pid', pid)
     return 'dead'
   end
   write(keys, rid, pid, rev, charge, tokens, fields, known, former, arrival, now, account, started)

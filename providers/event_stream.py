@@ -43,7 +43,7 @@ class EventStream:
     """A `Scanner` for event streams; a dialect says what its needle is and how to read an event."""
 
     __slots__ = (
-        "_carried", "_carry", "_crlf", "_done", "_end", "_framed", "_framed_end", "_head", "_hide", "_large", "_last",
+        "_carried", "_carry", "_done", "_end", "_framed", "_framed_end", "_head", "_hide", "_large", "_last",
         "_needle", "_open", "_passed", "_seam", "_tail", "_wanted", "events", "size",
     )  # fmt: skip
 
@@ -57,7 +57,6 @@ class EventStream:
         self._end = b"}\n\n"
         self._framed_end = b"}\n\n\r\n"
         self._tail = 2  # from the last line's own end to the end of the event
-        self._crlf = False
         self._last: bytes | None = None  # holds the last event that is no candidate, undecoded
         self._framed: bytes | None = None  # where it came after that: likewise, with its chunk's framing
         self._done = False  # the last event with data was [DONE]
@@ -166,9 +165,8 @@ class EventStream:
             block = b"".join([*self._carry, block])
         self._begin_event()
         shown = self._scan(block, passed)
-        if not self._crlf and block.endswith(b"\r\n\r\n"):
-            self._crlf, self._tail = True, 3
-            self._end, self._framed_end = b"}\r\n\r\n", b"}\r\n\r\n\r\n"
+        if block.endswith(b"\r\n\r\n"):
+            self._tail, self._end, self._framed_end = 3, b"}\r\n\r\n", b"}\r\n\r\n\r\n"
         rest = self._hold(data[end:]) if end < len(data) else b""
         if not self._hide:
             return data

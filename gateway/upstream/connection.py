@@ -36,9 +36,8 @@ from gateway.upstream.frames import BLOCKED, Feed, Glance, frame_reader
 
 MAX_HEADER_BYTES = 65_536
 TOGETHER = 65_536  # a request up to this size leaves as one piece
-SLICE = (
-    262_144  # of a larger one at a time: other connections wait while the kernel copies it, a tenth of a millisecond
-)
+# Of a larger one at a time: other connections wait while the kernel copies it, a tenth of a millisecond.
+SLICE = 262_144
 RECV_BYTES = 262_144
 
 # One receive buffer a process: every body fragment is copied out of it by the parser, so that it

@@ -34,6 +34,14 @@ async def read(client):
     return await asyncio.get_running_loop().sock_recv(client, 1_000)
 
 
+async def sends_through_the_transport(side, transport, client):
+    assert side.send(b"through") == 7
+    await asyncio.sleep(0)
+    assert await read(client) == b"through"
+    transport.abort()
+    client.close()
+
+
 async def test_sent_and_written_bytes_arrive_in_order():
     transport, client = await pair()
     side = ClientSide(transport, direct=True)
@@ -92,11 +100,7 @@ async def test_without_chunks_there_is_no_second_descriptor():
     before = descriptors()
     side = ClientSide(transport, direct=False)
     assert descriptors() == before
-    assert side.send(b"through") == 7
-    await asyncio.sleep(0)
-    assert await read(client) == b"through"
-    transport.abort()
-    client.close()
+    await sends_through_the_transport(side, transport, client)
 
 
 async def test_without_a_descriptor_left_the_transport_does(monkeypatch):
@@ -106,11 +110,7 @@ async def test_without_a_descriptor_left_the_transport_does(monkeypatch):
     transport, client = await pair()
     monkeypatch.setattr(os, "dup", none_left)
     side = ClientSide(transport, direct=True)
-    assert side.send(b"through") == 7
-    await asyncio.sleep(0)
-    assert await read(client) == b"through"
-    transport.abort()
-    client.close()
+    await sends_through_the_transport(side, transport, client)
 
 
 async def test_under_tls_only_the_transport_writes(tmp_path):
