@@ -67,6 +67,10 @@ QUESTIONS = {
         "first byte p50", "ms", (rows.STARTS,), (*_FORWARDING, "ledger"),
         lambda found: rows.quantile("p50")(found[0]),
     ),
+    "tail": Question(
+        "first byte p99", "ms", (rows.STARTS,), (*_FORWARDING, "ledger"),
+        lambda found: rows.quantile("p99")(found[0]),
+    ),
     "body": Question(
         "MB of body", "us", (rows.body(rows.BODIES[0]), rows.body(rows.BODIES[-1])),
         (*_FORWARDING, "answer", "split"),

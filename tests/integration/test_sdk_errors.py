@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import itertools
 import json
 import os
 import signal
@@ -179,15 +180,16 @@ def caller(request: pytest.FixtureRequest, stack: Stack) -> Caller:
     return Caller(request.param, stack.url, stack.token)
 
 
+_NUMBERS = itertools.count(1)  # not of the fixture: it is made again where a module's tests run in two parts
+
+
 @pytest.fixture(scope="module")
 def sessions(sdk_stack: Stack) -> Callable[..., Account]:
     """Makes sessions with the command line, in this process: a second one would cost half a second each."""
-    number = 0
 
     def create(amount: int = 1000, **options: str) -> Account:
-        nonlocal number
-        number += 1
-        words = ["sessions", "create", "--config", str(sdk_stack.gateway.config), "--user", f"errors-{number}"]
+        user = f"errors-{next(_NUMBERS)}"
+        words = ["sessions", "create", "--config", str(sdk_stack.gateway.config), "--user", user]
         words += ["--credits", str(amount), "--json"]
         for name, value in options.items():
             words += [f"--{name}", value]
