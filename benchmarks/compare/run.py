@@ -91,7 +91,8 @@ class Comparison:
         self.table.append(fill(row, by_round(self.measurements, rows.STREAMS.name, per_event)))
 
     def first_byte(self) -> None:
-        self.play(rows.STARTS, self.named("direct", "nginx", "litellm", "gateway"))
+        self.play(rows.STARTS, self.named("direct"), rounds=1)  # shown, and compared with nobody
+        self.play(rows.STARTS, self.named("nginx", "litellm", "gateway"))
         row = Row("the same with answers of 200 chunks, their requests included", "us", limit=None)
         self.table.append(fill(row, by_round(self.measurements, rows.STARTS.name, per_event)))
         for name, limit in (("p50", 1.5), ("p99", 2.5)):
@@ -181,7 +182,7 @@ class Comparison:
         """
         row = Row("two workers over one", "requests/s", limit=1.8, at_least=True)
         cores = os.cpu_count() or 1
-        workload = Workload("workers", scenario="short", callers=128, warmup=1, seconds=2, chunks=8, pace=0, size=0)
+        workload = Workload("workers", scenario="short", callers=128, warmup=0.5, seconds=1.5, chunks=8, pace=0, size=0)
         pair = [Gateway(self.folder, self.upstreams, workers=count, name=f"workers-{count}") for count in (1, 2)]
         with ExitStack() as stack:
             for gateway in pair:
