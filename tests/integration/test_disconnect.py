@@ -4,6 +4,9 @@ import socket
 
 import pytest
 
+from tests.integration.conftest import prompt
+from tests.raw_http import PATIENCE, request
+
 KINDS = ["openai", "anthropic", "google"]
 
 
@@ -18,6 +21,23 @@ def test_before_the_first_byte_aborts_the_provider_and_settles_the_input(running
     assert (record["basis"], record["out_visible"]) == ("partial", 0)
     assert record["in_uncached"] > 0
     assert record["charge"] == line["charge"] > 0
+
+
+def test_in_the_midst_of_a_refusal_costs_nothing(running, misbehaving):
+    path, data = prompt("openai", "odd", stream=False)
+    with running.client() as client:
+        client.send(request("POST", path, data, headers=running.auth))
+        provider, _ = misbehaving.accept()
+        with provider:
+            provider.settimeout(PATIENCE)
+            provider.recv(65_536)
+            provider.sendall(b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 1000\r\n\r\n{")
+            client.close()
+            assert provider.recv(1) == b""
+    [line] = running.next_logged()
+    assert (line["status"], line["outcome"]) == (429, "provider_error")
+    assert running.settled(line["rid"])["status"] == "voided"
+    assert running.quiet()["held"] == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
