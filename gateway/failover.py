@@ -1,4 +1,4 @@
-"""Which target to try, and what a failed attempt means. Pure decisions; `exchange` carries them out."""
+"""Which target to try, and what a failed attempt means. Pure decisions; `forwarding` carries them out."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ class Forwarding:
 
     Attributes:
         target: Where the request is, or was last.
-        connection: Of the last attempt, ``None`` before the first one.
-        relay: The last attempt's, ``None`` once it was given up.
+        connection: Of the attempt under way, ``None`` before one and once it was given up.
+        relay: Likewise.
         attempts: How many were made.
         first_byte: When the last answer began (the loop's clock), 0.0 before.
     """
@@ -107,6 +107,7 @@ class Forwarding:
                 except UpstreamFault as fault:
                     services.instruments.upstream_faults.inc(destination.name, fault.fault.value)
                     error = failover.error_of(fault.fault)
+                    self._abandon()
                     break
                 if relay.status:
                     good = 200 <= relay.status < 300
@@ -165,11 +166,12 @@ class Forwarding:
         self._vault = None
 
     def _abandon(self) -> None:
+        """Forget an attempt: what was written to its provider is nothing that the next one has."""
         if self.relay is not None:
             if not self.relay.over and self.connection is not None:
                 self.connection.close()
             self.relay.close()
-        self.relay = None
+        self.relay = self.connection = None
 
     async def _attempt(self, name: str, pieces: tuple[bytes, bytes], *, fresh: bool) -> Relay:
         """Send the request on a connection and wait for something to decide on."""

@@ -54,7 +54,7 @@ TESTED_ELSEWHERE = {
     "gateway/dev.py": ("tests/test_readme.py", "what make run starts answers the README's requests"),
     "gateway/dispatch.py": ("tests/integration/test_bad_input.py", "every refusal is seen on a real socket"),
     "gateway/exchange.py": ("tests/integration/test_disconnect.py", "its order is a promise about a real process"),
-    "gateway/forwarding.py": ("tests/integration/test_sdk_errors.py", "a way to a provider has a provider at its end"),
+    "gateway/forwarding.py": ("tests/integration/test_failover.py", "a way to a provider has a provider at its end"),
     "gateway/request_log.py": ("tests/integration/test_metering.py", "a line tells what a real request did"),
     "gateway/meter.py": ("tests/integration/test_metering.py", "what a request owes is seen on a real process"),
     "gateway/inbound.py": ("tests/integration/test_bad_input.py", "broken bodies come from a real socket"),
