@@ -3,7 +3,8 @@
 Rules (design 4.4):
 
 1. A request that no provider may have worked on is void: nothing is charged.
-2. A provider's failure before the first byte of a good answer is void.
+2. A provider's failure before the first byte of a good answer is void. An object that was cut before its caller saw
+   any of it never was a good answer.
 3. A complete answer is settled from the provider's own count (``reported``); where a complete answer
    states none, from what was counted here (``partial``).
 4. A cut answer is settled from what was reported and counted so far (``partial``). Input that was
@@ -40,7 +41,7 @@ class Ended(msgspec.Struct, frozen=True):
     """The facts of an exchange that has ended.
 
     Attributes:
-        answered: A 2xx head arrived.
+        answered: A good answer has begun (`Forwarding.good`).
         complete: The answer ended as its dialect ends.
         written: The whole request went to the provider.
         provider_failed: The attempt ended by the provider's doing (not the client's or ours).

@@ -133,12 +133,16 @@ class Forwarding:
 
     @property
     def good(self) -> bool:
-        """An answer with a 2xx status has begun."""
-        return self.relay is not None and 200 <= self.relay.status < 300
+        """An answer with a 2xx status has begun, and is not an object that was cut before anybody saw of it."""
+        relay = self.relay
+        if relay is None or not 200 <= relay.status < 300:
+            return False
+        unseen = relay.over and not relay.streaming
+        return not (unseen and (relay.fault is not None or self.cut_by_close))
 
     @property
     def failed(self) -> bool:
-        """By the provider's doing there is no good answer: it could not be reached, or it refused."""
+        """By the provider's doing there is no good answer: it could not be reached, it refused, or it broke off."""
         return self._gave_up or (self.relay is not None and self.relay.status != 0 and not self.good)
 
     @property

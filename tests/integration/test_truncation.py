@@ -96,10 +96,13 @@ def test_odd_framing_arrives_whole(running, kind, script, stream):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("script", ["close-mid", "reset-mid", "cut-event", "http10-cut"])
-def test_an_object_that_is_cut_is_a_502(running, kind, script):
+def test_an_object_that_is_cut_is_a_502_and_costs_nothing(running, kind, script):
+    before = running.quiet()
     answer = ask(running.url, running.chat(kind, script, stream=False))
     assert (answer.status, answer.code) == (502, "upstream_error")
     assert int(answer.headers["retry-after"]) >= 1
+    assert running.settled(answer.rid)["status"] == "voided"
+    assert running.quiet() == before
 
 
 @pytest.mark.parametrize("kind", KINDS)
