@@ -3,8 +3,8 @@
 Rules (design 4.4):
 
 1. A request that no provider may have worked on is void: nothing is charged.
-2. A provider's failure before the first byte of a good answer is void. An object that was cut before its caller saw
-   any of it never was a good answer.
+2. A provider's failure before the first byte of a good answer is void. What was cut before its caller had any of it
+   never was a good answer.
 3. A complete answer is settled from the provider's own count (``reported``); where a complete answer
    states none, from what was counted here (``partial``).
 4. A cut answer is settled from what was reported and counted so far (``partial``). Input that was

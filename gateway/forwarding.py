@@ -133,12 +133,15 @@ class Forwarding:
 
     @property
     def good(self) -> bool:
-        """An answer with a 2xx status has begun, and is not an object that was cut before anybody saw of it."""
+        """An answer with a 2xx status has begun, and did not break off before its caller had any of it."""
         relay = self.relay
         if relay is None or not 200 <= relay.status < 300:
             return False
-        unseen = relay.over and not relay.streaming
-        return not (unseen and (relay.fault is not None or self.cut_by_close))
+        if not relay.over or relay.fault is Fault.STOPPED:
+            return True
+        cut = relay.fault is not None or self.cut_by_close
+        unseen = not relay.streaming or (relay.scanner is not None and relay.scanner.size == 0)
+        return not (cut and unseen)
 
     @property
     def failed(self) -> bool:
