@@ -22,12 +22,13 @@ class NoShares(Exception):
 
 def controller() -> Path:
     """The folder below which groups with a share can be made. Raises `NoShares`."""
-    for line in Path("/proc/mounts").read_text().splitlines():
-        _, folder, kind, options, *_ = line.split()
-        if kind == "cgroup" and "cpu" in options.split(","):
-            return Path(folder)
-        if kind == "cgroup2" and "cpu" in (Path(folder) / "cgroup.controllers").read_text().split():
-            return Path(folder)
+    with contextlib.suppress(OSError):  # not Linux, or not all of it can be seen from here
+        for line in Path("/proc/mounts").read_text().splitlines():
+            _, folder, kind, options, *_ = line.split()
+            if kind == "cgroup" and "cpu" in options.split(","):
+                return Path(folder)
+            if kind == "cgroup2" and "cpu" in (Path(folder) / "cgroup.controllers").read_text().split():
+                return Path(folder)
     raise NoShares("no control group of the kernel hands out processor time here")
 
 
@@ -39,20 +40,17 @@ def shares(pids: Iterable[int], share: float, *, root: Path | None = None) -> It
         NoShares: The kernel has no such control, or it may not be used.
     """
     root = controller() if root is None else root
-    groups: list[tuple[Path, int]] = []
-    try:
-        for pid in pids:
-            group = root / f"bench-{pid}"
-            group.mkdir()
-            groups.append((group, pid))
-            _limit(group, root, share)
-            (group / "cgroup.procs").write_text(str(pid))
+    with contextlib.ExitStack() as groups:
+        try:
+            for pid in pids:
+                group = root / f"bench-{pid}"
+                group.mkdir()
+                groups.callback(_leave, group, root, pid)
+                _limit(group, root, share)
+                (group / "cgroup.procs").write_text(str(pid))
+        except OSError as error:
+            raise NoShares(f"control groups can't be used here: {error.strerror}") from None
         yield
-    except OSError as error:
-        raise NoShares(f"control groups can't be used here: {error.strerror}") from None
-    finally:
-        for group, pid in groups:
-            _leave(group, root, pid)
 
 
 def _limit(group: Path, root: Path, share: float) -> None:
