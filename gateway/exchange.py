@@ -121,8 +121,7 @@ class Exchange:
 
     def progress(self) -> tuple[CatalogTarget, int]:
         """Where the request is now, and how many output tokens it has had by estimate. Decodes nothing."""
-        relay = self._forwarding.relay
-        scanner = relay.scanner if relay is not None else None
+        scanner = self._forwarding.scanner
         return self._forwarding.target, estimated_output(scanner) if scanner is not None else 0
 
     def _admit(self, body: bytes, path_model: str | None) -> bytes:
@@ -142,7 +141,7 @@ class Exchange:
             asked_regions=self._request.headers.getall(policy.REGION_HEADER, ()),
             learning=services.learning,
         )
-        self._forwarding = Forwarding(services, self._operation, self._admission, principal.pid, vault)
+        self._forwarding = Forwarding(services, self._wire, self._admission, principal.pid, vault)
         self._meter = Meter(services, self._rid, principal, self._admission)
         return body
 
@@ -236,8 +235,7 @@ class Exchange:
         if not self._wire.billed:
             return None
         forwarding = self._forwarding
-        relay, answered = forwarding.relay, forwarding.good
-        scanner = relay.scanner if relay is not None else None
+        relay, scanner, answered = forwarding.relay, forwarding.scanner, forwarding.good
         over = relay is not None and relay.over and relay.fault is None and not forwarding.cut_by_close
         if over and scanner is not None and scanner.failed:
             over = False  # an error ended the answer: what was stated before it is not the whole count

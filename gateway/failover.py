@@ -47,7 +47,7 @@ def after_fault(fault: Fault, *, reused: bool, sent: int, retried: bool, more: b
 
 
 def after_answer(status: int, *, more: bool) -> Next:
-    """What to do with an answer whose status is not 2xx."""
+    """What to do with an answer: nothing but some refusals is better had from another target."""
     if more and (status in _RETRYABLE or status in _KEY_STATUSES):
         return Next.NEXT_TARGET
     return Next.GIVE_UP

@@ -20,11 +20,10 @@ from gateway.responses import Encoded, is_sse, scanner_of
 from gateway.services import Services
 from gateway.upstream.connection import Connection, Headers
 from gateway.upstream.faults import Fault, UpstreamFault
-from providers.dialect import Operation, Scanner, Target
+from providers.dialect import Scanner, Target, Wire
 from providers.headers import query_string, request_headers
 from providers.masking import Vault
 from providers.restoring import Restored
-from providers.wires import WIRES
 
 
 class Forwarding:
@@ -41,10 +40,10 @@ class Forwarding:
     __slots__ = (
         "_admission",
         "_gave_up",
-        "_operation",
         "_pid",
         "_services",
         "_vault",
+        "_wire",
         "attempts",
         "connection",
         "first_byte",
@@ -52,20 +51,18 @@ class Forwarding:
         "target",
     )
 
-    def __init__(
-        self, services: Services, operation: Operation, admission: Admission, pid: str, vault: Vault | None
-    ) -> None:
+    def __init__(self, services: Services, wire: Wire, admission: Admission, pid: str, vault: Vault | None) -> None:
         """Build the way of one request.
 
         Args:
             services: The worker's.
-            operation: What is asked for.
+            wire: What is asked for.
             admission: Where it may go.
             pid: Whose request it is; goes to a provider as a pseudonym alone, where its rules want one.
             vault: Secrets that the answer gets back.
         """
         self._services = services
-        self._operation = operation
+        self._wire = wire
         self._admission = admission
         self._pid = pid
         self._vault = vault
@@ -87,8 +84,8 @@ class Forwarding:
         Raises:
             GatewayError: No target answered; the last one's error.
         """
-        services, admission = self._services, self._admission
-        wire, targets = WIRES[self._operation], admission.targets
+        services, admission, wire = self._services, self._admission, self._wire
+        targets = admission.targets
         passed = request_headers(wire.family, raw_headers)
         suffix = query_string(query)
         suffix = f"?{suffix}" if suffix else ""
@@ -110,9 +107,7 @@ class Forwarding:
                     self._abandon()
                     break
                 if relay.status:
-                    good = 200 <= relay.status < 300
-                    step = failover.Next.GIVE_UP if good else failover.after_answer(relay.status, more=more)
-                    if step is failover.Next.GIVE_UP:
+                    if failover.after_answer(relay.status, more=more) is failover.Next.GIVE_UP:
                         return relay
                     self._abandon()
                     break
@@ -130,6 +125,11 @@ class Forwarding:
                 retried = True
         self._gave_up = True
         raise error or ProviderUnavailable()
+
+    @property
+    def scanner(self) -> Scanner | None:
+        """What watches the answer."""
+        return self.relay.scanner if self.relay is not None else None
 
     @property
     def good(self) -> bool:
@@ -151,10 +151,8 @@ class Forwarding:
     @property
     def cut_by_close(self) -> bool:
         """The answer's end is that of its connection alone, and not the dialect's own: it was cut."""
-        connection, relay = self.connection, self.relay
-        if connection is None or relay is None or not connection.ended_by_close:
-            return False
-        return relay.scanner is not None and not relay.scanner.complete
+        connection, scanner = self.connection, self.scanner
+        return connection is not None and connection.ended_by_close and scanner is not None and not scanner.complete
 
     @property
     def written(self) -> bool:
@@ -197,9 +195,9 @@ class Forwarding:
         return relay
 
     def _on_answer(self, status: int, headers: Headers) -> tuple[Scanner | None, bool]:
-        scanner, flows = scanner_of(WIRES[self._operation], self._admission.head, status, headers)
+        scanner, flows = scanner_of(self._wire, self._admission.head, status, headers)
         if self._vault is not None and scanner is not None and not isinstance(scanner, Encoded):
-            scanner = Restored(scanner, self._vault, self._operation, sse=is_sse(headers))
+            scanner = Restored(scanner, self._vault, self._wire.operation, sse=is_sse(headers))
         return scanner, flows
 
     def _wire_target(self, target: CatalogTarget) -> Target:

@@ -75,11 +75,11 @@ def note(
 
 def _check_place(services: Services, forwarding: Forwarding, rid: Rid, region: str) -> None:
     """Raise the alarm where the provider says that it answered from elsewhere than was promised."""
-    relay, provider = forwarding.relay, forwarding.target.provider
+    scanner, provider = forwarding.scanner, forwarding.target.provider
     promise = promised(region, provider.region)
-    if promise is None or relay is None or relay.scanner is None:
+    if promise is None or scanner is None:
         return
-    variant = relay.scanner.report().variant
+    variant = scanner.report().variant
     if variant is not None and astray(variant.geography, promise):
         services.instruments.astray.inc(provider.name)
         services.log.error(Event.REGION_ASTRAY, rid=rid, provider=provider.name, region=promise)

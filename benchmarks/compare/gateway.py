@@ -16,9 +16,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from benchmarks.compare.accounting import name_of, tree
 from benchmarks.compare.contenders import Contender, Route, Unavailable, Upstreams, accepts, free_port
-from benchmarks.compare.measure import STORES
 from gateway.auth import sessions
 from gateway.cli_store import opened
 from gateway.config_load import load
@@ -71,10 +69,6 @@ class Gateway(Contender):
             lines.append(f'[[models]]\nname = "{model}"\ntargets = {target}\nmax_output = 100000\n{_PRICE}')
         self.config.write_text("".join(lines))
         self.token = ",".join(asyncio.run(self._sessions()))
-
-    def own_processes(self) -> list[int]:
-        """Its processes but the store."""
-        return [pid for root in self.roots for pid in tree(root) if name_of(pid) not in STORES]
 
     async def _sessions(self) -> list[str]:
         """One session for each of the users, made as the command line makes them."""

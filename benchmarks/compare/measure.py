@@ -87,14 +87,14 @@ def _cpu(contender: Contender) -> dict[int, int]:
     return {pid: cpu for root in contender.roots for pid, cpu in accounting.cpu_by_process(root).items()}
 
 
+def own_processes(contender: Contender) -> list[int]:
+    """A contender's processes, without a store that it started."""
+    return [pid for root in contender.roots for pid in accounting.tree(root) if accounting.name_of(pid) not in STORES]
+
+
 def memory(contender: Contender) -> Memory:
-    """Memory of a contender's processes, without a store that it started."""
-    total = Memory(0, 0)
-    for root in contender.roots:
-        for pid in accounting.tree(root):
-            if accounting.name_of(pid) not in STORES:
-                total += accounting.memory_of(pid)
-    return total
+    """Memory of a contender's own processes."""
+    return sum(map(accounting.memory_of, own_processes(contender)), Memory(0, 0))
 
 
 def measure(contender: Contender, workload: Workload, simulator: SimulatorProcess, number: int) -> Measurement:

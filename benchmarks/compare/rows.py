@@ -127,7 +127,7 @@ def per_request(measurement: Measurement) -> float:
 
 def per_megabyte(small: float, large: float) -> float:
     """What each further megabyte of body adds: the slope between the two of `BODIES`."""
-    return (large - small) / ((BODIES[-1] - BODIES[0]) / 1024)
+    return (large - small) / ((BODIES[1] - BODIES[0]) / 1024)
 
 
 def quantile(name: str) -> Value:

@@ -18,7 +18,7 @@ from rich.console import Console
 from benchmarks.compare import accounting, rows
 from benchmarks.compare.contenders import Contender, LiteLLM, Nginx, PlainAiohttp, Unavailable, Upstreams
 from benchmarks.compare.gateway import Gateway
-from benchmarks.compare.measure import Measurement, Workload, measure, memory
+from benchmarks.compare.measure import Measurement, Workload, measure, memory, own_processes
 from benchmarks.compare.rows import Row, by_round, fill, per_event, per_request, quantile
 from benchmarks.compare.share import NoShares, shares
 from benchmarks.compare.table import print_table
@@ -146,7 +146,7 @@ class Comparison:
 
     def body(self) -> None:
         """CPU of each further megabyte: the slope between the smallest and the largest body."""
-        small, large = rows.BODIES[0], rows.BODIES[-1]
+        small, large = rows.BODIES
         for kib in rows.BODIES:
             self.play(rows.body(kib), self.named("nginx", "gateway"), rounds=2)
         low = by_round(self.measurements, rows.body(small).name, per_request)
@@ -190,7 +190,7 @@ class Comparison:
                 stack.callback(gateway.stop)
             try:
                 if cores < SPARE_CORES:
-                    own = [pid for gateway in pair for pid in gateway.own_processes()]
+                    own = [pid for gateway in pair for pid in own_processes(gateway)]
                     stack.enter_context(shares(own, WORKER_SHARE))
                     row.note = f"each worker has {WORKER_SHARE:.0%} of a processor, for here are {cores}"
                 self.play(workload, pair)

@@ -36,45 +36,47 @@ class Layer(Gateway):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """One column: what is asked of which layers, and the figure that comes of it.
-
-    ``value`` gets the measurements of one contender in one round, one for each of ``workloads``.
-    """
+class Column:
+    """One figure: ``value`` gets a contender's measurements of one round, one for each of its question's workloads."""
 
     name: str
     unit: str
+    value: Callable[[Sequence[Measurement]], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of which layers, and the figures that come of it."""
+
     workloads: tuple[Workload, ...]
     layers: tuple[str, ...]
-    value: Callable[[Sequence[Measurement]], float]
+    columns: tuple[Column, ...]
 
 
 _FORWARDING = ("splice", "forward")
 QUESTIONS = {
     "short": Question(
-        "short JSON request", "us", (rows.SHORT,), ("splice", "answer", "forward", "ledger"),
-        lambda found: rows.per_request(found[0]),
+        (rows.SHORT,), ("splice", "answer", "forward", "ledger"),
+        (Column("short JSON request", "us", lambda found: rows.per_request(found[0])),),
     ),
     "streams": Question(
-        "chunk, 200 streams", "us", (rows.STREAMS,), (*_FORWARDING, "search"),
-        lambda found: rows.per_event(found[0]),
+        (rows.STREAMS,), (*_FORWARDING, "search"),
+        (Column("chunk, 200 streams", "us", lambda found: rows.per_event(found[0])),),
     ),
     "few": Question(
-        "chunk, 10 streams", "us", (rows.scaled(10),), (*_FORWARDING, "search"),
-        lambda found: rows.per_event(found[0]),
+        (rows.scaled(10),), (*_FORWARDING, "search"),
+        (Column("chunk, 10 streams", "us", lambda found: rows.per_event(found[0])),),
     ),
     "starts": Question(
-        "first byte p50", "ms", (rows.STARTS,), (*_FORWARDING, "ledger"),
-        lambda found: rows.quantile("p50")(found[0]),
-    ),
-    "tail": Question(
-        "first byte p99", "ms", (rows.STARTS,), (*_FORWARDING, "ledger"),
-        lambda found: rows.quantile("p99")(found[0]),
+        (rows.STARTS,), (*_FORWARDING, "ledger"),
+        (
+            Column("first byte p50", "ms", lambda found: rows.quantile("p50")(found[0])),
+            Column("first byte p99", "ms", lambda found: rows.quantile("p99")(found[0])),
+        ),
     ),
     "body": Question(
-        "MB of body", "us", (rows.body(rows.BODIES[0]), rows.body(rows.BODIES[-1])),
-        (*_FORWARDING, "answer", "split"),
-        lambda found: rows.per_megabyte(*map(rows.per_request, found)),
+        tuple(map(rows.body, rows.BODIES)), (*_FORWARDING, "answer", "split"),
+        (Column("MB of body", "us", lambda found: rows.per_megabyte(*map(rows.per_request, found))),),
     ),
 }  # fmt: skip
 """By the name of ``--part``."""
@@ -82,9 +84,9 @@ QUESTIONS = {
 
 @dataclass(slots=True)
 class Answer:
-    """The figures of one question: contender -> one per round."""
+    """The figures of one column: contender -> one per round."""
 
-    question: Question
+    column: Column
     figures: dict[str, list[float]] = field(default_factory=dict)
 
     def median(self, name: str) -> float:
@@ -97,7 +99,7 @@ class Answer:
 
     def as_dict(self) -> dict[str, Any]:
         ratios = {name: self.ratio(name) for name in self.figures}
-        return {"name": self.question.name, "unit": self.question.unit, "figures": self.figures, "ratios": ratios}
+        return {"name": self.column.name, "unit": self.column.unit, "figures": self.figures, "ratios": ratios}
 
 
 def floor(parts: Sequence[str], *, rounds: int, out: Path | None) -> list[Answer]:
@@ -119,7 +121,7 @@ def floor(parts: Sequence[str], *, rounds: int, out: Path | None) -> list[Answer
         running: dict[str, Contender] = {}
         for part in parts:
             question = QUESTIONS[part]
-            answer = Answer(question)
+            asked = [Answer(column) for column in question.columns]
             for name in ("nginx", *question.layers, "gateway"):
                 if name not in running:
                     running[name] = contender = _contender(name, folder, upstreams)
@@ -128,9 +130,11 @@ def floor(parts: Sequence[str], *, rounds: int, out: Path | None) -> list[Answer
             for number in range(rounds):
                 for name in ("nginx", *question.layers, "gateway"):
                     found = [measure(running[name], workload, simulator, number) for workload in question.workloads]
-                    answer.figures.setdefault(name, []).append(question.value(found))
-                    console.print(f"  {question.name:20} {name:8} {answer.figures[name][-1]:9.2f} {question.unit}")
-            answers.append(answer)
+                    for answer in asked:
+                        column, value = answer.column, answer.column.value(found)
+                        answer.figures.setdefault(name, []).append(value)
+                        console.print(f"  {column.name:20} {name:8} {value:9.2f} {column.unit}")
+            answers += asked
     console.print(_table(answers))
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -150,7 +154,7 @@ def _table(answers: Sequence[Answer]) -> Table:
     table = Table(title="each layer, and its ratio to nginx in the same round (medians)")
     table.add_column("layer")
     for answer in answers:
-        table.add_column(f"{answer.question.name}, {answer.question.unit}", justify="right")
+        table.add_column(f"{answer.column.name}, {answer.column.unit}", justify="right")
     for name in ("nginx", *LAYERS, "gateway"):
         cells = [
             f"{answer.median(name):.3g} ({answer.ratio(name):.2f} x)" if name in answer.figures else ""

@@ -23,7 +23,7 @@ from rich.table import Table
 from benchmarks.compare import accounting, rows
 from benchmarks.compare.contenders import Unavailable, Upstreams
 from benchmarks.compare.gateway import Gateway
-from benchmarks.compare.measure import STORES, Workload
+from benchmarks.compare.measure import Workload, own_processes
 from benchmarks.load.run import raise_file_limit
 from benchmarks.profile.costs import Cost, from_callgrind, from_perf, from_stacks
 from benchmarks.simulator import SimulatorProcess, make_certificates
@@ -63,14 +63,9 @@ class _Instrumented(Gateway):
 
 def busiest(gateway: Gateway, seconds: float = 0.5) -> int:
     """The gateway's process that uses the most CPU just now, its store aside."""
-    (root,) = gateway.roots
-    before = accounting.cpu_by_process(root)
+    before = {pid: accounting.cpu_ns(pid) for pid in own_processes(gateway)}
     time.sleep(seconds)
-    used = {
-        pid: cpu - before.get(pid, 0)
-        for pid, cpu in accounting.cpu_by_process(root).items()
-        if accounting.name_of(pid) not in STORES
-    }
+    used = {pid: accounting.cpu_ns(pid) - before.get(pid, 0) for pid in own_processes(gateway)}
     return max(used, key=lambda pid: used[pid])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import time
@@ -111,6 +112,12 @@ class Running:
     def next_logged(self, count: int = 1) -> list[dict[str, Any]]:
         return eventually(self.logged, lambda lines: len(lines) >= count)
 
+    def forget(self) -> Running:
+        """Begin a test: what came before it counts no longer."""
+        self.sim.reset()
+        self.seen = len(self.gateway.log.read_bytes())
+        return self
+
     def client(self, **options: Any) -> RawClient:
         return RawClient(self.url, **options)
 
@@ -157,6 +164,16 @@ def process(
 
 @pytest.fixture
 def running(process: Running) -> Running:
-    process.sim.reset()
-    process.seen = len(process.gateway.log.read_bytes())
-    return process
+    return process.forget()
+
+
+@contextlib.contextmanager
+def at_odd(running: Running, misbehaving: socket.socket, *, stream: bool) -> Iterator[tuple[RawClient, socket.socket]]:
+    """A client whose request has reached the provider ``odd``, and that provider's end of it."""
+    path, data = prompt("openai", "odd", stream=stream)
+    with running.client() as client:
+        client.send(request("POST", path, data, headers=running.auth))
+        with misbehaving.accept()[0] as provider:
+            provider.settimeout(PATIENCE)
+            provider.recv(65_536)
+            yield client, provider

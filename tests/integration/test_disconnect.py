@@ -4,8 +4,7 @@ import socket
 
 import pytest
 
-from tests.integration.conftest import prompt
-from tests.raw_http import PATIENCE, request
+from tests.integration.conftest import at_odd
 
 KINDS = ["openai", "anthropic", "google"]
 
@@ -24,16 +23,10 @@ def test_before_the_first_byte_aborts_the_provider_and_settles_the_input(running
 
 
 def test_in_the_midst_of_a_refusal_costs_nothing(running, misbehaving):
-    path, data = prompt("openai", "odd", stream=False)
-    with running.client() as client:
-        client.send(request("POST", path, data, headers=running.auth))
-        provider, _ = misbehaving.accept()
-        with provider:
-            provider.settimeout(PATIENCE)
-            provider.recv(65_536)
-            provider.sendall(b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 1000\r\n\r\n{")
-            client.close()
-            assert provider.recv(1) == b""
+    with at_odd(running, misbehaving, stream=False) as (client, provider):
+        provider.sendall(b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 1000\r\n\r\n{")
+        client.close()
+        assert provider.recv(1) == b""
     [line] = running.next_logged()
     assert (line["status"], line["outcome"]) == (429, "provider_error")
     assert running.settled(line["rid"])["status"] == "voided"

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 
 from benchmarks.simulator import SimulatorProcess
 from tests.gateway_process import GatewayProcess, model, provider
 from tests.integration.conftest import CHAT, Running
-from tests.raw_http import PATIENCE, Answer, request
+from tests.raw_http import PATIENCE, ask, request
 
 
 @pytest.fixture(scope="module")
-def silent():
-    """A provider's listener that takes connections and says nothing: a TLS handshake with it does not end."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        sock.settimeout(PATIENCE)
-        yield sock
-
-
-@pytest.fixture(scope="module")
-def gateway(silent, tmp_path_factory):
+def gateway(misbehaving, tmp_path_factory):
     def targets(*pairs: tuple[str, str]) -> list[dict[str, str]]:
         return [{"provider": name, "model": of} for name, of in pairs]
 
@@ -31,7 +21,7 @@ def gateway(silent, tmp_path_factory):
             {
                 "first": provider("openai", sim.url, company="openai"),
                 "second": provider("openai", sim.url, company="openai"),
-                "silent": provider("openai", f"https://127.0.0.1:{silent.getsockname()[1]}", company="openai"),
+                "silent": provider("openai", f"https://127.0.0.1:{misbehaving.getsockname()[1]}", company="openai"),
             },
             [
                 {**model(name, ""), "targets": targets(("first", f"gpt-4o@fault-{fault}"), next_)}
@@ -51,9 +41,7 @@ def gateway(silent, tmp_path_factory):
 
 @pytest.fixture
 def running(gateway):
-    gateway.sim.reset()
-    gateway.seen = len(gateway.gateway.log.read_bytes())
-    return gateway
+    return gateway.forget()
 
 
 def message(running: Running, name: str) -> bytes:
@@ -61,14 +49,9 @@ def message(running: Running, name: str) -> bytes:
     return request("POST", CHAT, body, headers=running.auth)
 
 
-def asked(running: Running, name: str) -> Answer:
-    with running.client() as client:
-        return client.send(message(running, name)).answer()
-
-
 @pytest.mark.parametrize("name", ["refused", "reset"])
 def test_the_next_target_answers_and_is_charged_once(running, name):
-    answer = asked(running, name)
+    answer = ask(running.url, message(running, name))
     assert (answer.status, answer.headers["x-provider"]) == (200, "second")
     assert running.sim.stats()["requests"] == 2
     record = running.settled(answer.rid)
@@ -79,26 +62,28 @@ def test_the_next_target_answers_and_is_charged_once(running, name):
 
 def test_the_last_refusal_is_the_callers_and_costs_nothing(running):
     before = running.quiet()
-    answer = asked(running, "all-refuse")
+    answer = ask(running.url, message(running, "all-refuse"))
     assert (answer.status, answer.headers["x-provider"]) == (503, "second")
     assert running.settled(answer.rid)["status"] == "voided"
     assert running.quiet() == before
 
 
 def test_what_no_other_target_mends_is_not_tried_there(running):
-    answer = asked(running, "bad-request")
+    answer = ask(running.url, message(running, "bad-request"))
     assert (answer.status, answer.headers["x-provider"]) == (400, "first")
     assert running.sim.stats()["requests"] == 1
     assert running.settled(answer.rid)["status"] == "voided"
 
 
-def test_a_client_that_leaves_between_two_targets_pays_nothing(running, silent):
+def test_a_client_that_leaves_between_two_targets_pays_nothing(running, misbehaving):
     before = running.quiet()
     with running.client() as client:
         client.send(message(running, "no-next"))
-        with silent.accept()[0] as second:
+        with misbehaving.accept()[0] as second:
             second.settimeout(PATIENCE)
-            assert second.recv(1)  # of a handshake: the first target has refused, and this one has not the request yet
+            assert second.recv(
+                1
+            )  # of a TLS handshake that does not end: the first target has refused, and this one has not the request yet
             client.close()
             [line] = running.next_logged()
     assert (line["attempts"], line["outcome"]) == (2, "client_abort")

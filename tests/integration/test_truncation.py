@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from tests.integration.conftest import prompt
+from tests.integration.conftest import at_odd, prompt
 from tests.raw_http import PATIENCE, ask, request
 
 KINDS = ["openai", "anthropic", "google"]
@@ -107,15 +107,9 @@ def test_an_object_that_is_cut_is_a_502_and_costs_nothing(running, kind, script)
 
 @pytest.mark.parametrize("framing", [b"transfer-encoding: chunked", b"connection: close"])
 def test_a_stream_that_breaks_off_before_its_first_event_costs_nothing(running, misbehaving, framing):
-    path, data = prompt("openai", "odd")
-    with running.client() as client:
-        client.send(request("POST", path, data, headers=running.auth))
-        provider, _ = misbehaving.accept()
-        with provider:
-            provider.settimeout(PATIENCE)
-            provider.recv(65_536)
-            provider.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n%b\r\n\r\n" % framing)
-            answer = client.head()
+    with at_odd(running, misbehaving, stream=True) as (client, provider):
+        provider.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n%b\r\n\r\n" % framing)
+        answer = client.head()
     assert answer.status == 200
     assert running.settled(answer.rid)["status"] == "voided"
     assert running.quiet()["held"] == 0
