@@ -54,7 +54,10 @@ def body(kib: int) -> Workload:
 SCALE = (10, 200, 2000, 5000)
 BODIES = (64, 4096)
 WARM_UP = Workload("warm-up", callers=50, ramp=0.2, warmup=0.3, seconds=1.0, chunks=50)
-MEMORY = Workload("memory-3000", callers=3000, ramp=4.0, warmup=6.0, seconds=1.0, chunks=_ENDLESS, pace=1000)
+WARM_UP_TLS = Workload("warm-up-tls", callers=50, ramp=0.2, warmup=0.3, seconds=1.0, chunks=50, tls=True)
+MEMORY = Workload("memory-3000", callers=3000, ramp=4.0, warmup=6.0, seconds=1.0, chunks=_ENDLESS, pace=1000, tls=True)
+# Short requests on kept connections; what they leave behind is a leak.
+GROWTH = Workload("growth", scenario="short", callers=16, warmup=1.0, seconds=6.0, chunks=8, pace=0, size=0, tls=True)
 
 
 @dataclass(slots=True)

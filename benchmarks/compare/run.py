@@ -127,15 +127,25 @@ class Comparison:
             self.table.append(row)
 
     def memory(self) -> None:
-        """Resident memory beyond the idle process, for each of 3,000 open streams."""
-        row = Row("resident memory per open stream, 3,000 streams", "KiB", limit=24, ratio=False)
+        """Resident memory beyond the idle process, for each of 3,000 open streams to a provider over TLS."""
+        row = Row("resident memory per open stream, 3,000 streams, TLS", "KiB", limit=24, ratio=False)
         for contender in self.named("nginx", "gateway"):
-            measure(contender, rows.WARM_UP, self.plain, 0)
+            measure(contender, rows.WARM_UP_TLS, self.tls, 0)
             before = memory(contender)
             result = self.once(rows.MEMORY, contender, 0)
             self.measurements.append(result)
             streams = result.load["open_at_end"]
             row.values[contender.name] = (result.memory.resident - before.resident) / max(1, streams) / 1024
+        self.table.append(row)
+
+    def growth(self) -> None:
+        """What short requests over kept TLS connections leave behind: nothing, once a process is warm."""
+        row = Row("memory left by a short request, TLS", "B", limit=400, ratio=False)
+        for contender in self.named("nginx", "gateway"):
+            measure(contender, rows.GROWTH, self.tls, 0)
+            before = memory(contender)
+            result = self.once(rows.GROWTH, contender, 0)
+            row.values[contender.name] = (memory(contender).proportional - before.proportional) / result.requests
         self.table.append(row)
 
     def resident_idle(self) -> None:
@@ -203,7 +213,7 @@ class Comparison:
     def all_parts(self) -> None:
         """Every part that was asked for."""
         steps = {
-            "memory": (self.memory, self.resident_idle),  # first: later parts leave memory behind
+            "memory": (self.memory, self.growth, self.resident_idle),  # first: later parts leave memory behind
             "streams": (self.streams, self.first_byte),
             "tls": (self.streams_tls,),
             "short": (self.short,),

@@ -147,7 +147,8 @@ class Pool:
             self._wake(lane)
 
         def ready(connection: Connection) -> None:
-            if origin.tls is not None:
+            if origin.tls is not None and connection.requests == 1:
+                # Once for each connection: every read of SSLSocket.session leaks a copy (CPython 3.11 to 3.13).
                 origin.session = connection.session
             if len(lane.idle) >= self._keep_idle:
                 connection.close()
