@@ -1,0 +1,1 @@
+"""Usage, prices, the ledger in the store, and its readers."""

@@ -1,0 +1,1 @@
+"""The wire formats and what they mean: pure functions over bytes, no I/O and no async."""

@@ -18,12 +18,12 @@ and audio in base64 would otherwise count as text.
 
 from __future__ import annotations
 
-from providers.anthropic_answer import MessageStream
+from providers.answers.body import JsonBody
+from providers.anthropic.answer import MessageStream
 from providers.dialect import Scanner
-from providers.gemini_answer import GenerateArray, GenerateStream
-from providers.json_body import JsonBody
-from providers.openai_answer import ResponsesStream
-from providers.restoring import Restored
+from providers.gemini.answer import GenerateArray, GenerateStream
+from providers.masking.restoring import Restored
+from providers.openai.answer import ResponsesStream
 
 BODY_LIMIT = 16_384
 

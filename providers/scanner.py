@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from providers import anthropic_answer, gemini_answer, openai_answer
+from providers.answers.body import JsonBody, Reader
+from providers.answers.events import EventStream
+from providers.anthropic import answer as anthropic_answer
 from providers.dialect import Head, Operation, Scanner
-from providers.event_stream import EventStream
-from providers.json_body import JsonBody, Reader
-from providers.json_projection import Wanted
+from providers.document.projection import Wanted
+from providers.gemini import answer as gemini_answer
+from providers.openai import answer as openai_answer
 
 _BODIES: dict[Operation, tuple[Reader, Wanted]] = {
     Operation.OPENAI_CHAT: (openai_answer.read_chat, openai_answer.CHAT),

@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from providers import (
-    anthropic_messages,
-    gemini,
-    openai_chat,
-    openai_completions,
-    openai_embeddings,
-    openai_responses,
-)
+from providers.anthropic import messages as anthropic_messages
 from providers.dialect import Operation, Wire
+from providers.gemini import request as gemini
+from providers.openai import chat as openai_chat
+from providers.openai import completions as openai_completions
+from providers.openai import embeddings as openai_embeddings
+from providers.openai import responses as openai_responses
 
 _ALL: Final[tuple[Wire, ...]] = (
     openai_chat.WIRE,

@@ -18,10 +18,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from gateway.config_load import load
-from gateway.identity import identity_keys, load_key
-from metering.accounts import Accounts
-from metering.store import Store, open_store
+from gateway.auth.identity import identity_keys, load_key
+from gateway.config.load import load
+from metering.accounts.identity_map import Accounts
+from metering.store.store import Store, open_store
 
 Result = TypeVar("Result")
 CLI = [sys.executable, "-m", "gateway"]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from metering.embedded import Embedded
-from metering.ledger import Ledger
-from metering.store import open_store
+from metering.ledger.ledger import Ledger
+from metering.store.embedded import Embedded
+from metering.store.store import open_store
 from metering.usage import COUNTS, UsageRecord
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.routes.billing import OPERATIONS
-from gateway.webhooks import Kind
-from metering.audit import Action, Actor
+from gateway.accounts.webhooks import Kind
+from gateway.internal.operations import OPERATIONS
+from metering.accounts.audit import Action, Actor
 from tests.gateway.billing_fixtures import record
 from tests.ledger_fixtures import embedded_url, folder, ledger, store, store_url
 

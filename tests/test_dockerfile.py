@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import ServerConfig
-from gateway.config_load import load
+from gateway.config.load import load
 
 ROOT = Path(__file__).parent.parent
 LOCKED = re.compile(r"^([a-z0-9.-]+)==[^\n]*\n(?:    --hash=sha256:[0-9a-f]{64}[^\n]*\n?)+", re.MULTILINE)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.simulator import MARK
-from metering.audit import read_audit
-from metering.store import open_store
+from metering.accounts.audit import read_audit
+from metering.store.store import open_store
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

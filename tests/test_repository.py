@@ -1,7 +1,8 @@
-"""What the repository says about itself is true: commands, tables, locks, sizes and the mirror of tests."""
+"""What the repository says about itself is true: commands, tables, locks and folders."""
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -17,90 +18,6 @@ from metering.usage import UsageRecord
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("gateway", "providers", "metering")
-LONGEST = 300
-
-# Files over the limit: how long they may be, and why they are one file.
-LONG_FILES = {
-    "gateway/app.py": (320, "the one place that builds and wires a worker"),
-    "gateway/upstream/connection.py": (480, "one socket's states: writing, parsing and closing share them all"),
-    "metering/ledger.lua": (500, "one function library: the store loads it whole, under one version"),
-    "metering/pricing.py": (320, "rates, their fall-backs and what they come to: one table, read in one place"),
-    "metering/spool.py": (310, "one process's files, from the intent to the last acknowledgement"),
-    "providers/json_projection.py": (330, "one scanner's states, cut anywhere"),
-    "providers/server_tools.py": (330, "one table of every server-side tool"),
-}
-
-# Modules without a test file of their own: the file that tests them, and why it is there.
-TESTED_ELSEWHERE = {
-    "gateway/__main__.py": ("tests/gateway/test_cli.py", "runs every command with python -m gateway"),
-    "gateway/app.py": ("tests/integration/test_bad_input.py", "it only builds and wires what a real process then does"),
-    "gateway/cli_accounts.py": ("tests/gateway/test_cli.py", "a command is tested as a process"),
-    "gateway/cli_check.py": ("tests/gateway/test_cli.py", "a command is tested as a process"),
-    "gateway/cli_live.py": ("tests/gateway/test_cli.py", "a part of check"),
-    "gateway/cli_options.py": ("tests/gateway/test_cli.py", "options and tables are seen through the commands"),
-    "gateway/cli_export.py": ("tests/metering/test_stripe_export.py", "the exporter, run as a process"),
-    "gateway/cli_rights.py": ("tests/gateway/test_cli_accounts.py", "a command is tested as a process"),
-    "gateway/cli_serve.py": ("tests/gateway/test_cli.py", "a command is tested as a process"),
-    "gateway/cli_local.py": ("tests/integration/test_local_broker.py", "a command is tested as a process"),
-    "gateway/cli_sessions.py": ("tests/gateway/test_cli.py", "a command is tested as a process"),
-    "gateway/cli_store.py": ("tests/gateway/test_cli.py", "opens the store for the commands"),
-    "gateway/billing_settings.py": ("tests/gateway/test_config_billing.py", "types that the loader alone makes"),
-    "gateway/closed.py": ("tests/gateway/test_log.py", "types, which the type checker tests"),
-    "gateway/config_load.py": ("tests/gateway/test_config.py", "a Config is made by load alone"),
-    "gateway/config_models.py": ("tests/gateway/test_config.py", "a part of load"),
-    "gateway/config_oauth.py": ("tests/gateway/test_config.py", "a part of load"),
-    "gateway/config_providers.py": ("tests/gateway/test_config.py", "a part of load"),
-    "gateway/config_reader.py": ("tests/gateway/test_config.py", "a part of load"),
-    "gateway/dev.py": ("tests/test_readme.py", "what make run starts answers the README's requests"),
-    "gateway/dispatch.py": ("tests/integration/test_bad_input.py", "every refusal is seen on a real socket"),
-    "gateway/exchange.py": ("tests/integration/test_disconnect.py", "its order is a promise about a real process"),
-    "gateway/forwarding.py": ("tests/integration/test_failover.py", "a way to a provider has a provider at its end"),
-    "gateway/request_log.py": ("tests/integration/test_metering.py", "a line tells what a real request did"),
-    "gateway/meter.py": ("tests/integration/test_metering.py", "what a request owes is seen on a real process"),
-    "gateway/inbound.py": ("tests/integration/test_bad_input.py", "broken bodies come from a real socket"),
-    "gateway/local/broker.py": ("tests/integration/test_local_broker.py", "the broker is a process"),
-    "gateway/local/exchange.py": ("tests/integration/test_local_broker.py", "what goes in and out of a real process"),
-    "gateway/local/faults.py": ("tests/gateway/local/test_engine_http.py", "each fault is provoked on a real socket"),
-    "gateway/local/isolation.py": ("tests/integration/test_local_isolation.py", "a namespace is a process's"),
-    "gateway/local/model_lists.py": ("tests/integration/test_local_broker.py", "each form of list is asked for"),
-    "gateway/config_portal.py": ("tests/gateway/test_config.py", "a part of load"),
-    "gateway/loopback.py": ("tests/gateway/test_config.py", "a rule of load"),
-    "gateway/portal/account_page.py": ("tests/integration/test_portal.py", "a page is seen in a browser"),
-    "gateway/portal/device_page.py": ("tests/integration/test_portal.py", "a page is seen in a browser"),
-    "gateway/portal/tokens.py": ("tests/integration/test_portal.py", "a page is seen in a browser"),
-    "gateway/portal/paths.py": ("tests/integration/test_portal.py", "which requests are pages is seen on a socket"),
-    "gateway/routes/portal_account.py": ("tests/integration/test_portal.py", "what a page does is seen in a browser"),
-    "gateway/routes/portal_device.py": ("tests/integration/test_portal.py", "what a page does is seen in a browser"),
-    "gateway/routes/portal_sign_in.py": (
-        "tests/integration/test_portal_sign_in.py",
-        "a browser is sent and comes back",
-    ),
-    "gateway/routes/portal.py": ("tests/integration/test_portal.py", "its refusals are seen on a socket"),
-    "gateway/upstream/faults.py": ("tests/gateway/test_failover.py", "a closed list: each of them has its error there"),
-    "gateway/published.py": ("tests/gateway/test_catalog.py", "the catalog's source of prices"),
-    "gateway/published_compile.py": ("tests/gateway/test_catalog.py", "the catalog's source of prices"),
-    "gateway/internal_listener.py": ("tests/integration/test_service_api.py", "it is there when a gateway serves"),
-    "gateway/routes/billing.py": ("tests/gateway/routes/test_service.py", "operations are seen through the API"),
-    "gateway/routes/billing_shapes.py": ("tests/gateway/routes/test_service.py", "what goes over the API"),
-    "gateway/routes/openapi.py": ("tests/gateway/routes/test_service.py", "each answer is held against it"),
-    "gateway/auth/entitlements.py": ("tests/gateway/test_administration.py", "seen through what a service states"),
-    "gateway/upkeep.py": ("tests/integration/test_service_api.py", "its events come from a gateway that serves"),
-    "metering/stripe_customers.py": ("tests/gateway/test_administration.py", "an erasure decides when it goes"),
-    "gateway/services.py": ("tests/integration/test_bad_input.py", "a list of what a worker has; no behaviour"),
-    "gateway/worker.py": ("tests/integration/test_workers.py", "a worker is a process"),
-    "metering/audit.py": ("tests/metering/test_rights.py", "what is done to an account is seen in the audit stream"),
-    "metering/calls.py": ("tests/contracts/test_ledger_contract.py", "one contract on every kind of store"),
-    "metering/topology.py": ("tests/contracts/test_ledger_contract.py", "one contract on every kind of store"),
-    "metering/ledger.py": ("tests/contracts/test_ledger_contract.py", "one contract on every kind of store"),
-    "metering/reservation.py": ("tests/contracts/test_ledger_contract.py", "the ledger's arguments and answers"),
-    "providers/conversation.py": (
-        "tests/providers/test_translator.py",
-        "what every reader gives and every writer takes",
-    ),
-    "providers/stream_texts.py": ("tests/providers/test_restoring.py", "where texts are shows in what is restored"),
-    "providers/dialect.py": ("tests/providers/test_wires.py", "protocols and types that every wire keeps to"),
-    "gateway/oauth_settings.py": ("tests/gateway/test_config.py", "types that the loader alone makes"),
-}
 
 # What tells programs where to fetch packages, images or modules from.
 REGISTRIES = re.compile(
@@ -117,10 +34,15 @@ def tracked() -> list[Path]:
     return [path for name in done.stdout.decode().split("\0") if name and (path := ROOT / name).is_file()]
 
 
-def sources() -> dict[str, Path]:
-    """The packages' source files by their path in the repository."""
-    found = [path for package in PACKAGES for kind in ("*.py", "*.lua") for path in (ROOT / package).rglob(kind)]
-    return {path.relative_to(ROOT).as_posix(): path for path in found}
+def test_every_folder_says_in_one_sentence_what_it_is_for() -> None:
+    folders = [path for package in PACKAGES for path in [ROOT / package, *(ROOT / package).rglob("*")]]
+    missing = []
+    for folder in folders:
+        if folder.is_dir() and any(folder.glob("*.py")):
+            text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+            if not text or not text.split("\n\n")[0].endswith("."):
+                missing.append(folder.relative_to(ROOT).as_posix())
+    assert missing == []
 
 
 def lines(path: Path) -> int:
@@ -229,34 +151,6 @@ def test_no_tracked_file_names_a_registry() -> None:
         text = path.read_bytes().decode("utf-8", "replace")
         found += [f"{path.relative_to(ROOT)}: {match[0]}" for match in REGISTRIES.finditer(text)]
     assert found == []
-
-
-def test_files_are_short_or_say_why_not() -> None:
-    long = {name: count for name, path in sources().items() if (count := lines(path)) > LONGEST}
-    assert {name: count for name, count in long.items() if count > LONG_FILES.get(name, (0, ""))[0]} == {}
-
-
-def test_every_module_has_its_own_tests() -> None:
-    missing = []
-    for name in sources():
-        module = Path(name)
-        if module.suffix != ".py" or not lines(ROOT / name):
-            continue
-        mirror = Path("tests") / module.with_name(f"test_{module.name}")
-        if (ROOT / mirror).exists():
-            continue
-        if name not in TESTED_ELSEWHERE:
-            missing.append(name)
-    assert missing == []
-
-
-@pytest.mark.parametrize("listed", [LONG_FILES, TESTED_ELSEWHERE], ids=["long files", "tested elsewhere"])
-def test_exceptions_name_files_that_exist(listed: dict[str, tuple[object, str]]) -> None:
-    for name, (value, reason) in listed.items():
-        assert (ROOT / name).exists(), name
-        assert reason
-        if isinstance(value, str):
-            assert (ROOT / value).exists(), value
 
 
 def canonical(requirement: str) -> str:

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from benchmarks.compare.contenders import Contender, Route, Unavailable, Upstreams, accepts, free_port
 from gateway.auth import sessions
-from gateway.cli_store import opened
-from gateway.config_load import load
+from gateway.cli.store import opened
+from gateway.config.load import load
 
 _CREDITS = 1_000_000_000  # micro-credits of each user are this many millions
 _USERS = 40

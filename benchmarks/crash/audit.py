@@ -9,9 +9,10 @@ from typing import Any
 
 from benchmarks.crash.load import SPACING, Seen
 from benchmarks.crash.stand import Account
-from metering import keys, records
-from metering.ledger import Ledger
-from metering.store import Store
+from metering import keys
+from metering.ledger import records
+from metering.ledger.ledger import Ledger
+from metering.store.store import Store
 from metering.usage import INPUT_COUNTS, OUTPUT_COUNTS, UsageRecord
 
 TOKENS = SPACING // 4  # a request's number is its billed input divided by this

@@ -43,24 +43,24 @@ class Plan(msgspec.Struct, frozen=True):
 
 # Module, class, method, and whether death comes before or after it: every step from accept to acknowledgement.
 POINTS: dict[str, tuple[str, str, str, bool]] = {
-    "accepted": ("gateway.exchange", "Exchange", "run", True),
-    "admitted": ("gateway.meter", "Meter", "reserve", True),
-    "reserving": ("metering.ledger", "Ledger", "reserve", True),
-    "reserved": ("metering.ledger", "Ledger", "reserve", False),
-    "noting": ("metering.spool", "Spool", "intent", True),
-    "noted": ("metering.spool", "Spool", "intent", False),
+    "accepted": ("gateway.inference.exchange", "Exchange", "run", True),
+    "admitted": ("gateway.inference.meter", "Meter", "reserve", True),
+    "reserving": ("metering.ledger.ledger", "Ledger", "reserve", True),
+    "reserved": ("metering.ledger.ledger", "Ledger", "reserve", False),
+    "noting": ("metering.spool.spool", "Spool", "intent", True),
+    "noted": ("metering.spool.spool", "Spool", "intent", False),
     "sending": ("gateway.upstream.connection", "Connection", "send", True),
     "sent": ("gateway.upstream.connection", "Connection", "send", False),
-    "answered": ("gateway.relay", "Relay", "on_head", True),
-    "streaming": ("gateway.exchange", "Exchange", "_stream", True),
-    "ended": ("gateway.relay", "Relay", "on_end", True),
-    "settling": ("gateway.meter", "Meter", "settle", True),
-    "submitting": ("metering.settler", "Settler", "submit", True),
-    "submitted": ("metering.settler", "Settler", "submit", False),
-    "written": ("metering.spool", "Spool", "_flush", False),
-    "carrying": ("metering.ledger", "Ledger", "settle_each", True),
-    "carried": ("metering.ledger", "Ledger", "settle_each", False),
-    "acknowledged": ("metering.spool", "Spool", "acknowledged", False),
+    "answered": ("gateway.inference.relay", "Relay", "on_head", True),
+    "streaming": ("gateway.inference.exchange", "Exchange", "_stream", True),
+    "ended": ("gateway.inference.relay", "Relay", "on_end", True),
+    "settling": ("gateway.inference.meter", "Meter", "settle", True),
+    "submitting": ("metering.settlement.settler", "Settler", "submit", True),
+    "submitted": ("metering.settlement.settler", "Settler", "submit", False),
+    "written": ("metering.spool.spool", "Spool", "_flush", False),
+    "carrying": ("metering.ledger.ledger", "Ledger", "settle_each", True),
+    "carried": ("metering.ledger.ledger", "Ledger", "settle_each", False),
+    "acknowledged": ("metering.spool.spool", "Spool", "acknowledged", False),
 }
 
 
@@ -80,14 +80,14 @@ def _found(module: str, name: str) -> Any:
 
 
 def _hasten(lease_ms: int) -> None:
-    leases: Any = __import__("gateway.leases", fromlist=["LEASE_MS"])
-    leases.LEASE_MS = lease_ms  # before `gateway.meter` and `gateway.app` take it
+    leases: Any = __import__("gateway.inference.leases", fromlist=["LEASE_MS"])
+    leases.LEASE_MS = lease_ms  # before `gateway.inference.meter` and `gateway.process.app` take it
     seconds = lease_ms / 1_000
     leases.Leases.__init__.__kwdefaults__.update(every=seconds / 4, turn=seconds / 20)
     for module, owner, interval in (
-        ("metering.reaper", "Reaper", seconds / 6),
-        ("metering.replay", "Replay", seconds / 6),
-        ("metering.epoch", "Epoch", seconds / 6),
+        ("metering.settlement.reaper", "Reaper", seconds / 6),
+        ("metering.spool.replay", "Replay", seconds / 6),
+        ("metering.store.epoch", "Epoch", seconds / 6),
     ):
         _found(module, owner).__init__.__kwdefaults__["interval"] = interval
 

@@ -16,7 +16,9 @@ from typing import Any
 from benchmarks.crash.faults import POINTS, Plan
 from benchmarks.crash.load import Seen, send
 from benchmarks.crash.stand import Account, Stand, StoreServer, until
-from metering import frames, keys, records
+from metering import keys
+from metering.ledger import records
+from metering.spool import frames
 from metering.usage import COUNTS, UsageRecord
 
 DAY_MS = 86_400_000

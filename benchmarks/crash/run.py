@@ -14,8 +14,8 @@ from typing import Any
 from benchmarks.crash.audit import Audit, audit, held
 from benchmarks.crash.lines import LINES, Skipped, small_disk
 from benchmarks.crash.stand import Stand
-from gateway.cli_store import opened
-from gateway.config_load import load
+from gateway.cli.store import opened
+from gateway.config.load import load
 
 REST_SECONDS = 45.0
 _COLUMNS = ("requests", "answered", "billed", "records", "reported", "partial", "orphan", "unbilled", "lost", "doubled")

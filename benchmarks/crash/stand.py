@@ -25,9 +25,9 @@ from benchmarks.compare.accounting import tree
 from benchmarks.crash.faults import Plan
 from benchmarks.simulator import SimulatorProcess
 from gateway.auth import sessions
-from gateway.cli_store import opened
-from gateway.config_load import load
-from metering.embedded import server_binary
+from gateway.cli.store import opened
+from gateway.config.load import load
+from metering.store.embedded import server_binary
 
 CREDITS = 10**12
 PATIENCE = 30.0

@@ -26,21 +26,21 @@ from typing import cast
 import uvloop
 from aiohttp import web
 
-from gateway.cli_store import opened
-from gateway.closed import new_rid
+from gateway.cli.store import opened
 from gateway.config import Config
-from gateway.config_load import load
-from gateway.inbound import BodyBudget, read_body
-from gateway.relay import Relay
-from gateway.responses import is_sse
-from gateway.server import Server
+from gateway.config.load import load
+from gateway.http.request import BodyBudget, read_body
+from gateway.http.server import Server
+from gateway.inference.relay import Relay
+from gateway.inference.responses import is_sse
+from gateway.names import new_rid
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool, Timeouts
-from metering.ledger import Ledger, Limits, Refused, Reservation
-from metering.settler import Settler
+from metering.ledger.ledger import Ledger, Limits, Refused, Reservation
+from metering.settlement.settler import Settler
 from metering.usage import COUNTS, Report, UsageRecord
 from providers.dialect import Family
-from providers.head import read_members
+from providers.document.members import read_members
 from providers.headers import request_headers
 
 LAYERS = ("splice", "answer", "forward", "search", "split", "ledger")

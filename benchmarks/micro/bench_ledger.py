@@ -10,9 +10,9 @@ import hiredis
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from metering import usage
-from metering.ledger import Ledger
-from metering.reservation import Limits, Reservation
-from metering.store import Store
+from metering.ledger.ledger import Ledger
+from metering.ledger.types import Limits, Reservation
+from metering.store.store import Store
 from metering.usage import Basis, Outcome, UsageRecord
 
 COUNTS = dict.fromkeys(usage.COUNTS, 17)

@@ -28,8 +28,8 @@ from redis.exceptions import RedisError
 
 from gateway.auth.principal import Client, is_sid
 from metering.background import end
-from metering.link import Endpoint
-from metering.topology import endpoint_of
+from metering.store.link import Endpoint
+from metering.store.topology import endpoint_of
 
 CHANNEL = "codegrex:announcements:1"
 CONNECT_SECONDS = 2.0

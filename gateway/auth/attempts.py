@@ -16,9 +16,9 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from redis.exceptions import RedisError
 
 from gateway.auth.functions import call
+from gateway.auth.identity import digest
 from gateway.auth.principal import Client
 from gateway.errors import MeteringUnavailable, RateLimited
-from gateway.identity import digest
 
 WINDOW_S = 60
 PER_PREFIX = 10  # user codes a minute; of 2.56e10 codes, nobody hits a live one so

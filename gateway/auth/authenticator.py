@@ -20,8 +20,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from gateway import policy
-from gateway.auth import choice, entitlements
+from gateway.auth import choice, entitlements, policy
 from gateway.auth.principal import Client, Denial, Principal, judge, session_key, sid_of, texts
 from gateway.errors import GatewayError, MeteringUnavailable, TokenExpired, TokenInvalid, TokenRevoked
 

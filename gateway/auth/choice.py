@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from gateway.auth.announcements import Announcement, Kind, publish
 from gateway.auth.entitlements import account_key
 from gateway.auth.principal import Client, Mode, str_of
-from metering.store import Store
+from metering.store.store import Store
 
 _MODE, _REGION = "own_mode", "own_region"
 

@@ -4,7 +4,8 @@ Rules:
 
 1. ``a:<pid>`` and ``o:<hmac(org)>`` are hashes of a version and a body. A write with an older version, or with the
    same one and another body, changes nothing: events of a billing system may come twice and in any order.
-2. Empty means not restricted, here and in every field. `gateway.policy` joins all that is stated; the strictest wins.
+2. Empty means not restricted, here and in every field. `gateway.auth.policy` joins all that is stated; the
+   strictest wins.
 3. A body that can't be read restricts to local mode: what the store says may never loosen by a fault.
 4. An organisation's own name is no part of a key: a keyed digest of it is.
 
@@ -21,8 +22,8 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from gateway.auth import functions
+from gateway.auth.identity import digest
 from gateway.auth.principal import Client, Mode, str_of
-from gateway.identity import digest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 _TIER = re.compile(r"[a-z0-9_-]{0,32}")

@@ -24,8 +24,8 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import RedisError
 
+from gateway.auth.identity import digest
 from gateway.auth.secret_text import SECRET_LENGTH
-from gateway.identity import digest
 
 TOKEN_PREFIX = "cgx_at_"  # noqa: S105 - what every token starts with, not a token
 PERSONAL_PREFIX = "cgx_pat_"  # the start of a personal access token
@@ -70,8 +70,8 @@ class Denial(StrEnum):
 class Principal:
     """A valid session. All texts are from closed sets or drawn by the gateway.
 
-    `lookup` fills in what the session itself says; `gateway.policy.resolve` joins what its account and organisation
-    state, and fills in the rest.
+    `lookup` fills in what the session itself says; `gateway.auth.policy.resolve` joins what its account and
+    organisation state, and fills in the rest.
 
     Attributes:
         tier: The plan to show.

@@ -17,19 +17,19 @@ from typing import Protocol
 from gateway.auth import sessions
 from gateway.auth.announcements import Announcement, Kind, publish
 from gateway.auth.principal import session_key
-from metering import audit
-from metering.audit import Action
-from metering.store import Store
+from metering.accounts import audit
+from metering.accounts.audit import Action
+from metering.store.store import Store
 
 
 class Journal(Protocol):
-    """Where revocations are noted beside the store (`metering.spool`)."""
+    """Where revocations are noted beside the store (`metering.spool.spool`)."""
 
     def revoked(self, name: str) -> None: ...
 
 
 async def revoke(store: Store, sid: str, *, actor: str, journal: Journal | None = None) -> bool:
-    """Revoke a session and its refresh tokens; false where there is none. ``actor``: as in `metering.audit`.
+    """Revoke a session and its refresh tokens; false where there is none. ``actor``: as in `metering.accounts.audit`.
 
     Raises:
         Unconfirmed: It is done, but might not survive a failover: repeat the call.

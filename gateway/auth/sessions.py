@@ -106,7 +106,7 @@ async def create(
     """Make a session and its token. The labels are short words of letters, digits and ``. _ + -``.
 
     ``life_s`` is the token's life; ``keep_s`` that of a session whose tokens are refreshed. ``prefix`` is what the
-    token starts with, ``more`` further fields of the session: those of `gateway.auth.personal`.
+    token starts with, ``more`` further fields of the session: those of `gateway.portal.personal`.
 
     Raises:
         ValueError: A label is none.

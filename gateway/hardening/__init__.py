@@ -1,0 +1,1 @@
+"""What a process does to itself, so that it gives nothing away."""

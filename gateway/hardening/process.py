@@ -28,7 +28,7 @@ from gateway.hardening.kernel import (
     PR_SET_NO_NEW_PRIVS,
     prctl,
 )
-from metering.embedded import socket_folder
+from metering.store.embedded import socket_folder
 
 DISCARD = Path("/dev/null")
 

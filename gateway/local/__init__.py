@@ -1,0 +1,1 @@
+"""The broker for the user's own machine: it knows no cloud, no account and no store."""

@@ -15,23 +15,23 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway import inbound
-from gateway.answers import SERVER_NAME, error_response
-from gateway.closed import Rid, new_rid
 from gateway.errors import (
     GatewayError,
     NotFound,
     UpgradeRequired,
 )
+from gateway.http import request as inbound
+from gateway.http.answers import SERVER_NAME, error_response
+from gateway.http.refusals import error_of_path, send_refusal
+from gateway.http.server import Server
 from gateway.local import isolation, process_guard
 from gateway.local.directory import Directory
 from gateway.local.exchange import Exchange
 from gateway.local.model_lists import list_models, show_model
 from gateway.local.origin_check import OriginCheck, preflight
 from gateway.local.settings import Settings, SettingsError
-from gateway.log import Event, Log
-from gateway.refusals import error_of_path, send_refusal
-from gateway.server import Server
+from gateway.names import Rid, new_rid
+from gateway.telemetry.log import Event, Log
 from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
 
 BACKLOG: Final = 128

@@ -26,7 +26,7 @@ from gateway.local.address import Address, Tcp
 from gateway.local.engine_http import Patience, ask
 from gateway.local.faults import NO_ENGINE, EngineFault, error_of
 from providers.dialect import Operation
-from providers.local_engines import (
+from providers.local.engines import (
     PORTS,
     EngineKind,
     has_endpoint,

@@ -16,20 +16,20 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway import inbound
-from gateway.answers import SERVER_NAME
 from gateway.errors import GatewayError, UpstreamError
+from gateway.http import request as inbound
+from gateway.http.answers import SERVER_NAME
+from gateway.http.refusals import error_of_refusal
+from gateway.http.server import reset
 from gateway.local.directory import Directory, Engine
 from gateway.local.engine_http import PATIENCE, Answer, Headers, Patience, ask
 from gateway.local.faults import EngineFault, error_of
-from gateway.refusals import error_of_refusal
-from gateway.server import reset
-from providers.anthropic_messages import check_beta
+from providers.anthropic.messages import check_beta
+from providers.conversation.translator import TRANSLATED, StreamTranslator, Translation, translate, translate_error
 from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
-from providers.error_body import error_event
+from providers.errors import error_event
 from providers.headers import query_string, request_headers, response_headers
-from providers.remote_references import refuse_remote_references
-from providers.translator import TRANSLATED, StreamTranslator, Translation, translate, translate_error
+from providers.local.remote_references import refuse_remote_references
 from providers.wires import WIRES
 
 MOST_ERROR: Final = 1 << 20

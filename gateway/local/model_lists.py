@@ -9,8 +9,8 @@ from urllib.parse import unquote
 import orjson
 from aiohttp import web
 
-from gateway.answers import json_response
 from gateway.errors import ModelNotFound
+from gateway.http.answers import json_response
 from gateway.local.directory import Engine
 from providers.dialect import Family
 

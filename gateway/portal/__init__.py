@@ -1,0 +1,1 @@
+"""The portal's pages: what they show and what they do."""

@@ -11,7 +11,7 @@ from gateway.portal.chart import Usage, draw
 from gateway.portal.page import amount, esc, hidden
 from gateway.portal.session_row import session_row
 from gateway.portal.tokens import tokens
-from metering.ledger import Account
+from metering.ledger.ledger import Account
 
 DONE = {
     "revoked": "It was revoked.",

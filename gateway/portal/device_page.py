@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.auth.device import PendingGrant, normalized, shown
+from gateway.oauth.device import PendingGrant, normalized, shown
 from gateway.portal.page import esc, hidden, when
 
 WRONG = "This code is wrong, has expired or was used. Check it, or start again on the device."

@@ -17,7 +17,7 @@ from importlib.resources import files
 
 from aiohttp import web
 
-from gateway.answers import SERVER_NAME
+from gateway.http.answers import SERVER_NAME
 from metering.pricing import MICRO_CREDITS
 
 POLICY = (

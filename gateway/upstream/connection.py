@@ -30,7 +30,7 @@ from typing import Protocol
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from gateway.client_side import ClientSide
+from gateway.upstream.client_socket import ClientSide
 from gateway.upstream.faults import Fault, UpstreamFault
 from gateway.upstream.frames import BLOCKED, Feed, Glance, frame_reader
 

@@ -19,7 +19,7 @@ import ssl
 from collections.abc import Callable
 from typing import Protocol
 
-from gateway.client_side import ClientSide
+from gateway.upstream.client_socket import ClientSide
 from gateway.upstream.faults import Fault
 
 _LARGEST = 2048  # a chunk has fewer bytes: the largest table of lengths that is worth its memory

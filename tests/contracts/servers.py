@@ -18,7 +18,7 @@ from typing import Any
 import redis
 from redis.exceptions import RedisError
 
-from metering.embedded import server_binary
+from metering.store.embedded import server_binary
 
 REDIS = shutil.which("redis-server")
 PATIENCE = 20.0

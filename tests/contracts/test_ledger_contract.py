@@ -7,8 +7,8 @@ import time
 import pytest
 
 from metering import keys
-from metering.calls import LIBRARY
-from metering.ledger import (
+from metering.ledger.calls import LIBRARY
+from metering.ledger.ledger import (
     LedgerConflict,
     LedgerUnavailable,
     Limits,
@@ -18,8 +18,8 @@ from metering.ledger import (
     State,
     Verdict,
 )
-from metering.link import StoreError
-from metering.reader import read_usage
+from metering.reading.reader import read_usage
+from metering.store.link import StoreError
 
 PID = "pcontract"
 LARGEST = 2**53 - 1

@@ -6,9 +6,10 @@ import random
 
 import pytest
 
-from metering import gcra, keys
-from metering.calls import source
-from metering.ledger import Limits, Refused, Reservation, Reserved
+from metering import keys
+from metering.ledger.calls import source
+from metering.ledger.ledger import Limits, Refused, Reservation, Reserved
+from tests.contracts import gcra
 
 PID = "pcontract"
 DAY = 86_400_000

@@ -6,12 +6,13 @@ import itertools
 
 import pytest
 
-from metering import keys, reader
-from metering.billing import BillingReader
-from metering.epoch import Epoch
-from metering.positions import floors, positions
-from metering.reader import book, read_page, read_usage
-from metering.retention import Retention
+from metering import keys
+from metering.accounts.retention import Retention
+from metering.reading import reader
+from metering.reading.consumer import BillingReader
+from metering.reading.positions import floors, positions
+from metering.reading.reader import book, read_page, read_usage
+from metering.store.epoch import Epoch
 
 PIDS = [next(p for p in (f"p{i}" for i in itertools.count()) if keys.partition(p) == k) for k in (0, 9, 100, 255)]
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from metering.calls import LIBRARY, Calls, source
-from metering.ledger import Ledger, Limits, Reservation, Reserved, Verdict
+from metering.ledger.calls import LIBRARY, Calls, source
+from metering.ledger.ledger import Ledger, Limits, Reservation, Reserved, Verdict
 
 PID = "pupgrade"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from providers.server_tools import SERVER_TOOLS
+from providers.tools.catalog import SERVER_TOOLS
 from tests.corpus.recordings import Ask, Recording
 from tests.corpus.replay_server import ReplayServer, target_of
 from tests.gateway_process import PRICE, GatewayProcess, provider

@@ -17,7 +17,7 @@ import pytest
 
 from providers.dialect import Family, Head, Operation, Refusal, Target, Wire
 from providers.paths import PathFault, Route, resolve
-from providers.server_tools import UNKNOWN
+from providers.tools.catalog import UNKNOWN
 from providers.wires import WIRES
 
 CORPUS = Path(os.environ.get("CORPUS_DIR", Path(__file__).parents[3] / "shared" / "corpus")) / "recordings.jsonl.gz"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.administration import Administration
-from gateway.identity import identity_keys
-from metering.accounts import Accounts
+from gateway.accounts.administration import Administration
+from gateway.auth.identity import identity_keys
+from metering.accounts.identity_map import Accounts
 from tests.ledger_fixtures import usage_record
 
 KEY = b"k" * 32

@@ -16,7 +16,8 @@ import msgspec
 import redis
 
 from benchmarks.simulator import SimulatorProcess
-from metering import keys, records
+from metering import keys
+from metering.ledger import records
 from tests.gateway_process import GatewayProcess, model, provider
 
 KINDS = ("openai", "anthropic", "google")

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from gateway.evidence import RECEIPT_HEADER, WELL_KNOWN, code_digest
+from gateway.evidence.statement import RECEIPT_HEADER, WELL_KNOWN, code_digest
 from tests.gateway_process import CLI
 from tests.integration.conftest import eventually, prompt
 from tests.raw_http import ask, request

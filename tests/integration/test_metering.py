@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.crash.faults import Plan
 from benchmarks.simulator import SimulatorProcess
-from metering import frames
+from metering.spool import frames
 from tests.contracts.servers import Server
 from tests.gateway_process import GatewayProcess, model, provider
 from tests.integration.conftest import CHAT, eventually
@@ -102,8 +102,8 @@ def test_of_a_thousand_requests_at_once_exactly_the_affordable_ones_pass(start):
 
 def grant(gateway, user, amount):
     """Micro-credits, which the command line gives in whole credits alone."""
-    from gateway.cli_store import opened
-    from gateway.config_load import load
+    from gateway.cli.store import opened
+    from gateway.config.load import load
 
     async def give():
         async with opened(load(gateway.config)) as at:
@@ -191,4 +191,6 @@ def workers(gateway):
     """Process ids of the workers: the supervisor's children, but for a store that one of them started."""
     pid = gateway.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in children if b"gateway.worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [
+        int(child) for child in children if b"gateway.process.worker" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from benchmarks.simulator import MARK
-from gateway.config_load import load
-from metering.store import open_store
+from gateway.config.load import load
+from metering.store.store import open_store
 from tests.integration.conftest import prompt
 from tests.raw_http import ask, request
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.simulator import SimulatorProcess
-from gateway.auth import personal, revocation
+from gateway.auth import revocation
 from gateway.auth.principal import Scope
+from gateway.portal import personal
 from tests.gateway_process import GatewayProcess, model, provider
 from tests.integration.conftest import CHAT
 from tests.raw_http import RawClient, ask, request

@@ -14,12 +14,13 @@ from urllib.parse import urlencode
 
 import pytest
 
-from gateway.auth import device, sessions
-from gateway.auth.device import Redeemed, Refusal, Started
+from gateway.auth import sessions
 from gateway.auth.principal import sid_of
-from gateway.cli_store import Opened, opened
-from gateway.config_load import load
-from metering.audit import read_audit
+from gateway.cli.store import Opened, opened
+from gateway.config.load import load
+from gateway.oauth import device
+from gateway.oauth.device import Redeemed, Refusal, Started
+from metering.accounts.audit import read_audit
 from tests.gateway_process import GatewayProcess, model, provider
 from tests.integration.conftest import eventually
 from tests.portal_browser import launched

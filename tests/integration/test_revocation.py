@@ -16,7 +16,7 @@ import pytest
 from benchmarks.simulator import SimulatorProcess
 from gateway.auth import revocation, sessions
 from gateway.auth.principal import sid_of
-from metering.audit import read_audit
+from metering.accounts.audit import read_audit
 from tests.gateway_process import GatewayProcess, model, provider, run_cli
 from tests.integration.conftest import CHAT, eventually
 from tests.raw_http import RawClient, ask, request

@@ -13,7 +13,7 @@ from gateway.auth import entitlements
 from gateway.auth.announcements import Announcement, Kind, publish
 from gateway.auth.entitlements import Entitlements
 from gateway.auth.principal import session_key, sid_of
-from metering.store import Store
+from metering.store.store import Store
 from tests.gateway_process import GatewayProcess, model, provider
 from tests.integration.conftest import CHAT, eventually
 from tests.raw_http import Answer, ask, request

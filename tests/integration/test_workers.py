@@ -41,7 +41,7 @@ def chat(token, name="plain"):
 def children(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     found = [int(child) for task in tasks for child in task.read_text().split()]
-    return [child for child in found if b"gateway.worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [child for child in found if b"gateway.process.worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def metric(gateway, name):

@@ -54,7 +54,7 @@ GUARANTEES = (
     ),
     Guarantee(
         "One way to write anything down, with closed types",
-        ("tests/privacy/test_no_other_sink.py", "tests/gateway/test_log.py"),
+        ("tests/privacy/test_no_other_sink.py", "tests/gateway/telemetry/test_log.py"),
         ("source of every module", "log fields", "type checker"),
         "sources and values that each rule forbids",
         (
@@ -79,7 +79,7 @@ GUARANTEES = (
     ),
     Guarantee(
         "A pinned region is never left",
-        ("tests/integration/test_region.py", "tests/gateway/test_regions.py"),
+        ("tests/integration/test_region.py", "tests/gateway/auth/test_regions.py"),
         ("targets chosen", "fall-backs", "fields that say where it ran"),
         "an answer from elsewhere raises the alarm",
         ("test_an_answer_from_elsewhere_raises_the_alarm",),
@@ -99,8 +99,8 @@ GUARANTEES = (
     Guarantee(
         "Masked secrets stay home and come back whole",
         (
-            "tests/providers/test_masking.py",
-            "tests/providers/test_restoring.py",
+            "tests/providers/masking/test_masking.py",
+            "tests/providers/masking/test_restoring.py",
             "tests/integration/test_secrets.py",
         ),
         ("provider's connection", "every cut of the stream", "log"),
@@ -109,14 +109,14 @@ GUARANTEES = (
     ),
     Guarantee(
         "Evidence holds what happened and nothing more",
-        ("tests/integration/test_evidence.py", "tests/gateway/test_evidence.py"),
+        ("tests/integration/test_evidence.py", "tests/gateway/evidence/test_statement.py"),
         ("statement", "receipts", "signatures"),
         "what was altered is told",
         ("test_what_was_altered_or_is_another_gateway_s_is_told",),
     ),
     Guarantee(
         "What is erased is gone, and nothing is kept too long",
-        ("tests/metering/test_rights.py", "tests/metering/test_retention.py"),
+        ("tests/metering/accounts/test_rights.py", "tests/metering/accounts/test_retention.py"),
         ("every key of the account's partition", "records", "audit stream"),
         "the same reading before the erasure finds everything",
         ("test_a_copy_holds_everything",),

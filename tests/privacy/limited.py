@@ -12,7 +12,7 @@ from typing import Any
 from gateway.auth import entitlements
 from gateway.auth.announcements import Announcement, Kind, publish
 from gateway.auth.entitlements import Entitlements
-from metering.store import Store
+from metering.store.store import Store
 from tests.integration.conftest import eventually
 from tests.privacy.stage import Stage
 from tests.privacy.traffic import KINDS, send

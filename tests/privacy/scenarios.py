@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.crash.faults import Plan
-from gateway.inbound import BODY_STALL_SECONDS
-from metering import frames
-from metering.records import parse
+from gateway.http.request import BODY_STALL_SECONDS
+from metering.ledger.records import parse
+from metering.spool import frames
 from metering.usage import Basis, Outcome
 from tests.integration.conftest import eventually
 from tests.privacy.denied import by_broker, by_fault, by_feature, by_provider, by_token

@@ -21,8 +21,8 @@ from pathlib import Path
 from redis import Redis
 
 from benchmarks.simulator import SimulatorProcess
-from metering.reader import read_usage
-from metering.store import Store
+from metering.reading.reader import read_usage
+from metering.store.store import Store
 from metering.usage import UsageRecord
 from tests.gateway_process import CLI, GatewayProcess
 from tests.privacy.canaries import Canaries

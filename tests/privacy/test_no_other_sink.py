@@ -1,4 +1,6 @@
-"""There is one way to write anything down: `gateway.log`. Found in the source, not in what a run happens to do.
+"""There is one way to write anything down: `gateway.telemetry.log`.
+
+Found in the source, not in what a run happens to do.
 
 Rules that every module of the packages obeys:
 
@@ -25,32 +27,32 @@ STREAMS = {"stdout", "stderr", "__stdout__", "__stderr__", "displayhook"}
 
 # Where a sink may be used, and why nothing of a request can reach it there.
 SINK_OWNERS = {
-    "gateway/log.py": "the log itself: closed fields alone",
-    "gateway/quiet.py": "silences them; prints the faults of the operator",
-    "gateway/server.py": "silences aiohttp's logger",
-    "gateway/dev.py": "development: one line of closed fields for a person",
+    "gateway/telemetry/log.py": "the log itself: closed fields alone",
+    "gateway/telemetry/quiet.py": "silences them; prints the faults of the operator",
+    "gateway/http/server.py": "silences aiohttp's logger",
+    "gateway/cli/dev.py": "development: one line of closed fields for a person",
     "gateway/hardening/environment.py": "flushes the streams before the program starts anew",
     "gateway/hardening/trial.py": "a command's own process, which serves nothing",
 }
 # Modules that serve no request: commands and the reading of configuration.
-OPERATORS = ("gateway/cli", "gateway/config", "gateway/identity", "gateway/published", "gateway/dev")
+OPERATORS = ("gateway/cli/", "gateway/config/", "gateway/auth/identity.py", "gateway/catalog/published.py")
 OPERATORS_OWN = {
-    "gateway/app.py": "the store's faults at start",
-    "gateway/supervisor.py": "a port that cannot be listened on",
+    "gateway/process/app.py": "the store's faults at start",
+    "gateway/process/supervisor.py": "a port that cannot be listened on",
     "gateway/local/isolation.py": "the user's own machine: what the kernel says",
     "gateway/local/settings.py": "the user's own settings",
-    "metering/embedded.py": "where the store's own log is",
+    "metering/store/embedded.py": "where the store's own log is",
     "metering/pricing.py": "prices of the configuration",
-    "metering/store.py": "the URL schemes; an exception's type",
-    "metering/topology.py": "the store's refusal, of which the first word is acted on; it names keys, never content",
-    "gateway/catalog.py": "prices of the configuration",
+    "metering/store/store.py": "the URL schemes; an exception's type",
+    "metering/store/topology.py": "the store's refusal, of which the first word is acted on; it names keys, never content",
+    "gateway/catalog/catalog.py": "prices of the configuration",
 }
 # Where `Closed` and `Rid` are made.
 CLOSERS = {
-    "gateway/app.py",
-    "gateway/config_providers.py",
-    "gateway/catalog.py",
-    "gateway/closed.py",
+    "gateway/process/app.py",
+    "gateway/config/providers.py",
+    "gateway/catalog/catalog.py",
+    "gateway/names.py",
 }
 
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from metering.usage import Usage
-from providers.anthropic_answer import MessageStream
+from providers.answers.body import JsonBody
+from providers.anthropic.answer import MessageStream
 from providers.dialect import Head, Operation, Scanner
-from providers.gemini_answer import GenerateArray, GenerateStream
-from providers.json_body import JsonBody
-from providers.openai_answer import ChatStream, ResponsesStream
+from providers.gemini.answer import GenerateArray, GenerateStream
+from providers.openai.answer import ChatStream, ResponsesStream
 from providers.scanner import scanner_for
 
 HEAD = Head(model="m", stream=True)

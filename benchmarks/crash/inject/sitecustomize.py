@@ -3,7 +3,7 @@
 import os
 import sys
 
-if "CODEGREX_CRASH" in os.environ and {"gateway", "gateway.worker"} & set(sys.orig_argv):
+if "CODEGREX_CRASH" in os.environ and {"gateway", "gateway.process.worker"} & set(sys.orig_argv):
     from benchmarks.crash.faults import install
 
     install(os.environ["CODEGREX_CRASH"])

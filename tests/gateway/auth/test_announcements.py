@@ -11,7 +11,7 @@ from typing import Self
 import pytest
 
 from gateway.auth.announcements import CHANNEL, Announcement, Kind, Listener, publish
-from metering.store import Store, open_store
+from metering.store.store import Store, open_store
 from tests.contracts.servers import Server
 
 SID = "s" * 20

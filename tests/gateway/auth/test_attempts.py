@@ -8,7 +8,7 @@ import pytest
 from gateway.auth import attempts
 from gateway.auth.attempts import FailedTokens, StartedGrants, UserCodeAttempts, prefix_of
 from gateway.errors import MeteringUnavailable, RateLimited
-from metering.store import Store, open_store
+from metering.store.store import Store, open_store
 
 KEY = b"k" * 32
 

@@ -10,7 +10,7 @@ from gateway.auth.authenticator import Authenticator
 from gateway.auth.entitlements import Entitlements
 from gateway.auth.principal import Denial, Mode, Principal
 from gateway.errors import MeteringUnavailable, TokenExpired, TokenInvalid, TokenRevoked
-from metering.store import Store, open_store
+from metering.store.store import Store, open_store
 
 KEY = b"k" * 32
 PID = "p" + "a" * 24

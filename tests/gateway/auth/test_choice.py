@@ -3,7 +3,7 @@ import pytest
 from gateway.auth import choice, entitlements
 from gateway.auth.choice import Choice
 from gateway.auth.entitlements import Entitlements
-from metering.store import Store, Unconfirmed
+from metering.store.store import Store, Unconfirmed
 
 
 async def test_what_billing_states_and_what_the_user_chose_do_not_write_over_each_other(store):

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.auth import entitlements
 from gateway.auth.entitlements import NONE, Entitlements
-from metering.store import Store
+from metering.store.store import Store
 
 PID = "p" + "a" * 24
 ORG = entitlements.org_digest(b"k" * 32, "the organisation's own name")

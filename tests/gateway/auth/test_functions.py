@@ -4,7 +4,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from gateway.auth import functions
-from metering.store import Store
+from metering.store.store import Store
 
 
 async def test_a_store_without_the_library_gets_it_at_the_first_call(store: Store) -> None:
@@ -28,7 +28,7 @@ async def test_another_error_is_the_caller_s(store: Store) -> None:
 
 
 async def test_the_ledger_s_library_stands_beside_it(store: Store) -> None:
-    from metering.ledger import Ledger
+    from metering.ledger.ledger import Ledger
 
     ledger = Ledger(store, timeout=5)
     await ledger.load()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.auth import sessions
 from gateway.auth.principal import Client, Denial, Mode, Principal, lookup, session_key, sid_of, token_digest
-from metering.store import open_store
+from metering.store.store import open_store
 
 KEY = b"k" * 32
 

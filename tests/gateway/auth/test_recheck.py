@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 from gateway.auth import recheck as module
 from gateway.auth import sessions
 from gateway.auth.recheck import BATCH, Recheck
-from metering.store import Store, open_store
+from metering.store.store import Store, open_store
 from tests.contracts.servers import Server
 from tests.gateway.auth.test_announcements import until
 

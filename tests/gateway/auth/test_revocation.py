@@ -6,9 +6,9 @@ from redis.exceptions import RedisError
 from gateway.auth import revocation, sessions
 from gateway.auth.announcements import Announcement, Kind, Listener
 from gateway.auth.principal import Denial, lookup
-from metering import audit
-from metering.audit import read_audit
-from metering.store import Store, Unconfirmed
+from metering.accounts import audit
+from metering.accounts.audit import read_audit
+from metering.store.store import Store, Unconfirmed
 from tests.gateway.auth.test_announcements import until
 
 KEY = b"k" * 32

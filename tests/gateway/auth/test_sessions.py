@@ -9,7 +9,7 @@ import pytest
 from gateway.auth import sessions
 from gateway.auth.principal import Client, Mode, session_key
 from gateway.auth.sessions import EXPIRED_GRACE_MS, index_key
-from metering.store import Store, open_store
+from metering.store.store import Store, open_store
 
 KEY = b"k" * 32
 

@@ -9,7 +9,7 @@ from gateway.local import directory
 from gateway.local.address import Tcp, parse_address
 from gateway.local.directory import Directory
 from providers.dialect import Operation
-from providers.local_engines import PORTS, EngineKind
+from providers.local.engines import PORTS, EngineKind
 from tests.local_process import ScriptedEngine, chat_engine, models, ollama, reply
 
 BAD = reply(400, {"error": {"message": "model is required"}})

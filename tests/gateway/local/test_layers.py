@@ -22,8 +22,8 @@ from gateway.local.directory import Directory
 from gateway.local.engine_http import ask
 from gateway.local.faults import EngineFault, Fault
 from gateway.local.settings import SettingsError, refuse_credentials
-from providers import remote_references
 from providers.dialect import Operation, Refusal
+from providers.local import remote_references
 from tests.local_process import ScriptedEngine, ollama, reply
 
 Layer = Callable[[], Awaitable[None]]

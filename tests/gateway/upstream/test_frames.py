@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.relay import Relay
+from gateway.inference.relay import Relay
 from gateway.upstream.connection import Connection
 from metering.usage import Report
 from tests.gateway.upstream_peer import until

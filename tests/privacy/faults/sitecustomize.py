@@ -6,8 +6,8 @@ parser or of a library might. Nothing but the gateway's own ways with it may see
 
 from __future__ import annotations
 
-from gateway import inbound
-from gateway.relay import Relay
+from gateway.http import request as inbound
+from gateway.inference.relay import Relay
 from gateway.upstream.connection import Connection
 
 _read, _send, _hold, _flow = inbound.read_body, Connection.send, Relay._hold, Relay._flow

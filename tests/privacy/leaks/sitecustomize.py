@@ -17,8 +17,8 @@ import sys
 import time
 from pathlib import Path
 
-from gateway import inbound
-from gateway.metrics import Registry
+from gateway.http import request as inbound
+from gateway.telemetry.metrics import Registry
 from providers import headers
 
 _read = inbound.read_body

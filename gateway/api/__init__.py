@@ -1,0 +1,1 @@
+"""Which code answers a public path."""

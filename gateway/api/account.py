@@ -1,0 +1,104 @@
+"""What a caller may see of its own account: its credits and limits, and the record of one request."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+
+import msgspec
+import orjson
+from aiohttp import web
+
+from gateway.auth.principal import Principal
+from gateway.errors import MeteringUnavailable, NotFound
+from gateway.http.answers import json_response
+from gateway.inference.services import Services
+from metering.ledger.ledger import LedgerUnavailable, State, Window
+from metering.usage import UsageRecord
+
+_RID = re.compile(r"req_[0-9a-f]{32}")
+# The ledger's policy to its name in the configuration, and what it counts.
+_LIMITS = {
+    "requests": ("requests_per_minute", "requests"),
+    "tokens": ("tokens_per_minute", "tokens"),
+    "concurrency": ("concurrent", "requests at once"),
+    "daily": ("daily_credits", "micro-credits"),
+    "monthly": ("monthly_credits", "micro-credits"),
+}
+_GONE = "No request of this account has this id, or its record is past its retention."
+
+
+async def usage_record(services: Services, principal: Principal, rid: str, query: str, own_rid: str) -> web.Response:
+    """``GET /v1/requests/{rid}``: the caller's own usage record, or its state until it is settled.
+
+    With ``receipt=1`` in the query a settled record comes as a signed receipt.
+
+    Raises:
+        NotFound: No such request of this account (another account's looks the same).
+        MeteringUnavailable: The store can't answer.
+    """
+    if not _RID.fullmatch(rid):
+        raise NotFound(_GONE)
+    try:
+        found = await services.ledger.record(principal.pid, rid)
+    except LedgerUnavailable:
+        raise MeteringUnavailable from None
+    if isinstance(found, UsageRecord):
+        if "receipt=1" in query.split("&"):
+            return json_response(services.evidence.receipt_body(found), own_rid)
+        return json_response(orjson.dumps({"status": "settled", **msgspec.structs.asdict(found)}), own_rid)
+    if found is State.PENDING:
+        return json_response(orjson.dumps({"status": "pending", "rid": rid}), own_rid)
+    if found is State.VOIDED:
+        return json_response(orjson.dumps({"status": "voided", "rid": rid, "charge": 0}), own_rid)
+    raise NotFound(_GONE)
+
+
+async def account(services: Services, principal: Principal, own_rid: str) -> web.Response:
+    """``GET /v1/account``: credits, each limit that there is and when it refills, and what the policy leaves.
+
+    ``refilled_ms`` is Unix milliseconds; a limit that refills ``evenly`` has room for more before that.
+
+    Raises:
+        MeteringUnavailable: The store can't answer.
+    """
+    limits = services.limits.of(principal.tiers or (principal.tier,))
+    try:
+        found, windows = await asyncio.gather(  # one round trip: both go in one pipeline
+            services.ledger.account(principal.pid), services.ledger.limits(principal.pid, limits)
+        )
+    except LedgerUnavailable:
+        raise MeteringUnavailable from None
+    now_ms = time.time_ns() // 1_000_000
+    credits_ = {"granted": 0, "spent": 0, "held": 0, "available": 0}
+    if found is not None:
+        credits_ = {
+            "granted": found.granted,
+            "spent": found.spent,
+            "held": found.held,
+            "available": found.available,
+        }
+    body = {
+        "tier": principal.tier,
+        "mode": principal.mode.value,
+        "credits": {**credits_, "unit": "micro-credits"},
+        "limits": {_LIMITS[window.policy][0]: _shown(window, now_ms) for window in windows},
+        "policy": {
+            "regions": sorted(principal.regions) if principal.regions is not None else None,
+            "models": sorted(principal.models) if principal.models is not None else None,
+            "min_app_version": principal.required_app or None,
+        },
+    }
+    return json_response(orjson.dumps(body), own_rid)
+
+
+def _shown(window: Window, now_ms: int) -> dict[str, object]:
+    """A limit that there is: what is left of it now, and when all of it is there again."""
+    return {
+        "limit": window.limit,
+        "remaining": window.remaining,
+        "unit": _LIMITS[window.policy][1],
+        "refilled_ms": now_ms + window.reset_ms if window.policy != "concurrency" else None,
+        "evenly": window.policy in ("requests", "tokens"),
+    }

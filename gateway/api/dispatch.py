@@ -1,0 +1,155 @@
+"""From a parsed HTTP request to the code that answers it; from an error to the caller's dialect.
+
+A path is looked up, not routed by patterns; the token is checked before any code reads the body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from aiohttp import web
+
+from gateway.api.account import account, usage_record
+from gateway.api.models import list_models, show_model
+from gateway.auth import policy
+from gateway.auth.attempts import FailedTokens
+from gateway.auth.principal import Principal, Scope
+from gateway.errors import (
+    Draining,
+    GatewayError,
+    InsufficientScope,
+    LocalMode,
+    NotFound,
+    TokenInvalid,
+    UpgradeRequired,
+)
+from gateway.evidence.statement import WELL_KNOWN
+from gateway.http import request as inbound
+from gateway.http.answers import json_response
+from gateway.http.refusals import error_of_path, send_refusal
+from gateway.inference.exchange import Exchange, refused_response
+from gateway.inference.services import Services
+from gateway.names import Rid, new_rid
+from gateway.oauth.endpoints import OAuth
+from gateway.portal.paths import is_page
+from gateway.telemetry.log import Event
+from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
+
+
+class Dispatcher:
+    """The handler of every request of one worker."""
+
+    def __init__(self, services: Services, oauth: OAuth) -> None:
+        self._services = services
+        self._oauth = oauth
+        self._failed = FailedTokens()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request; never raises but for cancellation and faults of ours."""
+        services = self._services
+        task = cast("asyncio.Task[object]", asyncio.current_task(services.loop))
+        services.running.tasks.add(task)
+        rid = new_rid()
+        path, _, query = request.raw_path.partition("?")
+        found = resolve(request.method, path, family_of_headers(request.headers))
+        family = found.family
+        try:
+            # Only what is no inference is looked at again: `/account` is a page where no token comes with it.
+            if (isinstance(found, PathFault) or found.surface is Surface.ACCOUNT) and is_page(request, path):
+                return await self._page(request, rid)
+            if isinstance(found, PathFault):
+                if self._oauth.serves(path):
+                    return await self._oauth.answer(request, path, rid)
+                if path == WELL_KNOWN and request.method == "GET":
+                    return json_response(services.evidence.statement(), rid)
+                raise error_of_path(found)
+            return await self._answer(request, found, query, rid)
+        except GatewayError as error:
+            return await send_refusal(request, refused_response(error, family, rid, services))
+        finally:
+            services.running.tasks.discard(task)
+
+    async def _answer(self, request: web.BaseRequest, route: Route, query: str, rid: Rid) -> web.StreamResponse:
+        services = self._services
+        started = services.loop.time()
+        if query:
+            inbound.refuse_key_in_query(query)
+        if route.surface is Surface.WEBSOCKET:
+            raise UpgradeRequired(headers={"Upgrade": "HTTP/1.1"})
+        principal = await self._authenticate(request)
+        scope = _SCOPES[route.surface]
+        if scope not in principal.scopes:
+            raise InsufficientScope(scope)
+        self._refuse_local(request, principal)
+        if route.operation is not None and route.family is not None:
+            if services.draining:
+                raise Draining
+            policy.check_app(principal)
+            exchange = Exchange(
+                services,
+                request,
+                route.operation,
+                route.family,
+                principal=principal,
+                rid=rid,
+                started=started,
+            )
+            return await exchange.run(route.name, query)
+        match route.surface:
+            case Surface.MODELS:
+                return list_models(services.catalog, principal, route.family, query, rid)
+            case Surface.MODEL:
+                return show_model(services.catalog, principal, route.family, route.name or "", rid)
+            case Surface.USAGE_RECORD:
+                return await usage_record(services, principal, route.name or "", query, rid)
+            case _:
+                return await account(services, principal, rid)
+
+    async def _page(self, request: web.BaseRequest, rid: str) -> web.StreamResponse:
+        portal = self._services.portal
+        if portal is None:
+            raise NotFound("The portal needs a sign-in service: configure [supabase] and [portal].")
+        return await portal(request, rid)
+
+    async def _authenticate(self, request: web.BaseRequest) -> Principal:
+        """The session of the request's token; guesses are counted by where they come from."""
+        services = self._services
+        token = inbound.token_of(request)
+        if token is None or isinstance(services.authenticator.cached(token), Principal):
+            return await services.authenticator.authenticate(token)
+        address = inbound.address_of(request, services.config.server.behind_tls_proxy)
+        self._failed.check(address)
+        try:
+            return await services.authenticator.authenticate(token)
+        except TokenInvalid:
+            self._failed.failed(address)
+            raise
+
+    def _refuse_local(self, request: web.BaseRequest, principal: Principal) -> None:
+        """A local session reaches no provider; a header can tighten and never loosen."""
+        if not policy.is_local(principal.mode, request.headers.getall(policy.MODE_HEADER, ())):
+            return
+        self._services.instruments.local_mode.add(1)
+        raise LocalMode
+
+    def broken(self, request: web.BaseRequest, error: GatewayError, cause: BaseException | None) -> web.Response:
+        """The answer for what is not HTTP, and for a handler that failed."""
+        rid = new_rid()
+        if cause is not None:
+            self._services.log.failure(Event.HANDLER_FAILED, cause, rid=rid)
+        # What could not be parsed has no path of its own; the connection knows the one that was meant.
+        target = getattr(request.protocol, "broken_target", None) or request.raw_path
+        family = resolve(request.method, target.partition("?")[0], family_of_headers(request.headers)).family
+        return refused_response(error, family, rid, self._services)
+
+
+# What a token must have been made for.
+_SCOPES: dict[Surface, Scope] = {
+    Surface.INFERENCE: Scope.INFERENCE,
+    Surface.WEBSOCKET: Scope.INFERENCE,
+    Surface.MODELS: Scope.MODELS,
+    Surface.MODEL: Scope.MODELS,
+    Surface.USAGE_RECORD: Scope.ACCOUNT,
+    Surface.ACCOUNT: Scope.ACCOUNT,
+}

@@ -1,0 +1,1 @@
+"""Which models exist, where they are served and at what price."""

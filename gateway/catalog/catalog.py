@@ -1,0 +1,249 @@
+"""Which models exist, where they are served and what they cost there.
+
+Rules:
+
+1. An unknown or unpriced model is ``None``, never a guess; a request for it is refused before any
+   provider is called.
+2. A `Model`'s ``name`` is a closed name, fit for records and metrics. What a client wrote appears
+   only in ``CatalogTarget.model`` of published models, where it is the provider's own dated name.
+3. A catalog never changes. A new price list is a new catalog.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from hashlib import sha256
+
+from gateway.catalog import published
+from gateway.catalog.published import PublishedList, PublishedModel, Rule
+from gateway.config import Config, ConfigError, Kind, ModelConfig, PriceConfig, ProviderConfig, TargetConfig
+from gateway.names import Closed
+from metering.pricing import Price, Row, build
+
+# A name that may enter a provider's path or body although only a rule matched it.
+_PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
+# OpenAI models that take `include: ["reasoning.encrypted_content"]`; others answer it with a 400.
+_REASONING = re.compile(r"(?:o[1-9]|codex-mini|gpt-(?:[5-9]|\d\d))(?![0-9])(?!.*(?:chat|image|audio|search))")
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogTarget:
+    """A place that serves a model.
+
+    Attributes:
+        provider: Where, and what that host knows (``store``, ``include_usage``).
+        model: The provider's own name of the model; where it differs from what the client wrote,
+            the body must be rewritten.
+        price: What it costs there.
+        reasons: The model keeps reasoning items that ``reasoning.encrypted_content`` asks for.
+    """
+
+    provider: ProviderConfig
+    model: str
+    price: Price
+    reasons: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that clients may ask for; ``tiers`` empty means every tier, limits are tokens."""
+
+    name: Closed
+    targets: tuple[CatalogTarget, ...]
+    tiers: frozenset[str] = frozenset()
+    max_output: int | None = None
+    context_window: int | None = None
+    deprecated: bool = False
+
+    def allows(self, tier: str) -> bool:
+        return not self.tiers or tier in self.tiers
+
+    def named(self, name: str) -> Model:
+        """The same model under the provider's own name ``name``."""
+        return replace(
+            self,
+            targets=tuple(
+                replace(target, model=name, reasons=reasons(target.provider.kind, name)) for target in self.targets
+            ),
+        )
+
+
+class Catalog:
+    """All models of one process.
+
+    Attributes:
+        models: For the model lists, in the order of the configuration or the price list.
+        price_version: The closed name of the prices; each `Price` also has its own.
+        until_ms: When a published price changes by its date, or ``None``.
+    """
+
+    __slots__ = ("_known", "_open", "models", "price_version", "until_ms")
+
+    def __init__(
+        self,
+        models: tuple[Model, ...],
+        known: Mapping[str, Model | None],
+        open_rules: tuple[tuple[Rule, Model | None], ...] = (),
+        *,
+        price_version: str,
+        until_ms: int | None = None,
+    ) -> None:
+        self.models = models
+        self.price_version = price_version
+        self.until_ms = until_ms
+        self._known = known
+        self._open = open_rules
+
+    def resolve(self, name: str) -> Model | None:
+        """The model that a client calls ``name``; ``None`` where there is none or it has no price."""
+        if name in self._known:
+            return self._known[name]
+        if not self._open or not _PLAIN_NAME.fullmatch(name):
+            return None
+        for rule, model in self._open:
+            if rule(name):
+                return None if model is None else model.named(name)
+        return None
+
+    def find_by_provider_model(self, provider: str, model: str) -> CatalogTarget | None:
+        """The target at a configured provider by the provider's own name of the model.
+
+        For parts of an answer that ran on another model than the one asked for.
+        """
+        found = self.resolve(model)
+        candidates = self.models if found is None else (found, *self.models)
+        for candidate in candidates:
+            for target in candidate.targets:
+                if target.provider.name == provider and target.model == model:
+                    return target
+        return None
+
+
+def load(config: Config) -> Catalog:
+    """The catalog of a checked configuration. `published.prepare` must have run in the parent.
+
+    Raises:
+        ConfigError: A price is missing, or the compiled price list is.
+    """
+    prices = published.read(published.list_path(config.server.data_dir)) if published.needed(config) else None
+    if config.models:
+        return _stated(config, prices)
+    assert prices is not None
+    return _published(config, prices)
+
+
+def _stated(config: Config, prices: PublishedList | None) -> Catalog:
+    version = _config_version(config)
+    faults: list[str] = []
+    models: list[Model] = []
+    known: dict[str, Model | None] = {}
+    for index, stated in enumerate(config.models):
+        targets: list[CatalogTarget] = []
+        window = stated.context_window
+        for place, target in enumerate(stated.targets):
+            provider = config.providers[target.provider]
+            listed = None if prices is None else _find(prices, provider.kind, target.model)
+            if target.price is not None:
+                price = _price(config, target.price, version)
+            elif listed is not None and prices is not None:
+                price = _published_price(config, listed, prices.version)
+            else:
+                key = f"models[{index}].targets[{place}].price"
+                faults.append(f"{key}: is missing, and none is published; state it in USD per million tokens")
+                continue
+            if window is None and listed is not None:
+                window = listed.context_window
+            targets.append(CatalogTarget(provider, target.model, price, _reasons(stated, target, provider)))
+        model = Model(Closed(stated.name), tuple(targets), stated.tiers, stated.max_output, window)
+        models.append(model)
+        known |= dict.fromkeys((stated.name, *stated.aliases), model)
+    if faults:
+        raise ConfigError(tuple(faults))
+    until_ms = None if prices is None else prices.until_ms
+    return Catalog(tuple(models), known, price_version=version, until_ms=until_ms)
+
+
+def _reasons(stated: ModelConfig, target: TargetConfig, provider: ProviderConfig) -> bool:
+    if stated.reasoning is not None:
+        return stated.reasoning
+    return provider.first_party and reasons(provider.kind, target.model)
+
+
+def reasons(kind: Kind, model: str) -> bool:
+    """Whether a model of OpenAI's own keeps reasoning items; elsewhere there are none to ask for."""
+    return kind is Kind.OPENAI and _REASONING.match(model) is not None
+
+
+def _published(config: Config, prices: PublishedList) -> Catalog:
+    models: list[Model] = []
+    known: dict[str, Model | None] = {}
+    open_rules: list[tuple[Rule, Model | None]] = []
+    for listed in prices.models:
+        providers = [
+            provider
+            for provider in config.providers.values()
+            if provider.kind is listed.kind and provider.published_prices
+        ]
+        if not providers:
+            continue
+        model = None if listed.row is None else _published_model(config, listed, providers, prices.version)
+        if model is not None:
+            models.append(model)
+        for name in listed.names:
+            known.setdefault(name, None if model is None else model.named(name))
+        if listed.match is not None:
+            open_rules.append((listed.match.compile(), model))
+    if not models:
+        raise ConfigError(("models: none is published for the configured providers; add [[models]]",))
+    return Catalog(tuple(models), known, tuple(open_rules), price_version=prices.version, until_ms=prices.until_ms)
+
+
+def _published_model(config: Config, listed: PublishedModel, providers: list[ProviderConfig], version: str) -> Model:
+    price = _published_price(config, listed, version)
+    thinks = reasons(listed.kind, listed.id)
+    return Model(
+        name=Closed(listed.id),
+        targets=tuple(CatalogTarget(provider, listed.id, price, thinks) for provider in providers),
+        context_window=listed.context_window,
+        deprecated=listed.deprecated,
+    )
+
+
+def _find(prices: PublishedList, kind: Kind, name: str) -> PublishedModel | None:
+    """The priced entry for a provider's own name of a model."""
+    for listed in prices.models:
+        if listed.kind is kind and (
+            name in listed.names or (listed.match is not None and listed.match.compile()(name))
+        ):
+            return listed if listed.row is not None else None
+    return None
+
+
+def _published_price(config: Config, listed: PublishedModel, version: str) -> Price:
+    assert listed.row is not None
+    variants: dict[str, Row | Fraction] = {**listed.variants}
+    variants |= {name: Fraction(*factor) for name, factor in listed.factors.items()}
+    return _price(config, PriceConfig(listed.row, variants), version)
+
+
+def _price(config: Config, stated: PriceConfig, version: str) -> Price:
+    billing = config.billing
+    return build(stated.row, stated.variants, credit_usd=billing.credit_usd, markup=billing.markup, version=version)
+
+
+def _config_version(config: Config) -> str:
+    """``config-`` and 8 hex digits that change with any stated price, the credit or the markup."""
+    return "config-" + sha256("\n".join(_price_lines(config)).encode()).hexdigest()[:8]
+
+
+def _price_lines(config: Config) -> Iterator[str]:
+    yield f"{config.billing.credit_usd.normalize()} {config.billing.markup}"
+    for model in config.models:
+        for target in model.targets:
+            yield f"{model.name} {target.provider} {target.model}"
+            if target.price is not None:
+                yield repr(sorted(target.price.row.items()))
+                yield repr(sorted((name, str(price)) for name, price in target.price.variants.items()))

@@ -1,0 +1,221 @@
+"""Compiles genai-prices into the price list that workers read. A process of its own.
+
+    python -m gateway.catalog.compile FILE NOW_MS
+
+Only what its maker publishes and this gateway can count is taken: a model whose price depends on
+something that no usage record holds (a fee per request, hours of audio, the time of day) is known
+and unpriced, so it is refused.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+from genai_prices import types
+from genai_prices.data_snapshot import get_snapshot
+
+from gateway.catalog.published import FORMAT, Match, PublishedList, PublishedModel, StoredRow, list_version
+from gateway.config import Kind
+from gateway.files import write_file
+
+# genai-prices' price keys that have a count of their own, and the factor to "per million".
+PRICE_KEYS = {
+    "input_mtok": ("input", 1),
+    "output_mtok": ("output", 1),
+    "cache_read_mtok": ("cache_read", 1),
+    "cache_write_mtok": ("cache_write", 1),
+    "cache_write_5m_mtok": ("cache_write_5m", 1),
+    "cache_write_1h_mtok": ("cache_write_1h", 1),
+    "input_tool_mtok": ("tool_in", 1),
+    "input_audio_mtok": ("audio_in", 1),
+    "input_image_mtok": ("image_in", 1),
+    "output_reasoning_mtok": ("out_reasoning", 1),
+    "output_audio_mtok": ("audio_out", 1),
+    "output_image_mtok": ("image_out", 1),
+    "web_searches_kcount": ("searches", 1_000),
+    "code_executions_kcount": ("code_runs", 1_000),
+}
+# Finer than the counts of a usage record, or of something that the data plane refuses.
+IGNORED_KEYS = frozenset(
+    {
+        "cache_audio_read_mtok",
+        "cache_image_read_mtok",
+        "cache_text_read_mtok",
+        "input_text_mtok",
+        "output_text_mtok",
+        "input_video_mtok",
+        "storage_searches_kcount",
+    }
+)
+CONTEXTS = {
+    ("service_tier", "flex"): "flex",
+    ("service_tier", "priority"): "priority",
+    ("service_tier", "fast"): "standard.fast",
+    ("processing", "batch"): "batch",
+    ("speed", "fast"): "standard.fast",
+}
+# Server-side tools that cost their tokens and nothing else:
+# https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-fetch-tool (usage and pricing),
+# https://ai.google.dev/gemini-api/docs/code-execution (billing), .../url-context (pricing).
+FREE_CALLS = {
+    Kind.OPENAI: (),
+    Kind.ANTHROPIC: ("fetches",),
+    Kind.GOOGLE: ("fetches", "code_runs"),
+}
+# No path of the data plane serves these: speech, live sessions, image endpoints, fine-tuned models.
+NOT_SERVED = {
+    Kind.OPENAI: re.compile(r"realtime|transcribe|tts|whisper|moderation|-live|image|^ft:|\.ft-|:"),
+    Kind.ANTHROPIC: re.compile(r"^$"),
+    Kind.GOOGLE: re.compile(r"-live|tts|streaming"),
+}
+# US-only inference costs 1.1 times as much from Claude 4.6 on:
+# https://platform.claude.com/docs/en/manage-claude/data-residency
+US_FACTOR = (11, 10)
+US_SINCE = (4, 6)
+_CLAUDE_VERSION = re.compile(r"claude-[a-z]+-(\d+)(?:-(\d+))?$")
+
+
+def compile_list(now: datetime) -> PublishedList:
+    """The price list as of ``now``, with the moment of the next dated change."""
+    models: list[PublishedModel] = []
+    changes: set[datetime] = set()
+    for provider in get_snapshot().providers:
+        if provider.id not in tuple(Kind):
+            continue
+        kind = Kind(provider.id)
+        own = [model for model in provider.models if kind is Kind.ANTHROPIC or "claude" not in model.id]
+        names = _closed_names(own)
+        for model in own:
+            changes |= {start for start in _starts(model) if start > now}
+            models.append(_model(kind, model, names[model.id], now))
+    until = min(changes, default=None)
+    return PublishedList(
+        FORMAT, list_version(), None if until is None else int(until.timestamp() * 1_000), tuple(models)
+    )
+
+
+def _closed_names(models: Iterable[types.ModelInfo]) -> dict[str, tuple[str, ...]]:
+    """Every name that an equality lists, at the model that genai-prices itself finds first."""
+    models = list(models)
+    names: dict[str, list[str]] = {model.id: [] for model in models}
+    listed = [name for model in models for name in (model.id, *_equalities(model.match))]
+    for name in dict.fromkeys(listed):
+        owner = next((model for model in models if model.is_match(name)), None)
+        if owner is not None:
+            names[owner.id].append(name)
+    return {name: tuple(sorted(found, key=lambda other: (other != name, other))) for name, found in names.items()}
+
+
+def _equalities(match: object) -> Iterator[str]:
+    if isinstance(match, types.ClauseEquals):
+        yield match.equals
+    elif isinstance(match, types.ClauseOr):
+        for clause in match.or_:
+            yield from _equalities(clause)
+
+
+def _match(match: object) -> Match:
+    if isinstance(match, types.ClauseEquals):
+        return Match("equals", match.equals.lower())
+    if isinstance(match, types.ClauseStartsWith):
+        return Match("starts_with", match.starts_with.lower())
+    if isinstance(match, types.ClauseEndsWith):
+        return Match("ends_with", match.ends_with.lower())
+    if isinstance(match, types.ClauseContains):
+        return Match("contains", match.contains.lower())
+    if isinstance(match, types.ClauseRegex):
+        return Match("regex", match.regex)
+    if isinstance(match, types.ClauseOr):
+        return Match("any", of=tuple(_match(clause) for clause in match.or_))
+    if isinstance(match, types.ClauseAnd):
+        return Match("all", of=tuple(_match(clause) for clause in match.and_))
+    raise TypeError("genai-prices has a matching rule that this version does not know")
+
+
+def _conditions(model: types.ModelInfo) -> Iterator[object]:
+    if isinstance(model.prices, list):
+        yield from (price.constraint for price in model.prices)
+    yield from (variant.constraint for variant in model.price_variants or ())
+
+
+def _starts(model: types.ModelInfo) -> Iterator[datetime]:
+    for condition in _conditions(model):
+        if isinstance(condition, types.StartDateConstraint):
+            yield datetime.combine(condition.start_date, datetime.min.time(), UTC)
+
+
+def _model(kind: Kind, model: types.ModelInfo, names: tuple[str, ...], now: datetime) -> PublishedModel:
+    match = _match(model.match)
+    row = None if NOT_SERVED[kind].search(model.id) else _row(kind, model, model.get_prices(now))
+    if any(isinstance(condition, types.TimeOfDateConstraint) for condition in _conditions(model)):
+        row = None
+    return PublishedModel(
+        kind=kind,
+        id=model.id,
+        names=names,
+        match=None if match.closed() else match,
+        row=row,
+        variants=_variants(kind, model, row, now) if row is not None else {},
+        factors={"standard.us": US_FACTOR} if _us_inference(kind, model.id) else {},
+        context_window=model.context_window,
+        deprecated=bool(model.deprecated),
+    )
+
+
+def _row(kind: Kind, model: types.ModelInfo, prices: types.ModelPrice) -> StoredRow | None:
+    stated = {key: price for key, price in vars(prices).items() if price is not None}
+    if "input_mtok" not in stated or stated.keys() - PRICE_KEYS.keys() - IGNORED_KEYS:
+        return None
+    row: StoredRow = {}
+    for key, price in stated.items():
+        if key in PRICE_KEYS:
+            name, factor = PRICE_KEYS[key]
+            row[name] = _steps(price, factor)
+    if "output" not in row:
+        if "embedding" not in model.id:
+            return None
+        row["output"] = _steps(Decimal(0), 1)
+    for name in FREE_CALLS[kind]:
+        row.setdefault(name, _steps(Decimal(0), 1))
+    return row
+
+
+def _steps(price: Decimal | types.TieredPrices, factor: int) -> tuple[tuple[int, Decimal], ...]:
+    if isinstance(price, Decimal):
+        return ((0, price * factor),)
+    return ((0, price.base * factor), *((tier.start, tier.price * factor) for tier in price.tiers))
+
+
+def _variants(kind: Kind, model: types.ModelInfo, row: StoredRow, now: datetime) -> dict[str, StoredRow]:
+    found: dict[str, StoredRow] = {}
+    for variant in model.price_variants or ():
+        if len(variant.when) != 1 or (variant.constraint is not None and not variant.constraint.active(now)):
+            continue
+        name = CONTEXTS.get(next(iter(variant.when.items())))
+        if name is None or name in found:
+            continue
+        own = _row(kind, model, model.get_prices(now, variant.when))
+        if own is not None:
+            found[name] = {key: steps for key, steps in own.items() if steps != row.get(key)}
+    return found
+
+
+def _us_inference(kind: Kind, name: str) -> bool:
+    found = _CLAUDE_VERSION.fullmatch(name)
+    return kind is Kind.ANTHROPIC and found is not None and (int(found[1]), int(found[2] or 0)) >= US_SINCE
+
+
+def main(arguments: list[str]) -> None:
+    path, now_ms = arguments
+    now = datetime.fromtimestamp(int(now_ms) / 1_000, UTC)
+    write_file(Path(path), msgspec.json.encode(compile_list(now)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,72 @@
+"""Takes in a dated change of published prices while a worker runs.
+
+Rules:
+
+1. At ``Catalog.until_ms`` the list is compiled anew (`published.prepare`, another process) and the new
+   catalog put in the place of the old one, whole.
+2. What was reserved keeps the price that it was reserved at: a `Price` never changes, and whoever
+   reserved holds on to it.
+3. Where the new list cannot be made, the old one stays, loudly, and it is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from gateway.catalog import published
+from gateway.catalog.catalog import Catalog, load
+from gateway.config import Config, ConfigError
+from metering.background import Background
+
+RETRY_SECONDS = 60.0
+LONGEST_SLEEP = 3_600.0  # the clock may be stepped meanwhile
+
+
+class PriceChange(Background):
+    """One worker's watch. ``put`` takes the new catalog, ``on_failure`` is told of one that failed."""
+
+    def __init__(
+        self,
+        config: Config,
+        until_ms: int | None,
+        *,
+        put: Callable[[Catalog], None],
+        on_failure: Callable[[Exception], None],
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._config = config
+        self._until_ms = until_ms
+        self._put = put
+        self._on_failure = on_failure
+        self._now_ms = now_ms
+
+    async def turn(self) -> float | None:
+        """Take the change in if it is time; seconds until the next look, ``None`` if there is no change."""
+        if self._until_ms is None:
+            return None
+        now = self._now_ms()
+        if now >= self._until_ms:
+            try:
+                await asyncio.to_thread(published.prepare, self._config, now)
+                catalog = await asyncio.to_thread(load, self._config)
+            except ConfigError as error:
+                self._on_failure(error)
+                return RETRY_SECONDS
+            self._put(catalog)
+            self._until_ms = catalog.until_ms
+            return await self.turn() if catalog.until_ms is None or catalog.until_ms > now else RETRY_SECONDS
+        return min(LONGEST_SLEEP, (self._until_ms - now) / 1_000)
+
+    def start(self) -> None:
+        """Watch, where a change is to come. Call from the running loop."""
+        if self._until_ms is not None:
+            super().start()
+
+    async def _run(self) -> None:
+        while True:
+            seconds = await self.turn()
+            if seconds is None:
+                return
+            await asyncio.sleep(seconds)

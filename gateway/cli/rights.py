@@ -1,0 +1,175 @@
+"""``accounts export``, ``erase``, ``restrict`` and ``rectify``, ``usage show``: what support does for a user.
+
+Each act is noted in the audit stream, as ``cli``.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+import msgspec
+
+from gateway.accounts.administration import Held
+from gateway.accounts.webhooks import Kind, make_webhooks
+from gateway.cli.options import Fault, config_option, json_option, load_config, write_json
+from gateway.cli.store import opened, run
+from gateway.config import Config
+from gateway.files import write_file
+from metering import keys
+from metering.accounts.audit import Action, Actor
+from metering.accounts.rights import Erasure
+from metering.ledger.ledger import Account
+from metering.reading.reader import read_usage
+from metering.usage import COUNTS, UsageRecord
+
+WEBHOOK_SECONDS = 20.0
+CORRECTABLE = (*COUNTS, "cost", "charge")
+
+user_option = click.option("--user", required=True, help="The user's id at your sign-in service.")
+
+
+@click.command()
+@config_option
+@user_option
+@click.option("--format", "form", type=click.Choice(["json", "csv"]), default="json", show_default=True)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="A new file; default: standard output.")
+def export(config_path: Path, user: str, form: str, output: Path | None) -> None:
+    """All that is held about a user, as one JSON document or one table."""
+    if output is not None and output.exists():
+        raise Fault("--output: exists already; name a new file")
+    held = run(_export(load_config(config_path, need_keys=False), user))
+    text = held.csv() if form == "csv" else msgspec.json.encode(held.json()).decode() + "\n"
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        write_file(output, text.encode(), replace=False)
+    except OSError as error:
+        raise Fault(f"--output: cannot be written ({error.strerror}); name a new file in a folder of yours") from None
+
+
+async def _export(config: Config, user: str) -> Held:
+    async with opened(config) as at:
+        held = await at.administration.export(user, actor=Actor.CLI)
+        if held is None:
+            raise Fault("that user has no account, so nothing is held")
+        return held
+
+
+@click.command()
+@config_option
+@user_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def erase(config_path: Path, user: str, yes: bool, as_json: bool) -> None:
+    """Erase a user's account: sessions, credits, and the records that billing has booked."""
+    if not yes:
+        click.confirm("This cannot be undone. Erase the account?", abort=True, err=True)
+    erasure = run(_erase(load_config(config_path, need_keys=False), user))
+    if as_json:
+        write_json({"pid": erasure.pid, "deleted": erasure.deleted, "waiting": erasure.waiting})
+        return
+    click.echo(f"erased; {erasure.deleted} records deleted, {erasure.waiting} go once billing has booked them")
+
+
+async def _erase(config: Config, user: str) -> Erasure:
+    async with opened(config) as at:
+        erasure = await at.administration.erase(user, actor=Actor.CLI)
+    if erasure is None:
+        raise Fault("that user has no account, so there is nothing to erase")
+    webhooks = make_webhooks(config.webhooks)
+    webhooks.start()
+    webhooks.emit(Kind.ACCOUNT_ERASED, erasure.pid)
+    await webhooks.drain(WEBHOOK_SECONDS if config.webhooks is not None else 0)
+    await webhooks.close()
+    return erasure
+
+
+@click.command()
+@config_option
+@user_option
+@click.option("--lift", is_flag=True, help="Take new requests again.")
+@json_option
+def restrict(config_path: Path, user: str, lift: bool, as_json: bool) -> None:
+    """Refuse a user's new requests, and leave what is held as it is."""
+    account = run(_restrict(load_config(config_path, need_keys=False), user, restricted=not lift))
+    if as_json:
+        write_json({"restricted": account.restricted})
+        return
+    click.echo("restricted" if account.restricted else "no longer restricted")
+
+
+async def _restrict(config: Config, user: str, *, restricted: bool) -> Account:
+    async with opened(config) as at:
+        account = await at.administration.restrict(user, restricted=restricted, actor=Actor.CLI)
+        if account is None:
+            raise Fault("that user has no account, or no credits were ever granted to it")
+        return account
+
+
+@click.command()
+@config_option
+@user_option
+@click.argument("rid")
+@click.option("--set", "stated", multiple=True, required=True, metavar="FIELD=NUMBER", help="Such as charge=120.")
+@json_option
+def rectify(config_path: Path, user: str, rid: str, stated: tuple[str, ...], as_json: bool) -> None:
+    """Replace a request's record by a corrected one, of a higher rank."""
+    corrected: dict[str, int] = {}
+    for item in stated:
+        name, _, value = item.partition("=")
+        if name not in CORRECTABLE or not (value.isascii() and value.isdecimal()):
+            raise click.BadParameter("write FIELD=NUMBER with one of " + ", ".join(CORRECTABLE), param_hint="--set")
+        corrected[name] = int(value)
+    record = run(_rectify(load_config(config_path, need_keys=False), user, rid, corrected))
+    _write_record(record, as_json=as_json)
+
+
+async def _rectify(config: Config, user: str, rid: str, corrected: dict[str, int]) -> UsageRecord:
+    async with opened(config) as at:
+        record = await at.administration.rectify(user, rid, actor=Actor.CLI, **corrected) if keys.is_id(rid) else None
+        if record is None:
+            raise Fault("that user has no record of this request; see: codegrex-gateway usage list --user U")
+        return record
+
+
+@click.command("show")
+@config_option
+@click.argument("rid")
+@click.option("--user", default=None, help="Whose it is: found at once; without it all records are looked through.")
+@json_option
+def show_request(config_path: Path, rid: str, user: str | None, as_json: bool) -> None:
+    """The usage record of one request."""
+    began = time.monotonic()
+    record = run(_show(load_config(config_path, need_keys=False), rid, user))
+    _write_record(record, as_json=as_json)
+    if not as_json and user is None:
+        click.echo(f"found in {time.monotonic() - began:.1f} s", err=True)
+
+
+async def _show(config: Config, rid: str, user: str | None) -> UsageRecord:
+    async with opened(config) as at:
+        found: UsageRecord | None = None
+        if user is not None:
+            pid = await at.pid_of(user)
+            answer = await at.ledger.record(pid, rid) if keys.is_id(rid) else None
+            found = answer if isinstance(answer, UsageRecord) else None
+        else:
+            async for record in read_usage(at.store):
+                if record.rid == rid:
+                    found = record
+                    break
+        if found is None:
+            raise Fault("no record has this request id: it is running, was never charged, or is past its retention")
+        await at.note(Action.LOOKED_UP, found.pid)
+        return found
+
+
+def _write_record(record: UsageRecord, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(record).decode())
+        return
+    for name, value in msgspec.structs.asdict(record).items():
+        click.echo(f"{name:<18} {value}")

@@ -1,0 +1,1 @@
+"""Signed statements about this installation, and receipts for single requests."""

@@ -1,0 +1,1 @@
+"""Reading callers and answering them."""

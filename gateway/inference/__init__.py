@@ -1,0 +1,1 @@
+"""One request, from its authenticated head to its settlement."""

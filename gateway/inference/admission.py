@@ -1,0 +1,158 @@
+"""Whether a request may go to a provider, to which, and how much credit is held for it: the decision, without I/O.
+
+Everything here raises before anything is held, so that bad input costs nobody anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from gateway.auth import policy, regions
+from gateway.auth.principal import Principal
+from gateway.catalog.catalog import Catalog, CatalogTarget, Model
+from gateway.config import Config, HoldRule
+from gateway.errors import (
+    ModelNotFound,
+    ModelNotInPlan,
+    PrivacyUnsupported,
+    UnsupportedFeature,
+)
+from gateway.http.refusals import error_of_refusal
+from gateway.inference import failover
+from metering import pricing
+from metering.learning import Learning
+from providers.anthropic.messages import check_beta
+from providers.dialect import Family, Head, Refusal, Wire
+from providers.tools.catalog import TOOLS_BY_ID, refuse_tools
+
+# Until a model's own p99 is learnt, this many output tokens are held where the request's limit is higher.
+USUAL_OUTPUT = 4_096
+
+
+class Admission(msgspec.Struct, frozen=True):
+    """A request that may be served.
+
+    Attributes:
+        head: What is acted on of its body.
+        model: What it asks for.
+        targets: Where it may go, in order; never empty.
+        input_tokens: Estimate of its input.
+        output_tokens: Output held for, of one choice.
+        amount: Micro-credits to hold.
+        billed: Whether anybody pays for this operation.
+        body_bytes: Of its body, for learning; 0 where the body says nothing of its text.
+    """
+
+    head: Head
+    model: Model
+    targets: tuple[CatalogTarget, ...]
+    input_tokens: int
+    output_tokens: int
+    amount: int
+    billed: bool
+    body_bytes: int
+
+    @property
+    def tokens(self) -> int:
+        """What the token rate is asked for."""
+        return self.input_tokens + self.output_tokens * self.head.choices
+
+
+def admit(
+    wire: Wire,
+    body: bytes,
+    path_model: str | None,
+    betas: Iterable[str],
+    *,
+    catalog: Catalog,
+    config: Config,
+    principal: Principal,
+    learning: Learning,
+    asked_regions: Sequence[str] = (),
+) -> Admission:
+    """Read a request's head and decide.
+
+    Args:
+        wire: The operation.
+        body: As the client sent it, decoded.
+        path_model: The model, where the operation names it in the path.
+        betas: Values of the ``anthropic-beta`` header.
+        catalog: What is served.
+        config: Whose policy and billing rules hold.
+        principal: Who asks.
+        asked_regions: Values of the request's own region header.
+        learning: What is known of the model's usual requests.
+
+    Raises:
+        InvalidRequest, UnsupportedFeature, PrivacyUnsupported, ModelNotFound, ModelNotInPlan, RegionUnavailable.
+    """
+    try:
+        if wire.family is Family.ANTHROPIC:
+            check_beta(betas, config.policy.server_tools)
+        head = wire.read(body, path_model)
+        refuse_tools(head, config.policy.server_tools)
+    except Refusal as error:
+        raise error_of_refusal(error) from None
+    model = catalog.resolve(head.model)
+    if model is None:
+        raise ModelNotFound(param="model")
+    if not policy.allows(principal, model):
+        raise ModelNotInPlan
+    targets = failover.usable(model.targets, wire.family)
+    if not targets:
+        raise UnsupportedFeature(
+            "This model is served in another API's format: call it with its own provider's SDK.", param="model"
+        )
+    pinned = policy.narrow(principal.regions, asked_regions) if asked_regions else principal.regions
+    targets = regions.within(targets, pinned)
+    _check_prices(targets[0], head)
+    worst = config.billing.hold is HoldRule.WORST
+    tokens = pricing.estimate_input(
+        len(body),
+        bytes_per_token_milli=learning.bytes_per_token_milli(model.name) or pricing.BYTES_PER_TOKEN_MILLI,
+        ceiling=model.context_window,
+    )
+    output = output_limit(head, model)
+    if not worst:
+        output = min(output, learning.usual_output(model.name) or USUAL_OUTPUT)
+    amount = hold(targets[0], head, tokens, output, worst=worst) if wire.billed else 0
+    return Admission(head, model, targets, tokens, output, amount, wire.billed, len(body))
+
+
+def _check_prices(target: CatalogTarget, head: Head) -> None:
+    """Refuse what could not be billed."""
+    if not pricing.priced(target.price, head.variant):
+        raise UnsupportedFeature(
+            "This service tier or speed has no price here: leave it out, or choose another.", param="service_tier"
+        )
+    for tool in head.server_tools:
+        unit = TOOLS_BY_ID[tool].unit
+        if unit is not None and not pricing.prices_calls(target.price, unit):
+            raise PrivacyUnsupported(
+                "This server-side tool has no price here, so its use can't be billed: run it on the client.",
+                param="tools",
+            )
+
+
+def output_limit(head: Head, model: Model) -> int:
+    """Tokens that one choice can have: the request's limit or the model's; `USUAL_OUTPUT` where there is none."""
+    ceiling, asked = model.max_output, head.output_limit
+    if asked is None:
+        return ceiling or USUAL_OUTPUT
+    return min(asked, ceiling) if ceiling else asked
+
+
+def hold(target: CatalogTarget, head: Head, tokens: int, output: int, *, worst: bool) -> int:
+    """Micro-credits for ``tokens`` of input and ``output`` of each choice at a target's price."""
+    calls = [unit for tool in head.server_tools if (unit := TOOLS_BY_ID[tool].unit)] if head.server_tools else ()
+    return pricing.hold(
+        target.price,
+        head.variant,
+        input_tokens=tokens,
+        output_tokens=output,
+        choices=head.choices,
+        calls=calls,
+        worst=worst,
+    )

@@ -1,0 +1,285 @@
+"""One inference request from its authenticated head to its settlement.
+
+The order is the promise:
+
+1. Nothing is read of the body before the token is accepted and the mode allows the cloud.
+2. Nothing goes to a provider before the ledger holds the credit.
+3. Whatever happens after the reserve, `_settle` runs once, synchronously, in ``finally``: a record or
+   a void is handed to the settler before anything else can be awaited, so that no cancellation can
+   lose it.
+4. Foreign errors become `GatewayError` here, in `forwarding` and in `meter` (`failover.error_of`, `refusals`), nowhere
+   else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from aiohttp import web
+
+from gateway.auth import policy
+from gateway.auth.principal import Principal
+from gateway.catalog.catalog import CatalogTarget
+from gateway.errors import GatewayError, ProviderUnavailable, UpstreamError
+from gateway.evidence.statement import RECEIPT_HEADER
+from gateway.http.answers import error_response
+from gateway.http.request import read_body
+from gateway.inference import accounting, failover, lanes, request_log
+from gateway.inference.admission import Admission, admit
+from gateway.inference.content import Content
+from gateway.inference.forwarding import Forwarding
+from gateway.inference.meter import Meter
+from gateway.inference.relay import Relay, reset
+from gateway.inference.responses import begin_stream, cut_event, held_response, is_sse
+from gateway.inference.services import Services
+from gateway.names import Rid
+from metering.usage import Outcome, Report, UsageRecord
+from providers.dialect import Family, Operation
+from providers.partial import estimated_output, partial_output
+from providers.wires import WIRES
+
+if TYPE_CHECKING:
+    from aiohttp.http_writer import StreamWriter
+
+    from gateway.http.server import ClientConnection
+
+
+class Exchange:
+    """The state of one request. Build, `run`, done."""
+
+    def __init__(
+        self,
+        services: Services,
+        request: web.BaseRequest,
+        operation: Operation,
+        family: Family,
+        *,
+        principal: Principal,
+        rid: Rid,
+        started: float,
+    ) -> None:
+        self._services = services
+        self._request = request
+        self._operation = operation
+        self._family = family
+        self._wire = WIRES[operation]
+        self._principal = principal
+        self._rid = rid
+        self._started = started  # of the loop's clock
+        self._admission: Admission
+        self._meter: Meter
+        self._forwarding: Forwarding
+        self._task = asyncio.current_task(services.loop)
+        self._streaming = False  # the client's headers are out: errors are events from here on
+        self._stopped: GatewayError | None = None
+        self._outcome: Outcome | None = None
+
+    # -- the order of things -------------------------------------------------------------------
+
+    async def run(self, path_model: str | None, query: str) -> web.StreamResponse:
+        """Answer the request. Raises `GatewayError` for everything that no provider answered."""
+        services, sid = self._services, self._principal.sid
+        counted = False
+        slot = lanes.slot_of(self._request.headers)
+        services.running.begin(sid, self)
+        try:
+            with services.bodies.hold() as share:
+                body = Content(await read_body(self._request, services.config.server.max_body_bytes, share))
+                body = Content(self._admit(body.reveal(), path_model))
+                lane = None if slot is None else services.lanes.take(sid, slot, self._rid, self)
+                await self._meter.reserve(self, lane)
+                counted = True
+                services.instruments.active.add(1)
+                relay = await self._forwarding.run(body, self._request.raw_headers, query)
+                body.drop()  # a long stream does not keep its prompt in memory
+            return await self._answer(relay)
+        except asyncio.CancelledError:
+            if self._stopped is not None and self._task is not None and not self._task.uncancel():
+                raise self._stopped from None
+            self._outcome = Outcome.DRAINED if services.draining else Outcome.CLIENT_ABORT
+            raise
+        except ConnectionError:
+            self._outcome = Outcome.CLIENT_ABORT  # the client left while its headers were written
+            raise
+        finally:
+            services.running.end(sid, self)
+            services.lanes.leave(sid, slot, self._rid)
+            if counted:
+                services.instruments.active.add(-1)
+                self._settle()
+
+    def stop(self, error: GatewayError, outcome: Outcome) -> None:
+        """End the request from outside: its provider request is aborted at once, its caller gets ``error``."""
+        if self._stopped is not None:
+            return
+        self._stopped, self._outcome = error, outcome
+        if not self._streaming:
+            if self._task is not None:
+                self._task.cancel()
+            return
+        self._forwarding.stop()
+
+    def progress(self) -> tuple[CatalogTarget, int]:
+        """Where the request is now, and how many output tokens it has had by estimate. Decodes nothing."""
+        scanner = self._forwarding.scanner
+        return self._forwarding.target, estimated_output(scanner) if scanner is not None else 0
+
+    def _admit(self, body: bytes, path_model: str | None) -> bytes:
+        """Decide; the body as it may go out (secrets masked, where policy wants it)."""
+        services, principal, vault = self._services, self._principal, None
+        if services.secrets is not None:
+            body, vault = services.secrets.apply(body)
+        betas = self._request.headers.getall("anthropic-beta", ()) if self._family is Family.ANTHROPIC else ()
+        self._admission = admit(
+            self._wire,
+            body,
+            path_model,
+            betas,
+            catalog=services.catalog,
+            config=services.config,
+            principal=principal,
+            asked_regions=self._request.headers.getall(policy.REGION_HEADER, ()),
+            learning=services.learning,
+        )
+        self._forwarding = Forwarding(services, self._wire, self._admission, principal.pid, vault)
+        self._meter = Meter(services, self._rid, principal, self._admission)
+        return body
+
+    # -- the client ----------------------------------------------------------------------------
+
+    async def _answer(self, relay: Relay) -> web.StreamResponse:
+        """Pass the provider's answer on."""
+        services = self._services
+        services.instruments.first_byte.observe(self._forwarding.first_byte - self._started)
+        good = self._forwarding.good
+        if not good:
+            if 300 <= relay.status < 400:
+                raise UpstreamError("The provider answered with a redirect, which is never followed.")
+            if failover.concerns_our_key(relay.status, relay.held() if relay.over else b""):
+                raise ProviderUnavailable(retry_after=30.0)
+        if relay.over and not relay.streaming:
+            if relay.fault is not None:  # cut inside a body that nobody has seen yet
+                raise failover.error_of(relay.fault)
+            if self._forwarding.cut_by_close:
+                raise UpstreamError
+            self._outcome = Outcome.COMPLETED
+            record = self._decide() if good else None
+            response = held_response(
+                relay,
+                self._family,
+                self._rid,
+                self._forwarding.target.provider.name,
+                charge=record.charge if record else 0,
+                remaining=self._meter.reserved.remaining if self._meter.reserved else 0,
+                windows=self._meter.windows,
+            )
+            if record is not None and self._request.headers.get(RECEIPT_HEADER) == "1":
+                response.headers[RECEIPT_HEADER] = services.evidence.receipt_header(record)
+            return response
+        return await self._stream(relay)
+
+    async def _stream(self, relay: Relay) -> web.StreamResponse:
+        request = self._request
+        response = begin_stream(
+            relay, self._family, self._rid, self._forwarding.target.provider.name, self._meter.windows
+        )
+        self._streaming = True
+        sse = is_sse(relay.headers)
+        relay.headers = []  # a long stream need not keep them
+        await response.prepare(request)
+        writer = cast("StreamWriter", request.writer)
+        first = relay.take()
+        if first:
+            await writer.write(first, drain=False)  # in one segment with the headers; does not wait
+        else:
+            writer.send_headers()
+        transport = request.transport
+        if transport is None:
+            raise asyncio.CancelledError  # the client left while the headers were prepared
+        protocol = cast("ClientConnection", request.protocol)
+        protocol.relay = relay
+        try:
+            relay.open(transport, chunked=writer.chunked)
+            if protocol.writing_paused:
+                relay.pause()
+            await relay.ended
+        finally:
+            protocol.relay = None
+        cut = relay.fault is not None or self._forwarding.cut_by_close
+        if cut:
+            if self._stopped is None:
+                self._outcome = Outcome.UPSTREAM_TIMEOUT if _timed_out(relay) else Outcome.UPSTREAM_CUT
+            self._end_cut(relay, transport, sse=sse)
+        else:
+            failed = relay.scanner is not None and relay.scanner.failed
+            self._outcome = Outcome.UPSTREAM_ERROR if failed else Outcome.COMPLETED
+        return response
+
+    def _end_cut(self, relay: Relay, transport: asyncio.Transport, *, sse: bool) -> None:
+        """Never let a truncated answer look complete: an error event and a close, or a reset."""
+        scanner = relay.scanner
+        error = self._stopped or (failover.error_of(relay.fault) if relay.fault is not None else UpstreamError())
+        event = b""
+        if scanner is not None and scanner.at_boundary and scanner.size:
+            event = cut_event(self._operation, error, self._rid, events=scanner.events, sse=sse)
+        if event:
+            relay.add(event)
+            transport.close()  # flushes, then ends without the last chunk
+        else:
+            reset(transport)
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def _ended(self) -> accounting.Ended | None:
+        """The facts of the exchange as it stands; ``None`` for an operation that nobody bills."""
+        if not self._wire.billed:
+            return None
+        forwarding = self._forwarding
+        relay, scanner, answered = forwarding.relay, forwarding.scanner, forwarding.good
+        over = relay is not None and relay.over and relay.fault is None and not forwarding.cut_by_close
+        if over and scanner is not None and scanner.failed:
+            over = False  # an error ended the answer: what was stated before it is not the whole count
+        return accounting.Ended(
+            answered=answered,
+            complete=answered and (over or (scanner is not None and scanner.complete)),
+            written=forwarding.written,
+            provider_failed=forwarding.failed,
+            report=scanner.report() if scanner is not None else Report(),
+            input_estimate=self._admission.input_tokens,
+            output_estimate=partial_output(scanner) if scanner is not None else 0,
+            outcome=self._outcome or Outcome.UPSTREAM_ERROR,
+        )
+
+    def _decide(self) -> UsageRecord | None:
+        ended = self._ended()
+        return None if ended is None else self._meter.decide(ended, self._forwarding.target)
+
+    def _settle(self) -> None:
+        """Hand the settlement over, count it, stop the provider if it is still working, and let go of content."""
+        forwarding = self._forwarding
+        record = self._meter.settle(self._ended, forwarding.target)
+        try:
+            request_log.note(
+                self._services,
+                forwarding,
+                record,
+                rid=self._rid,
+                operation=self._operation,
+                admission=self._admission,
+                outcome=self._outcome,
+                started=self._started,
+                region=self._principal.region,
+            )
+        finally:
+            forwarding.close()
+
+
+def _timed_out(relay: Relay) -> bool:
+    return relay.fault is not None and relay.fault.value.endswith("timeout")
+
+
+def refused_response(error: GatewayError, family: Family | None, rid: str, services: Services) -> web.Response:
+    """An error answer, counted."""
+    services.instruments.refused.inc(error.code)
+    return error_response(error, family, rid)

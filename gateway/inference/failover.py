@@ -1,0 +1,77 @@
+"""Which target to try, and what a failed attempt means. Pure decisions; `forwarding` carries them out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+from gateway.catalog.catalog import CatalogTarget
+from gateway.config import Kind
+from gateway.errors import GatewayError, ProviderUnavailable, UpstreamError, UpstreamTimeout
+from gateway.upstream.faults import Fault
+from providers.dialect import Family
+
+FAMILY_OF = {Kind.OPENAI: Family.OPENAI, Kind.ANTHROPIC: Family.ANTHROPIC, Kind.GOOGLE: Family.GOOGLE}
+
+_KEY_STATUSES = frozenset({401, 402, 403})
+_RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 529})
+_NEVER_REACHED = frozenset({Fault.CONNECT, Fault.CONNECT_TIMEOUT, Fault.TLS, Fault.POOL_FULL})
+
+
+class Next(Enum):
+    SAME_FRESH = "same_fresh"
+    NEXT_TARGET = "next_target"
+    GIVE_UP = "give_up"
+
+
+def usable(targets: Sequence[CatalogTarget], family: Family) -> tuple[CatalogTarget, ...]:
+    """The targets that a request of this dialect may go to, in order.
+
+    Selected means selected: the first one decides the company, and no other company is a fallback.
+    """
+    native = [target for target in targets if FAMILY_OF[target.provider.kind] is family]
+    return tuple(target for target in native if target.provider.company == native[0].provider.company)
+
+
+def after_fault(fault: Fault, *, reused: bool, sent: int, retried: bool, more: bool) -> Next:
+    """What to do when an attempt failed before the answer's head.
+
+    A reused connection that the kernel took no byte for is tried once more, fresh: the provider can't
+    have seen the request (RFC 9110 section 9.2.2). A fault of ours would only be met again.
+    """
+    if fault is Fault.INTERNAL:
+        return Next.GIVE_UP
+    if reused and sent == 0 and not retried:
+        return Next.SAME_FRESH
+    return Next.NEXT_TARGET if more else Next.GIVE_UP
+
+
+def after_answer(status: int, *, more: bool) -> Next:
+    """What to do with an answer: nothing but some refusals is better had from another target."""
+    if more and (status in _RETRYABLE or status in _KEY_STATUSES):
+        return Next.NEXT_TARGET
+    return Next.GIVE_UP
+
+
+def error_of(fault: Fault) -> GatewayError:
+    """The caller's error for an attempt that got no answer."""
+    if fault in _NEVER_REACHED:
+        return ProviderUnavailable()
+    if fault is Fault.FIRST_BYTE_TIMEOUT or fault is Fault.IDLE_TIMEOUT:
+        return UpstreamTimeout()
+    if fault is Fault.INTERNAL:
+        return GatewayError()
+    return UpstreamError()
+
+
+def concerns_our_key(status: int, body: bytes) -> bool:
+    """Whether a provider's error is about the gateway's key or account and not about the request.
+
+    Told to the caller, it would read as if the caller's own token were at fault. Google answers an
+    invalid key with a 400 whose reason is ``API_KEY_INVALID``.
+    """
+    if status in _KEY_STATUSES:
+        return True
+    if status == 429:
+        return b'"insufficient_quota"' in body
+    return status == 400 and b'"API_KEY_INVALID"' in body

@@ -1,0 +1,257 @@
+"""What one request owes: credit is held before its provider is called, and given back or settled once after.
+
+Rules:
+
+1. `reserve` comes before any byte goes to a provider. On return there is a hold, and a note of the request in the spool
+   that outlives this process; it raises, and then nothing is held.
+2. `decide` chooses once between a record and a void, whoever asks first; `settle` hands that over synchronously,
+   so that it may stand in a ``finally`` where a cancellation is under way.
+3. A fault of ours never loses a hold: it is given back, and the fault is logged by its type.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.auth.principal import Principal
+from gateway.catalog.catalog import CatalogTarget
+from gateway.config import HoldRule
+from gateway.errors import (
+    ConcurrencyLimited,
+    CreditsExhausted,
+    GatewayError,
+    MeteringUnavailable,
+    RateLimited,
+    Superseded,
+)
+from gateway.http.answers import rate_limit_headers
+from gateway.inference import accounting, admission
+from gateway.inference.admission import Admission
+from gateway.inference.lanes import Taken
+from gateway.inference.leases import LEASE_MS
+from gateway.inference.running import Stoppable
+from gateway.inference.services import Services
+from gateway.names import Rid
+from gateway.telemetry.log import Event
+from metering import pricing
+from metering.ledger.ledger import LedgerConflict, LedgerUnavailable, Refused, Reservation, Reserved, Touch, Window
+from metering.spool.spool import SpoolFull
+from metering.usage import Basis, Outcome, UsageRecord
+
+BUDGET_USED = {
+    "daily": "The credits that this plan allows for one day (UTC) are used or held. Wait as long as Retry-After says, "
+    "lower the output limit, or change the plan.",
+    "monthly": "The credits that this plan allows for one month (UTC) are used or held. Wait as long as Retry-After "
+    "says, lower the output limit, or change the plan.",
+}
+MORE_OUTPUT = 512  # tokens held beyond the estimate, so that a growing answer is not raised at each touch
+
+
+class Metered(Stoppable, Protocol):
+    """The request that is metered."""
+
+    def progress(self) -> tuple[CatalogTarget, int]:
+        """Where it is now, and how many output tokens it has had by estimate."""
+        ...
+
+
+class Meter:
+    """One request's money.
+
+    Attributes:
+        reserved: The ledger's answer, once there is a hold.
+        record: The settlement that was decided, or ``None`` for a void.
+    """
+
+    __slots__ = (
+        "_admission",
+        "_asked_output",
+        "_catalog",
+        "_decided",
+        "_held_output",
+        "_principal",
+        "_request",
+        "_rid",
+        "_services",
+        "_started_ms",
+        "record",
+        "reserved",
+    )
+
+    def __init__(self, services: Services, rid: Rid, principal: Principal, admission: Admission) -> None:
+        self._services = services
+        self._rid = rid
+        self._principal = principal
+        self._admission = admission
+        self._catalog = services.catalog  # a dated change of prices leaves this request alone
+        self._started_ms = time.time_ns() // 1_000_000
+        self._decided = False
+        self._held_output = self._asked_output = admission.output_tokens  # of one choice
+        self._request: Metered | None = None
+        self.reserved: Reserved | None = None
+        self.record: UsageRecord | None = None
+
+    async def reserve(self, request: Metered, lane: Taken | None = None) -> None:
+        """Take the hold, the lease, the rate and, where there is one, the autocomplete lane in one call; then note in
+        the spool that the request is about to go.
+
+        The caller must call `settle` once this has returned, and only then.
+
+        Raises:
+            CreditsExhausted, RateLimited, ConcurrencyLimited, Superseded: The ledger refuses.
+            MeteringUnavailable: It does not answer (should it have run, it is voided), or the spool takes no more.
+        """
+        services, admitted, principal = self._services, self._admission, self._principal
+        if services.spool.full:
+            raise MeteringUnavailable
+        reservation = Reservation(
+            rid=self._rid,
+            pid=principal.pid,
+            amount=admitted.amount,
+            tokens=admitted.tokens,
+            lease_ms=LEASE_MS,
+            limits=services.limits.of(principal.tiers or (principal.tier,)),
+            orphan=self._orphan(admitted.targets[0], 0),
+            lane="" if lane is None else lane.name,
+        )
+        began = services.loop.time()
+        try:
+            call = services.ledger.reserve(reservation)
+            decision = await (call if lane is None else lane.reserve(call))
+            services.instruments.reserve.observe(services.loop.time() - began)
+            if isinstance(decision, Refused):
+                raise _refused(decision)
+            await services.spool.intent(principal.pid, self._rid)
+        except LedgerUnavailable as error:
+            if error.maybe_ran:
+                services.settler.void(principal.pid, self._rid)
+            raise MeteringUnavailable from None
+        except LedgerConflict:
+            raise MeteringUnavailable from None
+        except SpoolFull:
+            services.settler.void(principal.pid, self._rid)
+            raise MeteringUnavailable from None
+        except asyncio.CancelledError:
+            services.settler.void(principal.pid, self._rid)
+            raise
+        self.reserved = decision
+        self._request = request
+        services.leases.begin(self, request)
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The caller's limits as the reserve left them."""
+        return self.reserved.windows if self.reserved is not None else ()
+
+    def touch(self) -> Touch:
+        """What the ledger is told while the request runs: how far it has come, and a larger hold where it needs one."""
+        request, admitted = self._request, self._admission
+        assert request is not None
+        target, output = request.progress()
+        amount = 0
+        choices = admitted.head.choices
+        # Estimates are low rather than high, and what is being thought is not seen.
+        needed = -(-output * 3 // (2 * choices))
+        if admitted.billed and needed > self._held_output:
+            limit = max(admission.output_limit(admitted.head, admitted.model), self._held_output)
+            limited = admitted.head.output_limit is not None or bool(admitted.model.max_output)
+            self._asked_output = min(needed + MORE_OUTPUT, limit) if limited else needed + MORE_OUTPUT
+            if self._asked_output > self._held_output:
+                worst = self._services.config.billing.hold is HoldRule.WORST
+                amount = admission.hold(target, admitted.head, admitted.input_tokens, self._asked_output, worst=worst)
+        return Touch(self._principal.pid, self._rid, LEASE_MS, amount, self._orphan(target, output))
+
+    def raised(self) -> None:
+        """The ledger holds what the last `touch` asked for."""
+        self._held_output = self._asked_output
+
+    def decide(self, ended: accounting.Ended, target: CatalogTarget) -> UsageRecord | None:
+        """The record, or ``None`` for a void; the first call decides for all later ones."""
+        if self._decided:
+            return self.record
+        self._decided = True
+        settled = accounting.settlement(ended)
+        if settled is None:
+            return None
+        outcome = accounting.outcome_of(ended)
+        self.record = record = self._record(settled, outcome, target)
+        if settled.basis is Basis.REPORTED and outcome is Outcome.COMPLETED:
+            admitted, usage = self._admission, settled.usage
+            self._services.learning.observe(
+                admitted.model.name,
+                body_bytes=0 if usage.image_in or usage.audio_in else admitted.body_bytes,
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens // admitted.head.choices,
+            )
+        return record
+
+    def settle(self, facts: Callable[[], accounting.Ended | None], target: CatalogTarget) -> UsageRecord | None:
+        """Hand over what was decided, or is now by ``facts`` (``None``: nobody bills it). Call once, at the end."""
+        services = self._services
+        services.leases.end(self)
+        self._request = None
+        record = self.record
+        try:
+            if not self._decided and (ended := facts()) is not None:
+                record = self.decide(ended, target)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the hold must be given back
+            # Never lose the hold to a fault of ours: the reaper would charge an orphan.
+            services.log.failure(Event.HANDLER_FAILED, error, rid=self._rid)
+        if record is None:
+            services.settler.void(self._principal.pid, self._rid)
+        else:
+            services.settler.submit(record)
+        return record
+
+    def _orphan(self, target: CatalogTarget, output: int) -> UsageRecord | None:
+        """What the reaper charges if this process dies now; ``None`` for an operation that nobody bills."""
+        if not self._admission.billed:
+            return None
+        settled = accounting.estimated(self._admission.input_tokens, output)
+        return self._record(settled, Outcome.LOST, target)
+
+    def _record(self, settled: accounting.Settlement, outcome: Outcome, target: CatalogTarget) -> UsageRecord:
+        services, provider = self._services, target.provider.name
+
+        def price_of(model: str) -> pricing.Price | None:
+            found = self._catalog.find_by_provider_model(provider, model)
+            return found.price if found is not None else None
+
+        return accounting.record(
+            accounting.Identity(
+                self._rid,
+                self._principal.pid,
+                provider,
+                self._admission.model.name,
+                self._started_ms,
+                target.price.version,
+            ),
+            settled,
+            outcome,
+            price=target.price,
+            asked=self._admission.head.variant,
+            price_of=price_of,
+            settled_ms=time.time_ns() // 1_000_000,
+            abort=services.config.billing.abort,
+        )
+
+
+def _refused(decision: Refused) -> GatewayError:
+    headers = rate_limit_headers(decision.windows)
+    retry = max(1.0, decision.retry_after_ms / 1000)
+    match decision.reason:
+        case "credits" | "unknown_account":
+            return CreditsExhausted(needed=decision.needed, held=decision.held, available=decision.available)
+        case "requests" | "tokens":
+            return RateLimited(retry_after=retry, headers=headers)
+        case "daily" | "monthly":
+            return RateLimited(BUDGET_USED[decision.reason], retry_after=retry, headers=headers)
+        case "superseded":
+            return Superseded()
+        case "concurrency":
+            return ConcurrencyLimited(retry_after=retry, headers=headers)
+        case _:
+            return MeteringUnavailable()

@@ -1,0 +1,65 @@
+"""Token introspection (RFC 7662), for the operator's services: on the internal listener alone.
+
+Rules:
+
+1. What is not active is ``{"active": false}`` and nothing else, whatever the reason (section 2.2).
+2. A store that does not answer is an error, never an inactive token.
+3. It answers from the store, not from a cache: a revocation is seen at once.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+import msgspec
+from aiohttp import web
+
+from gateway.accounts.administration import OnDemand
+from gateway.auth.principal import Principal, lookup
+from gateway.errors import InvalidRequest, RequestTooLarge
+
+FORM = "application/x-www-form-urlencoded"
+_SEND = f"Send the token as the parameter token of a body of {FORM}, once."
+
+
+class Introspection(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer of section 2.2. ``sub`` is the account's id in this gateway, ``exp`` Unix seconds, ``sid`` the
+    session's id.
+    """
+
+    active: bool
+    scope: str = ""
+    token_type: str = ""
+    exp: int = 0
+    sub: str = ""
+    sid: str = ""
+
+
+async def introspect(request: web.Request, admin: OnDemand) -> Introspection:
+    """What holds of an access token or personal access token; a refresh token is never active here.
+
+    Raises:
+        InvalidRequest, RequestTooLarge: The body is not of the form.
+        redis.RedisError: The store cannot answer, or what opening it raises.
+    """
+    try:
+        text = (await request.read()).decode() if request.content_type == FORM else ""
+        tokens = parse_qs(text, strict_parsing=True, max_num_fields=8)["token"]
+    except web.HTTPRequestEntityTooLarge:
+        raise RequestTooLarge from None
+    except (ValueError, KeyError):
+        raise InvalidRequest(_SEND, param="token") from None
+    if len(tokens) != 1:
+        raise InvalidRequest(_SEND, param="token")
+    opened = await admin.get()
+    found = await lookup(opened.store.client, opened.key, tokens[0])
+    if not isinstance(found, Principal):
+        return Introspection(active=False)
+    return Introspection(
+        active=True,
+        scope=" ".join(sorted(found.scopes)),
+        token_type="Bearer",  # noqa: S106 - RFC 6750's name
+        exp=found.expires_ms // 1_000,
+        sub=found.pid,
+        sid=found.sid,
+    )

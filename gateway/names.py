@@ -1,0 +1,32 @@
+"""Texts that may stand in a log, a label or a record, told apart by type from texts that may not.
+
+Rule: a plain ``str`` never becomes one of these by a cast at the place where it is logged. They are
+made where they come into being: names where configuration and price lists are read, ids where they
+are drawn.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import NewType
+
+Closed = NewType("Closed", str)
+"""A name that this process knew before any request came."""
+
+Rid = NewType("Rid", str)
+"""A request id of this gateway's own making: ``req_`` and 32 hex digits."""
+
+LOG_LEVELS = ("debug", "info", "warning", "error")  # from most to least
+
+_RID_BYTES = 10
+_random = b""  # drawn and not used yet; a worker is a process of its own, never a fork of a running one
+
+
+def new_rid() -> Rid:
+    """A request id: the time, so that ids sort, and 80 random bits, so that none is guessed."""
+    global _random
+    if len(_random) < _RID_BYTES:
+        _random = os.urandom(4096)  # one system call for hundreds of ids
+    drawn, _random = _random[:_RID_BYTES], _random[_RID_BYTES:]
+    return Rid(f"req_{time.time_ns() // 1_000_000:012x}{drawn.hex()}")

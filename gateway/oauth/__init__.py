@@ -1,0 +1,1 @@
+"""Device grants, tokens, refresh and revocation."""

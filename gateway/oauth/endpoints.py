@@ -1,0 +1,282 @@
+"""The OAuth endpoints: device authorization (RFC 8628), tokens (RFC 6749), revocation (RFC 7009), metadata (RFC 8414).
+
+Rules:
+
+1. Errors have RFC 6749's body. A store that does not answer is a 503, never `invalid_grant`: a client
+   that is told that throws its refresh token away.
+2. Answers are `Cache-Control: no-store`, and the same for what is unknown and what is wrong.
+3. Clients are public (RFC 8252 section 8.5: an app can't keep a secret); `client_id` says which one it is.
+4. Nothing of a request is logged: its parameters are secrets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import parse_qsl
+
+import orjson
+from aiohttp import web
+
+from gateway.auth import revocation
+from gateway.auth.attempts import FailedTokens, StartedGrants
+from gateway.auth.principal import Denial, StoreFailure, lookup, sid_of
+from gateway.config.own_address import own_address
+from gateway.errors import GatewayError, MeteringUnavailable, MethodNotAllowed, NotFound
+from gateway.http.answers import SERVER_NAME
+from gateway.http.request import address_of, read_body
+from gateway.inference.services import Services
+from gateway.oauth import device, software
+from gateway.oauth import refresh as families
+from gateway.oauth.device import Redeemed
+from gateway.oauth.refresh import Reused, Tokens
+from metering.accounts import audit
+from metering.accounts.audit import Action, Actor
+from metering.store.store import Unconfirmed
+
+DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+REFRESH_GRANT = "refresh_token"
+CLIENT = "codegrex-ide"
+SCOPE = "inference"
+MOST_BYTES = 8_192
+FORM = "application/x-www-form-urlencoded"
+_SEND_A_FORM = f"Send the parameters as {FORM}."
+_ONE_SCOPE = f"The one scope is {SCOPE}."
+_GRANTS = f"Served are {DEVICE_GRANT} and {REFRESH_GRANT}."
+METADATA = "/.well-known/oauth-authorization-server"
+
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9a-fA-F:.]{2,45}\](?::[0-9]{1,5})?")
+
+Form = Mapping[str, str]
+
+
+class OAuthError(Exception):
+    """An error of RFC 6749 section 5.2, or of RFC 8628 section 3.5. ``code`` is the member ``error``."""
+
+    def __init__(self, code: str, description: str, status: int = 400) -> None:
+        super().__init__(code)
+        self.code = code
+        self.description = description
+        self.status = status
+
+
+class OAuth:
+    """The endpoints of one worker. ``emit`` gets (kind, pid) of what an account's owner should hear of."""
+
+    def __init__(self, services: Services, emit: Callable[[str, str], None] | None = None) -> None:
+        self._services = services
+        self._emit = emit or (lambda _kind, _pid: None)
+        self._started = StartedGrants(services.store.client, services.identity_key)
+        self._wrong_codes = FailedTokens()
+        self._posts: dict[str, Callable[[web.BaseRequest, Form], Awaitable[object]]] = {
+            "/oauth/device_authorization": self._device_authorization,
+            "/oauth/token": self._token,
+            "/oauth/revoke": self._revoke,
+        }
+
+    @staticmethod
+    def serves(path: str) -> bool:
+        """Whether a path is one of these, or would be."""
+        return path.startswith("/oauth/") or path == METADATA
+
+    async def answer(self, request: web.BaseRequest, path: str, rid: str) -> web.Response:
+        """Answer a request to a path that `serves`. Raises nothing but cancellation and faults of ours."""
+        try:
+            if path == METADATA:
+                if request.method != "GET":
+                    raise MethodNotAllowed("GET")
+                return _response(self._metadata(request), 200, rid)
+            post = self._posts.get(path)
+            if post is None:
+                raise NotFound
+            if request.method != "POST":
+                raise MethodNotAllowed("POST")
+            try:
+                return _response(await post(request, await self._form(request)), 200, rid)
+            except (StoreFailure, Unconfirmed, OSError, TimeoutError):
+                raise MeteringUnavailable("The store does not answer. Send the same request again shortly.") from None
+        except OAuthError as error:
+            body = {"error": error.code, "error_description": error.description}
+            return _response(body, error.status, rid, {"x-error-origin": "gateway", "x-error-code": error.code})
+        except GatewayError as error:
+            code = "temporarily_unavailable" if error.status in {429, 503} else "invalid_request"
+            body = {"error": code, "error_description": error.message, "code": error.code}
+            headers = {"x-error-origin": "gateway", "x-error-code": error.code, **error.headers}
+            if error.retry_after is not None:
+                headers["Retry-After"] = str(max(1, round(error.retry_after)))
+            response = _response(body, error.status, rid, headers)
+            if not request.content.is_eof():
+                response.force_close()
+            return response
+
+    async def _form(self, request: web.BaseRequest) -> Form:
+        """The parameters of the body. Raises `OAuthError` where one comes twice (RFC 6749 section 3.2)."""
+        if request.content_type != FORM:
+            raise OAuthError("invalid_request", _SEND_A_FORM)
+        with self._services.bodies.hold() as share:
+            body = await read_body(request, MOST_BYTES, share)
+        try:
+            pairs = parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=32)
+        except ValueError:
+            raise OAuthError("invalid_request", "The body is not a form.") from None
+        form = dict(pairs)
+        if len(form) != len(pairs):
+            raise OAuthError("invalid_request", "A parameter comes twice.")
+        return {name: value for name, value in form.items() if value}  # an empty one counts as left out
+
+    def _client(self, form: Form) -> str:
+        client_id = form.get("client_id", "")
+        if client_id != CLIENT and client_id not in self._services.config.oauth.clients:
+            raise OAuthError("invalid_client", "This client_id is not known here.", 401)
+        return client_id
+
+    async def _device_authorization(self, request: web.BaseRequest, form: Form) -> object:
+        services = self._services
+        client_id = self._client(form)
+        if form.get("scope", SCOPE) != SCOPE:
+            raise OAuthError("invalid_scope", _ONE_SCOPE)
+        await self._started.admit(self._address(request))
+        try:
+            started = await device.start(
+                services.store.client,
+                services.identity_key,
+                client_id=client_id,
+                app_version=form.get("app_version", ""),
+                platform=form.get("platform", ""),
+                scope=SCOPE,
+            )
+        except ValueError:
+            raise OAuthError("invalid_request", software.RULE) from None
+        uri = f"{self._base(request)}/device"
+        return {
+            "device_code": started.device_code,
+            "user_code": started.user_code,
+            "verification_uri": uri,
+            "verification_uri_complete": f"{uri}?user_code={started.user_code}",
+            "expires_in": started.expires_in,
+            "interval": started.interval,
+        }
+
+    async def _token(self, request: web.BaseRequest, form: Form) -> object:
+        grant = form.get("grant_type")
+        if grant == DEVICE_GRANT:
+            return await self._redeem(request, form)
+        if grant == REFRESH_GRANT:
+            return await self._refresh(form)
+        if grant is None:
+            raise OAuthError("invalid_request", "grant_type is missing.")
+        raise OAuthError("unsupported_grant_type", _GRANTS)
+
+    async def _redeem(self, request: web.BaseRequest, form: Form) -> object:
+        services = self._services
+        client_id = self._client(form)
+        if "device_code" not in form:
+            raise OAuthError("invalid_request", "device_code is missing.")
+        client, key = services.store.client, services.identity_key
+        address = self._address(request)
+        self._wrong_codes.check(address)
+        found = await device.poll(client, key, form["device_code"], client_id=client_id)
+        if not isinstance(found, Redeemed):
+            if found.value == "invalid_grant":
+                self._wrong_codes.failed(address)
+            raise OAuthError(found.value, _WHY[found.value])
+        tokens = await families.open_family(client, key, found, client_id=client_id)
+        self._emit("new_device", found.pid)
+        return _tokens(tokens)
+
+    async def _refresh(self, form: Form) -> object:
+        services = self._services
+        if "refresh_token" not in form:
+            raise OAuthError("invalid_request", "refresh_token is missing.")
+        client_id = self._client(form) if "client_id" in form else ""
+        try:
+            found = await families.refresh(
+                services.store.client,
+                services.identity_key,
+                form["refresh_token"],
+                client_id=client_id,
+                app_version=form.get("app_version", ""),
+            )
+        except ValueError:
+            raise OAuthError("invalid_request", software.RULE) from None
+        if isinstance(found, Tokens):
+            await services.store.confirm(families.family_key(found.sid))
+            return _tokens(found)
+        if isinstance(found, Reused):
+            self._emit("refresh_reuse", found.pid)
+            await revocation.made_known(services.store, found.sid, journal=services.spool)
+            # The one act that is noted after it: the store finds the reuse and revokes in one step.
+            await audit.note(services.store, Actor.GATEWAY, Action.REVOKED, found.pid)
+        raise OAuthError("invalid_grant", _WHY["invalid_grant"])
+
+    async def _revoke(self, _request: web.BaseRequest, form: Form) -> object:
+        """RFC 7009: 200 whatever the token was. An access token ends its session as well."""
+        services = self._services
+        if "token" not in form:
+            raise OAuthError("invalid_request", "token is missing.")
+        client, key, token = services.store.client, services.identity_key, form["token"]
+        sid = families.sid_of_refresh(key, token)
+        if sid is None and await lookup(client, key, token) is not Denial.TOKEN_INVALID:
+            sid = sid_of(token)
+        if sid is not None:
+            await revocation.revoke(services.store, sid, actor=Actor.APP, journal=services.spool)
+        return {}
+
+    def _metadata(self, request: web.BaseRequest) -> object:
+        base = self._base(request)
+        return {
+            "issuer": base,
+            "device_authorization_endpoint": f"{base}/oauth/device_authorization",
+            "token_endpoint": f"{base}/oauth/token",
+            "revocation_endpoint": f"{base}/oauth/revoke",
+            "grant_types_supported": [DEVICE_GRANT, REFRESH_GRANT],
+            "response_types_supported": [],
+            "scopes_supported": [SCOPE],
+            "token_endpoint_auth_methods_supported": ["none"],
+            "revocation_endpoint_auth_methods_supported": ["none"],
+        }
+
+    def _address(self, request: web.BaseRequest) -> str:
+        return address_of(request, self._services.config.server.behind_tls_proxy)
+
+    def _base(self, request: web.BaseRequest) -> str:
+        """The configured address, or the one by which this caller reached the listener."""
+        config = self._services.config
+        host = request.headers.get("Host", "")
+        if not _HOST.fullmatch(host):
+            host = f"{config.server.host}:{config.server.port}"
+        return own_address(config, host)
+
+
+_WHY = {
+    "authorization_pending": "Nobody has decided yet. Ask again after the interval.",
+    "slow_down": "Asked too soon: the interval is 5 seconds longer from now on.",
+    "access_denied": "The person refused. Start over if that was not meant.",
+    "expired_token": "The code has expired. Start over.",
+    "invalid_grant": "The code or refresh token is not valid (any more). Sign in again.",
+}
+
+
+def _tokens(tokens: Tokens) -> object:
+    return {
+        "access_token": tokens.access_token,
+        "token_type": "Bearer",
+        "expires_in": tokens.expires_in,
+        "refresh_token": tokens.refresh_token,
+        "scope": tokens.scope,
+    }
+
+
+def _response(body: object, status: int, rid: str, headers: Mapping[str, str] = {}) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(body),
+        status=status,
+        headers={
+            "Content-Type": "application/json",
+            "Cache-Control": "no-store",
+            "Pragma": "no-cache",
+            "Server": SERVER_NAME,
+            "x-request-id": rid,
+            **headers,
+        },
+    )

@@ -1,0 +1,193 @@
+"""The portal: who asks, whether the form is ours, and which page answers.
+
+Rules:
+
+1. A form is taken only where ``Origin`` is our own and, for somebody who is signed in, the form token of the session
+   is in it. Both, always: neither alone is trusted.
+2. What a browser sends is bounded before it is read, and shown again only escaped.
+3. The development sign-in answers to a loopback name alone, so that a foreign name which was pointed at this machine
+   can't reach it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+from aiohttp import web
+
+from gateway.addresses import is_loopback
+from gateway.auth.attempts import UserCodeAttempts
+from gateway.auth.principal import StoreFailure
+from gateway.config.own_address import over_tls, own_address
+from gateway.errors import MeteringUnavailable, MethodNotAllowed, NotFound, RateLimited
+from gateway.http import request as inbound
+from gateway.inference.services import Services
+from gateway.portal import account as portal_account
+from gateway.portal import cookies as portal_session
+from gateway.portal import device as portal_device
+from gateway.portal import page
+from gateway.portal import sign_in as portal_sign_in
+from gateway.portal.cookies import PortalSession
+from gateway.portal.page import esc
+from gateway.portal.supabase import Verifier
+from metering.ledger.ledger import LedgerUnavailable
+from metering.store.store import Unconfirmed
+
+MOST_FORM = 32_768  # bytes: an access token is the longest thing that is posted
+MOST_FIELDS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request: ``fields`` are those of the form, or of the query of a GET."""
+
+    request: web.BaseRequest
+    path: str
+    fields: Mapping[str, str]
+    session: PortalSession | None
+    origin: str
+
+
+class Portal:
+    """Built once a worker, with the first request for a page."""
+
+    def __init__(self, services: Services, verifier: Verifier | None) -> None:
+        self.services = services
+        self.accounts = services.accounts
+        self.rights = services.rights
+        self.verifier = verifier
+        self.attempts = UserCodeAttempts(services.store.client, services.identity_key)
+        self.secure = over_tls(services.config.server)
+
+    @property
+    def key(self) -> bytes:
+        return self.services.identity_key
+
+    async def answer(self, request: web.BaseRequest, rid: str) -> web.StreamResponse:
+        """Answer one request for a page.
+
+        Raises:
+            RequestTooLarge, RequestTimeout, InvalidRequest, UnsupportedEncoding: By the body.
+            MethodNotAllowed, NotFound: By the method and the host.
+        """
+        path, _, query = request.raw_path.partition("?")
+        response = await self._answer(request, path, query)
+        response.headers["x-request-id"] = rid
+        return response
+
+    async def _answer(self, request: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
+        if path.endswith((".css", ".js")):
+            if request.method not in ("GET", "HEAD"):
+                raise MethodNotAllowed("GET")
+            return page.asset(path.removeprefix("/portal/"))
+        host = request.headers.get("Host", "")
+        if self.verifier is None and not is_loopback(_name(host)):
+            raise NotFound
+        session = portal_session.open_session(
+            self.key, request.cookies.get(self.cookie(portal_session.SESSION_COOKIE), "")
+        )
+        if request.method == "GET":
+            fields: Mapping[str, str] = _fields(query)
+        elif request.method == "POST":
+            fields = await self._body(request)
+        else:
+            raise MethodNotAllowed("GET, POST")
+        visit = Visit(request, path, fields, session, own_address(self.services.config, host))
+        try:
+            return await (self._post(visit) if request.method == "POST" else self._get(visit))
+        except (StoreFailure, OSError, LedgerUnavailable, Unconfirmed, MeteringUnavailable):
+            return self.fault(visit, 503, "Not available", "The service can't answer right now. Please try again.")
+        except RateLimited as error:
+            response = self.fault(visit, 429, "Too many attempts", "Please wait a minute, then try again.")
+            response.headers["Retry-After"] = str(math.ceil(error.retry_after or 60))
+            return response
+
+    async def _get(self, visit: Visit) -> web.Response:
+        match visit.path:
+            case "/portal/sign-in":
+                return portal_sign_in.begin(self, visit)
+            case "/portal/callback":
+                return portal_sign_in.callback(self)
+        if visit.path not in ("/device", "/account"):
+            raise MethodNotAllowed("POST")
+        if visit.session is None:
+            return portal_sign_in.ask(self, visit)
+        show = portal_device.show if visit.path == "/device" else portal_account.show
+        return await show(self, visit, visit.session)
+
+    async def _post(self, visit: Visit) -> web.Response:
+        if visit.request.headers.get("Origin") != visit.origin:
+            return self._foreign(visit)
+        match visit.path:
+            case "/portal/session":
+                return await portal_sign_in.finish(self, visit)
+            case "/portal/development":
+                return await portal_sign_in.finish_development(self, visit)
+        if visit.session is None:
+            return portal_sign_in.ask(self, visit, status=401)
+        if not portal_session.form_token_fits(self.key, visit.session, visit.fields.get("form_token", "")):
+            return self._foreign(visit)
+        if visit.path == "/portal/sign-out":
+            return portal_sign_in.end(self)
+        if visit.path == "/device":
+            return await portal_device.decide(self, visit, visit.session)
+        act = portal_account.ACTS.get(visit.path)
+        if act is None:
+            raise MethodNotAllowed("GET")
+        return await act(self, visit, visit.session)
+
+    def _foreign(self, visit: Visit) -> web.Response:
+        text = "This form did not come from this page, or the page was too old. Go back, reload and try again."
+        return self.fault(visit, 403, "Not accepted", text)
+
+    async def _body(self, request: web.BaseRequest) -> Mapping[str, str]:
+        with self.services.bodies.hold() as share:
+            body = await inbound.read_body(request, MOST_FORM, share)
+        if request.content_type == "application/json":
+            try:
+                found = orjson.loads(body)
+            except orjson.JSONDecodeError:
+                return {}
+            return {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, dict) else {}
+        return _fields(body.decode("utf-8", "replace"))
+
+    # What the pages' handlers share
+
+    def html(self, session: PortalSession | None, title: str, main: str, status: int = 200) -> web.Response:
+        token = portal_session.form_token(self.key, session) if session is not None else ""
+        return page.html(page.page(title, main, development=self.verifier is None, form_token=token), status)
+
+    def fault(self, visit: Visit, status: int, title: str, text: str) -> web.Response:
+        main = (
+            f'<section class="card narrow" role="alert"><h1>{esc(title)}</h1><p>{esc(text)}</p>'
+            '<p><a href="/account">Go to the account</a></p></section>'
+        )
+        return self.html(visit.session, title, main, status)
+
+    def cookie(self, name: str) -> str:
+        return f"__Host-{name}" if self.secure else name
+
+    def set_cookie(self, response: web.Response, name: str, value: str, seconds: int) -> None:
+        """Set, or with 0 seconds drop, one of our cookies."""
+        response.set_cookie(
+            self.cookie(name), value, max_age=seconds, path="/", httponly=True, secure=self.secure, samesite="Lax"
+        )
+
+
+def _name(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _fields(text: str) -> dict[str, str]:
+    try:
+        found = parse_qs(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except ValueError:
+        return {}
+    return {name: values[0] for name, values in found.items()}

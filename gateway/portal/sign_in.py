@@ -1,0 +1,119 @@
+"""How a person comes into the portal, and out of it.
+
+``/portal/sign-in`` notes a state in a cookie and sends the browser to the sign-in service with ``redirect_to``; that
+one sends it back to ``/portal/callback?state=...#access_token=...``. The callback's script posts the token here. The
+state must be the cookie's own, so that nobody can be signed in to somebody else's account by a link.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+import orjson
+from aiohttp import web
+
+from gateway.portal import cookies as portal_session
+from gateway.portal import page
+from gateway.portal.page import esc, hidden
+from gateway.portal.supabase import IssuerAway, NotSignedIn
+
+if TYPE_CHECKING:
+    from gateway.portal.portal import Portal, Visit
+
+DEVELOPER = "developer"
+
+
+def ask(portal: Portal, visit: Visit, status: int = 200) -> web.Response:
+    """The page for somebody who is not signed in."""
+    path = "/device" if visit.path == "/device" else portal_session.START
+    if code := visit.fields.get("user_code", ""):
+        path = f"{path}?{urlencode({'user_code': code})}"
+    if portal.verifier is None:
+        action = (
+            f'<form method="post" action="/portal/development">{hidden("next", path)}'
+            '<button class="main">Sign in as the local developer</button></form>'
+        )
+    else:
+        action = f'<p><a class="button main" href="/portal/sign-in?next={esc(quote(path, safe=""))}">Sign in</a></p>'
+    reason = "to connect your device" if path.startswith("/device") else "to see your credits and devices"
+    main = f'<section class="card narrow"><h1>Sign in</h1><p>Sign in {reason}.</p>{action}</section>'
+    return portal.html(None, "Sign in", main, status)
+
+
+def begin(portal: Portal, visit: Visit) -> web.Response:
+    """Send the browser to the sign-in service."""
+    sign_in = portal_session.new_sign_in(visit.fields.get("next", ""))
+    if portal.verifier is None:
+        return page.see_other(sign_in.next)
+    url = portal.services.config.portal.sign_in_url
+    back = f"{visit.origin}/portal/callback?state={sign_in.state}"
+    response = page.see_other(f"{url}{'&' if '?' in url else '?'}{urlencode({'redirect_to': back})}")
+    sealed = portal_session.seal(portal.key, sign_in)
+    portal.set_cookie(response, portal_session.SIGN_IN_COOKIE, sealed, portal_session.SIGN_IN_SECONDS)
+    return response
+
+
+def callback(portal: Portal) -> web.Response:
+    """Where the sign-in service sends the browser; its script does the rest."""
+    main = (
+        '<section class="card narrow"><h1>Signing in</h1><p id="callback" role="status">One moment.</p>'
+        '<noscript><p>This step needs JavaScript.</p></noscript><div id="failed" role="alert" hidden>'
+        '<p class="fault">The sign-in did not succeed.</p><p><a href="/account">Try again</a></p></div></section>'
+    )
+    return portal.html(None, "Signing in", main)
+
+
+async def finish(portal: Portal, visit: Visit) -> web.Response:
+    """``POST /portal/session``: an access token, in the body or as a bearer, becomes the portal's session.
+
+    200 ``{"next": path}``; 401 where the token or the state is not good; 503 where the issuer's keys can't be had.
+    """
+    sign_in = portal_session.open_sign_in(
+        portal.key, visit.request.cookies.get(portal.cookie(portal_session.SIGN_IN_COOKIE), "")
+    )
+    if portal.verifier is None or sign_in is None:
+        return _json({"error": "sign_in_not_begun"}, 401)
+    if not portal_session.same(sign_in.state, visit.fields.get("state", "")):
+        return _json({"error": "sign_in_not_begun"}, 401)
+    scheme, _, bearer = visit.request.headers.get("Authorization", "").partition(" ")
+    token = bearer.strip() if scheme.lower() == "bearer" else visit.fields.get("access_token", "")
+    try:
+        user = await portal.verifier.verify(token)
+    except NotSignedIn:
+        return _json({"error": "token_invalid"}, 401)
+    except IssuerAway:
+        return _json({"error": "issuer_unavailable"}, 503)
+    response = _json({"next": sign_in.next}, 200)
+    portal.set_cookie(response, portal_session.SIGN_IN_COOKIE, "", 0)
+    await _sign_in(portal, response, user)
+    return response
+
+
+async def finish_development(portal: Portal, visit: Visit) -> web.Response:
+    """Sign in the local user; there only where no sign-in service is configured, on this machine alone."""
+    if not portal.services.config.development_sign_in:
+        return portal.fault(visit, 404, "Not found", "There is no development sign-in here.")
+    response = page.see_other(portal_session.new_sign_in(visit.fields.get("next", "")).next)
+    await _sign_in(portal, response, DEVELOPER)
+    return response
+
+
+def end(portal: Portal) -> web.Response:
+    response = page.see_other(portal_session.START)
+    portal.set_cookie(response, portal_session.SESSION_COOKIE, "", 0)
+    return response
+
+
+async def _sign_in(portal: Portal, response: web.Response, user: str) -> None:
+    pid = await portal.accounts.pid_of(user, create=True)
+    assert pid is not None
+    await portal.services.ledger.grant(pid, 0, f"portal:{pid}")  # makes the account, where it is new
+    session = portal_session.new_session(pid, portal.accounts.names(user))
+    sealed = portal_session.seal(portal.key, session)
+    portal.set_cookie(response, portal_session.SESSION_COOKIE, sealed, portal_session.SESSION_SECONDS)
+
+
+def _json(body: dict[str, str], status: int) -> web.Response:
+    headers = {**page.HEADERS, **page.NOT_KEPT}
+    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json", headers=headers)

@@ -1,0 +1,317 @@
+"""Builds a worker's objects and wires them: the only place that does.
+
+`Worker` is the data plane of one process: open the store, load the ledger's functions, serve the
+inherited listening sockets, drain at SIGTERM.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from gateway.accounts.administration import make_rights
+from gateway.accounts.opening import open_configured
+from gateway.accounts.webhooks import Kind as WebhookKind
+from gateway.accounts.webhooks import make_webhooks
+from gateway.api.dispatch import Dispatcher
+from gateway.auth import revocation
+from gateway.auth.announcements import Kind, Listener
+from gateway.auth.authenticator import Authenticator
+from gateway.auth.identity import identity_keys, load_key
+from gateway.auth.recheck import Recheck
+from gateway.catalog.catalog import load as load_catalog
+from gateway.config import Config, ConfigError
+from gateway.errors import TokenRevoked
+from gateway.evidence.statement import Evidence
+from gateway.hardening.process import observe
+from gateway.http.request import BodyBudget
+from gateway.http.server import Server
+from gateway.inference.lanes import Lanes
+from gateway.inference.leases import LEASE_MS, Leases
+from gateway.inference.limits import TierLimits
+from gateway.inference.running import Running
+from gateway.inference.secrets import make_secrets
+from gateway.inference.services import Answers, Services
+from gateway.names import Rid
+from gateway.oauth.endpoints import OAuth
+from gateway.process.upkeep import Upkeep
+from gateway.telemetry import quiet
+from gateway.telemetry.instruments import Instruments
+from gateway.telemetry.log import Event, Log
+from gateway.upstream.destination import Destination
+from gateway.upstream.pool import Pool, Timeouts
+from metering.accounts.audit import Actor
+from metering.accounts.identity_map import Accounts
+from metering.ledger.ledger import Ledger
+from metering.settlement.reaper import Reaper
+from metering.settlement.settler import Settler
+from metering.spool.replay import Replay
+from metering.spool.spool import Spool
+from metering.store.epoch import Epoch
+from metering.store.store import Unconfirmed
+from metering.usage import Outcome
+
+if TYPE_CHECKING:
+    from gateway.portal.portal import Portal
+
+BACKLOG = 4096
+GAUGE_SECONDS = 1.0
+SETTLE_POLL_SECONDS = 0.01
+
+
+def make_instruments(config: Config) -> Instruments:
+    """The same series in the same order in every process of one configuration."""
+    return Instruments(config.providers)
+
+
+def make_log(config: Config) -> Log:
+    log = Log(config.log.level, config.log.file, config.log.keep_days)
+    log.close_over(config.providers)
+    return log
+
+
+@dataclass(frozen=True, slots=True)
+class Watches:
+    """What looks after the ledger beside the requests."""
+
+    epoch: Epoch
+    reaper: Reaper
+    replay: Replay
+    recheck: Recheck
+
+
+class Worker:
+    """One process's data plane."""
+
+    def __init__(
+        self, services: Services, server: Server, listeners: Sequence[asyncio.Server], watches: Watches
+    ) -> None:
+        self.services = services
+        self._watches = watches
+        self._away = False
+        self._server = server
+        self._listeners = listeners
+        self._gauges = services.loop.call_later(GAUGE_SECONDS, self._update_gauges)
+        self._upkeep = Upkeep(services)
+        self._upkeep.start()
+
+    @classmethod
+    async def start(
+        cls, config: Config, sockets: Sequence[socket.socket], instruments: Instruments, log: Log
+    ) -> Worker:
+        """Open everything and begin to accept.
+
+        Raises:
+            ConfigError, StoreUnavailable, EmbeddedError, LedgerUnavailable: What is missing.
+        """
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(quiet.loop_handler(log))
+        catalog = load_catalog(config)
+        log.close_over(model.name for model in catalog.models)
+        key = load_key(config)
+        store = await open_configured(config)
+        faults = await store.check()
+        if faults:
+            await store.close()
+            raise ConfigError(tuple(f"store.url: {fault}" for fault in faults))
+        spool = Spool(config.server.data_dir / "spool")
+        ledger = Ledger(store, home=spool.home)
+        await ledger.load()
+        settler = Settler(
+            ledger, journal=spool, on_refused=lambda record: log.error(Event.SETTLEMENT_REFUSED, rid=Rid(record.rid))
+        )
+        settler.start()
+        authenticator, lanes = Authenticator(store.client, key), Lanes(store.client)
+        running = Running()
+
+        def missed() -> None:
+            authenticator.forget_all()
+            recheck.soon()
+
+        def revoked(sid: str) -> None:
+            authenticator.forget(sid)
+            running.end_session(sid, TokenRevoked(), Outcome.REVOKED)
+
+        listener = Listener(store.client, on_gap=missed, on_fault=lambda error: log.failure(Event.LOOP_ERROR, error))
+        recheck = Recheck(store.client, running=running.sids, listening=lambda: listener.listening, revoked=revoked)
+        listener.on(Kind.POLICY_CHANGED, lambda announced: authenticator.forget(announced.org or announced.pid))
+        listener.on(Kind.SUPERSEDED, lanes.end)
+        listener.on(Kind.SESSION_REVOKED, lambda announced: revoked(announced.sid))
+        await listener.start()
+        epoch = Epoch(store)
+        await epoch.look()
+        reaper = Reaper(store, ledger, epoch, lease_ms=LEASE_MS, intents=spool)
+        accounts = Accounts(store, identity_keys(key))
+        rights = make_rights(store, ledger, accounts, spool)
+
+        async def erase_again(pid: str, names: Sequence[str]) -> None:
+            await rights.erase_account(pid, names)
+
+        async def revoke_again(name: str) -> None:
+            with contextlib.suppress(Unconfirmed):  # it is in the journal already
+                await revocation.revoke(store, name, actor=Actor.GATEWAY)
+
+        replay = Replay(spool, settler, epoch, on_erased=erase_again, on_revoked=revoke_again)
+        leases = Leases(loop, ledger)
+        for watch in (epoch, reaper, leases, recheck):
+            watch.start()
+        services = Services(
+            loop=loop,
+            config=config,
+            catalog=catalog,
+            store=store,
+            ledger=ledger,
+            settler=settler,
+            spool=spool,
+            leases=leases,
+            pool=Pool(
+                loop,
+                Timeouts(config.server.connect_timeout, config.server.first_byte_timeout, config.server.idle_timeout),
+            ),
+            destinations={name: Destination(provider) for name, provider in config.providers.items()},
+            authenticator=authenticator,
+            instruments=instruments,
+            log=log,
+            webhooks=make_webhooks(config.webhooks),
+            identity_key=key,
+            accounts=accounts,
+            rights=rights,
+            bodies=BodyBudget(config.server.max_inflight_body_bytes),
+            limits=TierLimits(config.tiers),
+            lanes=lanes,
+            listener=listener,
+            running=running,
+            evidence=Evidence(config, key, observe(), time.time_ns() // 1_000_000),
+            secrets=make_secrets(config.policy),
+        )
+        services.portal = _portal(services)
+        oauth = OAuth(services, lambda kind, pid: services.webhooks.emit(WebhookKind(f"session.{kind}"), pid))
+        dispatcher = Dispatcher(services, oauth)
+        server = Server(dispatcher.handle, dispatcher.broken, loop)
+        tls = _listener_tls(config)
+        listeners = [await loop.create_server(server, sock=sock, ssl=tls, backlog=BACKLOG) for sock in sockets]
+        worker = cls(services, server, listeners, Watches(epoch, reaper, replay, recheck))
+        replay.start()
+        return worker
+
+    def _update_gauges(self) -> None:
+        services, watches = self.services, self._watches
+        cells, gauges = services.instruments.registry.cells, services.instruments
+        if watches.epoch.reachable is self._away:
+            self._away = not self._away
+            services.log.warning(Event.STORE_AWAY if self._away else Event.STORE_BACK)
+        opened, idle = services.pool.count()
+        for gauge, labels, value in (
+            (gauges.connections, ("open",), opened),
+            (gauges.connections, ("idle",), idle),
+            (gauges.unsettled, (), services.settler.pending),
+            (gauges.owed, (), services.spool.owed),
+            (gauges.spool_full, (), int(services.spool.full)),
+            (gauges.store_away, (), int(self._away)),
+            (gauges.reaped, ("orphan",), watches.reaper.orphans),
+            (gauges.reaped, ("voided",), watches.reaper.voided),
+            (gauges.dead_letters, (), services.settler.refused + services.settler.dead),
+            (gauges.body_bytes, (), services.bodies.used),
+        ):
+            cells[gauge.column(*labels)] = value
+        services.log.tick()
+        self._gauges = services.loop.call_later(GAUGE_SECONDS, self._update_gauges)
+
+    async def drain(self) -> bool:
+        """Stop accepting, let running requests finish within the bound, settle. Whether all were settled."""
+        services = self.services
+        services.draining = True
+        services.log.info(Event.DRAINING, count=len(services.running))
+        for listener in self._listeners:
+            listener.close()
+        self._server.pre_shutdown()  # idle keep-alive connections close, busy ones after their answer
+        bound = services.config.server.drain_timeout
+        if services.running:
+            await asyncio.wait(set(services.running.tasks), timeout=bound)
+        for task in set(services.running.tasks):
+            task.cancel()
+        if services.running:
+            await asyncio.wait(set(services.running.tasks), timeout=5.0)
+        settled = await self._settle(min(bound, 30.0))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5.0):
+                await self._server.shutdown(1.0)
+        services.log.info(Event.DRAINED, count=services.spool.owed)
+        return settled
+
+    async def _settle(self, seconds: float) -> bool:
+        """Wait until the ledger has what this process owes it, its own and what it adopted; whether it has."""
+        services = self.services
+        try:
+            async with asyncio.timeout(seconds):
+                while services.settler.pending or services.spool.owed:  # noqa: ASYNC110 - two levels, not an event
+                    await asyncio.sleep(SETTLE_POLL_SECONDS)
+        except TimeoutError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close everything that is open."""
+        services = self.services
+        self._gauges.cancel()
+        services.pool.close()
+        await self._upkeep.close()
+        await self._watches.recheck.close()
+        await services.listener.close()
+        await services.leases.close()
+        await self._watches.reaper.close()
+        await self._watches.replay.close()
+        await self._watches.epoch.close()
+        await services.settler.close()
+        await services.spool.close()
+        await services.ledger.close()
+        await services.store.close()
+
+
+def _portal(services: Services) -> Answers | None:
+    """The portal, where anybody can sign in to it. Built with its first request: most workers have none."""
+    config = services.config
+    if config.supabase is None and not config.development_sign_in:
+        return None
+    if config.development_sign_in:
+        services.log.warning(Event.DEVELOPMENT_SIGN_IN)
+    portal: Portal | None = None
+
+    async def answer(request: web.BaseRequest, rid: str) -> web.StreamResponse:
+        nonlocal portal
+        if portal is None:
+            portal = _build_portal(services)
+        return await portal.answer(request, rid)
+
+    return answer
+
+
+def _build_portal(services: Services) -> Portal:
+    from gateway.portal.portal import Portal  # noqa: PLC0415 - see _portal
+    from gateway.portal.supabase import PublicKeyVerifier, SharedSecretVerifier, Verifier  # noqa: PLC0415 - see _portal
+
+    config = services.config.supabase
+    verifier: Verifier | None = None
+    if config is not None and config.jwt_secret is not None:
+        verifier = SharedSecretVerifier(config.issuer, config.audience, config.jwt_secret)
+    elif config is not None:
+        verifier = PublicKeyVerifier(config.issuer, config.audience, config.jwks_url)
+    return Portal(services, verifier)
+
+
+def _listener_tls(config: Config) -> ssl.SSLContext | None:
+    if config.server.tls_cert is None or config.server.tls_key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(config.server.tls_cert, config.server.tls_key)
+    context.set_alpn_protocols(["http/1.1"])
+    return context

@@ -1,0 +1,176 @@
+"""The log: one JSON object a line, of an event name and fields that cannot hold content.
+
+Rules:
+
+1. The event is an `Event`, the fields are `Fields`: the type checker refuses anything else, and so
+   does `Log` when it runs, in tests and in service.
+2. A value is a number, a member of an enumeration, a request id, or a `Closed` name: one that this
+   process knew before any request came (`close_over`), such as a configured provider's. A plain
+   ``str`` is none of these. A client's text never is.
+3. No account id, no session id, no process id, no address. A request id is random and says nothing by itself.
+4. Exceptions are logged as their type's name and the place in our own code. Their text and their
+   locals may hold content.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from enum import Enum, StrEnum
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import orjson
+import structlog
+
+from gateway.names import LOG_LEVELS, Closed, Rid
+from gateway.telemetry.log_file import KEEP_DAYS, LogFile
+from metering.usage import Basis, Outcome
+from providers.dialect import Operation
+
+_RID = re.compile(r"req_[0-9a-f]{32}")
+
+
+class Event(StrEnum):
+    STARTED = "started"
+    STOPPED = "stopped"
+    DRAINING = "draining"
+    DRAINED = "drained"
+    REQUEST = "request"
+    REFUSED = "refused"
+    HANDLER_FAILED = "handler_failed"
+    LOOP_ERROR = "loop_error"
+    CRASHED = "crashed"  # an exception that nobody caught
+    UNRAISABLE = "unraisable"  # one that nobody could catch, in a destructor or a callback
+    WARNED = "warned"  # a Python warning: its category alone
+    STORE_FAULT = "store_fault"
+    STORE_AWAY = "store_away"
+    STORE_BACK = "store_back"
+    SETTLEMENT_REFUSED = "settlement_refused"
+    WORKER_STARTED = "worker_started"
+    WORKER_DIED = "worker_died"
+    BILLING_LAGS = "billing_lags"
+    RECORDS_UNREAD = "records_deleted_unread"
+    RETENTION_FAILED = "retention_failed"
+    PRICES_CHANGED = "prices_changed"
+    PRICE_CHANGE_FAILED = "price_change_failed"
+    REGION_ASTRAY = "region_astray"  # an answer came from elsewhere than was promised: alarm
+    DEVELOPMENT_SIGN_IN = "development_sign_in"  # the portal lets anybody on this machine in
+
+
+class NoRecord(StrEnum):
+    """How a request without a usage record ended, where no `Outcome` says it."""
+
+    PROVIDER_ERROR = "provider_error"
+
+
+class Fields(TypedDict, total=False):
+    """Every field that a line can have, and the closed types that it can hold."""
+
+    rid: Rid
+    operation: Operation
+    provider: Closed
+    model: Closed
+    status: int
+    code: Enum
+    fault: Enum
+    region: Enum
+    outcome: Outcome | NoRecord
+    basis: Basis
+    input_tokens: int
+    cache_read_tokens: int
+    output_tokens: int
+    charge: int
+    first_byte_ms: int
+    duration_ms: int
+    attempts: int
+    worker: int
+    workers: int
+    port: int
+    internal_port: int
+    seconds: float
+    count: int
+
+
+FIELDS = frozenset(Fields.__annotations__) | {"error", "where"}  # the last two are `failure`'s own
+
+_SCALARS = (int, float, bool, Enum, type(None))
+
+
+class Log:
+    """The one way to log. Built once a process."""
+
+    def __init__(self, level: str = "info", file: Path | None = None, keep_days: int = KEEP_DAYS) -> None:
+        self._file = None if file is None else LogFile(file, keep_days)
+        stream: Any = sys.stderr.buffer if self._file is None else self._file
+        self._closed: set[str] = set()
+        self.requests = LOG_LEVELS.index(level) <= LOG_LEVELS.index("info")  # whether a request's line is wanted at all
+        self._log: Any = structlog.wrap_logger(
+            structlog.BytesLogger(stream),
+            wrapper_class=structlog.make_filtering_bound_logger(level),
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                structlog.processors.JSONRenderer(serializer=_dumps),
+            ],
+            cache_logger_on_first_use=True,
+        )
+
+    def close_over(self, names: Iterable[str]) -> None:
+        """Add names that this process knew before any request came: they may be logged."""
+        self._closed.update(names)
+
+    def tick(self) -> None:
+        """Let a log file end its day where nobody writes. To be called now and then."""
+        if self._file is not None:
+            self._file.tick()
+
+    def _check(self, fields: Fields) -> None:
+        for name, value in fields.items():
+            if name not in FIELDS:
+                raise TypeError(name)
+            if isinstance(value, _SCALARS) or value in self._closed:
+                continue
+            if name != "rid" or not isinstance(value, str) or not _RID.fullmatch(value):
+                raise TypeError(name)
+
+    def info(self, event: Event, **fields: Unpack[Fields]) -> None:
+        self._check(fields)
+        self._log.info(event.value, **fields)
+
+    def request(self, **fields: Unpack[Fields]) -> None:
+        """The one line of a request."""
+        self.info(Event.REQUEST, **fields)
+
+    def warning(self, event: Event, **fields: Unpack[Fields]) -> None:
+        self._check(fields)
+        self._log.warning(event.value, **fields)
+
+    def error(self, event: Event, **fields: Unpack[Fields]) -> None:
+        self._check(fields)
+        self._log.error(event.value, **fields)
+
+    def failure(self, event: Event, error: BaseException, **fields: Unpack[Fields]) -> None:
+        """Log that ``error`` happened: its type's name, and the line of our own code that raised it."""
+        self._check(fields)
+        self._log.error(event.value, error=type(error).__name__, where=_own_frame(error), **fields)
+
+    def warned(self, category: type[Warning]) -> None:
+        """Log that the interpreter or a library warned; the text may quote anything."""
+        self._log.warning(Event.WARNED.value, error=category.__name__)
+
+
+def _own_frame(error: BaseException) -> str:
+    """``module:line`` of the innermost frame of this project; no locals are looked at."""
+    place, trace = "unknown", error.__traceback__
+    while trace is not None:
+        module = trace.tb_frame.f_globals.get("__name__", "")
+        if module.split(".", 1)[0] in {"gateway", "metering", "providers"}:
+            place = f"{module}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
+
+
+def _dumps(fields: object, **_options: object) -> bytes:
+    return orjson.dumps(fields)

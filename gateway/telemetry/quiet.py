@@ -1,0 +1,79 @@
+"""Handlers of everything that the interpreter and libraries would print by themselves.
+
+Python prints an uncaught exception with its text and its source lines, a warning with the line that
+caused it, the event loop the repr of what it worked on, and ``logging`` whatever a library hands it:
+each can quote a request. `install` puts handlers in their place that keep the exception's type and
+the place in our own code.
+
+Rules:
+
+1. Installed in every process that serves, before the first byte of a client is read.
+2. Faults that an operator can mend are this code base's own, hold no content, and are printed as they are.
+3. Nothing here raises: a handler that fails would be reported by the handler it replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TextIO
+
+from gateway.config import ConfigError
+from gateway.telemetry.log import Event, Log
+from metering.ledger.ledger import LedgerUnavailable
+from metering.store.embedded import EmbeddedError
+from metering.store.store import StoreUnavailable
+
+_OPERATORS = (ConfigError, EmbeddedError, StoreUnavailable, LedgerUnavailable)
+
+
+def install(log: Log) -> None:
+    """Replace the process's own reports by lines of ``log``."""
+
+    def uncaught(_kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:
+        if isinstance(error, _OPERATORS):
+            for line in str(error).splitlines():
+                sys.stderr.write(f"error: {line}\n")
+        if not isinstance(error, KeyboardInterrupt):
+            log.failure(Event.CRASHED, error)
+
+    def thread_failed(arguments: threading.ExceptHookArgs) -> None:
+        if arguments.exc_value is not None:
+            log.failure(Event.CRASHED, arguments.exc_value)
+
+    def unraisable(arguments: sys.UnraisableHookArgs) -> None:
+        log.failure(Event.UNRAISABLE, arguments.exc_value or RuntimeError())
+
+    def warned(  # noqa: PLR0917 - the signature of warnings.showwarning
+        message: Warning | str,  # quotes whatever it is about: never used, like what follows
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        del message, filename, lineno, file, line
+        log.warned(category)
+
+    sys.excepthook = uncaught
+    threading.excepthook = thread_failed
+    sys.unraisablehook = unraisable
+    warnings.showwarning = warned
+    logging.raiseExceptions = False
+    logging.lastResort = None  # what no handler takes would go to standard error
+    logging.disable(logging.CRITICAL)
+
+
+def loop_handler(log: Log) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+    """An event loop's exception handler: the loop's own report quotes raw data, so the type alone is kept."""
+
+    def handle(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        log.failure(Event.LOOP_ERROR, error if isinstance(error, BaseException) else RuntimeError())
+
+    return handle

@@ -1,0 +1,1 @@
+"""Whose account it is, and what its owner has a right to."""

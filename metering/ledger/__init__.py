@@ -1,0 +1,1 @@
+"""Credits, holds and records, as atomic calls on the store."""

@@ -1,0 +1,295 @@
+"""The ledger's calls: credits, holds, rates and records, each one function call on the store.
+
+The rules of the money are in ``ledger.lua``; this file gives them types and puts them on the wire.
+
+1. A call that gets no answer in time raises `LedgerUnavailable`; nothing here retries.
+2. Everything is idempotent by ``rid`` (a grant by its id), so callers may repeat any call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from metering import keys
+from metering.ledger import records
+from metering.ledger.calls import Calls
+from metering.ledger.limits import look, windows
+from metering.ledger.types import (
+    Account,
+    LedgerConflict,
+    LedgerUnavailable,
+    Limits,
+    Refused,
+    Reservation,
+    Reserved,
+    State,
+    Touch,
+    Touched,
+    Verdict,
+    Window,
+)
+from metering.store.link import Command, StoreError
+from metering.store.store import Store, Unconfirmed
+from metering.usage import UsageRecord
+
+__all__ = [
+    "Account",
+    "Ledger",
+    "LedgerConflict",
+    "LedgerUnavailable",
+    "Limits",
+    "Refused",
+    "Reservation",
+    "Reserved",
+    "State",
+    "Touch",
+    "Touched",
+    "Verdict",
+    "Window",
+]
+
+
+class Ledger:
+    """One process's way to the ledger. Call `load` before anything else and `close` at the end.
+
+    ``timeout`` bounds each call, in seconds. ``home`` is the id of this host's spool, where there is
+    one: the reaper asks it whether a request whose gateway died was ever sent.
+    """
+
+    def __init__(self, store: Store, *, timeout: float = 0.25, home: str = "") -> None:
+        self.calls = Calls(store, timeout=timeout)
+        self._store = store
+        self._home = home
+
+    async def load(self) -> None:
+        """Load the function library where it is missing. Raises `LedgerUnavailable`."""
+        await self.calls.load()
+
+    async def reserve(self, r: Reservation) -> Reserved | Refused:
+        """Check rates, concurrency and credits, and hold ``amount``: all or nothing, in one call.
+
+        Raises:
+            LedgerUnavailable: No answer in time. Where ``maybe_ran``, hand the rid to `Settler.void`.
+            LedgerConflict: This rid was reserved with other arguments.
+        """
+        p = keys.partition(r.pid)
+        t, pid, rid, limits = keys.tag(p), r.pid, r.rid, r.limits
+        lane = (f"{t}lane:{pid}:{r.lane}",) if r.lane else ()
+        command: Command = (
+            "FCALL", "cgx1_reserve", 7 + len(lane),
+            f"{t}acct:{pid}", f"{t}holds:{pid}", f"{t}lease:{pid}", f"{t}due", f"{t}req:{rid}",
+            f"{t}rate:{pid}:requests", f"{t}rate:{pid}:tokens", *lane,
+            rid, pid, r.amount, r.tokens, r.lease_ms,
+            limits.requests_per_minute, limits.tokens_per_minute, limits.concurrent, limits.daily, limits.monthly,
+            self._home,
+        )  # fmt: skip
+        if r.orphan is not None:
+            command = (*command, records.encode(r.orphan))
+        reply = await self.calls.run(p, command)
+        if reply[0] == b"ok":
+            return Reserved(int(reply[1]), windows(reply, 2))
+        if reply[0] == b"took":
+            return Reserved(int(reply[1]), windows(reply, 3), reply[2].decode())
+        return Refused(reply[1].decode(), int(reply[2]), int(reply[3]), int(reply[4]), int(reply[5]), windows(reply, 6))
+
+    async def touch(
+        self, pid: str, rid: str, *, lease_ms: int, amount: int = 0, checkpoint: UsageRecord | None = None
+    ) -> Touched:
+        """Say that a request still runs: extend its lease, raise its hold, note how far it has come.
+
+        The arguments are those of `Touch`.
+
+        Raises:
+            LedgerUnavailable: No answer; the request goes on, and the next touch repeats it all.
+            LedgerConflict: The rid belongs to another account.
+        """
+        reply = await self.calls.run(*self._touch(Touch(pid, rid, lease_ms, amount, checkpoint)))
+        return _TOUCHED[reply[0]]
+
+    async def touch_each(self, touches: Sequence[Touch]) -> list[Touched | None]:
+        """Touch many in one pipeline, ``None`` for each without an answer; raises nothing."""
+        calls = [self._touch(touch) for touch in touches]
+        sent = [self.calls.send(*call) for call in calls]
+        found: list[Touched | None] = []
+        for call, future in zip(calls, sent, strict=True):
+            try:
+                found.append(_TOUCHED[(await self.calls.reply(*call, future))[0]])
+            except (LedgerUnavailable, LedgerConflict, StoreError):
+                found.append(None)
+        return found
+
+    async def settle(self, settled: Sequence[UsageRecord]) -> None:
+        """Write the records and charge them, in one pipeline. A higher ``rev`` replaces a lower one.
+
+        Raises:
+            LedgerUnavailable: At least one got no answer; repeat all of them.
+            LedgerConflict: At least one will never be accepted.
+        """
+        verdicts = await self.settle_each(settled)
+        if Verdict.AGAIN in verdicts:
+            raise LedgerUnavailable(maybe_ran=True)
+        if Verdict.REFUSED in verdicts:
+            raise LedgerConflict("rid")
+
+    async def settle_each(self, settled: Sequence[UsageRecord]) -> list[Verdict]:
+        """Like `settle`, with the fate of each; raises nothing."""
+        calls = [self._settlement(record) for record in settled]
+        sent = [None if call is None else self.calls.send(*call) for call in calls]
+        return [
+            Verdict.REFUSED if call is None or future is None else await _verdict(self.calls.reply(*call, future))
+            for call, future in zip(calls, sent, strict=True)
+        ]
+
+    async def void(self, pid: str, rid: str) -> None:
+        """Give a hold back uncharged. An unknown rid is barred, so that a late reserve finds that out.
+
+        A settled request stays settled. Raises `LedgerUnavailable`, `LedgerConflict`.
+        """
+        await self.calls.run(*_void(pid, rid))
+
+    async def void_each(self, voids: Sequence[tuple[str, str]]) -> list[Verdict]:
+        """Void many ``(pid, rid)`` in one pipeline; raises nothing."""
+        calls = [_void(pid, rid) for pid, rid in voids]
+        sent = [self.calls.send(*call) for call in calls]
+        return [await _verdict(self.calls.reply(*call, future)) for call, future in zip(calls, sent, strict=True)]
+
+    async def bury(self, record: UsageRecord) -> bool:
+        """Put a settlement that was refused for good into the dead letters; false without an answer.
+
+        A record that cannot even be written down has nothing to put there, and counts as buried.
+        """
+        p = keys.partition(record.pid)
+        try:
+            lines = records.encode(record)
+        except ValueError:
+            return True
+        command = ("XADD", f"{keys.tag(p)}dead", "*", "why", "refused", *lines.split("\n")[:-1])
+        try:
+            await self.calls.run(p, command)
+        except LedgerUnavailable:
+            return False
+        return True
+
+    async def grant(self, pid: str, amount: int, grant_id: str) -> Account:
+        """Add ``amount`` micro-credits once for each ``grant_id`` (remembered 400 days).
+
+        Raises:
+            LedgerUnavailable: No answer; repeat with the same id.
+            LedgerConflict: The id was used with another amount, or the account was erased.
+        """
+        p = keys.partition(pid)
+        t = keys.tag(p)
+        digest = keys.grant_digest(grant_id)
+        reply = await self.calls.run(p, (
+            "FCALL", "cgx1_grant", 4,
+            f"{t}acct:{pid}", f"{t}holds:{pid}", f"{t}grant:{pid}:{digest}", f"{t}grants:{pid}",
+            pid, amount, digest,
+        ))  # fmt: skip
+        await self._confirm(t)
+        return _account(pid, reply)
+
+    async def set_tier(self, pid: str, tier: str) -> Account:
+        """Set the account's tier, a closed id of the configuration. Raises as `grant` does."""
+        p = keys.partition(pid)
+        t = keys.tag(p)
+        command = ("FCALL", "cgx1_set_tier", 2, f"{t}acct:{pid}", f"{t}holds:{pid}", tier)
+        return _account(pid, await self.calls.run(p, command))
+
+    async def restrict(self, pid: str, *, restricted: bool) -> Account | None:
+        """Refuse new requests of the account (or no longer). Raises as `grant` does."""
+        p = keys.partition(pid)
+        t = keys.tag(p)
+        command = ("FCALL", "cgx1_restrict", 2, f"{t}acct:{pid}", f"{t}holds:{pid}", int(restricted))
+        reply = await self.calls.run(p, command)
+        return _account(pid, reply) if reply else None
+
+    async def account(self, pid: str) -> Account | None:
+        """The account as it stands, or ``None``. Raises `LedgerUnavailable`."""
+        p = keys.partition(pid)
+        t = keys.tag(p)
+        reply = await self.calls.run(p, ("FCALL", "cgx1_account", 2, f"{t}acct:{pid}", f"{t}holds:{pid}"))
+        return _account(pid, reply) if reply else None
+
+    async def limits(self, pid: str, limits: Limits) -> tuple[Window, ...]:
+        """Each of these limits as it stands for an account, without using any. Raises `LedgerUnavailable`."""
+        return await look(self.calls, pid, limits)
+
+    async def record(self, pid: str, rid: str) -> UsageRecord | State:
+        """The record of a request of this account, or why there is none. Raises `LedgerUnavailable`."""
+        p = keys.partition(pid)
+        t = keys.tag(p)
+        reply = await self.calls.run(p, ("FCALL", "cgx1_record", 2, f"{t}req:{rid}", f"{t}usage", pid))
+        if len(reply) > 1:
+            return records.decode(records.pairs(reply[1:]))
+        return _STATES[reply[0]] if reply else State.UNKNOWN
+
+    async def close(self) -> None:
+        """Let go of the ledger's connections (the store itself stays open)."""
+        await self.calls.close()
+
+    async def _confirm(self, tag: str) -> None:
+        try:
+            await self._store.confirm(tag)
+        except Unconfirmed:
+            raise LedgerUnavailable(maybe_ran=True) from None
+
+    def _touch(self, touch: Touch) -> tuple[int, Command]:
+        pid, rid, checkpoint = touch.pid, touch.rid, touch.checkpoint
+        p = keys.partition(pid)
+        t = keys.tag(p)
+        return p, (
+            "FCALL", "cgx1_touch", 5,
+            f"{t}acct:{pid}", f"{t}holds:{pid}", f"{t}lease:{pid}", f"{t}due", f"{t}req:{rid}",
+            rid, pid, touch.lease_ms, touch.amount, self._home,
+            "" if checkpoint is None else records.encode(checkpoint),
+        )  # fmt: skip
+
+    def _settlement(self, record: UsageRecord) -> tuple[int, Command] | None:
+        pid, rid = record.pid, record.rid
+        p = keys.partition(pid)
+        t = keys.tag(p)
+        try:
+            lines = records.encode(record)
+        except ValueError:
+            return None
+        return p, (
+            "FCALL", "cgx1_settle", 11, *keys.of_settlement(t, pid, rid),
+            rid, pid, record.rev, record.charge, records.tokens(record), record.started_ms, lines,
+        )  # fmt: skip
+
+
+def _void(pid: str, rid: str) -> tuple[int, Command]:
+    p = keys.partition(pid)
+    t = keys.tag(p)
+    return p, (
+        "FCALL", "cgx1_void", 5,
+        f"{t}holds:{pid}", f"{t}lease:{pid}", f"{t}due", f"{t}req:{rid}", f"{t}rate:{pid}:tokens",
+        rid, pid,
+    )  # fmt: skip
+
+
+_TOUCHED = {b"ok": Touched.HELD, b"no": Touched.CREDITS, b"gone": Touched.GONE}
+_STATES = {b"h": State.PENDING, b"v": State.VOIDED, b"x": State.DEAD, b"e": State.UNKNOWN, b"d": State.EXPIRED}
+_VERDICTS = {
+    b"done": Verdict.SETTLED,
+    b"same": Verdict.SETTLED,
+    b"dead": Verdict.DEAD,
+    b"erased": Verdict.ERASED,
+}
+
+
+async def _verdict(call: Coroutine[Any, Any, Any]) -> Verdict:
+    try:
+        reply = await call
+    except LedgerUnavailable:
+        return Verdict.AGAIN
+    except (LedgerConflict, StoreError):
+        return Verdict.REFUSED
+    return _VERDICTS.get(reply, Verdict.SETTLED)
+
+
+def _account(pid: str, reply: Sequence[bytes]) -> Account:
+    granted, spent, held = (int(number) for number in reply[:3])
+    available = granted - spent - held
+    return Account(pid, granted, spent, held, available, reply[3].decode(), restricted=reply[4] == b"1")

@@ -1,0 +1,1 @@
+"""Usage for its readers: pages, cursors and consumers."""

@@ -1,0 +1,1 @@
+"""Bringing requests to their end, whoever started them."""

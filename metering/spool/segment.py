@@ -1,0 +1,118 @@
+"""One file of the spool: appended to, synced, locked by the process that answers for it.
+
+Rules:
+
+1. The lock on the file says that a process answers for it. A file comes into the folder already
+   locked, so that nobody adopts it in between; a dead process's file is free to lock.
+2. A write that did not go through whole is cut off again: frames never start in the middle.
+3. The file may go when nothing in it is running or owed any more, and `keep` seconds have passed
+   since: until then a failover may need it again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from metering.ledger import records
+from metering.spool import frames
+
+SUFFIX = ".log"
+
+
+class Segment:
+    """An open, locked file of the spool.
+
+    Attributes:
+        running: Requests whose intent stands here and which have not ended.
+        owed: Settlements and voids standing here that the ledger has not acknowledged.
+        touched: When the last of these ended or was acknowledged (the spool's clock).
+    """
+
+    def __init__(self, path: Path, descriptor: int, size: int, now: float) -> None:
+        self.path = path
+        self.descriptor = descriptor
+        self.size = size
+        self.created = now
+        self.touched = now
+        self.running = 0
+        self.owed = 0
+
+    @classmethod
+    def create(cls, path: Path, now: float) -> Segment:
+        """A new file at ``path``. Raises OSError."""
+        draft = path.with_suffix(".new")
+        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            draft.rename(path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return cls(path, descriptor, 0, now)
+
+    @classmethod
+    def adopt(cls, path: Path, now: float) -> Segment | None:
+        """The file of a process that died, its torn tail cut; ``None`` while its owner lives."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            data = path.read_bytes()  # FileNotFoundError: its owner removed it before we had the lock
+            size = len(data) - frames.torn(data)
+            if size < len(data):
+                os.ftruncate(descriptor, size)
+        except (BlockingIOError, FileNotFoundError):
+            os.close(descriptor)
+            return None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return cls(path, descriptor, size, now)
+
+    def write(self, data: bytes) -> None:
+        """Append all of ``data`` or nothing. Raises OSError."""
+        try:
+            written = 0
+            while written < len(data):
+                written += os.write(self.descriptor, data[written:])
+        except OSError:
+            os.ftruncate(self.descriptor, self.size)
+            raise
+        self.size += len(data)
+
+    def sync(self) -> None:
+        """Wait until it is on the disk; call it off the event loop. Raises OSError."""
+        os.fsync(self.descriptor)
+
+    def read(self) -> bytes:
+        return self.path.read_bytes()
+
+    def may_go(self, now: float, keep: float) -> bool:
+        return not self.running and not self.owed and now - self.touched > keep
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; it stays for another process to adopt."""
+        os.close(self.descriptor)
+
+
+def adopt_dead(paths: Collection[Path], now: float) -> list[tuple[Segment, list[str]]]:
+    """The files whose owner died, each with the requests that ended in it."""
+    segments = [segment for path in paths if (segment := Segment.adopt(path, now)) is not None]
+    return [(segment, list(_ends(segment.read()))) for segment in segments]
+
+
+def _ends(data: bytes) -> Iterator[str]:
+    for kind, text in frames.frames(data):
+        if kind == frames.SETTLED:
+            yield records.parse(text).rid
+        elif kind == frames.VOIDED:
+            yield text.partition(" ")[2]

@@ -1,0 +1,296 @@
+"""What a gateway still owes the ledger, on disk, without content.
+
+An intent is written before a request goes to a provider, and its settlement or void after it ended.
+Both outlive a killed process at once (they are with the kernel) and a lost machine after the next
+group fsync. What the ledger has acknowledged is kept for another 15 minutes, because a failover may
+have lost it.
+
+Rules:
+
+1. One write a loop tick for all that was noted in it; fsync in groups, off the loop.
+2. The folder is bounded. At the bound, and while writing fails, new requests are refused (`SpoolFull`);
+   settlements of running ones are still taken.
+3. Nothing here decides what counts: replaying too much is harmless, since the ledger's calls are
+   idempotent by rid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from metering.ledger import records
+from metering.spool import frames
+from metering.spool.segment import SUFFIX, Segment, adopt_dead
+from metering.usage import UsageRecord
+
+LIMIT = 1 << 30
+KEEP_SECONDS = 900.0
+SEGMENT_BYTES = 8 << 20
+SEGMENT_SECONDS = 60.0
+SYNC_SECONDS = 0.05
+RETRY_SECONDS = 0.5
+
+
+class SpoolFull(Exception):
+    """No room, or the disk refuses writes: a new request must not go to a provider."""
+
+
+class Spool:
+    """One process's part of a host's spool folder.
+
+    Attributes:
+        home: The folder's id. A request reserved under it and without an intent was never sent.
+        failing: The last write did not succeed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        limit: int = LIMIT,
+        keep: float = KEEP_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = folder
+        self._limit = limit
+        self._keep = keep
+        self._clock = clock
+        self._process = secrets.token_hex(4)
+        self._number = 0
+        self._mine: list[Segment] = []
+        self._adopted: list[Segment] = []
+        self._owed: dict[str, Segment] = {}
+        self._running: dict[str, Segment] = {}
+        self._intents: list[tuple[str, bytes, asyncio.Future[None]]] = []  # not written yet, likewise:
+        self._ends: dict[str, bytes] = {}
+        self._notes: list[bytes] = []
+        self._flushing = False
+        self._dirty: set[Segment] = set()
+        self._in_sync: set[Segment] = set()
+        self._syncing: asyncio.Task[None] | None = None
+        self.failing = False
+        self.home = _home(folder)
+        self._size = sum(map(_size, self._files()))
+        self._current = self._rotate()
+
+    @property
+    def owed(self) -> int:
+        """Settlements and voids that the ledger has not acknowledged."""
+        return len(self._owed) + len(self._ends)
+
+    @property
+    def full(self) -> bool:
+        return self.failing or self._size >= self._limit
+
+    async def intent(self, pid: str, rid: str) -> None:
+        """Note that a request is about to go to a provider; on return the note outlives this process.
+
+        Raises:
+            SpoolFull: Refuse the request.
+        """
+        if self.full:
+            raise SpoolFull
+        written = asyncio.get_running_loop().create_future()
+        self._intents.append((rid, frames.frame(frames.INTENT, f"{pid} {rid}"), written))
+        self._soon()
+        await written
+
+    def settled(self, record: UsageRecord) -> None:
+        """Note what a request cost. Never raises."""
+        try:
+            self._ends[record.rid] = frames.frame(frames.SETTLED, records.encode(record))
+        except ValueError:
+            return  # the ledger refuses it likewise, and the settler reports that
+        self._soon()
+
+    def voided(self, pid: str, rid: str) -> None:
+        """Note that a request cost nothing. Never raises."""
+        self._ends[rid] = frames.frame(frames.VOIDED, f"{pid} {rid}")
+        self._soon()
+
+    def acknowledged(self, rid: str) -> None:
+        """The ledger has the settlement or void."""
+        self._ends.pop(rid, None)
+        segment = self._owed.pop(rid, None)
+        if segment is not None:
+            segment.owed -= 1
+            segment.touched = self._clock()
+
+    def erased(self, pid: str, names: Collection[str]) -> None:
+        """Note an erasure: the account, and the names that the identity map had for it."""
+        self._notes.append(frames.frame(frames.ERASED, " ".join((pid, *names))))
+        self._soon()
+
+    def revoked(self, name: str) -> None:
+        """Note that a session or token family was revoked."""
+        self._notes.append(frames.frame(frames.REVOKED, name))
+        self._soon()
+
+    async def sent(self, rids: Collection[str]) -> set[str]:
+        """Which of these requests have an intent anywhere in the folder."""
+        return await asyncio.to_thread(self._search, frozenset(rids))
+
+    async def tidy(self) -> list[Path]:
+        """Begin a new file where it is time, drop files that may go, adopt those of dead processes.
+
+        To be called every few seconds. The adopted files' paths, for replaying.
+        """
+        now = self._clock()
+        if self._current.size and (self._current.size > SEGMENT_BYTES or now - self._current.created > SEGMENT_SECONDS):
+            self._current = self._rotate()
+        busy = self._dirty | self._in_sync | {self._current}
+        for segments in (self._mine, self._adopted):
+            for segment in [s for s in segments if s.may_go(now, self._keep)]:
+                if segment not in busy:
+                    segment.remove()
+                    segments.remove(segment)
+        self._size = sum(map(_size, self._files()))
+        return await self._adopt(now)
+
+    def stay(self) -> None:
+        """Let nothing age (the store is away: neither a reaper nor a failover could ask for what is here)."""
+        for segment in (*self._mine, *self._adopted):
+            segment.touched = self._clock()
+
+    def paths(self) -> list[Path]:
+        """Every file that this process answers for, oldest first."""
+        return [segment.path for segment in (*self._adopted, *self._mine)]
+
+    async def close(self) -> None:
+        """Write and sync everything; what is still owed stays for another process to adopt."""
+        self._flush()
+        if self._syncing is not None:
+            await self._syncing
+        for segment in (*self._mine, *self._adopted):
+            if not segment.running and not segment.owed and not segment.size:
+                segment.remove()
+            else:
+                segment.close()
+        self._mine, self._adopted = [], []
+
+    def _soon(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        data = b"".join([*(data for _, data, _ in self._intents), *self._ends.values(), *self._notes])
+        if not data:
+            self.failing = False  # nothing waits: the next request tries whether the disk takes it again
+            return
+        try:
+            (segment := self._current).write(data)
+        except OSError:
+            self._write_failed()
+            return
+        self._size += len(data)
+        self.failing = False
+        for rid, _, written in self._intents:
+            self._running[rid] = segment
+            segment.running += 1
+            if not written.done():
+                written.set_result(None)
+        for rid in self._ends:
+            self._ended(rid)
+            if rid not in self._owed:
+                self._owed[rid] = segment
+                segment.owed += 1
+        self._intents.clear()
+        self._ends.clear()
+        self._notes.clear()
+        self._dirty.add(segment)
+        if self._syncing is None:
+            self._syncing = asyncio.get_running_loop().create_task(self._sync(), name="spool-sync")
+
+    def _write_failed(self) -> None:
+        """Refuse the requests of this tick, keep the rest, and try again."""
+        self.failing = True
+        for _, _, written in self._intents:
+            if not written.done():
+                written.set_exception(SpoolFull())
+        self._intents.clear()
+        self._flushing = True
+        asyncio.get_running_loop().call_later(RETRY_SECONDS, self._flush)
+
+    async def _sync(self) -> None:
+        try:
+            while self._dirty:
+                await asyncio.sleep(SYNC_SECONDS)
+                self._in_sync, self._dirty = self._dirty, set()
+                for segment in self._in_sync:
+                    try:
+                        await asyncio.to_thread(segment.sync)
+                    except OSError:
+                        self.failing = True
+                        asyncio.get_running_loop().call_later(RETRY_SECONDS, self._flush)
+        finally:
+            self._in_sync = set()
+            self._syncing = None
+
+    def _ended(self, rid: str) -> None:
+        segment = self._running.pop(rid, None)
+        if segment is not None:
+            segment.running -= 1
+            segment.touched = self._clock()
+
+    def _rotate(self) -> Segment:
+        self._number += 1
+        name = f"{time.time_ns() // 1_000_000:013d}-{self._process}-{self._number:06d}{SUFFIX}"
+        segment = Segment.create(self._folder / name, self._clock())
+        self._mine.append(segment)
+        return segment
+
+    async def _adopt(self, now: float) -> list[Path]:
+        known = {segment.path for segment in (*self._mine, *self._adopted)}
+        strangers = [path for path in self._files() if path not in known]
+        adopted = await asyncio.to_thread(adopt_dead, strangers, now)
+        for segment, rids in adopted:
+            self._adopted.append(segment)
+            for rid in rids:
+                if rid not in self._owed:
+                    self._owed[rid] = segment
+                    segment.owed += 1
+        return [segment.path for segment, _ in adopted]
+
+    def _files(self) -> list[Path]:
+        return sorted(self._folder.glob(f"*{SUFFIX}"))
+
+    def _search(self, wanted: frozenset[str]) -> set[str]:
+        found: set[str] = set()
+        for path in self._files():
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:
+                continue
+            for kind, text in frames.frames(data):
+                if kind == frames.INTENT and (rid := text.partition(" ")[2]) in wanted:
+                    found.add(rid)
+        return found
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # another process was done with it
+        return 0
+
+
+def _home(folder: Path) -> str:
+    """The folder's id, drawn by whoever comes first."""
+    path = folder / "id"
+    draft = folder / f"id.{secrets.token_hex(4)}"
+    draft.write_text(secrets.token_hex(8))
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+    return path.read_text()

@@ -1,0 +1,1 @@
+"""The store and the connections to it."""

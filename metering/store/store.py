@@ -1,0 +1,232 @@
+"""Opens the store that ``store.url`` names and says what is wrong with it.
+
+The only place that knows the URL schemes. Everything else receives a `Store`: a redis-py client for
+ordinary commands, and the means to make the ledger's own connections.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import PipelineCommand
+from redis.exceptions import RedisError
+
+from metering.keys import PARTITIONS
+from metering.store.embedded import Embedded
+from metering.store.link import Endpoint
+from metering.store.sentinel import SCHEMES as SENTINEL_SCHEMES
+from metering.store.sentinel import Sentinels
+from metering.store.topology import ClusterNodes, OneNode, Topology, one_node
+
+SOCKET_TIMEOUT = 5.0
+CONNECT_TIMEOUT = 2.0
+OLDEST = {"redis": 7, "valkey": 8}
+CONFIRM_MS = 2000
+SCHEMES = (
+    "embedded: | redis:// | rediss:// | redis+cluster:// | rediss+cluster:// | redis+sentinel:// | rediss+sentinel://"
+)
+_OPTIONS: Mapping[str, Any] = {
+    "protocol": 2,
+    "socket_timeout": SOCKET_TIMEOUT,
+    "socket_connect_timeout": CONNECT_TIMEOUT,
+}
+
+
+class StoreUnavailable(Exception):
+    """The store could not be reached or does not let us in."""
+
+
+class Unconfirmed(Exception):
+    """What was written is not yet where it survives a failover; repeat the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """What serves: ``redis`` or ``valkey``, its version as it states it, and whether it is a Cluster."""
+
+    server: str
+    version: str
+    cluster: bool
+
+    @property
+    def major(self) -> int:
+        match = re.match(r"\d+", self.version)
+        return int(match.group()) if match else 0
+
+
+class Store:
+    """An open store. ``client`` is for ordinary commands (sessions, accounts, readers)."""
+
+    def __init__(
+        self,
+        client: Redis | RedisCluster,
+        info: StoreInfo,
+        *,
+        embedded: Embedded | None = None,
+        sentinels: Sentinels | None = None,
+        replicas: int = 0,
+    ) -> None:
+        self.client = client
+        self.info = info
+        self.replicas = replicas
+        self._embedded = embedded
+        self._sentinels = sentinels
+
+    def topology(self, *, timeout: float) -> Topology:
+        """New connections of the ledger's own kind; ``timeout`` bounds each of its calls (seconds)."""
+        if isinstance(self.client, RedisCluster):
+            return ClusterNodes(self.client, timeout=timeout)
+        if self._sentinels is not None:
+            return self._sentinels.topology(timeout=timeout)
+        if self._embedded is not None:
+            embedded = self._embedded
+
+            async def revive() -> Endpoint:
+                return Endpoint(path=await embedded.ensure())
+
+            return OneNode(revive, timeout=timeout)
+        return one_node(self.client, timeout=timeout)
+
+    async def on_primaries(self, *command: str | bytes) -> list[Any]:
+        """The replies of every primary to one command. Raises redis-py's errors."""
+        if isinstance(self.client, RedisCluster):
+            return [
+                await self.client.execute_command(*command, target_nodes=node) for node in self.client.get_primaries()
+            ]
+        return [await _execute(self.client, *command)]
+
+    async def confirm(self, key: str) -> None:
+        """Wait until everything written so far to the primary of ``key`` survives its loss.
+
+        That is: on as many replicas as configured, or on the disk of the embedded store. Replication
+        keeps order, so a mark written now and confirmed confirms what came before it.
+
+        Raises:
+            Unconfirmed: Not within two seconds, or the store is away.
+        """
+        if self._embedded is None and not self.replicas:
+            return
+        copies = self.replicas or 1
+        wait = ("WAIT", copies, CONFIRM_MS) if self.replicas else ("WAITAOF", 1, 0, CONFIRM_MS)
+        mark = ("SET", self._mark(key), "1", "PX", CONFIRM_MS)
+        try:
+            if isinstance(self.client, RedisCluster):
+                commands = [PipelineCommand(0, *mark), PipelineCommand(1, *wait)]
+                node = self.client.get_node_from_key(mark[1])
+                if node is None:
+                    raise Unconfirmed
+                await node.execute_pipeline(commands)
+                replies = [command.result for command in commands]
+            else:
+                pipeline: Any = self.client.pipeline(transaction=False)
+                pipeline.execute_command(*mark)
+                pipeline.execute_command(*wait)
+                replies = await pipeline.execute()
+        except (RedisError, OSError):
+            raise Unconfirmed from None
+        reached = replies[1][0] if isinstance(replies[1], list) else replies[1]
+        if isinstance(replies[0], Exception) or not isinstance(reached, int) or reached < copies:
+            raise Unconfirmed
+
+    def _mark(self, key: str) -> str:
+        """A key on the same primary that says nothing of ``key``, which may be a digest that was erased."""
+        if not isinstance(self.client, RedisCluster):
+            return "b:{0}"
+        node = self.client.get_node_from_key(key)
+        marks = (f"b:{{{p}}}" for p in range(PARTITIONS))
+        return next((mark for mark in marks if self.client.get_node_from_key(mark) == node), f"b:{{{key}}}")
+
+    async def check(self) -> list[str]:
+        """Everything that keeps this store from being used, as sentences with the mend."""
+        faults: list[str] = []
+        oldest = OLDEST[self.info.server]
+        if self.info.major < oldest:
+            faults.append(f"{self.info.server} {self.info.version} is too old: version {oldest} or newer is needed")
+        try:
+            for memory in await self.on_primaries("INFO", "memory"):
+                policy = info_fields(memory).get("maxmemory_policy", "noeviction")
+                if policy != "noeviction":
+                    faults.append(f"maxmemory-policy is {policy}: set it to noeviction, or credits could be evicted")
+        except RedisError:
+            faults.append("INFO memory was refused: the user needs the INFO command")
+        try:
+            await self.on_primaries("FUNCTION", "STATS")
+        except RedisError:
+            faults.append("FUNCTION was refused: the user needs FUNCTION LOAD, LIST and STATS, and FCALL")
+        return faults
+
+    async def close(self) -> None:
+        """Let go of the connections; the last user of the embedded store stops its server."""
+        await self.client.aclose()
+        if self._sentinels is not None:
+            await self._sentinels.close()
+        if self._embedded is not None:
+            await self._embedded.detach()
+
+
+async def open_store(url: str, *, data_dir: Path, replicas: int = 0) -> Store:
+    """Open the store that ``url`` names (`SCHEMES`); ``data_dir`` is where the embedded one lives.
+
+    ``replicas``: how many replicas must hold a grant, an erasure or a revocation before it is answered.
+
+    Raises:
+        ValueError: The URL has another scheme.
+        EmbeddedError: The embedded server did not start.
+        StoreUnavailable: The server could not be reached or refused the credentials.
+    """
+    embedded: Embedded | None = None
+    sentinels: Sentinels | None = None
+    client: Redis | RedisCluster
+    if url == "embedded:":
+        embedded = await Embedded.attach(data_dir)
+        client = Redis(unix_socket_path=await embedded.ensure(), **_OPTIONS)
+    elif url.startswith(("redis://", "rediss://")):
+        client = Redis.from_url(url, **_OPTIONS)
+    elif url.startswith(("redis+cluster://", "rediss+cluster://")):
+        client = RedisCluster.from_url(url.replace("+cluster", "", 1), **_OPTIONS)
+    elif url.startswith(SENTINEL_SCHEMES):
+        sentinels = Sentinels(url, _OPTIONS)
+        client = sentinels.client()
+    else:
+        raise ValueError(f"store.url must be one of {SCHEMES}")
+    try:
+        info = await _info(client)
+    except (RedisError, OSError) as error:
+        await client.aclose()
+        if sentinels is not None:
+            await sentinels.close()
+        if embedded is not None:
+            await embedded.detach()
+        raise StoreUnavailable(f"the store cannot be used: {type(error).__name__}") from None
+    return Store(client, info, embedded=embedded, sentinels=sentinels, replicas=replicas)
+
+
+async def _info(client: Redis | RedisCluster) -> StoreInfo:
+    if isinstance(client, RedisCluster):
+        await client.initialize()
+        reply = await client.execute_command("INFO", "server", target_nodes=client.get_primaries()[0])
+    else:
+        reply = await _execute(client, "INFO", "server")
+    server = info_fields(reply)
+    if "valkey_version" in server:
+        return StoreInfo("valkey", server["valkey_version"], isinstance(client, RedisCluster))
+    return StoreInfo("redis", server.get("redis_version", "0"), isinstance(client, RedisCluster))
+
+
+async def _execute(client: Redis, *command: str | bytes) -> Any:
+    return await client.execute_command(*command)  # type: ignore[no-untyped-call] # so in redis-py
+
+
+def info_fields(reply: Any) -> dict[str, str]:
+    """A section of INFO as strings, whether redis-py parsed it or not."""
+    if isinstance(reply, bytes):
+        pairs = (line.split(":", 1) for line in reply.decode().splitlines() if ":" in line)
+        return dict(pairs)
+    if isinstance(reply, dict) and len(reply) == 1 and isinstance(next(iter(reply.values())), dict):
+        reply = next(iter(reply.values()))
+    return {str(name): str(value) for name, value in reply.items()}

@@ -1,0 +1,1 @@
+"""Usage for Stripe's meters, and the customers there."""

@@ -1,0 +1,1 @@
+"""Watching an answer pass: events, bodies and the counts in them."""

@@ -1,0 +1,110 @@
+"""Watches a JSON body pass that is not an event stream.
+
+Up to `KEEP_LIMIT` bytes are kept by reference and read once, when somebody asks; a larger body goes
+through a projection as it arrives, so that memory stays bounded and the counts at its end are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from metering.usage import Report
+from providers.answers.reading import Answer
+from providers.dialect import Head
+from providers.document.projection import JsonProjection, Wanted
+
+KEEP_LIMIT = 256 * 1024
+
+Reader: TypeAlias = Callable[[bytes, Head], Answer | None]
+
+
+class JsonBody:
+    """A `Scanner` for one JSON value. Nothing is ever held back, and no event can follow."""
+
+    __slots__ = (
+        "_answer",
+        "_complete",
+        "_head",
+        "_parts",
+        "_projection",
+        "_read",
+        "_seen",
+        "_wanted",
+        "events",
+        "generated",
+        "size",
+    )
+
+    def __init__(self, head: Head, read: Reader, wanted: Wanted, *, generated: bool) -> None:
+        self.generated = generated  # the body holds a model's output (not vectors, not a token count)
+        self.size = 0
+        self.events = 0
+        self._head = head
+        self._read = read
+        self._wanted = wanted
+        self._parts: list[bytes] = []
+        self._projection: JsonProjection | None = None
+        self._seen = 0  # how many bytes `_answer` was read from
+        self._answer = Answer()
+        self._complete = False
+
+    def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
+        """Never: a body is read through."""
+        return False
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a fragment; return it."""
+        self.size += len(data)
+        if self._projection is not None:
+            self._projection.feed(data)
+            return data
+        self._parts.append(data)
+        if self.size > KEEP_LIMIT:
+            self._projection = JsonProjection(self._wanted)
+            for part in self._parts:
+                self._projection.feed(part)
+            self._parts = []
+        return data
+
+    def finish(self) -> bytes:
+        """Nothing is held back."""
+        return b""
+
+    @property
+    def complete(self) -> bool:
+        """The whole value was seen."""
+        self._look()
+        return self._complete
+
+    @property
+    def failed(self) -> bool:
+        """The body is an error in spite of its status."""
+        self._look()
+        return self._answer.failed
+
+    @property
+    def at_boundary(self) -> bool:
+        """Nothing can follow a JSON value that has begun."""
+        return not self.size
+
+    def report(self) -> Report:
+        """What the provider stated so far."""
+        self._look()
+        return self._answer.report
+
+    def _look(self) -> None:
+        if self._seen == self.size:
+            return
+        self._seen = self.size
+        projection = self._projection
+        if projection is None:
+            body = b"".join(self._parts)
+            answer = self._read(body, self._head)
+            if answer is not None:
+                self._answer, self._complete = answer, True
+                return
+            projection = JsonProjection(self._wanted)
+            projection.feed(body)
+        self._complete = projection.closed
+        self._answer = self._read(projection.result(), self._head) or self._answer

@@ -1,0 +1,298 @@
+"""Watches a stream of server-sent events pass: the part that is the same for every dialect.
+
+What must stay true:
+
+1. `EventStream.feed` returns the very object it was given, except where a usage chunk is hidden.
+   A chunk of one event in which the dialect's needle does not occur is taken at a `glance`: one search
+   for it, one or two for a line end, no copy and no decode.
+2. The needle is a byte string that every event with counts contains. JSON escapes the quotes inside
+   strings, so a needle that ends with a quote is a member name or a whole string value, never text.
+   It only makes an event a candidate: the dialect decodes the candidate and reads its documented path.
+3. Of events that are no candidates only the last one matters (a finish reason, an error, the
+   dialect's end), and it is decoded when somebody asks, not before. It is kept by reference.
+4. An event that has not ended is kept by reference up to `CARRY_LIMIT`; beyond it its data goes
+   through a projection, so that memory stays bounded and its counts are found all the same.
+5. Where the usage chunk must be hidden, an event is held back until its end, at most `HOLD_LIMIT`
+   bytes; beyond that it is passed on as it comes, and is not hidden.
+6. Results do not depend on how the stream was cut.
+"""
+
+from __future__ import annotations
+
+from metering.usage import Report
+from providers.answers.sse import (
+    DONE,
+    LargeEvent,
+    count_events,
+    data_of,
+    event_spans,
+    events_backwards,
+    first_boundary,
+    last_boundary,
+    lead,
+)
+from providers.dialect import Head
+from providers.document.projection import Wanted
+
+CARRY_LIMIT = 256 * 1024
+HOLD_LIMIT = 64 * 1024
+_SEAM = 2  # bytes of the past that can belong to a blank line
+
+
+class EventStream:
+    """A `Scanner` for event streams; a dialect says what its needle is and how to read an event."""
+
+    __slots__ = (
+        "_carried", "_carry", "_done", "_end", "_framed", "_framed_end", "_head", "_hide", "_large", "_last",
+        "_needle", "_open", "_passed", "_seam", "_tail", "_wanted", "events", "size",
+    )  # fmt: skip
+
+    def __init__(self, head: Head, needle: bytes, wanted: Wanted, *, hide: bool = False) -> None:
+        self.size = 0
+        self.events = 0
+        self._head = head
+        self._needle = needle
+        self._wanted = wanted
+        self._hide = hide
+        self._end = b"}\n\n"
+        self._framed_end = b"}\n\n\r\n"
+        self._tail = 2  # from the last line's own end to the end of the event
+        self._last: bytes | None = None  # holds the last event that is no candidate, undecoded
+        self._framed: bytes | None = None  # where it came after that: likewise, with its chunk's framing
+        self._done = False  # the last event with data was [DONE]
+        self._open = False  # an event has begun, or the end was seen: no short cut
+        self._carry: list[bytes] = []  # the fragments of the event that has begun
+        self._carried = 0  # its bytes so far
+        self._passed = 0  # how many of them were passed on already (where events are held back)
+        self._seam = b""  # its last bytes, to find a blank line across a cut
+        self._large: LargeEvent | None = None
+
+    def glance(self, framed: bytes, size: int) -> bool:
+        """Take a chunk of one event that is no candidate (see `providers.dialect.Scanner`)."""
+        if self._open or not framed.endswith(self._framed_end) or framed.rfind(self._needle) >= 0:
+            return False
+        # A line of data, alone or behind its event's name. (No line of data ends before byte 5, size line or not.)
+        blank = len(framed) - 2 - self._tail
+        line = framed.find(b"\n", 5)
+        if line != blank and framed.find(b"\n", line + 1) != blank:
+            return False  # several events, or none
+        self.events += 1
+        self.size += size
+        self._framed = framed
+        return True
+
+    def _unframe(self) -> None:
+        """What passed at a glance last was the last event."""
+        if (framed := self._framed) is not None:
+            self._last, self._framed = framed[framed.index(b"\n") + 1 : -2], None
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a fragment; return what to pass on now."""
+        self._unframe()
+        self.size += len(data)
+        if self._open or not data.endswith(self._end) or data.rfind(self._needle) >= 0:
+            return self._feed(data)
+        self.events += count_events(data)
+        self._last = data
+        return data
+
+    def finish(self) -> bytes:
+        """The answer ended: a last event without its blank line is read as if it had one."""
+        if not self._carried:
+            return b""
+        held = b"".join(self._carry)[self._passed :] if self._hide else b""
+        self._settle()
+        hidden = self._settle_tail() and not self._passed
+        self.events += 1 if self._large is not None else count_events(b"".join([*self._carry, b"\n"]))
+        self._begin_event()
+        return held[: lead(held)] if hidden else held
+
+    @property
+    def complete(self) -> bool:
+        """The dialect's own end was seen."""
+        self._settle_all()
+        return self._ended()
+
+    @property
+    def failed(self) -> bool:
+        """The provider sent an error inside the begun answer."""
+        self._settle_all()
+        return self._errored()
+
+    @property
+    def at_boundary(self) -> bool:
+        """What was passed on ends between two events."""
+        if not self._carried or (self._hide and not self._passed):
+            return True
+        if self._large is not None:
+            return self._seam.endswith((b"\r\r", b"\n\r"))
+        carried = b"".join(self._carry)
+        return carried.endswith((b"\r\r", b"\n\r")) or lead(carried) == len(carried)
+
+    def report(self) -> Report:
+        """What the provider stated so far."""
+        self._settle_all()
+        return self._reported()
+
+    # What a dialect says
+
+    def _event(self, data: bytes) -> bool:
+        """Read one event's data; true if it is a usage chunk that only we asked for."""
+        raise NotImplementedError
+
+    def _ended(self) -> bool:
+        raise NotImplementedError
+
+    def _errored(self) -> bool:
+        raise NotImplementedError
+
+    def _reported(self) -> Report:
+        raise NotImplementedError
+
+    # Framing
+
+    def _feed(self, data: bytes) -> bytes:
+        probe = self._seam + data if self._carried else data
+        end = last_boundary(probe)
+        if not end:
+            return self._hold(data)
+        if self._large is not None:
+            return self._end_large(data, probe)
+        end = max(0, end - (len(probe) - len(data)))
+        passed = self._passed
+        block = data[:end] if end < len(data) else data
+        if self._carried:
+            block = b"".join([*self._carry, block])
+        self._begin_event()
+        shown = self._scan(block, passed)
+        if block.endswith(b"\r\n\r\n"):
+            self._tail, self._end, self._framed_end = 3, b"}\r\n\r\n", b"}\r\n\r\n\r\n"
+        rest = self._hold(data[end:]) if end < len(data) else b""
+        if not self._hide:
+            return data
+        shown = shown[passed:] if passed else shown
+        return shown + rest if rest else shown
+
+    def _begin_event(self) -> None:
+        self._carry = []
+        self._carried = self._passed = 0
+        self._seam = b""
+        self._large = None
+        self._open = self._done
+
+    def _hold(self, data: bytes) -> bytes:
+        self._open = True
+        self._seam = (self._seam + data)[-_SEAM:] if self._carried else data[-_SEAM:]
+        self._carried += len(data)
+        if self._large is not None:
+            self._large.feed(data)
+            return data
+        self._carry.append(data)
+        out = data
+        if self._hide:
+            if self._passed:
+                self._passed = self._carried
+            elif self._carried <= HOLD_LIMIT:
+                return b""
+            else:
+                self._passed = self._carried
+                out = b"".join(self._carry)
+        if self._carried > CARRY_LIMIT:
+            self._large = LargeEvent(self._wanted)
+            for fragment in self._carry:
+                self._large.feed(fragment)
+            self._carry = []
+        return out
+
+    def _end_large(self, data: bytes, probe: bytes) -> bytes:
+        assert self._large is not None
+        end = max(0, first_boundary(probe) - (len(probe) - len(data)))
+        self._large.feed(data[:end])
+        event = self._large.result()
+        self._begin_event()
+        self.events += 1
+        if event is not None:
+            self._settle()
+            self._event(event)
+            self._done = self._open = False
+        if end == len(data):
+            return data
+        shown = self._feed(data[end:])
+        return data[:end] + shown if self._hide else data
+
+    # Reading
+
+    def _scan(self, block: bytes, passed: int) -> bytes:
+        """Read a block of whole events; return it without the chunks that are hidden."""
+        self.events += count_events(block)
+        if block.rfind(self._needle) < 0:
+            if block.endswith(self._end):
+                self._last = block
+                self._done = self._open = False
+            else:
+                self._note(block)
+            return block
+        shown: list[bytes] = []
+        plain = copied = 0  # where the events since the last candidate begin; what is in `shown`
+        for start, end in event_spans(block):
+            if block.find(self._needle, start, end) < 0:
+                continue
+            self._note(block[plain:start])
+            self._settle()
+            plain = end
+            data = data_of(block[start:end])
+            if not data:
+                continue
+            self._done = self._open = False
+            if self._event(data) and self._hide and start >= passed:
+                shown.append(block[copied : start + lead(block[start:end])])
+                copied = end
+        self._note(block[plain:])
+        if not copied:
+            return block
+        shown.append(block[copied:])
+        return b"".join(shown)
+
+    def _note(self, block: bytes) -> None:
+        """Remember the last event of ``block``, in which nothing is a candidate."""
+        first = True
+        for event in events_backwards(block):
+            data = data_of(event)
+            if not data:
+                continue
+            if data.rstrip() == DONE:
+                if first:
+                    self._done = self._open = True
+                first = False
+                continue
+            if first:
+                self._done = self._open = False
+            self._last = event
+            return
+
+    def _settle(self) -> None:
+        self._unframe()
+        if self._last is None:
+            return
+        block, self._last = self._last, None
+        for event in events_backwards(block):
+            data = data_of(event)
+            if data and data.rstrip() != DONE:
+                self._event(data)
+                return
+
+    def _settle_tail(self) -> bool:
+        if self._large is not None:
+            event = self._large.result()
+            return event is not None and self._event(event)
+        data = data_of(b"".join(self._carry))
+        if data.rstrip() == DONE:
+            self._done = True
+        elif data.endswith(b"}"):
+            return self._event(data)
+        return False
+
+    def _settle_all(self) -> None:
+        self._settle()
+        if self._carried:
+            self._settle_tail()

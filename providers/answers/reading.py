@@ -1,0 +1,70 @@
+"""Reading the parts of an answer that matter, whatever else is wrong with it.
+
+A typed decoder that skips unknown members does the work. Where it refuses (a host that writes
+``NaN``, nesting deeper than its stack), a projection of the same document is read instead: a fault
+in content must not cost the counts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from metering.usage import Geography, Report, ServiceTier, Speed, Variant
+from providers.dialect import Head
+from providers.document.projection import JsonProjection, Wanted
+
+NOTHING = msgspec.Raw(b"")
+
+_T = TypeVar("_T")
+_ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What one whole JSON body says."""
+
+    report: Report = Report()
+    failed: bool = False
+
+
+def read(decoder: msgspec.json.Decoder[_T], data: bytes, wanted: Wanted) -> _T | None:
+    """``data`` as the decoder's type; ``None`` if it is no whole JSON value of that shape."""
+    try:
+        return decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        projection = JsonProjection(wanted)
+        projection.feed(data)
+    whole = projection.closed and not projection.invalid
+    return read_strictly(decoder, projection.result()) if whole else None
+
+
+def read_strictly(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw) -> _T | None:
+    """``data`` as the decoder's type, or ``None``."""
+    try:
+        return decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def value(raw: msgspec.Raw) -> Any:
+    """A member's value; ``None`` where it is absent, null or unreadable."""
+    return read_strictly(_ANY, raw) if memoryview(raw) else None
+
+
+def is_stated(raw: msgspec.Raw) -> bool:
+    """The member is there and not null."""
+    return bytes(raw) not in {b"", b"null"}
+
+
+def stated_variant(
+    head: Head,
+    tier: ServiceTier | None = None,
+    speed: Speed | None = None,
+    geography: Geography | None = None,
+) -> Variant | None:
+    """The request's variant overlaid with what the answer states; ``None`` if it states nothing."""
+    if tier is None and speed is None and geography is None:
+        return None
+    asked = head.variant
+    return Variant(tier or asked.tier, speed or asked.speed, geography or asked.geography)

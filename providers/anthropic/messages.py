@@ -1,0 +1,181 @@
+"""Messages and token counting (``POST /v1/messages``, ``/count_tokens``): the request side.
+
+Files, skills, containers and threads keep content at Anthropic and are refused, in the body as well
+as when ``anthropic-beta`` asks for them.
+
+https://platform.claude.com/docs/en/api/messages
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from metering.usage import STANDARD, Geography, ServiceTier, Speed, Variant
+from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
+from providers.document.look import ABSENT, Look, says
+from providers.document.members import Members, is_list, read_members, read_model, read_nested
+from providers.document.splice import Edits, quoted
+from providers.scanner import scanner_for
+from providers.tools.selection import tool_in_definition, tools_in_list, tools_in_members
+
+
+class _Source(msgspec.Struct):
+    type: msgspec.Raw = ABSENT
+    content: msgspec.Raw = ABSENT
+
+
+class _Addition(msgspec.Struct):
+    definition: msgspec.Raw = ABSENT
+
+
+class _Block(msgspec.Struct):
+    type: msgspec.Raw = ABSENT
+    source: _Source | str | None = None  # a search result's source is a string
+    content: msgspec.Raw = ABSENT
+    tool: _Addition | None = None
+
+
+class _Message(msgspec.Struct):
+    content: list[_Block] | None = None  # a plain string does not fit, and holds nothing to look at
+
+
+_MESSAGES = Look(_Message)
+_BLOCKS = Look(_Block)
+
+_FILE: Final = "A file id names a file kept at the provider, which is not served: send the file's data instead."
+_STORED: Final = {
+    "container": "Containers keep files at the provider, which is not served: run the code in the client.",
+    "thread": "Threads are kept at the provider, which is not served: resend the messages.",
+}
+_DEEPEST: Final = 6
+_GEOGRAPHIES: Final = {"global": Geography.GLOBAL, "us": Geography.US, "eu": Geography.EU}
+
+
+class Messages:
+    """The `Wire` of one operation of the Messages API."""
+
+    family = Family.ANTHROPIC
+
+    def __init__(self, operation: Operation, path: str, *, billed: bool) -> None:
+        self.operation = operation
+        self.billed = billed
+        self._path = path
+
+    def read(self, body: bytes, path_model: str | None) -> Head:
+        members = read_members(body)
+        for name, message in _STORED.items():
+            if name in members.raws and members.raw(name) is not None:
+                raise Refusal("privacy_unsupported", message, name)
+        read_nested(members, "metadata")
+        tools = tools_in_list(self.family, members.raws.get("tools"))
+        tools |= tools_in_members(self.family, members)
+        for message_ in _MESSAGES.elements(members.raws.get("messages")):
+            if message_.content is not None:
+                _read_blocks(message_.content, tools)
+        _read_blocks(_BLOCKS.elements(members.raws.get("system")), tools)
+        return Head(
+            model=read_model(members, path_model),
+            stream=self.billed and members.boolean("stream"),
+            output_limit=members.count("max_tokens") if self.billed else 0,
+            server_tools=frozenset(tools),
+            variant=_read_variant(members),
+            members=members.spans,
+        )
+
+    def splice(self, body: bytes, head: Head, target: Target) -> bytes:
+        edits = Edits(body, head.members)
+        if target.alias:
+            edits.replace("model", quoted(target.model))
+        if "metadata" in head.members:
+            edits.edit_object("metadata", lambda inner: _edit_metadata(inner, target))
+        return edits.build()
+
+    def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
+        return self._path
+
+    def scanner(self, head: Head, *, sse: bool) -> Scanner:
+        return scanner_for(self.operation, head, sse=sse)
+
+
+def _edit_metadata(metadata: Edits, target: Target) -> None:
+    value = metadata.value("user_id")
+    if value is None or value == b"null":
+        return
+    if target.pseudonym:
+        metadata.replace("user_id", quoted(target.pseudonym))
+    else:
+        metadata.remove("user_id")
+
+
+def _read_variant(members: Members) -> Variant:
+    raws = members.raws
+    if not ("inference_geo" in raws or "speed" in raws or "service_tier" in raws):
+        return STANDARD
+    # "auto" and "standard_only" both ask for no more than standard; the answer says what it was.
+    geography = members.text("inference_geo")
+    return Variant(
+        tier=ServiceTier.STANDARD,
+        speed=Speed.FAST if members.text("speed") == "fast" else Speed.NORMAL,
+        geography=Geography.GLOBAL if geography is None else _GEOGRAPHIES.get(geography, Geography.OTHER),
+    )
+
+
+def _read_blocks(blocks: list[_Block], tools: set[str], depth: int = 0) -> None:
+    # Blocks nest: a tool's result holds blocks, a document's source may. The API knows three levels.
+    for block in blocks:
+        if says(block.type, "container_upload"):
+            raise Refusal("privacy_unsupported", _FILE, "messages")
+        if isinstance(block.source, _Source):
+            if says(block.source.type, "file"):
+                raise Refusal("privacy_unsupported", _FILE, "messages")
+            if is_list(block.source.content) and depth < _DEEPEST:
+                _read_blocks(_BLOCKS.elements(block.source.content), tools, depth + 1)
+        if is_list(block.content) and depth < _DEEPEST:
+            _read_blocks(_BLOCKS.elements(block.content), tools, depth + 1)
+        if block.tool is not None:  # a tool that is added in the midst of the conversation
+            tools |= tool_in_definition(Family.ANTHROPIC, block.tool.definition)
+
+
+# By the name that stands before the date of a beta: what it asks to keep, and the server-side tool
+# that makes it acceptable where policy allows that tool.
+_REFUSED_BETAS: Final = {
+    "files-api": (_FILE, None),
+    "skills": ("Skills are kept at the provider, which is not served: put their text into the prompt.", None),
+    "code-execution": (_STORED["container"], "anthropic_code_execution"),
+    "message-batches": ("Batches are kept at the provider, which is not served: send single requests.", None),
+    "mcp-client": (
+        "The provider's MCP connector is switched off: run the MCP server's tools in the client.",
+        "anthropic_mcp",
+    ),
+    "mcp-tunnels": (
+        "The provider's MCP connector is switched off: run the MCP server's tools in the client.",
+        "anthropic_mcp",
+    ),
+    "message-threads": (_STORED["thread"], None),
+    "managed-agents": ("Agents that live at the provider are not served: run the agent in the client.", None),
+    "agent-memory": ("Memory kept at the provider is not served: use the memory tool in the client.", None),
+    "dreaming": ("Memory kept at the provider is not served: use the memory tool in the client.", None),
+}
+_DATE_LENGTH: Final = len("-2025-04-14")
+
+
+def check_beta(values: Iterable[str], allowed: frozenset[str] = frozenset()) -> None:
+    """Refuse an ``anthropic-beta`` header that asks for what is kept at the provider.
+
+    Args:
+        values: The header's values, each a comma-separated list; unrelated betas pass.
+        allowed: Server-side tools that policy allows, as for `refuse_tools`.
+    """
+    for value in values:
+        for beta in value.split(","):
+            name = beta.strip().lower()
+            refused = _REFUSED_BETAS.get(name[:-_DATE_LENGTH]) or _REFUSED_BETAS.get(name)
+            if refused is not None and (refused[1] is None or refused[1] not in allowed):
+                raise Refusal("privacy_unsupported", refused[0], "anthropic-beta")
+
+
+MESSAGES: Final = Messages(Operation.ANTHROPIC_MESSAGES, "/v1/messages", billed=True)
+COUNT_TOKENS: Final = Messages(Operation.ANTHROPIC_COUNT_TOKENS, "/v1/messages/count_tokens", billed=False)

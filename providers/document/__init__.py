@@ -1,0 +1,1 @@
+"""JSON read and edited by position, without decoding what is not needed."""

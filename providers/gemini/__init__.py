@@ -1,0 +1,1 @@
+"""Gemini's API: requests, answers and usage, and its reader and writer for the hub."""

@@ -1,0 +1,285 @@
+"""How Gemini's answers state usage, end and failure.
+
+Documented paths, the only ones read: ``usageMetadata`` at the top of a body or chunk. It stands on
+every chunk, each time for the whole answer so far, so that the last one counts and none before it
+needs to be decoded. A stream has no end mark: its last chunk has a finish reason, or the prompt was
+blocked. Without ``alt=sse`` a stream is one JSON array, and its closing bracket is the end.
+
+``args`` of a function call and ``response`` of a tool are free objects and may contain the same
+names. A chunk that has one is decoded at once, so that it cannot displace an earlier true count.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec.structs import replace
+
+from metering.usage import Report, ServiceTier, Usage
+from providers.answers.events import EventStream
+from providers.answers.reading import NOTHING, Answer, is_stated, read, read_strictly, stated_variant, value
+from providers.answers.sse import DONE, count_events, data_of, events_backwards
+from providers.dialect import Head
+from providers.document.projection import JsonProjection, Wanted
+from providers.gemini.usage import counted_tokens, gemini_usage, service_tier
+
+NEEDLE = b'"usageMetadata"'
+_SEARCHED = b'"webSearchQueries"'
+
+
+class _Grounding(msgspec.Struct):
+    webSearchQueries: msgspec.Raw = NOTHING  # noqa: N815 - the wire's name
+
+
+class _Candidate(msgspec.Struct):
+    finishReason: msgspec.Raw = NOTHING  # noqa: N815 - the wire's name
+    groundingMetadata: msgspec.Raw = NOTHING  # noqa: N815 - the wire's name
+
+
+class _Feedback(msgspec.Struct):
+    blockReason: msgspec.Raw = NOTHING  # noqa: N815 - the wire's name
+
+
+class _Chunk(msgspec.Struct):
+    candidates: msgspec.Raw = NOTHING
+    promptFeedback: msgspec.Raw = NOTHING  # noqa: N815 - the wire's name
+    usageMetadata: msgspec.Raw = NOTHING  # noqa: N815 - the wire's name
+    modelVersion: msgspec.Raw = NOTHING  # noqa: N815 - the wire's name
+    error: msgspec.Raw = NOTHING
+
+
+class _Counted(msgspec.Struct):
+    totalTokens: msgspec.Raw = NOTHING  # noqa: N815 - the wire's name
+    cachedContentTokenCount: msgspec.Raw = NOTHING  # noqa: N815 - the wire's name
+
+
+_candidates = msgspec.json.Decoder(list[_Candidate])
+_grounding = msgspec.json.Decoder(_Grounding)
+_feedback = msgspec.json.Decoder(_Feedback)
+_chunk = msgspec.json.Decoder(_Chunk)
+_counted = msgspec.json.Decoder(_Counted)
+
+CHUNK: Wanted = {
+    b"candidates": {b"finishReason": None, b"groundingMetadata": {b"webSearchQueries": None}},
+    b"promptFeedback": {b"blockReason": None},
+    b"usageMetadata": None,
+    b"modelVersion": None,
+    b"error": None,
+}
+COUNTED: Wanted = {b"totalTokens": None, b"cachedContentTokenCount": None}
+
+
+class _State:
+    """What the chunks of one answer said, in order."""
+
+    __slots__ = ("failed", "finished", "searches", "tier", "usage")
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.tier: ServiceTier | None = None
+        self.searches: int | None = None
+        self.finished = False
+        self.failed = False
+
+    def read(self, data: bytes, *, last: bool = True) -> bool:
+        """Read a chunk; true if it states usage. ``last``: nothing later was read yet."""
+        chunk = read(_chunk, data, CHUNK)
+        return chunk is not None and self.take(chunk, last=last)
+
+    def take(self, chunk: _Chunk, *, last: bool = True) -> bool:
+        candidates = read_strictly(_candidates, chunk.candidates) or []
+        if last:
+            feedback = read_strictly(_feedback, chunk.promptFeedback)
+            self.finished = any(is_stated(candidate.finishReason) for candidate in candidates) or (
+                feedback is not None and is_stated(feedback.blockReason)
+            )
+        self.failed = self.failed or is_stated(chunk.error)
+        self._search(candidates, chunk)
+        metadata = value(chunk.usageMetadata)
+        usage = gemini_usage(metadata)
+        if not isinstance(metadata, dict):
+            return False
+        self.usage = usage or self.usage
+        self.tier = service_tier(metadata) or self.tier
+        return True
+
+    def report(self, head: Head) -> Report:
+        usage = self.usage
+        if self.searches is not None:
+            usage = replace(usage or Usage(), searches=self.searches)
+        return Report(usage, stated_variant(head, self.tier))
+
+    def _search(self, candidates: list[_Candidate], chunk: _Chunk) -> None:
+        """Count searches as they are billed: from Gemini 3 on each query, before that each answer.
+
+        Source: https://ai.google.dev/gemini-api/docs/pricing, "Grounding with Google Search".
+        """
+        queries = 0
+        for candidate in candidates:
+            grounding = read_strictly(_grounding, candidate.groundingMetadata)
+            asked = value(grounding.webSearchQueries) if grounding is not None else None
+            queries += sum(1 for query in asked if query) if isinstance(asked, list) else 0
+        if queries:
+            model = value(chunk.modelVersion)
+            old = isinstance(model, str) and model.startswith(("gemini-1", "gemini-2"))
+            self.searches = max(self.searches or 0, 1 if old else queries)
+
+
+class GenerateStream(EventStream):
+    """Chunks of a stream with ``alt=sse``."""
+
+    __slots__ = ("_candidate", "_searching", "_state")
+
+    def __init__(self, head: Head) -> None:
+        super().__init__(head, NEEDLE, CHUNK)
+        self._state = _State()
+        self._candidate: bytes | None = None  # holds the last events that state usage, undecoded
+        self._searching = bool(head.server_tools)
+
+    def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
+        """Never: every event may state counts."""
+        return False
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a fragment; return it."""
+        size = len(data)
+        self.size += size
+        if self._open or not data.endswith(self._end):
+            return self._feed(data)
+        if data.find(b"\n") == size - self._tail:  # one line of data
+            self.events += 1
+        else:
+            self.events += count_events(data)
+        self._consider(data)
+        return data
+
+    def _scan(self, block: bytes, passed: int) -> bytes:  # noqa: ARG002 - nothing is hidden here
+        self.events += count_events(block)
+        self._consider(block)
+        return block
+
+    def _consider(self, block: bytes) -> None:
+        if block.rfind(NEEDLE) < 0 and not (self._searching and _SEARCHED in block):
+            self._note(block)
+        elif block.rfind(b'"args"') >= 0 or block.rfind(b'"response"') >= 0 or self._searching:
+            self._settle()
+            self._read_back(block)
+        else:
+            self._candidate = block
+            self._last = None
+
+    def _settle(self) -> None:
+        if self._candidate is not None:
+            block, self._candidate = self._candidate, None
+            self._read_back(block)
+        super()._settle()
+
+    def _read_back(self, block: bytes) -> None:
+        """Read the last event of ``block``, and those before it until one states usage."""
+        last = True
+        for event in events_backwards(block):
+            data = data_of(event)
+            if data and data.rstrip() != DONE:
+                if self._state.read(data, last=last):
+                    return
+                last = False
+
+    def _event(self, data: bytes) -> bool:
+        self._state.read(data)
+        return False
+
+    def _ended(self) -> bool:
+        return self._state.finished
+
+    def _errored(self) -> bool:
+        return self._state.failed
+
+    def _reported(self) -> Report:
+        return self._state.report(self._head)
+
+
+class GenerateArray:
+    """A `Scanner` for a stream without ``alt=sse``: one JSON array, an element a chunk."""
+
+    __slots__ = ("_chunk", "_head", "_projection", "_state", "_usage", "events", "size")
+
+    def __init__(self, head: Head) -> None:
+        self.size = 0
+        self.events = 0
+        self._head = head
+        self._state = _State()
+        self._projection = JsonProjection(CHUNK, self._element)
+        self._usage: bytes | None = None  # the last element that states usage, undecoded
+        self._chunk: bytes | None = None  # the last one after it
+
+    def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
+        """Never: a body is read through."""
+        return False
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a fragment; return it."""
+        self.size += len(data)
+        self._projection.feed(data)
+        return data
+
+    def finish(self) -> bytes:
+        """Nothing is held back."""
+        return b""
+
+    @property
+    def complete(self) -> bool:
+        """The array was closed."""
+        return self._projection.closed
+
+    @property
+    def failed(self) -> bool:
+        """An element was an error."""
+        self._settle()
+        return self._state.failed
+
+    @property
+    def at_boundary(self) -> bool:
+        """No event can follow inside an array that has begun: its form has none."""
+        return not self.size
+
+    def report(self) -> Report:
+        """What the provider stated so far."""
+        self._settle()
+        return self._state.report(self._head)
+
+    def _element(self, document: bytes) -> None:
+        self.events += 1
+        if b'"webSearchQueries"' in document:
+            self._settle()
+            self._state.read(document)
+        elif NEEDLE in document:
+            self._usage, self._chunk = document, None
+        else:
+            self._chunk = document
+
+    def _settle(self) -> None:
+        for document in (self._usage, self._chunk):
+            if document is not None:
+                self._state.read(document)
+        self._usage = self._chunk = None
+
+
+def read_generated(body: bytes, head: Head) -> Answer | None:
+    """A whole body of generateContent, embedContent or batchEmbedContents."""
+    chunk = read_strictly(_chunk, body)
+    if chunk is None:
+        return None
+    state = _State()
+    state.take(chunk)
+    return Answer(state.report(head), state.failed)
+
+
+def read_counted(body: bytes, head: Head) -> Answer | None:  # noqa: ARG001 - one signature for all readers
+    """A token count: how large a prompt would be. Nothing was used, nothing is billed."""
+    counted = read_strictly(_counted, body)
+    if counted is None:
+        return None
+    stated = {
+        "totalTokens": value(counted.totalTokens),
+        "cachedContentTokenCount": value(counted.cachedContentTokenCount),
+    }
+    return Answer(Report(counted_tokens(stated)))

@@ -1,0 +1,1 @@
+"""Secrets replaced on the way out and put back in the answer."""

@@ -1,0 +1,176 @@
+"""Puts masked secrets back into an answer as it passes, whatever the cut: a `Scanner` around the dialect's own.
+
+Rules that everything here obeys:
+
+1. The dialect's scanner sees the provider's own bytes; what it shows is what is restored. Counts do not change.
+2. A placeholder may be spread over several events of one text. The end of a text that may be the beginning of a
+   placeholder is held back, at most `masking.LONGEST` characters, until the text goes on or ends.
+3. Events in which nothing changes pass as they came. An event that changes is written anew, with the same members in
+   the same order; what was held back for a text that ends comes before the event that ends it.
+4. An event, or a body that is no stream, is held until its end, at most `EVENT_LIMIT` or `BODY_LIMIT` bytes. What is
+   larger passes with its placeholders: an answer is never lost to its length.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from metering.usage import Report
+from providers.answers.sse import DONE, data_of, event_spans, last_boundary
+from providers.dialect import Operation, Scanner
+from providers.masking.masking import PREFIX, Vault, unmask
+from providers.masking.stream_texts import Key, Text, ended, texts
+
+EVENT_LIMIT: Final = 1 << 20
+BODY_LIMIT: Final = 16 << 20
+
+_FIRST: Final = PREFIX[:1].encode()
+_ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+
+
+class Restored:
+    """The scanner of an answer to a masked request. Shows what `inner` shows, restored."""
+
+    __slots__ = (
+        "_carried",
+        "_carry",
+        "_held",
+        "_last",
+        "_operation",
+        "_sse",
+        "_through",
+        "_vault",
+        "events",
+        "inner",
+        "size",
+    )
+
+    def __init__(self, inner: Scanner, vault: Vault, operation: Operation, *, sse: bool) -> None:
+        self.inner = inner
+        self._vault = vault
+        self._operation = operation
+        self._sse = sse
+        self._carry: list[bytes] = []
+        self._carried = 0
+        self._held: dict[Key, str] = {}
+        self._last: dict[Key, tuple[Text, bytes]] = {}  # what a text's next event would look like
+        self._through = False
+        self.size = 0
+        self.events = 0
+
+    @property
+    def complete(self) -> bool:
+        return self.inner.complete
+
+    @property
+    def failed(self) -> bool:
+        return self.inner.failed
+
+    @property
+    def at_boundary(self) -> bool:
+        return self.inner.at_boundary and not self._carried
+
+    def report(self) -> Report:
+        return self.inner.report()
+
+    def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
+        """Never: what passes may be changed."""
+        return False
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a fragment; return what to pass on now."""
+        shown = self.inner.feed(data)
+        self.size, self.events = self.inner.size, self.inner.events
+        if self._through or not shown:
+            return shown
+        if not self._sse:
+            return self._gather(shown, BODY_LIMIT)
+        if not self._carried and shown.endswith(b"\n\n") and not self._held and _FIRST not in shown:
+            return shown  # whole events, and nothing in them can begin a placeholder
+        block = b"".join([*self._carry, shown]) if self._carried else shown
+        end = last_boundary(block)
+        self._carry, self._carried = [], 0
+        rest = self._gather(block[end:], EVENT_LIMIT) if end < len(block) else b""
+        return self._restored(block[:end]) + rest
+
+    def finish(self) -> bytes:
+        """The answer ended cleanly: return what was still held back."""
+        shown = self.inner.finish()
+        block = b"".join([*self._carry, shown])
+        self._carry, self._carried = [], 0
+        if self._through:
+            return block
+        if not self._sse:
+            try:
+                return unmask(block, self._vault)
+            except (msgspec.MsgspecError, ValueError):
+                return block
+        return self._restored(block) + self._flush(list(self._held))
+
+    def _gather(self, data: bytes, limit: int) -> bytes:
+        self._carry.append(data)
+        self._carried += len(data)
+        if self._carried <= limit:
+            return b""
+        whole = b"".join(self._carry)
+        self._carry, self._carried = [], 0
+        self._through = not self._sse
+        return whole
+
+    def _restored(self, block: bytes) -> bytes:
+        if not self._held and _FIRST not in block:
+            return block
+        return b"".join([self._event(block[start:end]) for start, end in event_spans(block)])
+
+    def _event(self, event: bytes) -> bytes:
+        data = data_of(event)
+        if not data:
+            return event
+        if data.strip() == DONE:
+            return self._flush(list(self._held)) + event
+        try:
+            value = _ANY.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return event
+        found = texts(self._operation, value)
+        over = ended(self._operation, value, dict.fromkeys([*self._held, *(text.key for text in found)]))
+        before = self._flush([key for key in over if all(text.key != key for text in found)])
+        changed = False
+        for text in found:
+            self._last[text.key] = (text, event)
+            joined = self._held.pop(text.key, "") + text.value
+            held = 0 if text.key in over else self._vault.held(joined)
+            if held:
+                self._held[text.key] = joined[-held:]
+                joined = joined[:-held]
+            restored = self._vault.restore(joined, inside_json=text.inside_json)
+            if restored != text.value:
+                text.owner[text.member] = restored
+                changed = True
+        for key in over:
+            self._last.pop(key, None)
+        whole = msgspec.json.encode(value) if changed else data
+        unmasked = unmask(whole, self._vault)  # what comes whole: arguments as an object, the summary of a text
+        if changed or unmasked is not data:
+            event = _written(event, unmasked)
+        return before + event
+
+    def _flush(self, keys: list[Key]) -> bytes:
+        """Events for what was held back of texts that end."""
+        events = []
+        for key in keys:
+            held = self._held.pop(key, "")
+            if held:
+                text, event = self._last[key]
+                value = text.again(self._vault.restore(held, inside_json=text.inside_json))
+                events.append(_written(event, msgspec.json.encode(value)))
+        return b"".join(events)
+
+
+def _written(event: bytes, data: bytes) -> bytes:
+    """The event with other data: its other fields stay."""
+    end = b"\r\n" if b"\r\n" in event else b"\n"
+    lines = [line for line in event.splitlines() if line and not line.startswith((b"data", b"{"))]
+    return end.join([*lines, b"data: " + data, b"", b""])

@@ -1,0 +1,1 @@
+"""OpenAI's APIs: requests, answers and usage, and Chat Completions for the hub."""

@@ -1,0 +1,199 @@
+"""How OpenAI's chat, completions, embeddings and Responses answers state usage, end and failure.
+
+Documented paths, the only ones read: ``usage`` at the top of a chat, completions or embeddings body
+or chunk; ``response.usage`` of ``response.completed``, ``response.incomplete`` and
+``response.failed``; ``usage`` at the top of a Responses body. A chat stream ends with ``[DONE]``; of
+hosts that send none the last chunk with choices has a finish reason. A Responses stream ends with
+one of the three events above. An error in a begun stream is an ``error`` member, or an event of type
+``error``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from metering.usage import Report, ServiceTier, Usage
+from providers.answers.events import EventStream
+from providers.answers.reading import NOTHING, Answer, is_stated, read, read_strictly, stated_variant, value
+from providers.dialect import Head
+from providers.document.projection import Wanted
+from providers.openai.usage import chat_usage, responses_usage, service_tier
+
+NEEDLE = b'_tokens"'
+_TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
+
+
+class _Choice(msgspec.Struct):
+    finish_reason: msgspec.Raw = NOTHING
+
+
+class _Chunk(msgspec.Struct):
+    choices: msgspec.Raw = NOTHING
+    usage: msgspec.Raw = NOTHING
+    error: msgspec.Raw = NOTHING
+    service_tier: msgspec.Raw = NOTHING
+
+
+class _Body(msgspec.Struct):
+    usage: Any = None
+    error: msgspec.Raw = NOTHING
+    service_tier: Any = None
+
+
+class _Item(msgspec.Struct):
+    type: str = ""
+
+
+class _Response(msgspec.Struct):
+    usage: msgspec.Raw = NOTHING
+    tool_usage: msgspec.Raw = NOTHING
+    output: msgspec.Raw = NOTHING
+    error: msgspec.Raw = NOTHING
+    service_tier: msgspec.Raw = NOTHING
+
+
+class _ResponseEvent(msgspec.Struct):
+    type: str = ""
+    response: msgspec.Raw = NOTHING
+    error: msgspec.Raw = NOTHING
+
+
+class _Counted(msgspec.Struct):
+    input_tokens: msgspec.Raw = NOTHING
+
+
+_choices = msgspec.json.Decoder(list[_Choice])
+_chunk = msgspec.json.Decoder(_Chunk)
+_body = msgspec.json.Decoder(_Body)
+_items = msgspec.json.Decoder(list[_Item])
+_response = msgspec.json.Decoder(_Response)
+_response_event = msgspec.json.Decoder(_ResponseEvent)
+_counted = msgspec.json.Decoder(_Counted)
+
+CHAT: Wanted = {b"choices": {b"finish_reason": None}, b"usage": None, b"error": None, b"service_tier": None}
+RESPONSE: Wanted = {
+    b"usage": None,
+    b"tool_usage": None,
+    b"output": {b"type": None},
+    b"error": None,
+    b"service_tier": None,
+}
+RESPONSE_EVENT: Wanted = {b"type": None, b"response": RESPONSE, b"error": None}
+COUNTED: Wanted = {b"input_tokens": None}
+
+
+class ChatStream(EventStream):
+    """Chunks of chat or of legacy completions."""
+
+    __slots__ = ("_failure", "_finished", "_tier", "_usage")
+
+    def __init__(self, head: Head) -> None:
+        super().__init__(head, NEEDLE, CHAT, hide=not head.wants_usage)
+        self._usage: Usage | None = None
+        self._tier: ServiceTier | None = None
+        self._finished = False
+        self._failure = False
+
+    def _event(self, data: bytes) -> bool:
+        chunk = read(_chunk, data, CHAT)
+        if chunk is None:
+            return False
+        choices = read_strictly(_choices, chunk.choices)
+        if choices:
+            self._finished = any(is_stated(choice.finish_reason) for choice in choices)
+        if is_stated(chunk.error):
+            self._failure = True
+            self._finished = self._finished and bool(choices)
+        self._tier = service_tier(value(chunk.service_tier)) or self._tier
+        usage = value(chunk.usage)
+        self._usage = chat_usage(usage) or self._usage
+        return choices == [] and isinstance(usage, dict)
+
+    def _ended(self) -> bool:
+        return self._done or self._finished
+
+    def _errored(self) -> bool:
+        return self._failure
+
+    def _reported(self) -> Report:
+        return Report(self._usage, stated_variant(self._head, self._tier))
+
+
+class ResponsesStream(EventStream):
+    """Events of the Responses API."""
+
+    __slots__ = ("_failure", "_report", "_terminal")
+
+    def __init__(self, head: Head) -> None:
+        super().__init__(head, NEEDLE, RESPONSE_EVENT)
+        self._report = Report()
+        self._terminal = False
+        self._failure = False
+
+    def _event(self, data: bytes) -> bool:
+        event = read(_response_event, data, RESPONSE_EVENT)
+        if event is None:
+            return False
+        if event.type in _TERMINAL:
+            self._terminal = True
+            self._failure = self._failure or event.type == "response.failed"
+            response = read_strictly(_response, event.response)
+            if response is not None:
+                self._report = _response_report(response, self._head)
+        elif event.type == "error" or is_stated(event.error):
+            self._failure = True
+        return False
+
+    def _ended(self) -> bool:
+        return self._terminal
+
+    def _errored(self) -> bool:
+        return self._failure
+
+    def _reported(self) -> Report:
+        return self._report
+
+
+def read_chat(body: bytes, head: Head) -> Answer | None:
+    """A whole chat, completions or embeddings body."""
+    chat = read_strictly(_body, body)
+    if chat is None:
+        return None
+    variant = stated_variant(head, service_tier(chat.service_tier))
+    return Answer(Report(chat_usage(chat.usage), variant), is_stated(chat.error))
+
+
+def read_response(body: bytes, head: Head) -> Answer | None:
+    """A whole Responses body, of a compaction too."""
+    response = read_strictly(_response, body)
+    if response is None:
+        return None
+    return Answer(_response_report(response, head), is_stated(response.error))
+
+
+def read_counted(body: bytes, head: Head) -> Answer | None:  # noqa: ARG001 - one signature for all readers
+    """A token count: how large a prompt would be. Nothing was used, nothing is billed."""
+    counted = read_strictly(_counted, body)
+    if counted is None:
+        return None
+    return Answer(Report(responses_usage({"input_tokens": value(counted.input_tokens)})))
+
+
+def _response_report(response: _Response, head: Head) -> Report:
+    usage = responses_usage(value(response.usage), tool_usage=value(response.tool_usage))
+    called = [item.type for item in read_strictly(_items, response.output) or ()]
+    searches = called.count("file_search_call")
+    if usage is None or usage.searches is None:
+        searches += called.count("web_search_call")
+    runs = called.count("code_interpreter_call")
+    if "openai_shell" in head.server_tools:
+        runs += called.count("shell_call")
+    if searches or runs:
+        usage = usage or Usage()
+        if searches:
+            usage.searches = (usage.searches or 0) + searches
+        if runs:
+            usage.code_runs = runs
+    return Report(usage, stated_variant(head, service_tier(value(response.service_tier))))

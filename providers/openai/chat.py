@@ -1,0 +1,99 @@
+"""Chat Completions (``POST /v1/chat/completions``): the request side.
+
+https://developers.openai.com/api/docs/api-reference/chat/create
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
+from providers.document.look import ABSENT, Look, given
+from providers.document.members import Members, is_list, read_members, read_model, read_nested
+from providers.document.splice import Edits
+from providers.openai import request as openai_request
+from providers.scanner import scanner_for
+from providers.tools.selection import tools_in_list, tools_in_members
+
+
+class _Message(msgspec.Struct):
+    content: msgspec.Raw = ABSENT
+
+
+class _File(msgspec.Struct):
+    file_id: msgspec.Raw = ABSENT
+
+
+class _Part(msgspec.Struct):
+    file: _File | None = None
+
+
+_MESSAGES = Look(_Message)
+_PARTS = Look(_Part)
+
+FILE_ID: Final = "A file id names a file kept at the provider, which is not served: send the file's data instead."
+_ONE_MODEL: Final = "A request goes to the one model that it names: leave out the list of further models."
+
+
+class ChatCompletions:
+    """The `Wire` of chat completions."""
+
+    operation = Operation.OPENAI_CHAT
+    family = Family.OPENAI
+    billed = True
+
+    def read(self, body: bytes, path_model: str | None) -> Head:
+        members = read_members(body)
+        stream = members.boolean("stream")
+        head = Head(
+            model=read_model(members, path_model),
+            stream=stream,
+            output_limit=_larger(members.count("max_completion_tokens"), members.count("max_tokens")),
+            choices=members.count("n") or 1,
+            wants_usage=not stream or wants_usage(members),
+            server_tools=frozenset(
+                tools_in_list(self.family, members.raws.get("tools")) | tools_in_members(self.family, members)
+            ),
+            variant=openai_request.read_variant(members),
+            members=members.spans,
+        )
+        if members.truthy("models"):  # a router's list of models to fall back on
+            raise Refusal("unsupported_feature", _ONE_MODEL, "models")
+        _refuse_files(members)
+        return head
+
+    def splice(self, body: bytes, head: Head, target: Target) -> bytes:
+        edits = Edits(body, head.members)
+        openai_request.edit_common(edits, head, target, stores=True)
+        openai_request.edit_usage_switch(edits, head, target)
+        return edits.build()
+
+    def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
+        return "/v1/chat/completions"
+
+    def scanner(self, head: Head, *, sse: bool) -> Scanner:
+        return scanner_for(self.operation, head, sse=sse)
+
+
+def wants_usage(members: Members) -> bool:
+    """The caller itself asked for the usage chunk of its stream."""
+    options = read_nested(members, "stream_options")
+    asked = None if options is None else options.raws.get("include_usage")
+    return asked is not None and bytes(asked) == b"true"
+
+
+def _larger(one: int | None, other: int | None) -> int | None:
+    return max(filter(None, (one, other)), default=one if one is not None else other)
+
+
+def _refuse_files(members: Members) -> None:
+    for message in _MESSAGES.elements(members.raws.get("messages")):
+        if is_list(message.content):
+            for part in _PARTS.elements(message.content):
+                if part.file is not None and given(part.file.file_id):
+                    raise Refusal("privacy_unsupported", FILE_ID, "messages")
+
+
+WIRE: Final = ChatCompletions()

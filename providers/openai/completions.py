@@ -1,0 +1,64 @@
+"""Legacy completions (``POST /v1/completions``), which editors use for fill-in-the-middle.
+
+https://developers.openai.com/api/docs/api-reference/completions/create
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from providers.dialect import Family, Head, Operation, Scanner, Target
+from providers.document.look import values
+from providers.document.members import Members, is_list, read_members, read_model
+from providers.document.splice import Edits
+from providers.openai import request as openai_request
+from providers.openai.chat import wants_usage
+from providers.scanner import scanner_for
+from providers.tools.selection import tools_in_members
+
+
+class Completions:
+    """The `Wire` of legacy completions."""
+
+    operation = Operation.OPENAI_COMPLETIONS
+    family = Family.OPENAI
+    billed = True
+
+    def read(self, body: bytes, path_model: str | None) -> Head:
+        members = read_members(body)
+        stream = members.boolean("stream")
+        each = max(members.count("n") or 1, members.count("best_of") or 1)
+        return Head(
+            model=read_model(members, path_model),
+            stream=stream,
+            output_limit=members.count("max_tokens"),
+            choices=each * _prompts(members),
+            wants_usage=not stream or wants_usage(members),
+            server_tools=frozenset(tools_in_members(self.family, members)),
+            variant=openai_request.read_variant(members),
+            members=members.spans,
+        )
+
+    def splice(self, body: bytes, head: Head, target: Target) -> bytes:
+        edits = Edits(body, head.members)
+        openai_request.edit_common(edits, head, target, stores=False)
+        openai_request.edit_usage_switch(edits, head, target)
+        return edits.build()
+
+    def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
+        return "/v1/completions"
+
+    def scanner(self, head: Head, *, sse: bool) -> Scanner:
+        return scanner_for(self.operation, head, sse=sse)
+
+
+def _prompts(members: Members) -> int:
+    # One answer for each prompt of a list; a list of numbers is one prompt in tokens.
+    raw = members.raw("prompt")
+    if raw is None or not is_list(raw):
+        return 1
+    opening = bytes(memoryview(raw)[1:64]).lstrip(b" \t\r\n")
+    return max(1, len(values(raw))) if opening.startswith((b'"', b"[")) else 1
+
+
+WIRE: Final = Completions()

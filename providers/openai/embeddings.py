@@ -1,0 +1,40 @@
+"""Embeddings (``POST /v1/embeddings``): nothing streams, nothing is generated.
+
+https://developers.openai.com/api/docs/api-reference/embeddings/create
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from providers.dialect import Family, Head, Operation, Scanner, Target
+from providers.document.members import read_members, read_model
+from providers.document.splice import Edits
+from providers.openai import request as openai_request
+from providers.scanner import scanner_for
+
+
+class Embeddings:
+    """The `Wire` of embeddings."""
+
+    operation = Operation.OPENAI_EMBEDDINGS
+    family = Family.OPENAI
+    billed = True
+
+    def read(self, body: bytes, path_model: str | None) -> Head:
+        members = read_members(body)
+        return Head(model=read_model(members, path_model), output_limit=0, members=members.spans)
+
+    def splice(self, body: bytes, head: Head, target: Target) -> bytes:
+        edits = Edits(body, head.members)
+        openai_request.edit_common(edits, head, target, stores=False)
+        return edits.build()
+
+    def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
+        return "/v1/embeddings"
+
+    def scanner(self, head: Head, *, sse: bool) -> Scanner:
+        return scanner_for(self.operation, head, sse=sse)
+
+
+WIRE: Final = Embeddings()

@@ -1,0 +1,73 @@
+"""What the OpenAI dialects have in common on the way to a provider: who asked, and what is stored.
+
+``user``, ``metadata`` and ``client_metadata`` go out: agents put installation ids, absolute paths,
+git remotes and commits there. ``prompt_cache_key`` and ``safety_identifier`` become the pseudonym of
+the account at this provider, which serves the same purpose and names nobody.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from metering.usage import STANDARD, ServiceTier, Variant
+from providers.dialect import Head, Target
+from providers.document.members import Members
+from providers.document.splice import Edits, quoted
+
+_IDENTIFYING: Final = ("user", "metadata", "client_metadata")
+_PSEUDONYMOUS: Final = ("prompt_cache_key", "safety_identifier")
+
+# https://developers.openai.com/api/docs/api-reference/chat/create: "auto" runs as the project is set.
+_TIERS: Final = {
+    "auto": ServiceTier.STANDARD,
+    "default": ServiceTier.STANDARD,
+    "flex": ServiceTier.FLEX,
+    "priority": ServiceTier.PRIORITY,
+    "fast": ServiceTier.PRIORITY,
+    "scale": ServiceTier.PROVISIONED,
+}
+
+
+def read_variant(members: Members) -> Variant:
+    """The service tier that the request asks for."""
+    if "service_tier" not in members.raws:
+        return STANDARD
+    named = members.text("service_tier")
+    return STANDARD if named is None else Variant(tier=_TIERS.get(named, ServiceTier.OTHER))
+
+
+def edit_common(edits: Edits, head: Head, target: Target, *, stores: bool) -> None:
+    """The edits of every OpenAI operation.
+
+    ``stores`` says that the operation generates, and so knows ``store`` and ``prompt_cache_key`` at all;
+    ``store`` is forced to false where the host knows it too, and left out otherwise.
+    """
+    if target.alias:
+        edits.replace("model", quoted(target.model))
+    for name in _IDENTIFYING:
+        edits.remove(name)
+    for name in _PSEUDONYMOUS:
+        if name in head.members and edits.value(name) != b"null":
+            if target.pseudonym:
+                edits.replace(name, quoted(target.pseudonym))
+            else:
+                edits.remove(name)
+    if stores and target.isolate and target.pseudonym:
+        edits.put("prompt_cache_key", quoted(target.pseudonym))
+    if stores and target.store:
+        edits.put("store", b"false")
+    else:
+        edits.remove("store")
+
+
+def edit_usage_switch(edits: Edits, head: Head, target: Target) -> None:
+    """Ask for the usage chunk of a stream, keeping the other ``stream_options``."""
+    if not (head.stream and target.include_usage and not head.wants_usage):
+        return
+    options = edits.value("stream_options")
+    if options is None:
+        edits.insert("stream_options", b'{"include_usage":true}')
+    elif options == b"null":
+        edits.replace("stream_options", b'{"include_usage":true}')
+    else:
+        edits.edit_object("stream_options", lambda inner: inner.put("include_usage", b"true"))

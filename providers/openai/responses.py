@@ -1,0 +1,180 @@
+"""Responses (``POST /v1/responses``, ``/compact``, ``/input_tokens``): the request side.
+
+Everything that would make the provider keep the conversation is refused or switched off: the caller
+resends its items, and ``reasoning.encrypted_content`` lets reasoning travel with them.
+
+https://developers.openai.com/api/docs/api-reference/responses/create
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
+from providers.document.look import ABSENT, Look, given, says
+from providers.document.members import Members, decode_text, is_list, is_object, read_members, read_model, read_object
+from providers.document.splice import Edits
+from providers.openai import request as openai_request
+from providers.openai.chat import FILE_ID
+from providers.scanner import scanner_for
+from providers.tools.selection import tools_in_list
+
+
+class _Part(msgspec.Struct):
+    file_id: msgspec.Raw = ABSENT
+
+
+class _AnyItem(msgspec.Struct):
+    type: msgspec.Raw = ABSENT
+    id: msgspec.Raw = ABSENT
+    role: msgspec.Raw = ABSENT
+    output: msgspec.Raw = ABSENT
+    tools: msgspec.Raw = ABSENT
+
+
+class _PlainItem(_AnyItem):
+    content: msgspec.Raw = ABSENT
+
+
+class _Item(_AnyItem):
+    # What agents send. A plain string does not fit; then all items are looked at as `_PlainItem`.
+    content: list[_Part] | None = None
+
+
+class _Tool(msgspec.Struct):
+    container: msgspec.Raw = ABSENT
+    input_image_mask: msgspec.Raw = ABSENT
+
+
+_TOOLS = Look(_Tool)
+_ITEMS = Look(_Item)
+_PLAIN_ITEMS = Look(_PlainItem)
+_PARTS = Look(_Part)
+_INCLUDE = msgspec.json.Decoder(list[str])
+
+_STORED: Final = {
+    "previous_response_id": "Earlier responses are not stored: resend the items of the conversation as input.",
+    "conversation": "Conversations are not stored: resend the items of the conversation as input.",
+    "prompt": "Prompt templates are kept at the provider: send their text as instructions and input instead.",
+}
+_BACKGROUND: Final = (
+    "A background response is kept at the provider until it is fetched: leave out background and stream."
+)
+_CONTAINER: Final = "Containers are kept at the provider: let the tool make its own (type auto)."
+_WITH_FILES: Final = frozenset(("openai_code_interpreter", "openai_image_generation"))
+_REFERENCE: Final = "Earlier items are not stored: resend the item itself instead of a reference to it."
+_ENCRYPTED: Final = "reasoning.encrypted_content"
+
+
+class Responses:
+    """The `Wire` of one operation of the Responses API."""
+
+    family = Family.OPENAI
+
+    def __init__(self, operation: Operation, path: str, *, billed: bool, generates: bool) -> None:
+        self.operation = operation
+        self.billed = billed
+        self._path = path
+        # ``store``, ``stream`` and ``include`` belong to creating a response alone.
+        self._generates = generates
+
+    def read(self, body: bytes, path_model: str | None) -> Head:
+        members = read_members(body)
+        for name, message in _STORED.items():
+            if name in members.raws and members.raw(name) is not None:
+                raise Refusal("privacy_unsupported", message, name)
+        if members.boolean("background"):
+            raise Refusal("privacy_unsupported", _BACKGROUND, "background")
+        tools = tools_in_list(self.family, members.raws.get("tools"))
+        _read_items(members, tools)
+        if tools & _WITH_FILES:
+            _refuse_tool_files(members)
+        return Head(
+            model=read_model(members, path_model),
+            stream=self._generates and members.boolean("stream"),
+            output_limit=members.count("max_output_tokens") if self.billed else 0,
+            server_tools=frozenset(tools),
+            variant=openai_request.read_variant(members),
+            members=members.spans,
+        )
+
+    def splice(self, body: bytes, head: Head, target: Target) -> bytes:
+        edits = Edits(body, head.members)
+        if self._generates and target.reasons and edits.value("store") != b"false":
+            _include_reasoning(edits)
+        openai_request.edit_common(edits, head, target, stores=self._generates)
+        return edits.build()
+
+    def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
+        return self._path
+
+    def scanner(self, head: Head, *, sse: bool) -> Scanner:
+        return scanner_for(self.operation, head, sse=sse)
+
+
+def _read_items(members: Members, tools: set[str]) -> None:
+    raw = members.raws.get("input")
+    if raw is None or not is_list(raw):
+        return
+    items = _ITEMS.fitting(raw)
+    if items is not None:
+        for item in items:
+            _read_item(item, tools)
+            if item.content is not None:
+                _refuse_files(item.content)
+        return
+    for plain in _PLAIN_ITEMS.elements(raw):
+        _read_item(plain, tools)
+        if is_list(plain.content):
+            _refuse_files(_PARTS.elements(plain.content))
+
+
+def _read_item(item: _AnyItem, tools: set[str]) -> None:
+    if given(item.type):
+        if says(item.type, "item_reference"):
+            raise Refusal("privacy_unsupported", _REFERENCE, "input")
+    elif given(item.id) and not given(item.role):  # the type of a reference may be left out
+        raise Refusal("privacy_unsupported", _REFERENCE, "input")
+    if len(item.tools):  # tools can also come with the conversation
+        tools |= tools_in_list(Family.OPENAI, item.tools)
+    if len(item.output):  # a computer's output is one object, a function's may be a list of parts
+        _refuse_files(_PARTS.one_or_more(item.output))
+
+
+def _refuse_tool_files(members: Members) -> None:
+    for tool in _TOOLS.elements(members.raws.get("tools")):
+        if decode_text(tool.container) is not None:
+            raise Refusal("privacy_unsupported", _CONTAINER, "tools")
+        for raw in (tool.container, tool.input_image_mask):
+            named = read_object(bytes(raw)) if is_object(raw) else None
+            if named is not None and (named.truthy("file_ids") or named.truthy("file_id")):
+                raise Refusal("privacy_unsupported", FILE_ID, "tools")
+
+
+def _refuse_files(parts: list[_Part]) -> None:
+    for part in parts:
+        if given(part.file_id):
+            raise Refusal("privacy_unsupported", FILE_ID, "input")
+
+
+def _include_reasoning(edits: Edits) -> None:
+    value = edits.value("include")
+    if value is None or value == b"null":
+        edits.put("include", b'["%b"]' % _ENCRYPTED.encode())
+        return
+    try:
+        asked = _INCLUDE.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return
+    if _ENCRYPTED not in asked:
+        separator = b"," if asked else b""
+        edits.replace("include", b'%b%b"%b"]' % (value[:-1], separator, _ENCRYPTED.encode()))
+
+
+RESPONSES: Final = Responses(Operation.OPENAI_RESPONSES, "/v1/responses", billed=True, generates=True)
+COMPACT: Final = Responses(Operation.OPENAI_COMPACT, "/v1/responses/compact", billed=True, generates=False)
+INPUT_TOKENS: Final = Responses(
+    Operation.OPENAI_INPUT_TOKENS, "/v1/responses/input_tokens", billed=False, generates=False
+)

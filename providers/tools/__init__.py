@@ -1,0 +1,1 @@
+"""Tools that run at the provider: which exist, and which a request switches on."""

@@ -1,0 +1,154 @@
+"""Which server-side tools a request selects: the ``tools`` list of each dialect, by type alone.
+
+A tool's definition is looked at for its type and nothing else; schemas, descriptions and names are
+skipped. What `providers.tools.catalog` does not list is `UNKNOWN`, so that a tool which a provider
+adds tomorrow is refused until somebody has read what it keeps.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from providers.dialect import Family
+from providers.document.look import ABSENT, given, says
+from providers.document.members import Members, decode_text, is_list, is_null
+from providers.tools.catalog import SERVER_TOOLS, UNKNOWN
+
+_EXACT: Final = {(tool.family, name): tool.id for tool in SERVER_TOOLS for name in tool.types}
+_DATED: Final = {(tool.family, name) for tool in SERVER_TOOLS if tool.dated for name in tool.types}
+_MEMBERS: Final = {
+    family: tuple((name, tool.id) for tool in SERVER_TOOLS if tool.family is family for name in tool.members)
+    for family in Family
+}
+_OFF: Final = frozenset((b"null", b"false", b"[]"))
+_DATE: Final = re.compile(r"(?:_\d{8}|_\d{4}_\d{2}_\d{2})\Z")
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])[A-Z]")
+
+_CLIENT: Final = frozenset(
+    {(Family.OPENAI, name) for name in ("function", "custom", "local_shell", "apply_patch", "computer")}
+    | {(Family.OPENAI, name) for name in ("computer_use", "computer_use_preview")}
+    | {(Family.ANTHROPIC, name) for name in ("custom", "bash", "text_editor", "memory", "computer")}
+    | {(Family.ANTHROPIC, name) for name in ("computer_toolset", "browser_toolset")}
+    | {(Family.GOOGLE, name) for name in ("function_declarations", "computer_use")}
+)
+"""Tools that the model only asks for: the client runs them, nothing new leaves."""
+
+
+# What nearly every tool of every request has as its type: not worth decoding.
+_PLAIN: Final = {
+    family: frozenset((b"", b"null", *(f'"{name}"'.encode() for kind, name in _CLIENT if kind is family)))
+    for family in Family
+}
+
+
+class _Tool(msgspec.Struct):
+    type: msgspec.Raw = ABSENT
+    tools: msgspec.Raw = ABSENT
+    execution: msgspec.Raw = ABSENT
+    environment: msgspec.Raw = ABSENT
+
+
+class _Environment(msgspec.Struct):
+    type: msgspec.Raw = ABSENT
+
+
+_TOOLS = msgspec.json.Decoder(list[_Tool])
+_GEMINI_TOOLS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_GEMINI_TOOL = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ENVIRONMENT = msgspec.json.Decoder(_Environment)
+
+
+def tools_in_members(family: Family, members: Members) -> set[str]:
+    """Ids of the tools that top-level members switch on."""
+    found: set[str] = set()
+    for name, tool in _MEMBERS[family]:
+        raw = members.raws.get(name)
+        # An empty object switches a tool on with its defaults; an empty list switches nothing on.
+        if raw is not None and (len(raw) > 5 or bytes(raw) not in _OFF):
+            found.add(tool)
+    return found
+
+
+def tools_in_list(family: Family, raw: msgspec.Raw | None, *, grouped: bool = False) -> set[str]:
+    """Ids of the tools in an OpenAI or Anthropic ``tools`` list; a list that is none is `UNKNOWN`.
+
+    ``grouped`` says that the list is a group inside of one; groups do not nest.
+    """
+    if raw is None or not given(raw):
+        return set()
+    try:
+        tools = _TOOLS.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {UNKNOWN}
+    found: set[str] = set()
+    plain = _PLAIN[family]
+    for tool in tools:
+        if bytes(tool.type) not in plain:
+            _classify(family, tool, found, grouped=grouped)
+    return found
+
+
+def tool_in_definition(family: Family, raw: msgspec.Raw) -> set[str]:
+    """Like `tools_in_list`, for one definition outside of ``tools``."""
+    return tools_in_list(family, msgspec.Raw(b"[" + bytes(raw) + b"]")) if given(raw) else set()
+
+
+def tools_in_gemini(raw: msgspec.Raw | None) -> set[str]:
+    """Ids of the tools in Gemini's ``tools``: a list of objects (or one) whose members are tools."""
+    if raw is None or not given(raw):
+        return set()
+    try:
+        tools = _GEMINI_TOOLS.decode(raw) if is_list(raw) else [_GEMINI_TOOL.decode(raw)]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {UNKNOWN}
+    found: set[str] = set()
+    for tool in tools:
+        for name, value in tool.items():
+            if not is_null(value):
+                key = (Family.GOOGLE, _CAMEL.sub(_to_snake, name))
+                if key not in _CLIENT:
+                    found.add(_EXACT.get(key, UNKNOWN))
+    return found
+
+
+def _to_snake(found: re.Match[str]) -> str:
+    return "_" + found[0].lower()
+
+
+def _classify(family: Family, tool: _Tool, found: set[str], *, grouped: bool) -> None:
+    name = decode_text(tool.type) if len(tool.type) < 256 else None
+    if name is None:
+        found.add(UNKNOWN)
+        return
+    key = (family, name)
+    if key in _CLIENT:
+        return
+    if family is Family.OPENAI:
+        if name == "namespace" and not grouped:
+            found |= tools_in_list(family, tool.tools, grouped=True)
+            return
+        if name == "shell":
+            if _is_hosted(tool.environment):
+                found.add("openai_shell")
+            return
+        if name == "tool_search" and says(tool.execution, "client"):
+            return
+    if key not in _EXACT:
+        base = (family, _DATE.sub("", name))
+        if base in _CLIENT:
+            return
+        key = base if base in _DATED else key
+    found.add(_EXACT.get(key, UNKNOWN))
+
+
+def _is_hosted(environment: msgspec.Raw) -> bool:
+    # Left out, the shell is the client's; "local" says so; any container is the provider's.
+    if not given(environment):
+        return False
+    try:
+        return not says(_ENVIRONMENT.decode(environment).type, "local")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return True

@@ -1,0 +1,79 @@
+"""Tokens, queries, budgets and encodings of what clients send."""
+
+import gzip
+import sys
+from types import SimpleNamespace
+
+import pytest
+from multidict import CIMultiDict
+
+from gateway.errors import InvalidRequest, Overloaded, RequestTooLarge
+from gateway.http.request import BodyBudget, _decode, refuse_key_in_query, token_of
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+PACK = {"gzip": gzip.compress, "x-gzip": gzip.compress, "zstd": zstd.compress}
+
+
+@pytest.mark.parametrize(
+    ("headers", "token"),
+    [
+        ({"Authorization": "Bearer t"}, "t"),
+        ({"authorization": "bearer  t "}, "t"),
+        ({"x-api-key": "t"}, "t"),
+        ({"x-goog-api-key": "t"}, "t"),
+        ({"Authorization": "Basic eA==", "x-api-key": "t"}, "t"),
+        ({"Authorization": "Bearer a", "x-api-key": "b"}, "a"),
+        ({"Authorization": "Basic eA=="}, None),
+        ({}, None),
+    ],
+)
+def test_where_a_token_is_found(headers, token):
+    assert token_of(SimpleNamespace(headers=CIMultiDict(headers))) == token
+
+
+@pytest.mark.parametrize("query", ["key=x", "alt=sse&key=", "api_key=x", "access_token=x", "%6bey=x"])
+def test_a_key_in_the_query(query):
+    with pytest.raises(InvalidRequest) as caught:
+        refuse_key_in_query(query)
+    assert "x-goog-api-key" in caught.value.message
+
+
+@pytest.mark.parametrize("query", ["alt=sse", "beta=true", "pageToken=key", "monkey=1"])
+def test_other_queries(query):
+    refuse_key_in_query(query)
+
+
+def test_the_budget_is_given_back():
+    budget = BodyBudget(10)
+    with budget.hold() as one:
+        one.grow(6)
+        with budget.hold() as two, pytest.raises(Overloaded):
+            two.grow(5)
+        assert budget.used == 6
+        one.grow(4)
+    assert budget.used == 0
+
+
+@pytest.mark.parametrize("encoding", PACK)
+@pytest.mark.parametrize("size", [0, 1, 100_000])
+def test_decoding(encoding, size):
+    plain = b"p" * size
+    assert _decode(PACK[encoding](plain), encoding, max(size, 1)) == plain
+
+
+@pytest.mark.parametrize("encoding", PACK)
+def test_a_bomb_is_stopped_at_the_bound(encoding):
+    with pytest.raises(RequestTooLarge):
+        _decode(PACK[encoding](b"p" * 10_000_000), encoding, 1_000)
+
+
+@pytest.mark.parametrize("encoding", PACK)
+@pytest.mark.parametrize("cut", [0, 1, 6, -1])
+def test_what_is_cut_or_broken(encoding, cut):
+    packed = PACK[encoding](b"p" * 1_000)
+    with pytest.raises(InvalidRequest):
+        _decode(packed[:cut] if cut else b"\x00junk", encoding, 10_000)

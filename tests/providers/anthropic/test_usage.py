@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metering.usage import Geography, ServiceTier, Speed, Usage
+from providers.anthropic.usage import geography, overlay, service_tier, speed, split_by_model
+
+
+def counts(*usages: object) -> Usage | None:
+    stated: dict[str, Any] = {}
+    for usage in usages:
+        overlay(stated, usage)
+    return split_by_model(stated)[0]
+
+
+def entry(kind: str, tokens_in: int, tokens_out: int, model: str | None = None, **more: Any) -> dict[str, Any]:
+    found = {"type": kind, "input_tokens": tokens_in, "output_tokens": tokens_out, **more}
+    return found if model is None else found | {"model": model}
+
+
+def split(top_in: int, top_out: int, *iterations: dict[str, Any]) -> tuple:
+    stated: dict[str, Any] = {}
+    overlay(stated, {"input_tokens": top_in, "output_tokens": top_out, "iterations": list(iterations)})
+    return split_by_model(stated)
+
+
+def test_everything_beside_everything():
+    usage = {
+        "input_tokens": 10,
+        "cache_read_input_tokens": 20,
+        "cache_creation_input_tokens": 50,
+        "cache_creation": {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 30},
+        "output_tokens": 100,
+        "output_tokens_details": {"thinking_tokens": 60},
+        "server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 1, "code_execution_requests": 3},
+    }
+    assert counts(usage) == Usage(
+        in_uncached=10,
+        cache_read=20,
+        cache_write_5m=20,
+        cache_write_1h=30,
+        out_visible=40,
+        out_reasoning=60,
+        searches=2,
+        fetches=1,
+        code_runs=3,
+    )
+
+
+def test_writes_without_a_split_have_the_default_lifetime():
+    assert counts({"cache_creation_input_tokens": 50}) == Usage(cache_write_5m=50)
+
+
+@pytest.mark.parametrize(
+    ("total", "short", "long", "expected"),
+    [(50, 20, 10, (40, 10)), (50, 60, 40, (10, 40)), (30, 0, 40, (0, 30)), (0, 5, 5, (0, 0)), (None, 5, 6, (5, 6))],
+)
+def test_the_total_of_writes_is_right_and_the_split_explains_it(total, short, long, expected):
+    split = {"ephemeral_5m_input_tokens": short, "ephemeral_1h_input_tokens": long}
+    found = counts({"cache_creation_input_tokens": total, "cache_creation": split})
+    assert (found.cache_write_5m, found.cache_write_1h) == expected
+
+
+def test_later_statements_replace_and_absent_ones_do_not():
+    start = {"input_tokens": 100, "cache_read_input_tokens": 5, "output_tokens": 1, "service_tier": "standard"}
+    assert counts(start, {"output_tokens": 40}) == Usage(in_uncached=100, cache_read=5, out_visible=40)
+    assert counts(start, {"input_tokens": 300, "output_tokens": 40}).in_uncached == 300
+    assert counts(start, {"input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 0}) == Usage(
+        in_uncached=0, cache_read=0, out_visible=0
+    )
+    assert counts(start, {"input_tokens": None, "output_tokens": "9"}) == Usage(
+        in_uncached=100, cache_read=5, out_visible=1
+    )
+
+
+def test_nothing_is_added_up():
+    assert counts(*[{"output_tokens": n} for n in (10, 20, 30)]) == Usage(out_visible=30)
+
+
+def test_turns_of_a_tool_loop_are_in_the_top_level():
+    assert split(2414, 3200, entry("message", 1051, 35), entry("message", 1363, 3165)) == (
+        Usage(in_uncached=2414, out_visible=3200),
+        (),
+    )
+
+
+def test_an_advisor_ran_on_its_own_model():
+    usage, others = split(
+        2414,
+        3200,
+        entry("message", 1051, 35),
+        entry("advisor_message", 2728, 874, "claude-advisor"),
+        entry("message", 1363, 3165),
+    )
+    assert usage == Usage(in_uncached=2414, out_visible=3200)
+    assert others == (("claude-advisor", Usage(in_uncached=2728, out_visible=874)),)
+
+
+def test_a_compaction_ran_on_the_same_model_and_is_added():
+    writes = {
+        "cache_creation_input_tokens": 55096,
+        "cache_creation": {"ephemeral_5m_input_tokens": 55096, "ephemeral_1h_input_tokens": 0},
+    }
+    usage, others = split(229, 5, entry("compaction", 100, 131, **writes), entry("message", 229, 5))
+    assert usage == Usage(in_uncached=329, cache_write_5m=55096, cache_write_1h=0, out_visible=136)
+    assert others == ()
+
+
+def test_a_fallback_model_is_charged_for_what_it_answered():
+    usage, others = split(412, 264, entry("message", 408, 0, "model-a"), entry("fallback_message", 412, 264, "model-b"))
+    assert usage == Usage(in_uncached=0, out_visible=0)
+    assert others == (("model-b", Usage(in_uncached=412, out_visible=264)),)
+
+
+def test_a_decline_after_output_is_charged_to_the_model_that_declined():
+    usage, others = split(412, 264, entry("message", 408, 9, "model-a"), entry("fallback_message", 412, 264, "model-b"))
+    assert usage == Usage(in_uncached=0, out_visible=0)
+    assert others == (
+        ("model-b", Usage(in_uncached=412, out_visible=264)),
+        ("model-a", Usage(in_uncached=408, out_visible=9)),
+    )
+
+
+def test_a_decline_that_the_top_level_includes_is_not_charged_twice():
+    _, others = split(820, 273, entry("message", 408, 9, "model-a"), entry("fallback_message", 412, 264, "model-b"))
+    assert others == (("model-b", Usage(in_uncached=820, out_visible=273)),)
+
+
+def test_a_compaction_before_a_fallback_belongs_to_the_model_that_served():
+    _, others = split(10, 5, entry("compaction", 100, 7), entry("fallback_message", 10, 5, "model-b"))
+    assert others == (
+        ("model-b", Usage(in_uncached=10, out_visible=5)),
+        ("model-b", Usage(in_uncached=100, out_visible=7)),
+    )
+
+
+def test_calls_of_server_tools_stay_with_the_request():
+    stated: dict[str, Any] = {}
+    overlay(
+        stated,
+        {
+            "input_tokens": 10,
+            "output_tokens": 5,
+            "server_tool_use": {"web_search_requests": 2},
+            "iterations": [entry("fallback_message", 10, 5, "model-b")],
+        },
+    )
+    usage, others = split_by_model(stated)
+    assert usage == Usage(in_uncached=0, out_visible=0, searches=2)
+    assert others == (("model-b", Usage(in_uncached=10, out_visible=5)),)
+
+
+def test_a_kind_of_tomorrow_is_added_only_if_the_top_level_leaves_it_out():
+    message, other = entry("message", 10, 5), entry("tomorrow", 7, 3)
+    assert split(10, 5, message, other)[0] == Usage(in_uncached=17, out_visible=8)
+    assert split(17, 8, message, other)[0] == Usage(in_uncached=17, out_visible=8)
+
+
+@pytest.mark.parametrize(
+    "iterations", [None, "x", [None, 5, "x"], [{}], [{"type": "compaction"}], [{"type": 3}], [{"type": []}]]
+)
+def test_iterations_of_another_shape_change_nothing(iterations):
+    stated: dict[str, Any] = {}
+    overlay(stated, {"input_tokens": 10, "output_tokens": 5, "iterations": iterations})
+    assert split_by_model(stated) == (Usage(in_uncached=10, out_visible=5), ())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "input_tokens",
+                    "output_tokens",
+                    "cache_creation",
+                    "iterations",
+                    "type",
+                    "model",
+                    "ephemeral_5m_input_tokens",
+                    "cache_creation_input_tokens",
+                    "output_tokens_details",
+                    "thinking_tokens",
+                    "server_tool_use",
+                    "service_tier",
+                ]
+            ),
+            inner,
+        )
+    ),
+    max_leaves=15,
+)
+
+
+@given(JSON, JSON)
+def test_no_shape_raises(first, second):
+    stated: dict[str, Any] = {}
+    overlay(stated, first)
+    overlay(stated, second)
+    usage, others = split_by_model(stated)
+    for found in (usage, *(part for _, part in others)):
+        assert found is None or min(found.input_tokens, found.output_tokens) >= 0
+
+
+def test_what_makes_the_same_model_cost_differently():
+    assert service_tier("priority") is ServiceTier.PRIORITY
+    assert service_tier("made up") is ServiceTier.OTHER
+    assert service_tier(None) is None
+    assert speed("fast") is Speed.FAST
+    assert speed("standard") is Speed.NORMAL
+    assert speed(1) is None
+    assert geography("us") is Geography.US
+    assert geography("not_available") is Geography.GLOBAL
+    assert geography("<somewhere>") is Geography.OTHER
+    assert geography(None) is None

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metering.usage import INPUT_COUNTS, OUTPUT_COUNTS, ServiceTier, Usage
+from providers.gemini.usage import counted_tokens, gemini_usage, service_tier
+
+
+def details(**tokens: int) -> list[dict]:
+    return [{"modality": name, "tokenCount": count} for name, count in tokens.items()]
+
+
+def test_what_is_inside_and_what_stands_beside():
+    usage = {
+        "promptTokenCount": 1000,
+        "cachedContentTokenCount": 300,
+        "candidatesTokenCount": 200,
+        "thoughtsTokenCount": 90,
+        "toolUsePromptTokenCount": 70,
+        "totalTokenCount": 1360,
+    }
+    assert gemini_usage(usage) == Usage(in_uncached=700, cache_read=300, tool_in=70, out_visible=200, out_reasoning=90)
+
+
+def test_audio_and_images_have_buckets_of_their_own():
+    usage = {
+        "promptTokenCount": 1000,
+        "promptTokensDetails": details(TEXT=100, AUDIO=300, IMAGE=200, VIDEO=250, DOCUMENT=150),
+        "candidatesTokenCount": 1307,
+        "candidatesTokensDetails": details(IMAGE=1290),
+    }
+    assert gemini_usage(usage) == Usage(in_uncached=500, audio_in=300, image_in=200, out_visible=17, image_out=1290)
+
+
+def test_cached_tokens_come_out_of_their_own_modality():
+    usage = {
+        "promptTokenCount": 1000,
+        "cachedContentTokenCount": 500,
+        "promptTokensDetails": details(TEXT=400, AUDIO=600),
+        "cacheTokensDetails": details(TEXT=100, AUDIO=400),
+    }
+    assert gemini_usage(usage) == Usage(in_uncached=300, cache_read=500, audio_in=200)
+
+
+def test_cached_tokens_of_a_modality_that_the_prompt_does_not_state_come_out_of_text():
+    usage = {
+        "promptTokenCount": 100,
+        "cachedContentTokenCount": 60,
+        "promptTokensDetails": details(DOCUMENT=100),
+        "cacheTokensDetails": details(IMAGE=60),
+    }
+    assert gemini_usage(usage) == Usage(in_uncached=40, cache_read=60)
+
+
+def test_cached_tokens_without_details_come_out_of_text_then_images_then_audio():
+    usage = {
+        "promptTokenCount": 100,
+        "cachedContentTokenCount": 85,
+        "promptTokensDetails": details(TEXT=10, IMAGE=20, AUDIO=70),
+    }
+    assert gemini_usage(usage) == Usage(in_uncached=0, cache_read=85, image_in=0, audio_in=15)
+
+
+def test_enumerations_as_numbers():
+    usage = {
+        "promptTokenCount": 521,
+        "trafficType": 2,
+        "promptTokensDetails": [{"modality": 2, "tokenCount": 516}, {"modality": 1, "tokenCount": 5}],
+        "candidatesTokenCount": 5,
+        "candidatesTokensDetails": [{"modality": 4, "tokenCount": 5}],
+    }
+    assert gemini_usage(usage) == Usage(in_uncached=5, image_in=516, audio_out=5, out_visible=0)
+    assert service_tier(usage) is ServiceTier.PROVISIONED
+
+
+def test_what_is_absent_stays_unknown():
+    assert gemini_usage({"promptTokenCount": 3, "totalTokenCount": 3}) == Usage(in_uncached=3)
+
+
+@pytest.mark.parametrize("usage", [None, [], {}, {"trafficType": "ON_DEMAND"}, {"promptTokenCount": "3"}])
+def test_no_counts_is_no_usage(usage):
+    assert gemini_usage(usage) is None
+
+
+JUNK = st.none() | st.integers() | st.integers(0, 3000) | st.booleans() | st.text(max_size=2) | st.floats()
+DETAILS = JUNK | st.lists(
+    JUNK | st.fixed_dictionaries({}, optional={"modality": st.sampled_from(["AUDIO", "IMAGE", "TEXT", 2, 4, [], None]), "tokenCount": JUNK})
+)  # fmt: skip
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "promptTokenCount": JUNK,
+            "cachedContentTokenCount": JUNK,
+            "candidatesTokenCount": JUNK,
+            "thoughtsTokenCount": JUNK,
+            "promptTokensDetails": DETAILS,
+            "cacheTokensDetails": DETAILS,
+            "candidatesTokensDetails": DETAILS,
+        },
+    )
+)
+def test_buckets_add_up_to_the_counts_whatever_is_stated(usage):
+    found = gemini_usage(usage)
+    if found is None:
+        return
+    for name in INPUT_COUNTS + OUTPUT_COUNTS:
+        assert getattr(found, name) is None or getattr(found, name) >= 0
+    if found.in_uncached is not None:
+        assert found.input_tokens == usage["promptTokenCount"]
+    if found.out_visible is not None:
+        assert found.output_tokens - (found.out_reasoning or 0) == usage["candidatesTokenCount"]
+
+
+@pytest.mark.parametrize(
+    ("usage", "tier"),
+    [
+        ({"serviceTier": "standard"}, ServiceTier.STANDARD),
+        ({"serviceTier": "PRIORITY"}, ServiceTier.PRIORITY),
+        ({"trafficType": "ON_DEMAND"}, ServiceTier.STANDARD),
+        ({"trafficType": "ON_DEMAND_FLEX"}, ServiceTier.FLEX),
+        ({"trafficType": "PROVISIONED_THROUGHPUT"}, ServiceTier.PROVISIONED),
+        ({"trafficType": 1}, ServiceTier.STANDARD),
+        ({"trafficType": 77}, ServiceTier.OTHER),
+        ({"trafficType": "MADE_UP"}, ServiceTier.OTHER),
+        ({"trafficType": True}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_tiers_are_a_closed_list(usage, tier):
+    assert service_tier(usage) is tier
+
+
+def test_a_token_count():
+    assert counted_tokens({"totalTokens": 12, "cachedContentTokenCount": 5}) == Usage(in_uncached=7, cache_read=5)
+    assert counted_tokens({"totalTokens": "12"}) is None
+    assert counted_tokens([]) is None
