@@ -15,6 +15,7 @@ from typing import Protocol
 import msgspec
 
 from metering.usage import STANDARD, Report, Variant
+from providers.weight import Weight
 
 
 class Family(StrEnum):
@@ -70,6 +71,7 @@ class Head(msgspec.Struct, frozen=True):
         server_tools: Closed ids of server-side tools that the request switches on.
         variant: What the request asks for (service tier, speed, geography).
         members: Top-level members in body order: name -> (start of the value, end of the value).
+        weight: How much it gives the model to read.
     """
 
     model: str
@@ -80,6 +82,7 @@ class Head(msgspec.Struct, frozen=True):
     server_tools: frozenset[str] = frozenset()
     variant: Variant = STANDARD
     members: Mapping[str, tuple[int, int]] = msgspec.field(default_factory=dict)
+    weight: Weight = Weight()
 
 
 class Target(msgspec.Struct, frozen=True):

@@ -20,7 +20,8 @@ from gateway.errors import (
     UnsupportedFeature,
 )
 from gateway.http.refusals import error_of_refusal
-from gateway.inference import failover
+from gateway.inference import estimate, failover
+from gateway.inference.estimate import Expected
 from metering import pricing
 from metering.learning import Learning
 from providers.anthropic.messages import check_beta
@@ -38,7 +39,8 @@ class Admission(msgspec.Struct, frozen=True):
         head: What is acted on of its body.
         model: What it asks for.
         targets: Where it may go, in order; never empty.
-        input_tokens: Estimate of its input.
+        input_bound: Tokens of input that it has at most, by estimate: for the hold and the token rate.
+        input_expected: Tokens of input that it probably has: what it costs if its provider never says.
         output_tokens: Output held for, of one choice.
         amount: Micro-credits to hold.
         billed: Whether anybody pays for this operation.
@@ -48,7 +50,8 @@ class Admission(msgspec.Struct, frozen=True):
     head: Head
     model: Model
     targets: tuple[CatalogTarget, ...]
-    input_tokens: int
+    input_bound: int
+    input_expected: Expected
     output_tokens: int
     amount: int
     billed: bool
@@ -57,7 +60,7 @@ class Admission(msgspec.Struct, frozen=True):
     @property
     def tokens(self) -> int:
         """What the token rate is asked for."""
-        return self.input_tokens + self.output_tokens * self.head.choices
+        return self.input_bound + self.output_tokens * self.head.choices
 
 
 def admit(
@@ -109,16 +112,14 @@ def admit(
     targets = regions.within(targets, pinned)
     _check_prices(targets[0], head)
     worst = config.billing.hold is HoldRule.WORST
-    tokens = pricing.estimate_input(
-        len(body),
-        bytes_per_token_milli=learning.bytes_per_token_milli(model.name) or pricing.BYTES_PER_TOKEN_MILLI,
-        ceiling=model.context_window,
-    )
+    ratio, window = learning.bytes_per_token_milli(model.name), model.context_window
+    bound = estimate.bound(head.weight, bytes_per_token_milli=ratio, window=window)
+    expected = estimate.expected(head.weight, bytes_per_token_milli=ratio, window=window)
     output = output_limit(head, model)
     if not worst:
         output = min(output, learning.usual_output(model.name) or USUAL_OUTPUT)
-    amount = hold(targets[0], head, tokens, output, worst=worst) if wire.billed else 0
-    return Admission(head, model, targets, tokens, output, amount, wire.billed, len(body))
+    amount = hold(targets[0], head, bound, output, worst=worst) if wire.billed else 0
+    return Admission(head, model, targets, bound, expected, output, amount, wire.billed, len(body))
 
 
 def _check_prices(target: CatalogTarget, head: Head) -> None:

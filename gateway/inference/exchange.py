@@ -246,7 +246,7 @@ class Exchange:
             written=forwarding.written,
             provider_failed=forwarding.failed,
             report=scanner.report() if scanner is not None else Report(),
-            input_estimate=self._admission.input_tokens,
+            input_estimate=self._admission.input_expected.tokens,
             output_estimate=partial_output(scanner) if scanner is not None else 0,
             outcome=self._outcome or Outcome.UPSTREAM_ERROR,
         )

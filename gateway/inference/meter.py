@@ -161,7 +161,7 @@ class Meter:
             self._asked_output = min(needed + MORE_OUTPUT, limit) if limited else needed + MORE_OUTPUT
             if self._asked_output > self._held_output:
                 worst = self._services.config.billing.hold is HoldRule.WORST
-                amount = admission.hold(target, admitted.head, admitted.input_tokens, self._asked_output, worst=worst)
+                amount = admission.hold(target, admitted.head, admitted.input_bound, self._asked_output, worst=worst)
         return Touch(self._principal.pid, self._rid, LEASE_MS, amount, self._orphan(target, output))
 
     def raised(self) -> None:
@@ -210,7 +210,7 @@ class Meter:
         """What the reaper charges if this process dies now; ``None`` for an operation that nobody bills."""
         if not self._admission.billed:
             return None
-        settled = accounting.estimated(self._admission.input_tokens, output)
+        settled = accounting.estimated(self._admission.input_expected.tokens, output)
         return self._record(settled, Outcome.LOST, target)
 
     def _record(self, settled: accounting.Settlement, outcome: Outcome, target: CatalogTarget) -> UsageRecord:

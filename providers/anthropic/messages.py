@@ -20,6 +20,7 @@ from providers.document.members import Members, is_list, read_members, read_mode
 from providers.document.splice import Edits, quoted
 from providers.scanner import scanner_for
 from providers.tools.selection import tool_in_definition, tools_in_list, tools_in_members
+from providers.weight import Weight
 
 
 class _Source(msgspec.Struct):
@@ -83,6 +84,7 @@ class Messages:
             server_tools=frozenset(tools),
             variant=_read_variant(members),
             members=members.spans,
+            weight=Weight(len(body)),
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> bytes:

@@ -23,6 +23,7 @@ from providers.document.members import Members, decode_text, read_members, read_
 from providers.document.splice import Edits, quoted
 from providers.scanner import scanner_for
 from providers.tools.selection import tools_in_gemini
+from providers.weight import Weight
 
 
 class _File(msgspec.Struct):
@@ -118,6 +119,7 @@ class Gemini:
             server_tools=frozenset(tools),
             variant=_read_variant(members),
             members=members.spans,
+            weight=Weight(len(body)),
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> bytes:

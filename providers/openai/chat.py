@@ -16,6 +16,7 @@ from providers.document.splice import Edits
 from providers.openai import request as openai_request
 from providers.scanner import scanner_for
 from providers.tools.selection import tools_in_list, tools_in_members
+from providers.weight import Weight
 
 
 class _Message(msgspec.Struct):
@@ -58,6 +59,7 @@ class ChatCompletions:
             ),
             variant=openai_request.read_variant(members),
             members=members.spans,
+            weight=Weight(len(body)),
         )
         if members.truthy("models"):  # a router's list of models to fall back on
             raise Refusal("unsupported_feature", _ONE_MODEL, "models")

@@ -15,6 +15,7 @@ from providers.openai import request as openai_request
 from providers.openai.chat import wants_usage
 from providers.scanner import scanner_for
 from providers.tools.selection import tools_in_members
+from providers.weight import Weight
 
 
 class Completions:
@@ -37,6 +38,7 @@ class Completions:
             server_tools=frozenset(tools_in_members(self.family, members)),
             variant=openai_request.read_variant(members),
             members=members.spans,
+            weight=Weight(len(body)),
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> bytes:

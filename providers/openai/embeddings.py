@@ -12,6 +12,7 @@ from providers.document.members import read_members, read_model
 from providers.document.splice import Edits
 from providers.openai import request as openai_request
 from providers.scanner import scanner_for
+from providers.weight import Weight
 
 
 class Embeddings:
@@ -23,7 +24,9 @@ class Embeddings:
 
     def read(self, body: bytes, path_model: str | None) -> Head:
         members = read_members(body)
-        return Head(model=read_model(members, path_model), output_limit=0, members=members.spans)
+        return Head(
+            model=read_model(members, path_model), output_limit=0, members=members.spans, weight=Weight(len(body))
+        )
 
     def splice(self, body: bytes, head: Head, target: Target) -> bytes:
         edits = Edits(body, head.members)

@@ -20,6 +20,7 @@ from providers.openai import request as openai_request
 from providers.openai.chat import FILE_ID
 from providers.scanner import scanner_for
 from providers.tools.selection import tools_in_list
+from providers.weight import Weight
 
 
 class _Part(msgspec.Struct):
@@ -98,6 +99,7 @@ class Responses:
             server_tools=frozenset(tools),
             variant=openai_request.read_variant(members),
             members=members.spans,
+            weight=Weight(len(body)),
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> bytes:

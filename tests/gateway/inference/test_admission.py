@@ -56,7 +56,7 @@ def decide(tmp_path):
 def test_the_hold_is_the_input_and_the_smaller_of_limit_and_usual_output(decide):
     small = decide({"model": "m", "messages": [], "max_tokens": 100})
     assert (small.output_tokens, small.head.model, small.targets[0].model) == (100, "m", "m")
-    assert small.amount == small.input_tokens * 100 + 100 * 400  # micro-credits a token, at a cent a credit
+    assert small.amount == small.input_bound * 100 + 100 * 400  # micro-credits a token, at a cent a credit
     assert decide({"model": "m", "messages": [], "max_tokens": 9_000}).output_tokens == USUAL_OUTPUT
     assert decide({"model": "m", "messages": [], "max_tokens": 9_000}, hold="worst").output_tokens == 9_000
     assert decide({"model": "m", "messages": []}, hold="worst").output_tokens == 10_000
@@ -64,7 +64,7 @@ def test_the_hold_is_the_input_and_the_smaller_of_limit_and_usual_output(decide)
 
 def test_input_is_bounded_by_the_context_window_and_choices_count(decide):
     asked = decide({"model": "m", "messages": [{"role": "user", "content": "x" * 100_000}], "n": 3, "max_tokens": 10})
-    assert asked.input_tokens == 500
+    assert asked.input_bound == 500
     assert asked.tokens == 500 + 30
 
 
@@ -97,7 +97,7 @@ def test_what_was_learnt_of_a_model_replaces_the_usual_figures(decide):
     for _ in range(100):
         learning.observe("m", body_bytes=2_000, input_tokens=1_000, output_tokens=300)
     after = decide(body, learning=learning)
-    assert before.input_tokens == -(-before.body_bytes // 4) + INPUT_OVERHEAD
-    assert after.input_tokens == -(-after.body_bytes // 2) + INPUT_OVERHEAD
+    assert before.input_bound == -(-before.body_bytes // 4) + INPUT_OVERHEAD
+    assert after.input_bound == -(-after.body_bytes // 2) + INPUT_OVERHEAD
     assert (before.output_tokens, after.output_tokens) == (USUAL_OUTPUT, learning.usual_output("m"))
     assert decide(body, learning=learning, hold="worst").output_tokens == 10_000
