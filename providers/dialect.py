@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, Self
 
 import msgspec
 
@@ -19,7 +19,7 @@ from providers.weight import Weight
 
 
 class Family(StrEnum):
-    """Whose wire format a caller speaks; decides the form of the gateway's own errors."""
+    """Whose API a caller or a provider speaks. The values are what operators write and what statements show."""
 
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
@@ -27,21 +27,34 @@ class Family(StrEnum):
 
 
 class Operation(StrEnum):
-    """Every data-plane operation, by a closed name that may be logged and labelled."""
+    """Every data-plane operation, by a closed name that may be logged and labelled.
 
-    OPENAI_CHAT = "openai.chat"
-    OPENAI_RESPONSES = "openai.responses"
-    OPENAI_COMPACT = "openai.compact"
-    OPENAI_INPUT_TOKENS = "openai.input_tokens"
-    OPENAI_COMPLETIONS = "openai.completions"
-    OPENAI_EMBEDDINGS = "openai.embeddings"
-    ANTHROPIC_MESSAGES = "anthropic.messages"
-    ANTHROPIC_COUNT_TOKENS = "anthropic.count_tokens"
-    GEMINI_GENERATE = "gemini.generate"
-    GEMINI_STREAM = "gemini.stream"
-    GEMINI_COUNT_TOKENS = "gemini.count_tokens"
-    GEMINI_EMBED = "gemini.embed"
-    GEMINI_BATCH_EMBED = "gemini.batch_embed"
+    The names are a contract with records and dashboards. ``family`` says whose API an operation belongs to; it is
+    never read out of the name.
+    """
+
+    _value_: str
+    family: Family
+
+    def __new__(cls, value: str, family: Family) -> Self:
+        self = str.__new__(cls, value)
+        self._value_ = value
+        self.family = family
+        return self
+
+    OPENAI_CHAT = "openai.chat", Family.OPENAI
+    OPENAI_RESPONSES = "openai.responses", Family.OPENAI
+    OPENAI_COMPACT = "openai.compact", Family.OPENAI
+    OPENAI_INPUT_TOKENS = "openai.input_tokens", Family.OPENAI
+    OPENAI_COMPLETIONS = "openai.completions", Family.OPENAI
+    OPENAI_EMBEDDINGS = "openai.embeddings", Family.OPENAI
+    ANTHROPIC_MESSAGES = "anthropic.messages", Family.ANTHROPIC
+    ANTHROPIC_COUNT_TOKENS = "anthropic.count_tokens", Family.ANTHROPIC
+    GEMINI_GENERATE = "gemini.generate", Family.GOOGLE
+    GEMINI_STREAM = "gemini.stream", Family.GOOGLE
+    GEMINI_COUNT_TOKENS = "gemini.count_tokens", Family.GOOGLE
+    GEMINI_EMBED = "gemini.embed", Family.GOOGLE
+    GEMINI_BATCH_EMBED = "gemini.batch_embed", Family.GOOGLE
 
 
 class Refusal(Exception):
@@ -162,7 +175,6 @@ class Wire(Protocol):
     """One operation of one dialect."""
 
     operation: Operation
-    family: Family
     billed: bool  # False for token counting, which providers do not charge
 
     def read(self, body: bytes, path_model: str | None) -> Head:

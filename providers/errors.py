@@ -134,12 +134,10 @@ def error_event(
     fault = _Fault(status, code, message, request_id, retry_after)
     if operation in _RESPONSES:
         return _responses_events(fault, sequence)
-    family = _FAMILIES[operation.value.partition(".")[0]]
-    return _FRAMES[family] % _encode(_BODIES[family](fault))
+    return _FRAMES[operation.family] % _encode(_BODIES[operation.family](fault))
 
 
 _RESPONSES: Final = frozenset((Operation.OPENAI_RESPONSES, Operation.OPENAI_COMPACT))
-_FAMILIES: Final = {"openai": Family.OPENAI, "anthropic": Family.ANTHROPIC, "gemini": Family.GOOGLE}
 _FRAMES: Final = {
     Family.OPENAI: b"data: %b\n\n",
     Family.ANTHROPIC: b"event: error\ndata: %b\n\n",

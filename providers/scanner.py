@@ -5,7 +5,7 @@ from __future__ import annotations
 from providers.answers.body import JsonBody, Reader
 from providers.answers.events import EventStream
 from providers.anthropic import answer as anthropic_answer
-from providers.dialect import Head, Operation, Scanner
+from providers.dialect import Family, Head, Operation, Scanner
 from providers.document.projection import Wanted
 from providers.gemini import answer as gemini_answer
 from providers.openai import answer as openai_answer
@@ -56,11 +56,10 @@ def scanner_for(operation: Operation, head: Head, *, sse: bool) -> Scanner:
 
 
 def _stream(operation: Operation, head: Head) -> EventStream:
-    name = operation.value
     if operation in {Operation.OPENAI_RESPONSES, Operation.OPENAI_COMPACT}:
         return openai_answer.ResponsesStream(head)
-    if name.startswith("openai."):
+    if operation.family is Family.OPENAI:
         return openai_answer.ChatStream(head)
-    if name.startswith("anthropic."):
+    if operation.family is Family.ANTHROPIC:
         return anthropic_answer.MessageStream(head)
     return gemini_answer.GenerateStream(head)

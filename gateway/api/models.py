@@ -15,7 +15,6 @@ from aiohttp import web
 from gateway.auth import policy
 from gateway.auth.principal import Principal
 from gateway.catalog.catalog import Catalog, Model
-from gateway.config import Kind
 from gateway.errors import InvalidRequest, ModelNotFound
 from gateway.http.answers import json_response
 from providers.dialect import Family
@@ -57,16 +56,13 @@ def _google(model: Model) -> dict[str, Any]:
     return shown
 
 
-_KINDS = {Family.ANTHROPIC: Kind.ANTHROPIC, Family.GOOGLE: Kind.GOOGLE}
-
-
 def _visible(catalog: Catalog, principal: Principal, family: Family | None) -> list[Model]:
     """What this caller may use; Anthropic's and Google's lists hold the models that their SDKs can call."""
-    kind = _KINDS.get(family) if family is not None else None
+    every = family is None or family is Family.OPENAI
     return [
         model
         for model in catalog.models
-        if policy.allows(principal, model) and (kind is None or model.targets[0].provider.kind is kind)
+        if policy.allows(principal, model) and (every or model.targets[0].provider.family is family)
     ]
 
 

@@ -19,9 +19,10 @@ from hashlib import sha256
 
 from gateway.catalog import published
 from gateway.catalog.published import PublishedList, PublishedModel, Rule
-from gateway.config import Config, ConfigError, Kind, ModelConfig, PriceConfig, ProviderConfig, TargetConfig
+from gateway.config import Config, ConfigError, ModelConfig, PriceConfig, ProviderConfig, TargetConfig
 from gateway.names import Closed
 from metering.pricing import Price, Row, build
+from providers.dialect import Family
 
 # A name that may enter a provider's path or body although only a rule matched it.
 _PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
@@ -66,7 +67,7 @@ class Model:
         return replace(
             self,
             targets=tuple(
-                replace(target, model=name, reasons=reasons(target.provider.kind, name)) for target in self.targets
+                replace(target, model=name, reasons=reasons(target.provider.family, name)) for target in self.targets
             ),
         )
 
@@ -145,7 +146,7 @@ def _stated(config: Config, prices: PublishedList | None) -> Catalog:
         window = stated.context_window
         for place, target in enumerate(stated.targets):
             provider = config.providers[target.provider]
-            listed = None if prices is None else _find(prices, provider.kind, target.model)
+            listed = None if prices is None else _find(prices, provider.family, target.model)
             if target.price is not None:
                 price = _price(config, target.price, version)
             elif listed is not None and prices is not None:
@@ -169,12 +170,12 @@ def _stated(config: Config, prices: PublishedList | None) -> Catalog:
 def _reasons(stated: ModelConfig, target: TargetConfig, provider: ProviderConfig) -> bool:
     if stated.reasoning is not None:
         return stated.reasoning
-    return provider.first_party and reasons(provider.kind, target.model)
+    return provider.first_party and reasons(provider.family, target.model)
 
 
-def reasons(kind: Kind, model: str) -> bool:
+def reasons(family: Family, model: str) -> bool:
     """Whether a model of OpenAI's own keeps reasoning items; elsewhere there are none to ask for."""
-    return kind is Kind.OPENAI and _REASONING.match(model) is not None
+    return family is Family.OPENAI and _REASONING.match(model) is not None
 
 
 def _published(config: Config, prices: PublishedList) -> Catalog:
@@ -185,7 +186,7 @@ def _published(config: Config, prices: PublishedList) -> Catalog:
         providers = [
             provider
             for provider in config.providers.values()
-            if provider.kind is listed.kind and provider.published_prices
+            if provider.family is listed.family and provider.published_prices
         ]
         if not providers:
             continue
@@ -203,7 +204,7 @@ def _published(config: Config, prices: PublishedList) -> Catalog:
 
 def _published_model(config: Config, listed: PublishedModel, providers: list[ProviderConfig], version: str) -> Model:
     price = _published_price(config, listed, version)
-    thinks = reasons(listed.kind, listed.id)
+    thinks = reasons(listed.family, listed.id)
     return Model(
         name=Closed(listed.id),
         targets=tuple(CatalogTarget(provider, listed.id, price, thinks) for provider in providers),
@@ -212,10 +213,10 @@ def _published_model(config: Config, listed: PublishedModel, providers: list[Pro
     )
 
 
-def _find(prices: PublishedList, kind: Kind, name: str) -> PublishedModel | None:
+def _find(prices: PublishedList, family: Family, name: str) -> PublishedModel | None:
     """The priced entry for a provider's own name of a model."""
     for listed in prices.models:
-        if listed.kind is kind and (
+        if listed.family is family and (
             name in listed.names or (listed.match is not None and listed.match.compile()(name))
         ):
             return listed if listed.row is not None else None

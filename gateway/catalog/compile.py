@@ -21,8 +21,8 @@ from genai_prices import types
 from genai_prices.data_snapshot import get_snapshot
 
 from gateway.catalog.published import FORMAT, Match, PublishedList, PublishedModel, StoredRow, list_version
-from gateway.config import Kind
 from gateway.files import write_file
+from providers.dialect import Family
 
 # genai-prices' price keys that have a count of their own, and the factor to "per million".
 PRICE_KEYS = {
@@ -64,15 +64,15 @@ CONTEXTS = {
 # https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-fetch-tool (usage and pricing),
 # https://ai.google.dev/gemini-api/docs/code-execution (billing), .../url-context (pricing).
 FREE_CALLS = {
-    Kind.OPENAI: (),
-    Kind.ANTHROPIC: ("fetches",),
-    Kind.GOOGLE: ("fetches", "code_runs"),
+    Family.OPENAI: (),
+    Family.ANTHROPIC: ("fetches",),
+    Family.GOOGLE: ("fetches", "code_runs"),
 }
 # No path of the data plane serves these: speech, live sessions, image endpoints, fine-tuned models.
 NOT_SERVED = {
-    Kind.OPENAI: re.compile(r"realtime|transcribe|tts|whisper|moderation|-live|image|^ft:|\.ft-|:"),
-    Kind.ANTHROPIC: re.compile(r"^$"),
-    Kind.GOOGLE: re.compile(r"-live|tts|streaming"),
+    Family.OPENAI: re.compile(r"realtime|transcribe|tts|whisper|moderation|-live|image|^ft:|\.ft-|:"),
+    Family.ANTHROPIC: re.compile(r"^$"),
+    Family.GOOGLE: re.compile(r"-live|tts|streaming"),
 }
 # US-only inference costs 1.1 times as much from Claude 4.6 on:
 # https://platform.claude.com/docs/en/manage-claude/data-residency
@@ -86,14 +86,14 @@ def compile_list(now: datetime) -> PublishedList:
     models: list[PublishedModel] = []
     changes: set[datetime] = set()
     for provider in get_snapshot().providers:
-        if provider.id not in tuple(Kind):
+        if provider.id not in tuple(Family):
             continue
-        kind = Kind(provider.id)
-        own = [model for model in provider.models if kind is Kind.ANTHROPIC or "claude" not in model.id]
+        family = Family(provider.id)
+        own = [model for model in provider.models if family is Family.ANTHROPIC or "claude" not in model.id]
         names = _closed_names(own)
         for model in own:
             changes |= {start for start in _starts(model) if start > now}
-            models.append(_model(kind, model, names[model.id], now))
+            models.append(_model(family, model, names[model.id], now))
     until = min(changes, default=None)
     return PublishedList(
         FORMAT, list_version(), None if until is None else int(until.timestamp() * 1_000), tuple(models)
@@ -150,25 +150,25 @@ def _starts(model: types.ModelInfo) -> Iterator[datetime]:
             yield datetime.combine(condition.start_date, datetime.min.time(), UTC)
 
 
-def _model(kind: Kind, model: types.ModelInfo, names: tuple[str, ...], now: datetime) -> PublishedModel:
+def _model(family: Family, model: types.ModelInfo, names: tuple[str, ...], now: datetime) -> PublishedModel:
     match = _match(model.match)
-    row = None if NOT_SERVED[kind].search(model.id) else _row(kind, model, model.get_prices(now))
+    row = None if NOT_SERVED[family].search(model.id) else _row(family, model, model.get_prices(now))
     if any(isinstance(condition, types.TimeOfDateConstraint) for condition in _conditions(model)):
         row = None
     return PublishedModel(
-        kind=kind,
+        family=family,
         id=model.id,
         names=names,
         match=None if match.closed() else match,
         row=row,
-        variants=_variants(kind, model, row, now) if row is not None else {},
-        factors={"standard.us": US_FACTOR} if _us_inference(kind, model.id) else {},
+        variants=_variants(family, model, row, now) if row is not None else {},
+        factors={"standard.us": US_FACTOR} if _us_inference(family, model.id) else {},
         context_window=model.context_window,
         deprecated=bool(model.deprecated),
     )
 
 
-def _row(kind: Kind, model: types.ModelInfo, prices: types.ModelPrice) -> StoredRow | None:
+def _row(family: Family, model: types.ModelInfo, prices: types.ModelPrice) -> StoredRow | None:
     stated = {key: price for key, price in vars(prices).items() if price is not None}
     if "input_mtok" not in stated or stated.keys() - PRICE_KEYS.keys() - IGNORED_KEYS:
         return None
@@ -181,7 +181,7 @@ def _row(kind: Kind, model: types.ModelInfo, prices: types.ModelPrice) -> Stored
         if "embedding" not in model.id:
             return None
         row["output"] = _steps(Decimal(0), 1)
-    for name in FREE_CALLS[kind]:
+    for name in FREE_CALLS[family]:
         row.setdefault(name, _steps(Decimal(0), 1))
     return row
 
@@ -192,7 +192,7 @@ def _steps(price: Decimal | types.TieredPrices, factor: int) -> tuple[tuple[int,
     return ((0, price.base * factor), *((tier.start, tier.price * factor) for tier in price.tiers))
 
 
-def _variants(kind: Kind, model: types.ModelInfo, row: StoredRow, now: datetime) -> dict[str, StoredRow]:
+def _variants(family: Family, model: types.ModelInfo, row: StoredRow, now: datetime) -> dict[str, StoredRow]:
     found: dict[str, StoredRow] = {}
     for variant in model.price_variants or ():
         if len(variant.when) != 1 or (variant.constraint is not None and not variant.constraint.active(now)):
@@ -200,15 +200,15 @@ def _variants(kind: Kind, model: types.ModelInfo, row: StoredRow, now: datetime)
         name = CONTEXTS.get(next(iter(variant.when.items())))
         if name is None or name in found:
             continue
-        own = _row(kind, model, model.get_prices(now, variant.when))
+        own = _row(family, model, model.get_prices(now, variant.when))
         if own is not None:
             found[name] = {key: steps for key, steps in own.items() if steps != row.get(key)}
     return found
 
 
-def _us_inference(kind: Kind, name: str) -> bool:
+def _us_inference(family: Family, name: str) -> bool:
     found = _CLAUDE_VERSION.fullmatch(name)
-    return kind is Kind.ANTHROPIC and found is not None and (int(found[1]), int(found[2] or 0)) >= US_SINCE
+    return family is Family.ANTHROPIC and found is not None and (int(found[1]), int(found[2] or 0)) >= US_SINCE
 
 
 def main(arguments: list[str]) -> None:

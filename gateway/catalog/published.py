@@ -22,7 +22,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from gateway.config import Config, ConfigError, Kind
+from gateway.config import Config, ConfigError
+from providers.dialect import Family
 
 FORMAT = 1
 COMPILE_TIMEOUT = 120
@@ -62,7 +63,7 @@ class PublishedModel(msgspec.Struct, frozen=True, omit_defaults=True):
     """A model of a price list.
 
     Attributes:
-        kind: Whose model it is.
+        family: Whose model it is.
         id: The closed name.
         names: All names that can be listed, ``id`` first.
         match: The rule for further (dated) names, or ``None``.
@@ -72,7 +73,7 @@ class PublishedModel(msgspec.Struct, frozen=True, omit_defaults=True):
         factors: ``str(Variant)`` -> multiplier as (numerator, denominator).
     """
 
-    kind: Kind
+    family: Family = msgspec.field(name="kind")  # the name in the files of lists
     id: str
     names: tuple[str, ...]
     match: Match | None = None

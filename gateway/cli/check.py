@@ -88,7 +88,7 @@ def _describe(config: Config, found: Catalog) -> None:
         (
             (
                 provider.name,
-                provider.kind.value,
+                provider.family.value,
                 provider.endpoint,
                 len(provider.api_keys),
                 provider.retention_days,

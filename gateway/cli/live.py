@@ -18,10 +18,11 @@ from typing import Any
 from gateway.accounts.opening import open_configured
 from gateway.cli.options import Fault
 from gateway.cli.store import run
-from gateway.config import Config, Kind, ProviderConfig
+from gateway.config import Config, ProviderConfig
+from providers.dialect import Family
 
 TIMEOUT = 15.0
-MODULES = {Kind.OPENAI: "openai", Kind.ANTHROPIC: "anthropic", Kind.GOOGLE: "google.genai"}
+MODULES = {Family.OPENAI: "openai", Family.ANTHROPIC: "anthropic", Family.GOOGLE: "google.genai"}
 ACCEPTED = "accepted"
 _READ_BY_SDKS = re.compile(r"(?i)(openai|anthropic|google|gemini)_|(https?|all|no)_proxy$")
 _MEANINGS = {
@@ -50,14 +51,14 @@ def verify(config: Config) -> list[Live]:
         Fault: An SDK that is needed is not installed.
     """
     _forget_environment()
-    sdks: dict[Kind, Any] = {}
-    for kind in {provider.kind for provider in config.providers.values()}:
+    sdks: dict[Family, Any] = {}
+    for family in {provider.family for provider in config.providers.values()}:
         try:
-            sdks[kind] = import_module(MODULES[kind])
+            sdks[family] = import_module(MODULES[family])
         except ImportError:
             mend = "install it with: pip install 'codegrex-gateway[sdk]'"
-            raise Fault(f"--live needs the package {MODULES[kind]}, which is not installed; {mend}") from None
-    found = [live for provider in config.providers.values() for live in _keys(provider, sdks[provider.kind])]
+            raise Fault(f"--live needs the package {MODULES[family]}, which is not installed; {mend}") from None
+    found = [live for provider in config.providers.values() for live in _keys(provider, sdks[provider.family])]
     return [*found, _store(config)]
 
 
@@ -89,7 +90,7 @@ def _keys(provider: ProviderConfig, sdk: Any) -> Iterator[Live]:
 def _list_models(provider: ProviderConfig, key: str, sdk: Any) -> None:
     context = ssl.create_default_context(cafile=None if provider.ca_file is None else str(provider.ca_file))
     base = str(provider.endpoint)
-    if provider.kind is Kind.GOOGLE:
+    if provider.family is Family.GOOGLE:
         network = {"verify": context, "trust_env": False}
         options = {"base_url": base, "timeout": int(TIMEOUT * 1_000), "client_args": network}
         client = sdk.Client(api_key=key, vertexai=False, http_options=options)
@@ -97,7 +98,7 @@ def _list_models(provider: ProviderConfig, key: str, sdk: Any) -> None:
         return
     http = sdk.DefaultHttpxClient(verify=context, trust_env=False)
     options = {"api_key": key, "timeout": TIMEOUT, "max_retries": 0, "http_client": http}
-    if provider.kind is Kind.OPENAI:
+    if provider.family is Family.OPENAI:
         with sdk.OpenAI(base_url=f"{base}/v1", **options) as client:
             client.models.list()
     else:

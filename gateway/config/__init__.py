@@ -18,6 +18,7 @@ from gateway.config.portal import PortalConfig, SupabaseConfig
 from gateway.config.services import InternalConfig, RetentionConfig, StripeConfig, WebhookConfig
 from gateway.names import Closed
 from metering.pricing import Row
+from providers.dialect import Family
 
 EMBEDDED = "embedded:"  # the store.url of the store in the data directory
 DEFAULT_TIER = "default"
@@ -29,14 +30,6 @@ class ConfigError(Exception):
     def __init__(self, faults: tuple[str, ...]) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
-
-
-class Kind(StrEnum):
-    """Whose API a provider speaks."""
-
-    OPENAI = "openai"
-    ANTHROPIC = "anthropic"
-    GOOGLE = "google"
 
 
 class Region(StrEnum):
@@ -97,10 +90,10 @@ class CacheIsolation(StrEnum):
 # keeps. https://developers.openai.com/api/docs/guides/data-residency (a host a region),
 # https://platform.claude.com/docs/en/manage-claude/data-residency (inference_geo is "us" or "global").
 _OPENAI_PREFIXES = {"": Region.GLOBAL, "us.": Region.US, "eu.": Region.EU}
-OFFICIAL_HOSTS: Mapping[Kind, Mapping[str, tuple[Region, ...]]] = {
-    Kind.OPENAI: {f"{prefix}api.openai.com": (region,) for prefix, region in _OPENAI_PREFIXES.items()},
-    Kind.ANTHROPIC: {"api.anthropic.com": (Region.GLOBAL, Region.US)},
-    Kind.GOOGLE: {"generativelanguage.googleapis.com": (Region.GLOBAL,)},
+OFFICIAL_HOSTS: Mapping[Family, Mapping[str, tuple[Region, ...]]] = {
+    Family.OPENAI: {f"{prefix}api.openai.com": (region,) for prefix, region in _OPENAI_PREFIXES.items()},
+    Family.ANTHROPIC: {"api.anthropic.com": (Region.GLOBAL, Region.US)},
+    Family.GOOGLE: {"generativelanguage.googleapis.com": (Region.GLOBAL,)},
 }
 
 
@@ -151,6 +144,7 @@ class ProviderConfig:
 
     Attributes:
         name: The closed name in records and in ``x-provider``.
+        family: Whose API it speaks; the setting ``kind``.
         company: Who runs it: a fallback to another company needs the account's permission.
         store: The host knows OpenAI's ``store`` member.
         include_usage: The host knows ``stream_options.include_usage``.
@@ -159,7 +153,7 @@ class ProviderConfig:
     """
 
     name: Closed
-    kind: Kind
+    family: Family
     endpoint: Endpoint
     api_keys: tuple[str, ...] = field(repr=False)
     retention_days: int
@@ -173,17 +167,17 @@ class ProviderConfig:
     @property
     def separates_caches(self) -> bool:
         """Whether requests can carry a key that keeps accounts apart in its prompt cache (``prompt_cache_key``)."""
-        return self.kind is Kind.OPENAI and self.first_party
+        return self.family is Family.OPENAI and self.first_party
 
     @property
     def first_party(self) -> bool:
         """The API's own maker, or something on this machine that stands in for it."""
-        return self.endpoint.host in OFFICIAL_HOSTS[self.kind] or is_loopback(self.endpoint.host)
+        return self.endpoint.host in OFFICIAL_HOSTS[self.family] or is_loopback(self.endpoint.host)
 
     @property
     def published_prices(self) -> bool:
         """They hold at the maker's usual host alone: OpenAI's regional ones cost more for some models."""
-        regional = self.kind is Kind.OPENAI and self.endpoint.host.startswith(("eu.", "us."))
+        regional = self.family is Family.OPENAI and self.endpoint.host.startswith(("eu.", "us."))
         return self.first_party and not regional
 
 

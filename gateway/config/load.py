@@ -269,7 +269,7 @@ def _policy(section: Section, providers: Mapping[str, ProviderConfig]) -> Policy
             if not provider.separates_caches:
                 section.fault(
                     "cache_isolation",
-                    f"the provider {provider.name} ({provider.kind}) has no key that separates accounts in its cache",
+                    f"the provider {provider.name} ({provider.family}) has no key that separates accounts in its cache",
                     "leave that provider out, or accept the shared cache",
                 )
     sought = frozenset(section.strings("sought")) if section.has("sought") else SOUGHT

@@ -7,9 +7,10 @@ import ssl
 from urllib.parse import urlsplit
 
 from gateway.addresses import is_loopback
-from gateway.config import OFFICIAL_HOSTS, Endpoint, Kind, ProviderConfig, Region
+from gateway.config import OFFICIAL_HOSTS, Endpoint, ProviderConfig, Region
 from gateway.config.reader import Section
 from gateway.names import Closed
+from providers.dialect import Family
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")  # of providers and tiers: they stand in records and labels
 
@@ -20,13 +21,13 @@ def read_provider(section: Section, name: str, *, need_keys: bool) -> ProviderCo
     """A provider, or ``None`` where too little is known of it to go on. Faults are noted."""
     if not NAME.fullmatch(name):
         section.fault("", "is not a name", "use lower-case letters, digits, - and _, 32 at most")
-    known = section.require("kind", "write one of " + ", ".join(Kind))
-    kind = section.choice("kind", Kind.OPENAI)
+    known = section.require("kind", "write one of " + ", ".join(Family))
+    family = section.choice("kind", Family.OPENAI)
     region = section.choice("region", Region.GLOBAL)
-    endpoint = _endpoint(section, kind, region)
-    kept = OFFICIAL_HOSTS[kind].get(endpoint.host) if endpoint is not None else None
+    endpoint = _endpoint(section, family, region)
+    kept = OFFICIAL_HOSTS[family].get(endpoint.host) if endpoint is not None else None
     if kept is not None and region not in kept:
-        hosts = [host for host, regions in OFFICIAL_HOSTS[kind].items() if region in regions]
+        hosts = [host for host, regions in OFFICIAL_HOSTS[family].items() if region in regions]
         mend = f"use https://{hosts[0]}" if hosts else "this API has no host that does; state " + " or ".join(kept)
         section.fault("region", "is not one that this host keeps requests in", mend)
     ca_file = section.path("ca_file")
@@ -41,7 +42,7 @@ def read_provider(section: Section, name: str, *, need_keys: bool) -> ProviderCo
     section.require("region", "state where it processes them: one of " + ", ".join(Region))
     provider = ProviderConfig(
         name=Closed(name),
-        kind=kind,
+        family=family,
         endpoint=endpoint or Endpoint(True, "invalid", 443),
         api_keys=keys,
         retention_days=section.integer("retention_days", 0, 0, 36_500),
@@ -67,14 +68,14 @@ def _api_keys(section: Section, *, need_keys: bool) -> tuple[str, ...]:
     return keys
 
 
-def _official_url(kind: Kind, region: Region) -> str:
+def _official_url(family: Family, region: Region) -> str:
     """The maker's host for a region; the usual one where none is for it alone."""
-    hosts = OFFICIAL_HOSTS[kind]
+    hosts = OFFICIAL_HOSTS[family]
     return "https://" + next((host for host, regions in hosts.items() if region in regions), next(iter(hosts)))
 
 
-def _endpoint(section: Section, kind: Kind, region: Region) -> Endpoint | None:
-    url = section.string("base_url", _official_url(kind, region))
+def _endpoint(section: Section, family: Family, region: Region) -> Endpoint | None:
+    url = section.string("base_url", _official_url(family, region))
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

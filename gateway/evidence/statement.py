@@ -58,7 +58,7 @@ def policy_of(config: Config) -> Document:
         "providers": [
             {
                 "name": provider.name,
-                "kind": provider.kind.value,
+                "kind": provider.family.value,
                 "company": provider.company,
                 "endpoint": str(provider.endpoint),
                 "region": provider.region.value,

@@ -92,7 +92,7 @@ def admit(
         InvalidRequest, UnsupportedFeature, PrivacyUnsupported, ModelNotFound, ModelNotInPlan, RegionUnavailable.
     """
     try:
-        if wire.family is Family.ANTHROPIC:
+        if wire.operation.family is Family.ANTHROPIC:
             check_beta(betas, config.policy.server_tools)
         head = wire.read(body, path_model)
         refuse_tools(head, config.policy.server_tools)
@@ -103,7 +103,7 @@ def admit(
         raise ModelNotFound(param="model")
     if not policy.allows(principal, model):
         raise ModelNotInPlan
-    targets = failover.usable(model.targets, wire.family)
+    targets = failover.usable(model.targets, wire.operation.family)
     if not targets:
         raise UnsupportedFeature(
             "This model is served in another API's format: call it with its own provider's SDK.", param="model"

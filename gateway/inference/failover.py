@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from enum import Enum
 
 from gateway.catalog.catalog import CatalogTarget
-from gateway.config import Kind
 from gateway.errors import GatewayError, ProviderUnavailable, UpstreamError, UpstreamTimeout
 from gateway.upstream.faults import Fault
 from providers.dialect import Family
-
-FAMILY_OF = {Kind.OPENAI: Family.OPENAI, Kind.ANTHROPIC: Family.ANTHROPIC, Kind.GOOGLE: Family.GOOGLE}
 
 _KEY_STATUSES = frozenset({401, 402, 403})
 _RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 529})
@@ -29,7 +26,7 @@ def usable(targets: Sequence[CatalogTarget], family: Family) -> tuple[CatalogTar
 
     Selected means selected: the first one decides the company, and no other company is a fallback.
     """
-    native = [target for target in targets if FAMILY_OF[target.provider.kind] is family]
+    native = [target for target in targets if target.provider.family is family]
     return tuple(target for target in native if target.provider.company == native[0].provider.company)
 
 

@@ -86,7 +86,7 @@ class Forwarding:
         """
         services, admission, wire = self._services, self._admission, self._wire
         targets = admission.targets
-        passed = request_headers(wire.family, raw_headers)
+        passed = request_headers(wire.operation.family, raw_headers)
         suffix = query_string(query)
         suffix = f"?{suffix}" if suffix else ""
         error: GatewayError | None = None

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import cycle
 
-from gateway.config import Kind, ProviderConfig
+from gateway.config import ProviderConfig
 from gateway.upstream.origin import Origin, tls_context
+from providers.dialect import Family
 
 _KEY_HEADERS = {
-    Kind.OPENAI: b"authorization: Bearer %b",
-    Kind.ANTHROPIC: b"x-api-key: %b",
-    Kind.GOOGLE: b"x-goog-api-key: %b",
+    Family.OPENAI: b"authorization: Bearer %b",
+    Family.ANTHROPIC: b"x-api-key: %b",
+    Family.GOOGLE: b"x-goog-api-key: %b",
 }
 # One name for everybody: a client's own would tell its version, platform and machine.
 _USER_AGENT = b"user-agent: codegrex-gateway"
@@ -39,7 +40,7 @@ class Destination:
         # identity: SDKs ask for gzip, and the usage would be invisible inside it.
         common = (b"host: " + authority.encode(), _USER_AGENT, b"accept-encoding: identity")
         self._fixed = cycle(
-            b"\r\n".join((*common, _KEY_HEADERS[provider.kind] % key.encode())) for key in provider.api_keys
+            b"\r\n".join((*common, _KEY_HEADERS[provider.family] % key.encode())) for key in provider.api_keys
         )
 
     def head(self, path: str, query: str, headers: Iterable[tuple[bytes, bytes]], length: int) -> bytes:

@@ -58,8 +58,6 @@ _GEOGRAPHIES: Final = {"global": Geography.GLOBAL, "us": Geography.US, "eu": Geo
 class Messages:
     """The `Wire` of one operation of the Messages API."""
 
-    family = Family.ANTHROPIC
-
     def __init__(self, operation: Operation, path: str, *, billed: bool) -> None:
         self.operation = operation
         self.billed = billed
@@ -71,8 +69,8 @@ class Messages:
             if name in members.raws and members.raw(name) is not None:
                 raise Refusal("privacy_unsupported", message, name)
         read_nested(members, "metadata")
-        tools = tools_in_list(self.family, members.raws.get("tools"))
-        tools |= tools_in_members(self.family, members)
+        tools = tools_in_list(self.operation.family, members.raws.get("tools"))
+        tools |= tools_in_members(self.operation.family, members)
         for message_ in _MESSAGES.elements(members.raws.get("messages")):
             if message_.content is not None:
                 _read_blocks(message_.content, tools)

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 
 from metering.usage import ServiceTier, Variant
-from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
+from providers.dialect import Head, Operation, Refusal, Scanner, Target
 from providers.document.look import ABSENT, Look, given
 from providers.document.members import Members, decode_text, read_members, read_model, read_nested, read_object
 from providers.document.splice import Edits, quoted
@@ -86,8 +86,6 @@ _TIERS: Final = {
 
 class Gemini:
     """The `Wire` of one operation of the Gemini API."""
-
-    family = Family.GOOGLE
 
     def __init__(self, operation: Operation, verb: str, *, billed: bool, generates: bool) -> None:
         self.operation = operation

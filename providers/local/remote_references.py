@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from providers.dialect import Operation, Refusal
+from providers.dialect import Family, Operation, Refusal
 
 _REMOTE: Final = "In local mode nothing is fetched from the network: send the data inside of the request."
 _OPENAI_CHAT: Final = ("image_url", "input_audio", "file", "video_url", "audio_url")
@@ -36,16 +36,15 @@ def _is_remote(reference: Any) -> bool:
 
 
 def _references(operation: Operation, request: Any) -> Iterator[Any]:
-    family = operation.value.partition(".")[0]
     if operation in {Operation.OPENAI_CHAT, Operation.OPENAI_COMPLETIONS, Operation.OPENAI_EMBEDDINGS}:
         for message in _objects(request.get("messages")):
             yield from _chat(message.get("content"))
         yield from _chat(request.get("input"))
-    elif family == "openai":
+    elif operation.family is Family.OPENAI:
         for item in _objects(request.get("input")):
             for part in (item, *_objects(item.get("content")), *_objects(item.get("output"))):
                 yield from (_address(part.get(name)) for name in ("image_url", "file_url", "video_url", "audio_url"))
-    elif family == "anthropic":
+    elif operation.family is Family.ANTHROPIC:
         for message in (*_objects(request.get("messages")), {"content": request.get("system")}):
             yield from _anthropic(message.get("content"))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from providers.dialect import Operation
+from providers.dialect import Family, Operation
 
 Key: TypeAlias = tuple[Any, ...]
 
@@ -35,14 +35,14 @@ class Text(NamedTuple):
 
 def texts(operation: Operation, event: Any) -> list[Text]:
     """The parts of texts in a decoded event; none where it has another form."""
-    return list(_DIALECTS[operation.value.partition(".")[0]][0](event)) if isinstance(event, dict) else []
+    return list(_DIALECTS[operation.family][0](event)) if isinstance(event, dict) else []
 
 
 def ended(operation: Operation, event: Any, open_: Iterable[Key]) -> list[Key]:
     """Which of the open texts end with this event."""
     if not isinstance(event, dict):
         return []
-    ends = _DIALECTS[operation.value.partition(".")[0]][1]
+    ends = _DIALECTS[operation.family][1]
     return [key for key in open_ if ends(event, key)]
 
 
@@ -182,9 +182,9 @@ def _google_ends(event: dict[str, Any], key: Key) -> bool:
 
 
 _DIALECTS: Final[
-    dict[str, tuple[Callable[[dict[str, Any]], Iterable[Text]], Callable[[dict[str, Any], Key], bool]]]
+    dict[Family, tuple[Callable[[dict[str, Any]], Iterable[Text]], Callable[[dict[str, Any], Key], bool]]]
 ] = {
-    "openai": (_openai, _openai_ends),
-    "anthropic": (_anthropic, _anthropic_ends),
-    "gemini": (_google, _google_ends),
+    Family.OPENAI: (_openai, _openai_ends),
+    Family.ANTHROPIC: (_anthropic, _anthropic_ends),
+    Family.GOOGLE: (_google, _google_ends),
 }

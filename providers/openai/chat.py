@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
+from providers.dialect import Head, Operation, Refusal, Scanner, Target
 from providers.document.look import ABSENT, Look, given
 from providers.document.members import Members, is_list, read_members, read_model, read_nested
 from providers.document.splice import Edits
@@ -42,7 +42,6 @@ class ChatCompletions:
     """The `Wire` of chat completions."""
 
     operation = Operation.OPENAI_CHAT
-    family = Family.OPENAI
     billed = True
 
     def read(self, body: bytes, path_model: str | None) -> Head:
@@ -55,7 +54,8 @@ class ChatCompletions:
             choices=members.count("n") or 1,
             wants_usage=not stream or wants_usage(members),
             server_tools=frozenset(
-                tools_in_list(self.family, members.raws.get("tools")) | tools_in_members(self.family, members)
+                tools_in_list(self.operation.family, members.raws.get("tools"))
+                | tools_in_members(self.operation.family, members)
             ),
             variant=openai_request.read_variant(members),
             members=members.spans,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from providers.dialect import Family, Head, Operation, Scanner, Target
+from providers.dialect import Head, Operation, Scanner, Target
 from providers.document.look import values
 from providers.document.members import Members, is_list, read_members, read_model
 from providers.document.splice import Edits
@@ -22,7 +22,6 @@ class Completions:
     """The `Wire` of legacy completions."""
 
     operation = Operation.OPENAI_COMPLETIONS
-    family = Family.OPENAI
     billed = True
 
     def read(self, body: bytes, path_model: str | None) -> Head:
@@ -35,7 +34,7 @@ class Completions:
             output_limit=members.count("max_tokens"),
             choices=each * _prompts(members),
             wants_usage=not stream or wants_usage(members),
-            server_tools=frozenset(tools_in_members(self.family, members)),
+            server_tools=frozenset(tools_in_members(self.operation.family, members)),
             variant=openai_request.read_variant(members),
             members=members.spans,
             weight=Weight(len(body)),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from providers.dialect import Family, Head, Operation, Scanner, Target
+from providers.dialect import Head, Operation, Scanner, Target
 from providers.document.members import read_members, read_model
 from providers.document.splice import Edits
 from providers.openai import request as openai_request
@@ -19,7 +19,6 @@ class Embeddings:
     """The `Wire` of embeddings."""
 
     operation = Operation.OPENAI_EMBEDDINGS
-    family = Family.OPENAI
     billed = True
 
     def read(self, body: bytes, path_model: str | None) -> Head:

@@ -72,8 +72,6 @@ _ENCRYPTED: Final = "reasoning.encrypted_content"
 class Responses:
     """The `Wire` of one operation of the Responses API."""
 
-    family = Family.OPENAI
-
     def __init__(self, operation: Operation, path: str, *, billed: bool, generates: bool) -> None:
         self.operation = operation
         self.billed = billed
@@ -88,7 +86,7 @@ class Responses:
                 raise Refusal("privacy_unsupported", message, name)
         if members.boolean("background"):
             raise Refusal("privacy_unsupported", _BACKGROUND, "background")
-        tools = tools_in_list(self.family, members.raws.get("tools"))
+        tools = tools_in_list(self.operation.family, members.raws.get("tools"))
         _read_items(members, tools)
         if tools & _WITH_FILES:
             _refuse_tool_files(members)

@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from typing import Any
 
+from providers.dialect import Family, Operation
 from tests.corpus.recordings import Recording
 
 _ENDS = ("response.completed", "response.incomplete", "response.failed")
@@ -22,18 +23,18 @@ def recorded_calls(recording: Recording) -> dict[str, int]:
         return found
     objects = _objects(recording)
     usage = recording.record["usage"] or {}
-    operation = recording.operation.value
-    if operation in ("openai.responses", "openai.compact"):
+    operation = recording.operation
+    if operation in (Operation.OPENAI_RESPONSES, Operation.OPENAI_COMPACT):
         ended = [event["response"] for event in objects if event.get("type") in _ENDS] if recording.sse else objects
         for response in ended[-1:]:
             called = Counter(item.get("type") for item in response.get("output") or [] if isinstance(item, dict))
             stated = _of(response, "tool_usage", "web_search", "num_requests")
             found["searches"] = called["file_search_call"] + (called["web_search_call"] if stated is None else stated)
             found["code_runs"] = called["code_interpreter_call"]
-    elif operation.startswith("openai."):
+    elif operation.family is Family.OPENAI:
         tools = usage.get("server_tool_use") or usage.get("server_tool_use_details")
         found["searches"] = _of(tools, "web_search_requests") or usage.get("num_search_queries") or 0
-    elif operation.startswith("anthropic."):
+    elif operation.family is Family.ANTHROPIC:
         for name, stated in (("searches", "web_search"), ("fetches", "web_fetch"), ("code_runs", "code_execution")):
             found[name] = _of(usage, "server_tool_use", f"{stated}_requests") or 0
     else:

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from providers.dialect import Operation
+from providers.dialect import Family, Operation
 from providers.paths import Route, resolve
 
 CORPUS = Path(os.environ.get("CORPUS_DIR", Path(__file__).parents[3] / "shared" / "corpus")) / "recordings.jsonl.gz"
@@ -156,13 +156,13 @@ class Recording:
                 body = {"content": {"parts": [{"text": "hi"}]}}
             case Operation.GEMINI_BATCH_EMBED:
                 body = {"requests": [{"model": "models/m", "content": {"parts": [{"text": "hi"}]}}]}
-            case operation if operation.value.startswith("gemini."):
+            case operation if operation.family is Family.GOOGLE:
                 body = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
                 if b'"webSearchQueries"' in self.body:  # only what a request switches on is looked for
                     body["tools"] = [{"googleSearch": {}}]
             case _:
                 body = {"input": "hi"}
-        if not self.operation.value.startswith("gemini."):
+        if self.operation.family is not Family.GOOGLE:
             body["model"] = self.name
         hides = stream and self.operation in _CHOICES
         return Ask(self._path(), {}, json.dumps(body).encode(), not hides)

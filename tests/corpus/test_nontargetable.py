@@ -23,7 +23,7 @@ GENERATING = {Operation.OPENAI_CHAT, Operation.OPENAI_RESPONSES}
 def signed(body: dict, operation: Operation, user: str) -> dict:
     """The body as an agent of this user would send it: with what identifies people in each dialect."""
     canary = f"canary-of-{user}"
-    match WIRES[operation].family:
+    match operation.family:
         case Family.OPENAI:
             return {
                 **body,
@@ -52,7 +52,7 @@ def sent(operation: Operation, body: bytes, path_model: str | None, pseudonym: s
 def test_bodies_differ_in_the_pseudonym_alone(isolate):
     compared = 0
     for record, operation in served():
-        path_model = "m" if WIRES[operation].family is Family.GOOGLE else None
+        path_model = "m" if operation.family is Family.GOOGLE else None
         requests = []
         for user, pseudonym in (("alice", ONE), ("bob", OTHER)):
             body = signed(record["request_body"], operation, user)
@@ -72,7 +72,7 @@ def test_bodies_differ_in_the_pseudonym_alone(isolate):
 
 def test_who_sends_no_identifying_member_is_known_by_nothing_at_all():
     for record, operation in served():
-        path_model = "m" if WIRES[operation].family is Family.GOOGLE else None
+        path_model = "m" if operation.family is Family.GOOGLE else None
         raw = json.dumps(record["request_body"]).encode()
         names = {"user", "metadata", "client_metadata", "prompt_cache_key", "safety_identifier", "labels"}
         if names & record["request_body"].keys():
@@ -101,7 +101,7 @@ def test_with_isolation_every_generating_request_carries_the_pseudonym():
 
 def test_recorded_headers_and_anothers_are_alike():
     for record, operation in served():
-        family = WIRES[operation].family
+        family = operation.family
         recorded = [(name.encode(), str(value).encode()) for name, value in record["request_headers"].items()]
         signed_ = [
             (b"User-Agent", b"canary"),

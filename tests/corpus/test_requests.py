@@ -78,10 +78,9 @@ def items(value: object) -> list[dict]:
 
 def expected_refusals(operation: Operation, body: dict) -> set[str]:
     """The members for which this request has to be refused."""
-    family = operation.value.partition(".")[0]
-    if family == "openai":
+    if operation.family is Family.OPENAI:
         return _openai_refusals(operation, body)
-    return _anthropic_refusals(body) if family == "anthropic" else _gemini_refusals(body)
+    return _anthropic_refusals(body) if operation.family is Family.ANTHROPIC else _gemini_refusals(body)
 
 
 def _openai_refusals(operation: Operation, body: dict) -> set[str]:
@@ -127,7 +126,7 @@ def _gemini_refusals(body: dict) -> set[str]:
 def expected_body(operation: Operation, body: dict, *, wants_usage: bool) -> dict:
     """What the provider is sent, for a target that knows every switch."""
     sent = json.loads(json.dumps(body))
-    if operation.value.startswith("openai."):
+    if operation.family is Family.OPENAI:
         for name in ("user", "metadata", "client_metadata"):
             sent.pop(name, None)
         for name in ("prompt_cache_key", "safety_identifier"):
@@ -143,7 +142,7 @@ def expected_body(operation: Operation, body: dict, *, wants_usage: bool) -> dic
                 sent["include"] = [*included, "reasoning.encrypted_content"]
         if not wants_usage:
             sent["stream_options"] = (sent.get("stream_options") or {}) | {"include_usage": True}
-    elif operation.value.startswith("anthropic."):
+    elif operation.family is Family.ANTHROPIC:
         if (sent.get("metadata") or {}).get("user_id") is not None:
             sent["metadata"]["user_id"] = PSEUDONYM
     else:
@@ -155,7 +154,7 @@ def expected_body(operation: Operation, body: dict, *, wants_usage: bool) -> dic
 
 def read(wire: Wire, body: bytes) -> Head | Refusal:
     try:
-        return wire.read(body, "gemini" if wire.family is Family.GOOGLE else None)
+        return wire.read(body, "gemini" if wire.operation.family is Family.GOOGLE else None)
     except Refusal as refusal:
         return refusal
 
@@ -181,7 +180,7 @@ def test_every_request_is_read_and_changed_as_documented(style):
             continue
         assert not expected, where
         assert UNKNOWN not in head.server_tools, where
-        assert head.model == ("gemini" if wire.family is Family.GOOGLE else meant["model"]), where
+        assert head.model == ("gemini" if wire.operation.family is Family.GOOGLE else meant["model"]), where
         if operation is not Operation.GEMINI_STREAM:
             assert head.stream is (meant.get("stream") is True), where
         target = Target(head.model, reasons=True, pseudonym=PSEUDONYM)

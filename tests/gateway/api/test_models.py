@@ -9,7 +9,7 @@ import pytest
 from gateway.api.models import list_models, show_model
 from gateway.auth.principal import Mode, Principal
 from gateway.catalog.catalog import Catalog, CatalogTarget, Model
-from gateway.config import Endpoint, Kind, ProviderConfig, Region
+from gateway.config import Endpoint, ProviderConfig, Region
 from gateway.errors import InvalidRequest, ModelNotFound
 from metering.pricing import build
 from providers.dialect import Family
@@ -23,18 +23,25 @@ PRICE = build(
 )
 
 
-def made(name: str, kind: Kind, tiers: frozenset[str] = frozenset()) -> Model:
+def made(name: str, family: Family, tiers: frozenset[str] = frozenset()) -> Model:
     place = ProviderConfig(
-        kind.value, kind, Endpoint(tls=False, host="127.0.0.1", port=1), ("k",), 0, False, Region.GLOBAL, kind.value
+        family.value,
+        family,
+        Endpoint(tls=False, host="127.0.0.1", port=1),
+        ("k",),
+        0,
+        False,
+        Region.GLOBAL,
+        family.value,
     )
     return Model(name, (CatalogTarget(place, name, PRICE, reasons=False),), tiers)
 
 
 MODELS = (
-    *(made(f"claude-{index}", Kind.ANTHROPIC) for index in range(5)),
-    *(made(f"gemini-{index}", Kind.GOOGLE) for index in range(3)),
-    made("gpt", Kind.OPENAI),
-    made("gpt-pro", Kind.OPENAI, frozenset({"pro"})),
+    *(made(f"claude-{index}", Family.ANTHROPIC) for index in range(5)),
+    *(made(f"gemini-{index}", Family.GOOGLE) for index in range(3)),
+    made("gpt", Family.OPENAI),
+    made("gpt-pro", Family.OPENAI, frozenset({"pro"})),
 )
 CATALOG = Catalog(MODELS, {model.name: model for model in MODELS}, price_version="config-test")
 CALLER = Principal("s", "p", "default", Mode.CLOUD, 1)

@@ -19,15 +19,16 @@ from gateway.catalog import catalog, published
 from gateway.catalog.catalog import Catalog, reasons
 from gateway.catalog.compile import IGNORED_KEYS, PRICE_KEYS, compile_list
 from gateway.catalog.published import Match, PublishedList, PublishedModel
-from gateway.config import Config, ConfigError, Kind
+from gateway.config import Config, ConfigError
 from gateway.config.load import read
 from metering.pricing import cost, priced, prices_calls
 from metering.usage import Geography, ServiceTier, Speed, Usage, Variant
+from providers.dialect import Family
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 PROVIDERS = "".join(
     f'[providers.{kind}]\nkind = "{kind}"\napi_keys = "k"\nretention_days = 0\ntraining = false\nregion = "global"\n'
-    for kind in Kind
+    for kind in Family
 )
 ELSEWHERE = PROVIDERS.split("[providers.anthropic]", maxsplit=1)[0].replace("providers.openai", "providers.host")
 ELSEWHERE += 'base_url = "https://host.example"\n'
@@ -130,7 +131,7 @@ def test_every_listed_model_resolves_to_itself_and_has_a_price(all_published: Ca
 def test_models_of_other_makers_are_not_at_google(load: Load) -> None:
     google = "[providers.google]" + PROVIDERS.split("[providers.google]")[1]
     only = load(google)
-    assert {model.targets[0].provider.kind for model in only.models} == {Kind.GOOGLE}
+    assert {model.targets[0].provider.family for model in only.models} == {Family.GOOGLE}
     assert only.resolve("claude-sonnet-4-5") is None
     assert only.resolve("gpt-4o") is None
 
@@ -176,8 +177,8 @@ def test_parts_of_an_answer_are_found_by_the_providers_own_name(all_published: C
     ],
 )
 def test_which_models_keep_reasoning_items(model: str, expected: bool) -> None:
-    assert reasons(Kind.OPENAI, model) is expected
-    assert not reasons(Kind.ANTHROPIC, model)
+    assert reasons(Family.OPENAI, model) is expected
+    assert not reasons(Family.ANTHROPIC, model)
 
 
 def test_reasoning_follows_the_name_that_was_asked_for(all_published: Catalog) -> None:
@@ -205,8 +206,8 @@ COUNT_OF = {
     ("variant", "contexts"),
     [
         (Variant(), {}),
-        (Variant(tier=ServiceTier.PRIORITY), {kind: {"service_tier": "priority"} for kind in Kind}),
-        (Variant(tier=ServiceTier.FLEX), {kind: {"service_tier": "flex"} for kind in Kind}),
+        (Variant(tier=ServiceTier.PRIORITY), {family: {"service_tier": "priority"} for family in Family}),
+        (Variant(tier=ServiceTier.FLEX), {family: {"service_tier": "flex"} for family in Family}),
         (Variant(speed=Speed.FAST), {"openai": {"service_tier": "fast"}, "anthropic": {"speed": "fast"}}),
     ],
 )
@@ -216,7 +217,7 @@ def test_every_published_price_is_what_genai_prices_computes(
     compared = 0
     for provider in get_snapshot().providers:
         for info in provider.models:
-            model = all_published.resolve(info.id) if provider.id in tuple(Kind) else None
+            model = all_published.resolve(info.id) if provider.id in tuple(Family) else None
             if model is None or model.targets[0].provider.name != provider.id:
                 continue
             stated = vars(info.get_prices(datetime.now(UTC)))
@@ -243,7 +244,7 @@ def test_every_published_price_is_what_genai_prices_computes(
 def test_every_price_key_of_the_makers_is_either_counted_or_knowingly_ignored() -> None:
     seen: set[str] = set()
     for provider in get_snapshot().providers:
-        if provider.id not in tuple(Kind):
+        if provider.id not in tuple(Family):
             continue
         for model in provider.models:
             rows = model.prices if isinstance(model.prices, list) else [model.prices]
@@ -362,7 +363,7 @@ def test_rules(match: Match, takes: list[str], leaves: list[str]) -> None:
 def test_the_compiled_rules_agree_with_genai_prices(all_published: Catalog) -> None:
     endings = ["", "-latest", "-preview", "-20260101", "-2026-01-01", "-001", "-mini", "-tts", "-x"]
     for provider in get_snapshot().providers:
-        if provider.id not in tuple(Kind):
+        if provider.id not in tuple(Family):
             continue
         for model in provider.models:
             for ending in endings:

@@ -10,8 +10,8 @@ import pytest
 
 from gateway.catalog import catalog, published
 from gateway.catalog.price_change import RETRY_SECONDS, PriceChange
-from gateway.config import Kind
 from gateway.config.load import read
+from providers.dialect import Family
 
 PROVIDERS = """
 [providers.openai]
@@ -32,7 +32,7 @@ def config(tmp_path):
 
 def write(config, dollars, until_ms):
     row = {"input": ((0, Decimal(dollars)),), "output": ((0, Decimal(dollars)),)}
-    model = published.PublishedModel(Kind.OPENAI, "m", ("m",), row=row)
+    model = published.PublishedModel(Family.OPENAI, "m", ("m",), row=row)
     prices = published.PublishedList(published.FORMAT, published.list_version(), until_ms, (model,))
     published.list_path(config.server.data_dir).write_bytes(msgspec.json.encode(prices))
 

@@ -17,19 +17,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.addresses import is_loopback
-from gateway.config import (
-    AbortRule,
-    CacheIsolation,
-    Config,
-    ConfigError,
-    Endpoint,
-    HardeningMode,
-    HoldRule,
-    Kind,
-    Region,
-)
+from gateway.config import AbortRule, CacheIsolation, Config, ConfigError, Endpoint, HardeningMode, HoldRule, Region
 from gateway.config.load import load, read
 from gateway.config.models import VARIANTS
+from providers.dialect import Family
 
 ENV = {"KEY": "sk-secret-1", "OTHER": "sk-secret-2", "LONG": "k" * 32, "EMPTY": ""}
 PROVIDER = """
@@ -82,7 +73,7 @@ def test_a_provider_is_all_that_must_be_stated() -> None:
     assert config.tiers["default"].concurrent == 0
     assert config.identity.key is None
     provider = config.providers["openai"]
-    assert provider.kind is Kind.OPENAI
+    assert provider.family is Family.OPENAI
     assert provider.endpoint == Endpoint(True, "api.openai.com", 443)
     assert provider.api_keys == ("sk-secret-1",)
     assert (provider.retention_days, provider.training, provider.region) == (30, False, Region.GLOBAL)
@@ -590,7 +581,7 @@ ENV_OF_EXAMPLE = dict.fromkeys(("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_A
 
 def test_the_example_is_valid_as_it_stands() -> None:
     config = load(EXAMPLE, ENV_OF_EXAMPLE)
-    assert {provider.kind for provider in config.providers.values()} == set(Kind)
+    assert {provider.family for provider in config.providers.values()} == set(Family)
     assert config.models == ()
 
 

@@ -2,13 +2,14 @@
 
 import pytest
 
-from gateway.config import Config, Endpoint, Kind, ProviderConfig, Region, StoreConfig
+from gateway.config import Config, Endpoint, ProviderConfig, Region, StoreConfig
 from gateway.evidence.egress import egress
+from providers.dialect import Family
 
 
 def config(store: str) -> Config:
     def provider(name, host, port):
-        return ProviderConfig(name, Kind.OPENAI, Endpoint(True, host, port), ("k",), 0, False, Region.GLOBAL, name)
+        return ProviderConfig(name, Family.OPENAI, Endpoint(True, host, port), ("k",), 0, False, Region.GLOBAL, name)
 
     providers = {"a": provider("a", "a.example", 443), "b": provider("b", "::1", 8443)}
     return Config(path=None, providers=providers, store=StoreConfig(store))

@@ -13,7 +13,6 @@ from gateway.config import (
     Config,
     Endpoint,
     IdentityConfig,
-    Kind,
     LogConfig,
     PolicyConfig,
     ProviderConfig,
@@ -24,10 +23,11 @@ from gateway.evidence.signing import opened
 from gateway.evidence.statement import Evidence, code_digest, policy_digest, policy_of
 from gateway.hardening.process import observe
 from metering.usage import COUNTS, UsageRecord
+from providers.dialect import Family
 
 ROOT = Path(__file__).parents[3]
 PROVIDER = ProviderConfig(
-    "openai", Kind.OPENAI, Endpoint(True, "eu.api.openai.com", 443), ("sk-secret",), 30, False, Region.EU, "OpenAI"
+    "openai", Family.OPENAI, Endpoint(True, "eu.api.openai.com", 443), ("sk-secret",), 30, False, Region.EU, "OpenAI"
 )
 CONFIG = Config(path=Path("gateway.toml"), providers={"openai": PROVIDER}, identity=IdentityConfig(b"secret" * 8))
 RECORD = UsageRecord(

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from gateway.config import Kind
 from gateway.errors import ProviderUnavailable, UpstreamError, UpstreamTimeout
 from gateway.inference.failover import Next, after_answer, after_fault, concerns_our_key, error_of, usable
 from gateway.upstream.faults import Fault
@@ -73,13 +72,13 @@ def test_errors_about_our_key(status, body, expected):
     assert concerns_our_key(status, body) is expected
 
 
-def target(kind, company):
-    return SimpleNamespace(provider=SimpleNamespace(kind=kind, company=company))
+def target(family, company):
+    return SimpleNamespace(provider=SimpleNamespace(family=family, company=company))
 
 
 def test_selected_means_selected():
-    first, second = target(Kind.OPENAI, "a"), target(Kind.OPENAI, "a")
-    other, foreign = target(Kind.OPENAI, "b"), target(Kind.ANTHROPIC, "c")
+    first, second = target(Family.OPENAI, "a"), target(Family.OPENAI, "a")
+    other, foreign = target(Family.OPENAI, "b"), target(Family.ANTHROPIC, "c")
     assert usable([first, other, second, foreign], Family.OPENAI) == (first, second)
     assert usable([first, other], Family.ANTHROPIC) == ()
     assert usable([first, foreign], Family.ANTHROPIC) == (foreign,)

@@ -2,15 +2,16 @@
 
 import pytest
 
-from gateway.config import Endpoint, Kind, ProviderConfig, Region
+from gateway.config import Endpoint, ProviderConfig, Region
 from gateway.upstream.destination import Destination
+from providers.dialect import Family
 
 
-def destination(kind=Kind.OPENAI, *, tls=True, host="api.test", port=443, prefix="", keys=("k1", "k2")):
+def destination(family=Family.OPENAI, *, tls=True, host="api.test", port=443, prefix="", keys=("k1", "k2")):
     return Destination(
         ProviderConfig(
             name="p",
-            kind=kind,
+            family=family,
             endpoint=Endpoint(tls, host, port, prefix),
             api_keys=keys,
             retention_days=0,
@@ -30,15 +31,15 @@ def head(made, path="/v1/x", query="", headers=(), length=7):
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "value"),
+    ("family", "name", "value"),
     [
-        (Kind.OPENAI, b"authorization", b"Bearer k1"),
-        (Kind.ANTHROPIC, b"x-api-key", b"k1"),
-        (Kind.GOOGLE, b"x-goog-api-key", b"k1"),
+        (Family.OPENAI, b"authorization", b"Bearer k1"),
+        (Family.ANTHROPIC, b"x-api-key", b"k1"),
+        (Family.GOOGLE, b"x-goog-api-key", b"k1"),
     ],
 )
-def test_the_head(kind, name, value):
-    start, headers = head(destination(kind), headers=[(b"anthropic-version", b"2023-06-01")])
+def test_the_head(family, name, value):
+    start, headers = head(destination(family), headers=[(b"anthropic-version", b"2023-06-01")])
     assert start == b"POST /v1/x HTTP/1.1"
     assert headers == [
         (b"host", b"api.test"),
