@@ -15,8 +15,6 @@ from metering.usage import Geography, Report, ServiceTier, Speed, Variant
 from providers.dialect import Head
 from providers.document.projection import JsonProjection, Wanted
 
-NOTHING = msgspec.Raw(b"")
-
 _T = TypeVar("_T")
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
@@ -50,11 +48,6 @@ def read_strictly(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw) 
 def value(raw: msgspec.Raw) -> Any:
     """A member's value; ``None`` where it is absent, null or unreadable."""
     return read_strictly(_ANY, raw) if memoryview(raw) else None
-
-
-def is_stated(raw: msgspec.Raw) -> bool:
-    """The member is there and not null."""
-    return bytes(raw) not in {b"", b"null"}
 
 
 def stated_variant(

@@ -14,9 +14,10 @@ import msgspec
 
 from metering.usage import Report
 from providers.answers.events import EventStream
-from providers.answers.reading import NOTHING, Answer, read, read_strictly, stated_variant, value
+from providers.answers.reading import Answer, read, read_strictly, stated_variant, value
 from providers.anthropic.usage import geography, overlay, service_tier, speed, split_by_model
 from providers.dialect import Head
+from providers.document.members import ABSENT
 from providers.document.projection import Wanted
 from providers.openai.usage import responses_usage
 
@@ -25,17 +26,17 @@ NEEDLE = b'_tokens"'
 
 class _Message(msgspec.Struct):
     type: str = ""
-    usage: msgspec.Raw = NOTHING
+    usage: msgspec.Raw = ABSENT
 
 
 class _Event(msgspec.Struct):
     type: str = ""
-    message: msgspec.Raw = NOTHING
-    usage: msgspec.Raw = NOTHING
+    message: msgspec.Raw = ABSENT
+    usage: msgspec.Raw = ABSENT
 
 
 class _Counted(msgspec.Struct):
-    input_tokens: msgspec.Raw = NOTHING
+    input_tokens: msgspec.Raw = ABSENT
 
 
 _message = msgspec.json.Decoder(_Message)

@@ -15,9 +15,10 @@ import msgspec
 
 from metering.usage import STANDARD, Geography, ServiceTier, Speed, Variant
 from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
-from providers.document.look import ABSENT, Look, says
-from providers.document.members import Members, is_list, read_members, read_model, read_nested
-from providers.document.splice import Edits, quoted
+from providers.document.look import Look, says
+from providers.document.members import ABSENT, Members, is_list, read_members, read_model, read_nested
+from providers.document.splice import Edits
+from providers.document.strings import quoted
 from providers.scanner import scanner_for
 from providers.tools.selection import tool_in_definition, tools_in_list, tools_in_members
 from providers.weight import Weight

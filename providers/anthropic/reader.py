@@ -27,7 +27,7 @@ from providers.conversation.conversation import (
     Use,
 )
 from providers.dialect import Refusal
-from providers.document.look import ABSENT, given
+from providers.document.members import ABSENT, given
 
 _FORM: Final = "The request does not have the form of the Messages API."
 _BLOCK: Final = (

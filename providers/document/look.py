@@ -14,9 +14,6 @@ import msgspec
 from providers.dialect import Refusal
 from providers.document.members import TOO_MANY, decode_text, is_list, is_object
 
-ABSENT: Final = msgspec.Raw(b"")
-"""The default of a closer look's fields."""
-
 _MOST_VALUES: Final = 200_000  # with those inside of its values: a prompt may be lists of tokens
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
@@ -81,12 +78,6 @@ def values(raw: msgspec.Raw) -> list[msgspec.Raw]:
     if text.count(b",") > _MOST_VALUES and _STRINGS.sub(b"", text).count(b",") > _MOST_VALUES:
         raise Refusal("invalid_request", TOO_MANY)
     return _RAWS.decode(raw)
-
-
-def given(raw: msgspec.Raw) -> bool:
-    """A field of a closer look is there and not null."""
-    size = len(raw)
-    return size > 0 and (size != 4 or bytes(raw) != b"null")
 
 
 def says(raw: msgspec.Raw, word: str) -> bool:

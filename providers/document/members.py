@@ -25,6 +25,9 @@ from providers.dialect import Refusal
 MAX_MODEL: Final = 256
 """Longest model name in characters: longer than any provider's, short enough to look up safely."""
 
+ABSENT: Final = msgspec.Raw(b"")
+"""The default of a field that is read as a `msgspec.Raw`; see `given`."""
+
 TOO_MANY: Final = "The request body holds too many JSON values."
 _NOT_JSON: Final = "The request body is not valid JSON (a lone surrogate is not, either)."
 _DENSE_FROM: Final = 4 << 20
@@ -59,7 +62,7 @@ class Members:
         """The value under the first of these names that is there and not null."""
         for name in names:
             raw = self.raws.get(name)
-            if raw is not None and not is_null(raw):
+            if raw is not None and given(raw):
                 return raw
         return None
 
@@ -109,8 +112,10 @@ _TEXT = msgspec.json.Decoder(str)
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def is_null(raw: msgspec.Raw) -> bool:
-    return len(raw) == 4 and bytes(raw) == b"null"
+def given(raw: msgspec.Raw) -> bool:
+    """The value is there and not null."""
+    size = len(raw)
+    return size > 0 and (size != 4 or bytes(raw) != b"null")
 
 
 def is_list(raw: msgspec.Raw) -> bool:

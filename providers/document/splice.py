@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import msgspec
-
 from providers.document.members import read_object
 
 
@@ -97,8 +95,3 @@ class Edits:
             position = previous
         pieces.append(view[position:])
         return b"".join(pieces)
-
-
-def quoted(text: str) -> bytes:
-    """The string as JSON."""
-    return msgspec.json.encode(text)

@@ -39,6 +39,6 @@ def text_of(token: bytes) -> str:
     return _TEXT.decode(token)
 
 
-def token_of(text: str) -> bytes:
-    """The text as a string token."""
+def quoted(text: str) -> bytes:
+    """The text as a string token: the reverse of `text_of`."""
     return msgspec.json.encode(text)

@@ -16,9 +16,10 @@ from msgspec.structs import replace
 
 from metering.usage import Report, ServiceTier, Usage
 from providers.answers.events import EventStream
-from providers.answers.reading import NOTHING, Answer, is_stated, read, read_strictly, stated_variant, value
+from providers.answers.reading import Answer, read, read_strictly, stated_variant, value
 from providers.answers.sse import DONE, count_events, data_of, events_backwards
 from providers.dialect import Head
+from providers.document.members import ABSENT, given
 from providers.document.projection import JsonProjection, Wanted
 from providers.gemini.usage import counted_tokens, gemini_usage, service_tier
 
@@ -27,29 +28,29 @@ _SEARCHED = b'"webSearchQueries"'
 
 
 class _Grounding(msgspec.Struct):
-    webSearchQueries: msgspec.Raw = NOTHING  # noqa: N815 - the wire's name
+    webSearchQueries: msgspec.Raw = ABSENT  # noqa: N815 - the wire's name
 
 
 class _Candidate(msgspec.Struct):
-    finishReason: msgspec.Raw = NOTHING  # noqa: N815 - the wire's name
-    groundingMetadata: msgspec.Raw = NOTHING  # noqa: N815 - the wire's name
+    finishReason: msgspec.Raw = ABSENT  # noqa: N815 - the wire's name
+    groundingMetadata: msgspec.Raw = ABSENT  # noqa: N815 - the wire's name
 
 
 class _Feedback(msgspec.Struct):
-    blockReason: msgspec.Raw = NOTHING  # noqa: N815 - the wire's name
+    blockReason: msgspec.Raw = ABSENT  # noqa: N815 - the wire's name
 
 
 class _Chunk(msgspec.Struct):
-    candidates: msgspec.Raw = NOTHING
-    promptFeedback: msgspec.Raw = NOTHING  # noqa: N815 - the wire's name
-    usageMetadata: msgspec.Raw = NOTHING  # noqa: N815 - the wire's name
-    modelVersion: msgspec.Raw = NOTHING  # noqa: N815 - the wire's name
-    error: msgspec.Raw = NOTHING
+    candidates: msgspec.Raw = ABSENT
+    promptFeedback: msgspec.Raw = ABSENT  # noqa: N815 - the wire's name
+    usageMetadata: msgspec.Raw = ABSENT  # noqa: N815 - the wire's name
+    modelVersion: msgspec.Raw = ABSENT  # noqa: N815 - the wire's name
+    error: msgspec.Raw = ABSENT
 
 
 class _Counted(msgspec.Struct):
-    totalTokens: msgspec.Raw = NOTHING  # noqa: N815 - the wire's name
-    cachedContentTokenCount: msgspec.Raw = NOTHING  # noqa: N815 - the wire's name
+    totalTokens: msgspec.Raw = ABSENT  # noqa: N815 - the wire's name
+    cachedContentTokenCount: msgspec.Raw = ABSENT  # noqa: N815 - the wire's name
 
 
 _candidates = msgspec.json.Decoder(list[_Candidate])
@@ -89,10 +90,10 @@ class _State:
         candidates = read_strictly(_candidates, chunk.candidates) or []
         if last:
             feedback = read_strictly(_feedback, chunk.promptFeedback)
-            self.finished = any(is_stated(candidate.finishReason) for candidate in candidates) or (
-                feedback is not None and is_stated(feedback.blockReason)
+            self.finished = any(given(candidate.finishReason) for candidate in candidates) or (
+                feedback is not None and given(feedback.blockReason)
             )
-        self.failed = self.failed or is_stated(chunk.error)
+        self.failed = self.failed or given(chunk.error)
         self._search(candidates, chunk)
         metadata = value(chunk.usageMetadata)
         usage = gemini_usage(metadata)

@@ -18,9 +18,19 @@ import msgspec
 
 from metering.usage import ServiceTier, Variant
 from providers.dialect import Head, Operation, Refusal, Scanner, Target
-from providers.document.look import ABSENT, Look, given
-from providers.document.members import Members, decode_text, read_members, read_model, read_nested, read_object
-from providers.document.splice import Edits, quoted
+from providers.document.look import Look
+from providers.document.members import (
+    ABSENT,
+    Members,
+    decode_text,
+    given,
+    read_members,
+    read_model,
+    read_nested,
+    read_object,
+)
+from providers.document.splice import Edits
+from providers.document.strings import quoted
 from providers.scanner import scanner_for
 from providers.tools.selection import tools_in_gemini
 from providers.weight import Weight

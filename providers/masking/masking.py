@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from providers.document.strings import string_values, text_of, token_of
+from providers.document.strings import quoted, string_values, text_of
 
 PREFIX: Final = "MASKED_"
 LONGEST: Final = 40
@@ -139,7 +139,7 @@ def _masked(token: bytes, detect: Detect, vault: Vault, *, nested: bool) -> byte
         with contextlib.suppress(msgspec.MsgspecError):
             _ANY.decode(document)
             masked = mask(document, detect, vault)
-            return None if masked is document else token_of(masked.decode())
+            return None if masked is document else quoted(masked.decode())
     found = detect(text)
     if not found:
         return None
@@ -148,7 +148,7 @@ def _masked(token: bytes, detect: Detect, vault: Vault, *, nested: bool) -> byte
     for secret in found:
         parts += (text[position : secret.start], vault.placeholder(text[secret.start : secret.end], secret.kind))
         position = secret.end
-    return token_of("".join([*parts, text[position:]]))
+    return quoted("".join([*parts, text[position:]]))
 
 
 def unmask(document: bytes, vault: Vault) -> bytes:
@@ -163,6 +163,6 @@ def unmask(document: bytes, vault: Vault) -> bytes:
         text = text_of(document[start:end])
         restored = vault.restore(text, inside_json=name in JSON_TEXT)
         if restored != text:
-            pieces += (document[position:start], token_of(restored))
+            pieces += (document[position:start], quoted(restored))
             position = end
     return b"".join([*pieces, document[position:]]) if pieces else document

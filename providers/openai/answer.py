@@ -16,8 +16,9 @@ import msgspec
 
 from metering.usage import Report, ServiceTier, Usage
 from providers.answers.events import EventStream
-from providers.answers.reading import NOTHING, Answer, is_stated, read, read_strictly, stated_variant, value
+from providers.answers.reading import Answer, read, read_strictly, stated_variant, value
 from providers.dialect import Head
+from providers.document.members import ABSENT, given
 from providers.document.projection import Wanted
 from providers.openai.usage import chat_usage, responses_usage, service_tier
 
@@ -26,19 +27,19 @@ _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.fa
 
 
 class _Choice(msgspec.Struct):
-    finish_reason: msgspec.Raw = NOTHING
+    finish_reason: msgspec.Raw = ABSENT
 
 
 class _Chunk(msgspec.Struct):
-    choices: msgspec.Raw = NOTHING
-    usage: msgspec.Raw = NOTHING
-    error: msgspec.Raw = NOTHING
-    service_tier: msgspec.Raw = NOTHING
+    choices: msgspec.Raw = ABSENT
+    usage: msgspec.Raw = ABSENT
+    error: msgspec.Raw = ABSENT
+    service_tier: msgspec.Raw = ABSENT
 
 
 class _Body(msgspec.Struct):
     usage: Any = None
-    error: msgspec.Raw = NOTHING
+    error: msgspec.Raw = ABSENT
     service_tier: Any = None
 
 
@@ -47,21 +48,21 @@ class _Item(msgspec.Struct):
 
 
 class _Response(msgspec.Struct):
-    usage: msgspec.Raw = NOTHING
-    tool_usage: msgspec.Raw = NOTHING
-    output: msgspec.Raw = NOTHING
-    error: msgspec.Raw = NOTHING
-    service_tier: msgspec.Raw = NOTHING
+    usage: msgspec.Raw = ABSENT
+    tool_usage: msgspec.Raw = ABSENT
+    output: msgspec.Raw = ABSENT
+    error: msgspec.Raw = ABSENT
+    service_tier: msgspec.Raw = ABSENT
 
 
 class _ResponseEvent(msgspec.Struct):
     type: str = ""
-    response: msgspec.Raw = NOTHING
-    error: msgspec.Raw = NOTHING
+    response: msgspec.Raw = ABSENT
+    error: msgspec.Raw = ABSENT
 
 
 class _Counted(msgspec.Struct):
-    input_tokens: msgspec.Raw = NOTHING
+    input_tokens: msgspec.Raw = ABSENT
 
 
 _choices = msgspec.json.Decoder(list[_Choice])
@@ -102,8 +103,8 @@ class ChatStream(EventStream):
             return False
         choices = read_strictly(_choices, chunk.choices)
         if choices:
-            self._finished = any(is_stated(choice.finish_reason) for choice in choices)
-        if is_stated(chunk.error):
+            self._finished = any(given(choice.finish_reason) for choice in choices)
+        if given(chunk.error):
             self._failure = True
             self._finished = self._finished and bool(choices)
         self._tier = service_tier(value(chunk.service_tier)) or self._tier
@@ -142,7 +143,7 @@ class ResponsesStream(EventStream):
             response = read_strictly(_response, event.response)
             if response is not None:
                 self._report = _response_report(response, self._head)
-        elif event.type == "error" or is_stated(event.error):
+        elif event.type == "error" or given(event.error):
             self._failure = True
         return False
 
@@ -162,7 +163,7 @@ def read_chat(body: bytes, head: Head) -> Answer | None:
     if chat is None:
         return None
     variant = stated_variant(head, service_tier(chat.service_tier))
-    return Answer(Report(chat_usage(chat.usage), variant), is_stated(chat.error))
+    return Answer(Report(chat_usage(chat.usage), variant), given(chat.error))
 
 
 def read_response(body: bytes, head: Head) -> Answer | None:
@@ -170,7 +171,7 @@ def read_response(body: bytes, head: Head) -> Answer | None:
     response = read_strictly(_response, body)
     if response is None:
         return None
-    return Answer(_response_report(response, head), is_stated(response.error))
+    return Answer(_response_report(response, head), given(response.error))
 
 
 def read_counted(body: bytes, head: Head) -> Answer | None:  # noqa: ARG001 - one signature for all readers

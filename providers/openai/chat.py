@@ -10,8 +10,8 @@ from typing import Final
 import msgspec
 
 from providers.dialect import Head, Operation, Refusal, Scanner, Target
-from providers.document.look import ABSENT, Look, given
-from providers.document.members import Members, is_list, read_members, read_model, read_nested
+from providers.document.look import Look
+from providers.document.members import ABSENT, Members, given, is_list, read_members, read_model, read_nested
 from providers.document.splice import Edits
 from providers.openai import request as openai_request
 from providers.scanner import scanner_for

@@ -12,7 +12,8 @@ from typing import Final
 from metering.usage import STANDARD, ServiceTier, Variant
 from providers.dialect import Head, Target
 from providers.document.members import Members
-from providers.document.splice import Edits, quoted
+from providers.document.splice import Edits
+from providers.document.strings import quoted
 
 _IDENTIFYING: Final = ("user", "metadata", "client_metadata")
 _PSEUDONYMOUS: Final = ("prompt_cache_key", "safety_identifier")

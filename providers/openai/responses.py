@@ -13,8 +13,18 @@ from typing import Final
 import msgspec
 
 from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
-from providers.document.look import ABSENT, Look, given, says
-from providers.document.members import Members, decode_text, is_list, is_object, read_members, read_model, read_object
+from providers.document.look import Look, says
+from providers.document.members import (
+    ABSENT,
+    Members,
+    decode_text,
+    given,
+    is_list,
+    is_object,
+    read_members,
+    read_model,
+    read_object,
+)
 from providers.document.splice import Edits
 from providers.openai import request as openai_request
 from providers.openai.chat import FILE_ID

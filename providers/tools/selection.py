@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 
 from providers.dialect import Family
-from providers.document.look import ABSENT, given, says
-from providers.document.members import Members, decode_text, is_list, is_null
+from providers.document.look import says
+from providers.document.members import ABSENT, Members, decode_text, given, is_list
 from providers.tools.catalog import SERVER_TOOLS, UNKNOWN
 
 _EXACT: Final = {(tool.family, name): tool.id for tool in SERVER_TOOLS for name in tool.types}
@@ -107,7 +107,7 @@ def tools_in_gemini(raw: msgspec.Raw | None) -> set[str]:
     found: set[str] = set()
     for tool in tools:
         for name, value in tool.items():
-            if not is_null(value):
+            if given(value):
                 key = (Family.GOOGLE, _CAMEL.sub(_to_snake, name))
                 if key not in _CLIENT:
                     found.add(_EXACT.get(key, UNKNOWN))

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from providers.dialect import Refusal
+from providers.document import members
 from providers.document.members import MAX_MODEL, read_members, read_model, read_nested, read_object
 
 
@@ -244,3 +246,12 @@ def test_a_nested_object_is_read_unless_it_names_a_member_twice():
     assert refused.value.param == "e"
     assert read_object(b'{"b":1,"b":2}') is None
     assert read_object(b"5") is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [(b"", False), (b"null", False), (b"true", True), (b'""', True), (b"0", True), (b"{}", True), (b'"null"', True)],
+)
+def test_a_value_is_given_unless_it_is_absent_or_null(raw, expected):
+    assert members.given(msgspec.Raw(raw)) is expected
+    assert not members.given(members.ABSENT)

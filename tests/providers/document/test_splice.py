@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.document.members import read_members
-from providers.document.splice import Edits, quoted
+from providers.document.splice import Edits
 
 ACTIONS = st.sampled_from(("keep", "replace", "remove"))
 
@@ -129,7 +129,3 @@ def test_an_edit_inside_a_member_that_changes_nothing_gives_back_the_same_object
     edits.edit_object("a", lambda inner: inner.put("b", b"1"))
 
     assert edits.build() is body
-
-
-def test_quoted_is_json():
-    assert json.loads(quoted('a"b\\ é\u2028')) == 'a"b\\ é\u2028'

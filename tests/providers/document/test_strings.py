@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.document.strings import string_values, text_of, token_of
+from providers.document.strings import quoted, string_values, text_of
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -38,5 +38,6 @@ def test_the_name_is_the_member_s_and_a_list_s_elements_have_the_list_s():
 
 @pytest.mark.parametrize("text", ["", "plain", 'quote " and \\ and \n', "é \u2028 \U0001f600"])
 def test_text_and_token_are_the_same(text):
-    assert text_of(token_of(text)) == text
+    assert json.loads(quoted(text)) == text
+    assert text_of(quoted(text)) == text
     assert text_of(json.dumps(text).encode()) == text
