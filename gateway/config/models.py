@@ -1,4 +1,4 @@
-"""The ``[[models]]`` of the configuration: names, targets and stated prices.
+"""``[[models]]``: names, targets and stated prices.
 
 Every price is built once here, so that a row that cannot be priced with is a fault of the file and
 not of a request.
@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import product
 
-from gateway.config import (
-    BillingConfig,
-    ModelConfig,
-    PriceConfig,
-    ProviderConfig,
-    TargetConfig,
-    TierConfig,
-)
+from gateway.config.billing import BillingConfig
+from gateway.config.providers import ProviderConfig
 from gateway.config.reader import Section
+from gateway.config.tiers import TierConfig
 from metering.pricing import PRICE_KEYS, PriceError, Row, Steps, build
 from metering.usage import Geography, ServiceTier, Speed, Variant
 
@@ -29,13 +25,46 @@ MULTIPLIER_CEILING = 100
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
 
 
+@dataclass(frozen=True, slots=True)
+class PriceConfig:
+    """Stated USD prices, see `metering.pricing.build`."""
+
+    row: Row
+    variants: Mapping[str, Row | Fraction] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetConfig:
+    """One place that serves a model. Without a price the published one holds, if there is one."""
+
+    provider: str
+    model: str
+    price: PriceConfig | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """A model as clients name it; ``tiers`` empty means every tier may use it."""
+
+    name: str
+    targets: tuple[TargetConfig, ...]
+    aliases: tuple[str, ...] = ()
+    tiers: frozenset[str] = frozenset()
+    reasoning: bool | None = None
+    max_output: int | None = None
+    context_window: int | None = None
+
+
 def read_models(
     root: Section,
     providers: Mapping[str, ProviderConfig],
     tiers: Mapping[str, TierConfig],
     billing: BillingConfig,
 ) -> tuple[ModelConfig, ...]:
-    """All models; names and aliases are unique, providers and tiers exist, prices can be built."""
+    """All models; names and aliases are unique, providers and tiers exist, prices can be built.
+
+    Without models the catalog is the published ones, so that a provider with published prices must be there.
+    """
     models: list[ModelConfig] = []
     taken: set[str] = set()
     declared = root.raw("providers")
@@ -46,8 +75,10 @@ def read_models(
                 section.fault(key, "is used twice", "give every model and alias a name of its own")
             taken.add(name)
         if unknown := model.tiers - tiers.keys():
-            section.fault("tiers", f"{len(unknown)} of them do not exist", "add [tiers.NAME] or mend the name")
+            section.fault("tiers", f"{len(unknown)} of them do not exist", "add [tiers.NAME] or correct the name")
         models.append(model)
+    if not root.has("models") and providers and not any(p.published_prices for p in providers.values()):
+        root.fault("models", "is missing, and no provider publishes prices", "add [[models]] with prices")
     return tuple(models)
 
 
@@ -96,7 +127,7 @@ def _target(
     price = _price(section, billing) or shared
     provider = providers.get(name)
     if provider is None and name and name not in declared:
-        section.fault("provider", "does not exist", "add [providers.NAME] or mend the name")
+        section.fault("provider", "does not exist", "add [providers.NAME] or correct the name")
     if price is None and provider is not None and not provider.published_prices:
         section.fault(
             "price", "is missing, and no published price holds for that host", "state it in USD per million tokens"
@@ -134,8 +165,8 @@ def _price(section: Section, billing: BillingConfig) -> PriceConfig | None:
 
 
 def _split(message: str) -> tuple[str, str]:
-    wrong, _, mend = message.partition("; ")
-    return wrong, mend or "mend the number"
+    wrong, _, fix = message.partition("; ")
+    return wrong, fix or "correct the number"
 
 
 def _row(section: Section) -> Row:

@@ -13,7 +13,7 @@ MINIMUM_SECRET_BYTES = 32  # RFC 7518 section 3.2: an HS256 key has the hash's s
 
 @dataclass(frozen=True, slots=True)
 class SupabaseConfig:
-    """``jwt_secret`` is the legacy shared secret: where it is set, HS256 is taken and nothing else is."""
+    """``jwt_secret`` is the legacy shared secret: if it is set, only HS256 is accepted."""
 
     issuer: str
     audience: str
@@ -38,7 +38,7 @@ class PortalConfig:
 
 
 def read_supabase(section: Section) -> SupabaseConfig | None:
-    """The table, or ``None`` where there is none."""
+    """The table, or ``None`` if there is none."""
     url = section.string("url").rstrip("/")
     issuer = section.string("issuer", f"{url}/auth/v1" if url else "").rstrip("/")
     audience = section.string("audience", "authenticated")
@@ -68,7 +68,7 @@ def read_portal(section: Section, supabase: SupabaseConfig | None) -> PortalConf
 
 
 def check_url(section: Section, key: str, url: str) -> bool:
-    """https, or anything on this machine; no credentials and no fragment in it. Whether it is so."""
+    """Whether ``url`` is https, or http to this machine, without credentials and fragment. Notes a fault if not."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""

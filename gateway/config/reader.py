@@ -1,11 +1,12 @@
 """Reads TOML tables member by member, collects every fault and knows which keys nobody asked for.
 
-A fault is one line, ``key: what is wrong; the mend``. It never quotes a value: the value can be a
+A fault is one line, ``key: what is wrong; how to fix it``. It never quotes a value: the value can be a
 secret. After a fault the reader goes on with a stand-in, so that one run names all of them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 ENV = "env:"
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")  # of tables that the operator names: they stand in records and labels
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -22,8 +24,8 @@ class Faults:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def add(self, key: str, wrong: str, mend: str) -> None:
-        self.lines.append(f"{key}: {wrong}; {mend}")
+    def add(self, key: str, wrong: str, fix: str) -> None:
+        self.lines.append(f"{key}: {wrong}; {fix}")
 
 
 class Section:
@@ -40,11 +42,11 @@ class Section:
         self._asked: set[str] = set()
 
     def key(self, key: str) -> str:
-        """The full name of a member, or of the table itself where ``key`` is empty."""
+        """The full name of a member, or of the table itself if ``key`` is empty."""
         return ".".join(part for part in (self.name, key) if part)
 
-    def fault(self, key: str, wrong: str, mend: str) -> None:
-        self.faults.add(self.key(key), wrong, mend)
+    def fault(self, key: str, wrong: str, fix: str) -> None:
+        self.faults.add(self.key(key), wrong, fix)
 
     def has(self, key: str) -> bool:
         self._asked.add(key)
@@ -59,13 +61,13 @@ class Section:
             if key in self._asked:
                 continue
             near = get_close_matches(key, self._asked, n=1)
-            mend = f"did you mean {near[0]}?" if near else "remove it"
-            self.fault(key, "is not a key", mend)
+            fix = f"did you mean {near[0]}?" if near else "remove it"
+            self.fault(key, "is not a key", fix)
 
-    def require(self, key: str, mend: str) -> bool:
+    def require(self, key: str, fix: str) -> bool:
         if self.has(key):
             return True
-        self.fault(key, "is missing", mend)
+        self.fault(key, "is missing", fix)
         return False
 
     def string(self, key: str, default: str = "") -> str:
@@ -75,14 +77,14 @@ class Section:
         return self._text(self._table[key], key, default)
 
     def secret(self, key: str, *, needed: bool) -> str:
-        """A text like `string`; where it is not ``needed``, one from an unset variable is empty."""
+        """A text like `string`; if it is not ``needed``, one from an unset variable is empty."""
         value = self.raw(key)
         if not needed and isinstance(value, str) and value.startswith(ENV):
             return self._env.get(value.removeprefix(ENV), "")
         return self.string(key)
 
     def strings(self, key: str) -> tuple[str, ...]:
-        """A list of texts; one text alone is a list of one."""
+        """A list of texts; a single text is a list of one."""
         if not self.has(key):
             return ()
         value = self._table[key]
@@ -195,3 +197,9 @@ class Section:
 
     def inner(self, table: Mapping[str, Any], key: str) -> Section:
         return Section(table, self.key(key), self.faults, self._env, self._folder)
+
+
+def check_name(section: Section, name: str, what: str = "a name") -> None:
+    """Note a fault if ``name``, which the operator gave to this table, is not a `NAME`."""
+    if not NAME.fullmatch(name):
+        section.fault("", f"is not {what}", "use lower-case letters, digits, - and _, 32 at most")

@@ -21,7 +21,6 @@ from aiohttp import web
 from gateway.auth import revocation
 from gateway.auth.attempts import FailedTokens, StartedGrants
 from gateway.auth.principal import Denial, StoreFailure, lookup, sid_of
-from gateway.config.own_address import own_address
 from gateway.errors import GatewayError, MeteringUnavailable, MethodNotAllowed, NotFound
 from gateway.http.answers import SERVER_NAME
 from gateway.http.request import address_of, read_body
@@ -245,7 +244,7 @@ class OAuth:
         host = request.headers.get("Host", "")
         if not _HOST.fullmatch(host):
             host = f"{config.server.host}:{config.server.port}"
-        return own_address(config, host)
+        return config.own_address(host)
 
 
 _WHY = {

@@ -22,7 +22,6 @@ from aiohttp import web
 from gateway.addresses import is_loopback
 from gateway.auth.attempts import UserCodeAttempts
 from gateway.auth.principal import StoreFailure
-from gateway.config.own_address import over_tls, own_address
 from gateway.errors import MeteringUnavailable, MethodNotAllowed, NotFound, RateLimited
 from gateway.http import request as inbound
 from gateway.inference.services import Services
@@ -61,7 +60,7 @@ class Portal:
         self.rights = services.rights
         self.verifier = verifier
         self.attempts = UserCodeAttempts(services.store.client, services.identity_key)
-        self.secure = over_tls(services.config.server)
+        self.secure = services.config.server.over_tls
 
     @property
     def key(self) -> bytes:
@@ -96,7 +95,7 @@ class Portal:
             fields = await self._body(request)
         else:
             raise MethodNotAllowed("GET, POST")
-        visit = Visit(request, path, fields, session, own_address(self.services.config, host))
+        visit = Visit(request, path, fields, session, self.services.config.own_address(host))
         try:
             return await (self._post(visit) if request.method == "POST" else self._get(visit))
         except (StoreFailure, OSError, LedgerUnavailable, Unconfirmed, MeteringUnavailable):

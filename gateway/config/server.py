@@ -1,0 +1,89 @@
+"""``[server]``: the public listener, its limits and its timeouts."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.addresses import is_loopback
+from gateway.config.reader import Section
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """The public listener. Times are seconds, sizes bytes; a port of 0 takes any free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 1
+    data_dir: Path = Path("data")
+    max_body_bytes: int = 32 << 20
+    max_inflight_body_bytes: int = 1 << 30  # request bodies held by one worker at once
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    behind_tls_proxy: bool = False
+    connect_timeout: float = 5.0
+    first_byte_timeout: float = 600.0
+    idle_timeout: float = 300.0
+    drain_timeout: float = 600.0
+
+    @property
+    def over_tls(self) -> bool:
+        """Whether callers come over TLS, which the listener ends itself or a proxy before it."""
+        return self.tls_cert is not None or self.behind_tls_proxy
+
+
+def read_server(section: Section) -> ServerConfig:
+    usual = ServerConfig()
+    data_dir = section.path("data_dir", str(usual.data_dir))
+    assert data_dir is not None
+    config = ServerConfig(
+        host=section.string("host", usual.host),
+        port=section.integer("port", usual.port, 0, 65_535),
+        workers=section.integer("workers", os.cpu_count() or 1, 1, 1_024),
+        data_dir=data_dir,
+        max_body_bytes=section.integer("max_body_bytes", usual.max_body_bytes, 1_024),
+        max_inflight_body_bytes=section.integer("max_inflight_body_bytes", usual.max_inflight_body_bytes, 1_024),
+        tls_cert=section.path("tls_cert"),
+        tls_key=section.path("tls_key"),
+        behind_tls_proxy=section.boolean("behind_tls_proxy", usual.behind_tls_proxy),
+        connect_timeout=section.seconds("connect_timeout", usual.connect_timeout),
+        first_byte_timeout=section.seconds("first_byte_timeout", usual.first_byte_timeout),
+        idle_timeout=section.seconds("idle_timeout", usual.idle_timeout),
+        drain_timeout=section.seconds("drain_timeout", usual.drain_timeout),
+    )
+    if config.max_inflight_body_bytes < config.max_body_bytes:
+        section.fault("max_inflight_body_bytes", "is below max_body_bytes", "raise it to that at least")
+    tls = _check_tls(section, config)
+    if not (tls or config.behind_tls_proxy or is_loopback(config.host)):
+        section.fault(
+            "host",
+            "serves plain http beyond this machine",
+            "give tls_cert and tls_key, or set behind_tls_proxy = true if a proxy ends TLS",
+        )
+    section.close()
+    return config
+
+
+def _check_tls(section: Section, config: ServerConfig) -> bool:
+    """Whether a certificate is stated. Notes a fault if it cannot serve."""
+    files = {"tls_cert": config.tls_cert, "tls_key": config.tls_key}
+    if not any(files.values()):
+        return False
+    complete = True
+    for key, file in files.items():
+        if file is None:
+            section.fault(key, "is missing", "give tls_cert and tls_key, or neither")
+            complete = False
+        elif not os.access(file, os.R_OK) or not file.is_file():
+            section.fault(key, "is not a readable file", "fix the path or its permissions")
+            complete = False
+    if complete and config.tls_cert is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:  # the password callback keeps OpenSSL from asking on the terminal
+            context.load_cert_chain(config.tls_cert, config.tls_key, password=lambda: "")
+        except (ssl.SSLError, ValueError):
+            section.fault("tls_key", "does not belong to tls_cert", "give a PEM chain and its unencrypted key")
+    return True

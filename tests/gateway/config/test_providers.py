@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import Endpoint
+from tests.gateway.config.parsing import PROVIDER, fault, faults, model, parse
+
+
+def test_several_keys_of_one_provider() -> None:
+    config = parse("", provider=PROVIDER.replace('"env:KEY"', '["env:KEY", "env:OTHER"]'))
+    assert config.providers["openai"].api_keys == ("sk-secret-1", "sk-secret-2")
+
+
+@pytest.mark.parametrize("keys", ["[]", '"with space"', '"schlüssel"', "7", '"a\\nb"'])
+def test_a_key_that_cannot_be_sent_is_a_fault(keys: str) -> None:
+    text = PROVIDER.replace('"env:KEY"', keys)
+    assert fault("", provider=text).startswith("providers.openai.api_keys: ")
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint", "text"),
+    [
+        ("https://api.example.com", Endpoint(True, "api.example.com", 443), "https://api.example.com"),
+        ("https://api.example.com/", Endpoint(True, "api.example.com", 443), "https://api.example.com"),
+        ("https://api.example.com/v1", Endpoint(True, "api.example.com", 443), "https://api.example.com"),
+        ("https://api.example.com/v1beta/", Endpoint(True, "api.example.com", 443), "https://api.example.com"),
+        (
+            "https://h.example:8443/openai/v1",
+            Endpoint(True, "h.example", 8443, "/openai"),
+            "https://h.example:8443/openai",
+        ),
+        ("https://h.example/api/v10", Endpoint(True, "h.example", 443, "/api/v10"), "https://h.example/api/v10"),
+        ("http://127.0.0.1:9", Endpoint(False, "127.0.0.1", 9), "http://127.0.0.1:9"),
+        ("http://localhost/v1", Endpoint(False, "localhost", 80), "http://localhost"),
+        ("http://[::1]:81", Endpoint(False, "::1", 81), "http://[::1]:81"),
+    ],
+)
+def test_a_base_url_with_and_without_its_version(url: str, endpoint: Endpoint, text: str) -> None:
+    config = parse(model(), provider=PROVIDER + f'base_url = "{url}"\n')
+    assert config.providers["openai"].endpoint == endpoint
+    assert str(endpoint) == text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.example.com",
+        "http://10.0.0.1",
+        "http://localhost.example.com",
+        "ftp://127.0.0.1",
+        "https://",
+        "api.openai.com",
+        "https://key@api.example.com",
+        "https://api.example.com?key=1",
+        "https://api.example.com:99999",
+        "https://[::1",
+        "https://exämple.com",
+    ],
+)
+def test_a_base_url_that_is_not_served(url: str) -> None:
+    assert fault("", provider=PROVIDER + f'base_url = "{url}"\n').startswith("providers.openai.base_url: ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "host"),
+    [
+        ("openai", "api.openai.com"),
+        ("anthropic", "api.anthropic.com"),
+        ("google", "generativelanguage.googleapis.com"),
+    ],
+)
+def test_the_official_address_of_each_kind(kind: str, host: str) -> None:
+    provider = parse("", provider=PROVIDER.replace('"openai"', f'"{kind}"')).providers["openai"]
+    assert provider.endpoint == Endpoint(True, host, 443)
+    assert provider.first_party
+
+
+def test_first_party_is_the_maker_or_this_machine() -> None:
+    def at(url: str, region: str = "global") -> bool:
+        stated = PROVIDER.replace("global", region) + f'base_url = "{url}"\n'
+        return parse(model(), provider=stated).providers["openai"].first_party
+
+    assert at("https://eu.api.openai.com/v1", "eu")
+    assert at("http://127.0.0.1:1234")
+    assert not at("https://api.openai.com.example.org")
+    assert not at("https://api.anthropic.com")
+
+
+@pytest.mark.parametrize(("region", "host"), [("eu", "eu.api.openai.com"), ("us", "us.api.openai.com")])
+def test_a_region_of_the_maker_s_has_its_own_host(region: str, host: str) -> None:
+    stated = PROVIDER.replace("global", region)
+    provider = parse(model(), provider=stated).providers["openai"]
+    assert (provider.endpoint.host, provider.region.value) == (host, region)
+    assert provider.first_party
+    assert not provider.published_prices  # they cost more there
+    assert fault("", provider=stated).startswith("models: ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "region", "url", "mend"),
+    [
+        ("openai", "eu", "https://api.openai.com", "use https://eu.api.openai.com"),
+        ("openai", "global", "https://eu.api.openai.com/v1", "use https://api.openai.com"),
+        ("openai", "jp", "", "state global"),
+        ("anthropic", "eu", "", "state global or us"),
+        ("google", "us", "", "state global"),
+    ],
+)
+def test_a_region_that_the_maker_s_host_does_not_keep_is_no_statement(
+    kind: str, region: str, url: str, mend: str
+) -> None:
+    stated = PROVIDER.replace('"openai"', f'"{kind}"').replace("global", region)
+    line = fault(model(), provider=stated + (f'base_url = "{url}"\n' if url else ""))
+    assert line.startswith("providers.openai.region: ")
+    assert line.endswith(mend)
+
+
+def test_no_provider_at_all() -> None:
+    assert fault("", provider="").startswith("providers: ")
+    assert fault("[providers]", provider="").startswith("providers: ")
+
+
+@pytest.mark.parametrize("name", ["Open-AI", '"a.b"', '"a b"', "_x", "x" * 33])
+def test_a_provider_name_is_a_label(name: str) -> None:
+    lines = faults("", provider=PROVIDER.replace("providers.openai", f"providers.{name}"))
+    assert any("is not a name" in line for line in lines)
+
+
+def test_a_private_authority(certificates: Path) -> None:
+    good = parse("", provider=PROVIDER + f'ca_file = "{certificates / "one.pem"}"')
+    assert good.providers["openai"].ca_file == certificates / "one.pem"
+    for bad in ("one.key", "none.pem"):
+        line = fault("", provider=PROVIDER + f'ca_file = "{certificates / bad}"')
+        assert line.startswith("providers.openai.ca_file: ")
