@@ -1,4 +1,4 @@
-"""From a request's method and path to what it asks for, whichever SDK built the path.
+"""From a request's method and path to the provider's operation that it asks for, whichever SDK built the path.
 
 One origin serves every SDK, with and without a trailing ``/v1`` in the base URL: OpenAI's SDK appends
 ``/chat/completions``, Anthropic's ``/v1/messages``, Google's ``/v1beta/models/...``, so that the same
@@ -6,9 +6,10 @@ operation arrives with no version, with one, or with two.
 
 Rules that everything here obeys:
 
-1. Everything is known beforehand: a path is looked up; only names (of models, of requests) are cut out.
+1. Everything is known beforehand: a path is looked up; only the names of models are cut out.
 2. Every path has a family, also an unknown one, so that an error has the form that its caller reads.
-3. What is refused is refused by name, with a fixed sentence that says the mend.
+3. What is refused is refused by name, with a fixed sentence that says how to fix it.
+4. Only providers' paths are known here. The gateway reads the table of its own paths first.
 """
 
 from __future__ import annotations
@@ -32,8 +33,6 @@ class Surface(StrEnum):
     WEBSOCKET = "websocket"  # the Responses API over a websocket: 426, so that clients fall back
     MODELS = "models"
     MODEL = "model"
-    USAGE_RECORD = "usage_record"
-    ACCOUNT = "account"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +41,31 @@ class Route:
 
     Attributes:
         surface: What it names.
-        family: Whose form errors have (and lists of models); None for the gateway's own resources,
-            whose errors are problem details (RFC 9457).
-        operation: Set for `Surface.INFERENCE` alone.
-        name: The model of the path, the id of a model, or the id of a request; decoded, not checked.
+        family: Whose form errors have (and lists of models).
+        operation: Set only for `Surface.INFERENCE`.
+        name: The model of the path, or the id of a model; decoded, not checked.
     """
 
     surface: Surface
-    family: Family | None
+    family: Family
     operation: Operation | None = None
     name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Canonical:
+    """A path in its one spelling.
+
+    Attributes:
+        path: Decoded, without empty segments and without a trailing slash.
+        version: What stands before ``rest``: empty for ``/v1`` (however often) or nothing, else Google's version
+            (``/v1beta``), ``/upload`` or ``/ws``.
+        rest: What follows the version, from its slash on; empty if nothing does.
+    """
+
+    path: str
+    version: str
+    rest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +75,7 @@ class PathFault:
     status: int
     code: str
     message: str
-    family: Family | None
+    family: Family
     allow: tuple[str, ...] = ()
 
 
@@ -91,7 +105,6 @@ _VERBS: Final[Mapping[str, Operation]] = {
 _GET: Final[Mapping[str, Route]] = {
     "/responses": Route(Surface.WEBSOCKET, Family.OPENAI),
     "/models": Route(Surface.MODELS, Family.OPENAI),
-    "/account": Route(Surface.ACCOUNT, None),
 }
 _GOOGLE_MODELS: Final = Route(Surface.MODELS, Family.GOOGLE)
 
@@ -135,30 +148,35 @@ def family_of_headers(names: Mapping[str, object]) -> Family | None:
     return None
 
 
-def _resolve_slowly(method: str, path: str, hint: Family | None) -> Route | PathFault:
+def canonical(path: str) -> Canonical | None:
+    """The one spelling of a path as sent, or None if its percent-encoding is not UTF-8."""
     if "%" in path:
         try:
             path = unquote_to_bytes(path).decode()
         except UnicodeDecodeError:
-            return PathFault(400, "invalid_request", _ENCODING, hint or Family.OPENAI)
+            return None
     if "//" in path:
         path = _MULTIPLE.sub("/", path)
     if len(path) > 1:
         path = path.removesuffix("/")
-    route = _LOOK_UP.get((method, path))
-    if route is not None:
-        return resolve(method, path, hint)
     versions = _VERSIONS.match(path)
-    version = (versions[1] or "") if versions else ""
-    rest = path[versions.end() :] if versions else path
+    if versions is None:
+        return Canonical(path, "", path)
+    return Canonical(path, versions[1] or "", path[versions.end() :])
+
+
+def _resolve_slowly(method: str, path: str, hint: Family | None) -> Route | PathFault:
+    found = canonical(path)
+    if found is None:
+        return PathFault(400, "invalid_request", _ENCODING, hint or Family.OPENAI)
+    if (method, found.path) in _LOOK_UP:
+        return resolve(method, found.path, hint)
+    version, rest = found.version, found.rest
     family = _family(version, rest, hint)
     if version in ("/upload", "/ws") or (version not in ("", "/v1beta") and family is Family.GOOGLE):
         return _refused(version, rest, family)
     return (
-        _model(method, version, rest, hint)
-        or _own(method, rest)
-        or _known(method, version, rest, family)
-        or _refused(version, rest, family)
+        _model(method, version, rest, hint) or _known(method, version, rest, family) or _refused(version, rest, family)
     )
 
 
@@ -200,17 +218,6 @@ def _model(method: str, version: str, rest: str, hint: Family | None) -> Route |
     return PathFault(405, "method_not_allowed", _METHOD, family, ("GET",))
 
 
-def _own(method: str, rest: str) -> Route | PathFault | None:
-    if not rest.startswith("/requests/"):
-        return None
-    rid = rest[len("/requests/") :]
-    if "/" in rid:
-        return None
-    if method == "GET":
-        return Route(Surface.USAGE_RECORD, None, name=rid)
-    return PathFault(405, "method_not_allowed", _METHOD, None, ("GET",))
-
-
 def _known(method: str, version: str, rest: str, family: Family) -> PathFault | None:
     allowed = tuple(
         name
@@ -219,10 +226,7 @@ def _known(method: str, version: str, rest: str, family: Family) -> PathFault | 
     )
     if not allowed:
         return None
-    served: Family | None = family
-    if rest in _GET and rest not in _POST:
-        served = _GET[rest].family and family
-    return PathFault(405, "method_not_allowed", _METHOD, served, allowed)
+    return PathFault(405, "method_not_allowed", _METHOD, family, allowed)
 
 
 def _refused(version: str, rest: str, family: Family) -> PathFault:

@@ -1,6 +1,7 @@
 """From a parsed HTTP request to the code that answers it; from an error to the caller's dialect.
 
-A path is looked up, not routed by patterns; the token is checked before any code reads the body.
+A path is looked up, not routed by patterns: first in the table of the gateway's own paths (`routes`), then among the
+providers' (`providers.paths`). The token is checked before any code reads the body.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from typing import cast
 
 from aiohttp import web
 
+from gateway.api import routes
 from gateway.api.account import account, usage_record
 from gateway.api.models import list_models, show_model
+from gateway.api.routes import OwnRoute, Part
 from gateway.auth import policy
 from gateway.auth.attempts import FailedTokens
 from gateway.auth.principal import Principal, Scope
@@ -20,11 +23,11 @@ from gateway.errors import (
     GatewayError,
     InsufficientScope,
     LocalMode,
+    MethodNotAllowed,
     NotFound,
     TokenInvalid,
     UpgradeRequired,
 )
-from gateway.evidence.statement import WELL_KNOWN
 from gateway.http import request as inbound
 from gateway.http.answers import json_response
 from gateway.http.refusals import error_of_path, send_refusal
@@ -32,7 +35,6 @@ from gateway.inference.exchange import Exchange, refused_response
 from gateway.inference.services import Services
 from gateway.names import Rid, new_rid
 from gateway.oauth.endpoints import OAuth
-from gateway.portal.paths import is_page
 from gateway.telemetry.log import Event
 from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
 
@@ -46,27 +48,21 @@ class Dispatcher:
         self._failed = FailedTokens()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request; never raises but for cancellation and faults of ours."""
+        """Answer one request; raises nothing but cancellation and errors that are bugs."""
         services = self._services
         task = cast("asyncio.Task[object]", asyncio.current_task(services.loop))
         services.running.tasks.add(task)
         rid = new_rid()
         path, _, query = request.raw_path.partition("?")
-        found = resolve(request.method, path, family_of_headers(request.headers))
-        family = found.family
+        found = _find(request, path)
         try:
-            # Only what is no inference is looked at again: `/account` is a page where no token comes with it.
-            if (isinstance(found, PathFault) or found.surface is Surface.ACCOUNT) and is_page(request, path):
-                return await self._page(request, rid)
+            if isinstance(found, OwnRoute):
+                return await self._answer_own(request, found, path, query, rid)
             if isinstance(found, PathFault):
-                if self._oauth.serves(path):
-                    return await self._oauth.answer(request, path, rid)
-                if path == WELL_KNOWN and request.method == "GET":
-                    return json_response(services.evidence.statement(), rid)
                 raise error_of_path(found)
             return await self._answer(request, found, query, rid)
         except GatewayError as error:
-            return await send_refusal(request, refused_response(error, family, rid, services))
+            return await send_refusal(request, refused_response(error, found.family, rid, services))
         finally:
             services.running.tasks.discard(task)
 
@@ -77,12 +73,8 @@ class Dispatcher:
             inbound.refuse_key_in_query(query)
         if route.surface is Surface.WEBSOCKET:
             raise UpgradeRequired(headers={"Upgrade": "HTTP/1.1"})
-        principal = await self._authenticate(request)
-        scope = _SCOPES[route.surface]
-        if scope not in principal.scopes:
-            raise InsufficientScope(scope)
-        self._refuse_local(request, principal)
-        if route.operation is not None and route.family is not None:
+        principal = await self._admit(request, _SCOPES[route.surface])
+        if route.operation is not None:
             if services.draining:
                 raise Draining
             policy.check_app(principal)
@@ -96,21 +88,43 @@ class Dispatcher:
                 started=started,
             )
             return await exchange.run(route.name, query)
-        match route.surface:
-            case Surface.MODELS:
-                return list_models(services.catalog, principal, route.family, query, rid)
-            case Surface.MODEL:
-                return show_model(services.catalog, principal, route.family, route.name or "", rid)
-            case Surface.USAGE_RECORD:
-                return await usage_record(services, principal, route.name or "", query, rid)
-            case _:
-                return await account(services, principal, rid)
+        if route.surface is Surface.MODELS:
+            return list_models(services.catalog, principal, route.family, query, rid)
+        return show_model(services.catalog, principal, route.family, route.name or "", rid)
+
+    async def _answer_own(
+        self, request: web.BaseRequest, route: OwnRoute, path: str, query: str, rid: Rid
+    ) -> web.StreamResponse:
+        services = self._services
+        if route.methods is not None and request.method not in route.methods:
+            raise MethodNotAllowed(", ".join(route.methods))
+        match route.part:
+            case Part.PORTAL:
+                return await self._page(request, rid)
+            case Part.OAUTH:
+                return await self._oauth.answer(request, path, rid)
+            case Part.STATEMENT:
+                return json_response(services.evidence.statement(), rid)
+        if query:
+            inbound.refuse_key_in_query(query)
+        principal = await self._admit(request, Scope.ACCOUNT)
+        if route.part is Part.ACCOUNT:
+            return await account(services, principal, rid)
+        return await usage_record(services, principal, route.rid, query, rid)
 
     async def _page(self, request: web.BaseRequest, rid: str) -> web.StreamResponse:
         portal = self._services.portal
         if portal is None:
             raise NotFound("The portal needs a sign-in service: configure [supabase] and [portal].")
         return await portal(request, rid)
+
+    async def _admit(self, request: web.BaseRequest, scope: Scope) -> Principal:
+        """The caller, whose token was made for ``scope`` and whose session is not local."""
+        principal = await self._authenticate(request)
+        if scope not in principal.scopes:
+            raise InsufficientScope(scope)
+        self._refuse_local(request, principal)
+        return principal
 
     async def _authenticate(self, request: web.BaseRequest) -> Principal:
         """The session of the request's token; guesses are counted by where they come from."""
@@ -140,8 +154,12 @@ class Dispatcher:
             self._services.log.failure(Event.HANDLER_FAILED, cause, rid=rid)
         # What could not be parsed has no path of its own; the connection knows the one that was meant.
         target = getattr(request.protocol, "broken_target", None) or request.raw_path
-        family = resolve(request.method, target.partition("?")[0], family_of_headers(request.headers)).family
-        return refused_response(error, family, rid, self._services)
+        found = _find(request, target.partition("?")[0])
+        return refused_response(error, found.family, rid, self._services)
+
+
+def _find(request: web.BaseRequest, path: str) -> OwnRoute | Route | PathFault:
+    return routes.find(path, request.headers) or resolve(request.method, path, family_of_headers(request.headers))
 
 
 # What a token must have been made for.
@@ -150,6 +168,4 @@ _SCOPES: dict[Surface, Scope] = {
     Surface.WEBSOCKET: Scope.INFERENCE,
     Surface.MODELS: Scope.MODELS,
     Surface.MODEL: Scope.MODELS,
-    Surface.USAGE_RECORD: Scope.ACCOUNT,
-    Surface.ACCOUNT: Scope.ACCOUNT,
 }

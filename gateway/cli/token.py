@@ -26,6 +26,7 @@ import orjson
 
 from gateway.cli.options import Fault
 from gateway.files import write_file
+from gateway.oauth import paths
 
 CLIENT = "codegrex-ide"
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -54,7 +55,7 @@ def token(url: str, path: Path | None, sign_out: bool) -> None:
         kept = _read(path, url)
         if sign_out:
             if kept is not None:
-                _post(f"{url}/oauth/revoke", token=kept["refresh_token"])
+                _post(f"{url}{paths.REVOCATION}", token=kept["refresh_token"])
                 path.unlink(missing_ok=True)
             return
         if kept is None or kept["expires"] - time.time() < LEAST_LEFT_S:
@@ -97,7 +98,7 @@ def _post(url: str, **form: str) -> tuple[int, dict[str, Any]]:
 def _refresh(url: str, kept: dict[str, Any]) -> dict[str, Any] | None:
     """New tokens, or ``None`` where the sign-in has ended."""
     status, answer = _post(
-        f"{url}/oauth/token", grant_type="refresh_token", refresh_token=kept["refresh_token"], client_id=CLIENT
+        f"{url}{paths.TOKEN}", grant_type="refresh_token", refresh_token=kept["refresh_token"], client_id=CLIENT
     )
     if status == 200:
         return answer
@@ -108,7 +109,7 @@ def _refresh(url: str, kept: dict[str, Any]) -> dict[str, Any] | None:
 
 def _sign_in(url: str) -> dict[str, Any]:
     status, codes = _post(
-        f"{url}/oauth/device_authorization",
+        f"{url}{paths.DEVICE_AUTHORIZATION}",
         client_id=CLIENT,
         app_version=version("codegrex-gateway"),
         platform=f"{sys.platform}-helper",
@@ -120,7 +121,7 @@ def _sign_in(url: str) -> dict[str, Any]:
     while True:
         time.sleep(interval)
         status, answer = _post(
-            f"{url}/oauth/token", grant_type=DEVICE_GRANT, device_code=codes["device_code"], client_id=CLIENT
+            f"{url}{paths.TOKEN}", grant_type=DEVICE_GRANT, device_code=codes["device_code"], client_id=CLIENT
         )
         if status == 200:
             return answer

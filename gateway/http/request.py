@@ -29,6 +29,9 @@ else:
 BODY_STALL_SECONDS: Final = 60.0
 LINGER_SECONDS: Final = 1.0
 LINGER_BYTES: Final = 262_144
+TOKEN_HEADERS: Final = ("Authorization", "x-api-key", "x-goog-api-key")
+"""Where a token may be, for OpenAI's, Anthropic's and Google's SDKs."""
+
 _KEYS_IN_QUERY: Final = frozenset({"key", "api_key", "access_token"})
 
 

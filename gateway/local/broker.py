@@ -23,6 +23,7 @@ from gateway.errors import (
 from gateway.http import request as inbound
 from gateway.http.answers import SERVER_NAME, error_response
 from gateway.http.refusals import error_of_path, send_refusal
+from gateway.http.resources import resource_of
 from gateway.http.server import Server
 from gateway.local import isolation, process_guard
 from gateway.local.directory import Directory
@@ -32,6 +33,7 @@ from gateway.local.origin_check import OriginCheck, preflight
 from gateway.local.settings import Settings, SettingsError
 from gateway.names import Rid, new_rid
 from gateway.telemetry.log import Event, Log
+from providers.dialect import Family
 from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
 
 BACKLOG: Final = 128
@@ -52,17 +54,19 @@ class Broker:
         """Answer one request; never raises but for cancellation and faults of ours."""
         rid = new_rid()
         path, _, query = request.raw_path.partition("?")
-        found = resolve(request.method, path, family_of_headers(request.headers))
+        found = _find(request, path)
         cors: dict[str, str] = {}
         try:
             cors = self._origins.check(request.headers)
             if cors and request.method == "OPTIONS":
                 return web.Response(status=204, headers={"Server": SERVER_NAME, **cors, **preflight(request.headers)})
+            if found is None:
+                raise NotFound("Local mode has no accounts and keeps no records.")
             if isinstance(found, PathFault):
                 raise error_of_path(found)
             response = await self._answer(request, found, query, rid, cors)
         except GatewayError as error:
-            refused = error_response(error, found.family, rid)
+            refused = error_response(error, _form(found), rid)
             refused.headers.update(cors)
             return await send_refusal(request, refused)
         if not response.prepared:
@@ -86,8 +90,6 @@ class Broker:
             return await exchange.run(route.name, query, self._settings.max_body_bytes)
         if route.surface is Surface.WEBSOCKET:
             raise UpgradeRequired(headers={"Upgrade": "HTTP/1.1"})
-        if route.surface not in {Surface.MODELS, Surface.MODEL}:
-            raise NotFound("Local mode has no accounts and keeps no records.")
         await self._directory.look()
         names = self._directory.names()
         if route.surface is Surface.MODELS:
@@ -100,8 +102,19 @@ class Broker:
         if cause is not None:
             self._log.failure(Event.HANDLER_FAILED, cause, rid=rid)
         target = getattr(request.protocol, "broken_target", None) or request.raw_path
-        family = resolve(request.method, target.partition("?")[0], family_of_headers(request.headers)).family
-        return error_response(error, family, rid)
+        found = _find(request, target.partition("?")[0])
+        return error_response(error, _form(found), rid)
+
+
+def _form(found: Route | PathFault | None) -> Family | None:
+    return found.family if found is not None else None
+
+
+def _find(request: web.BaseRequest, path: str) -> Route | PathFault | None:
+    """What a path is, or None for the resources of an account, which only the cloud gateway has."""
+    if resource_of(path) is not None:
+        return None
+    return resolve(request.method, path, family_of_headers(request.headers))
 
 
 def listen(port: int) -> socket.socket:

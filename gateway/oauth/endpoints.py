@@ -25,7 +25,7 @@ from gateway.errors import GatewayError, MeteringUnavailable, MethodNotAllowed, 
 from gateway.http.answers import SERVER_NAME
 from gateway.http.request import address_of, read_body
 from gateway.inference.services import Services
-from gateway.oauth import device, software
+from gateway.oauth import device, paths, software
 from gateway.oauth import refresh as families
 from gateway.oauth.device import Redeemed
 from gateway.oauth.refresh import Reused, Tokens
@@ -42,7 +42,6 @@ FORM = "application/x-www-form-urlencoded"
 _SEND_A_FORM = f"Send the parameters as {FORM}."
 _ONE_SCOPE = f"The one scope is {SCOPE}."
 _GRANTS = f"Served are {DEVICE_GRANT} and {REFRESH_GRANT}."
-METADATA = "/.well-known/oauth-authorization-server"
 
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9a-fA-F:.]{2,45}\](?::[0-9]{1,5})?")
 
@@ -68,20 +67,18 @@ class OAuth:
         self._started = StartedGrants(services.store.client, services.identity_key)
         self._wrong_codes = FailedTokens()
         self._posts: dict[str, Callable[[web.BaseRequest, Form], Awaitable[object]]] = {
-            "/oauth/device_authorization": self._device_authorization,
-            "/oauth/token": self._token,
-            "/oauth/revoke": self._revoke,
+            paths.DEVICE_AUTHORIZATION: self._device_authorization,
+            paths.TOKEN: self._token,
+            paths.REVOCATION: self._revoke,
         }
 
-    @staticmethod
-    def serves(path: str) -> bool:
-        """Whether a path is one of these, or would be."""
-        return path.startswith("/oauth/") or path == METADATA
-
     async def answer(self, request: web.BaseRequest, path: str, rid: str) -> web.Response:
-        """Answer a request to a path that `serves`. Raises nothing but cancellation and faults of ours."""
+        """Answer a request to one of `paths`, or to an unknown one under their prefix.
+
+        Raises nothing but cancellation and errors that are bugs.
+        """
         try:
-            if path == METADATA:
+            if path == paths.METADATA:
                 if request.method != "GET":
                     raise MethodNotAllowed("GET")
                 return _response(self._metadata(request), 200, rid)
@@ -146,7 +143,7 @@ class OAuth:
             )
         except ValueError:
             raise OAuthError("invalid_request", software.RULE) from None
-        uri = f"{self._base(request)}/device"
+        uri = f"{self._base(request)}{paths.VERIFICATION}"
         return {
             "device_code": started.device_code,
             "user_code": started.user_code,
@@ -225,9 +222,9 @@ class OAuth:
         base = self._base(request)
         return {
             "issuer": base,
-            "device_authorization_endpoint": f"{base}/oauth/device_authorization",
-            "token_endpoint": f"{base}/oauth/token",
-            "revocation_endpoint": f"{base}/oauth/revoke",
+            "device_authorization_endpoint": f"{base}{paths.DEVICE_AUTHORIZATION}",
+            "token_endpoint": f"{base}{paths.TOKEN}",
+            "revocation_endpoint": f"{base}{paths.REVOCATION}",
             "grant_types_supported": [DEVICE_GRANT, REFRESH_GRANT],
             "response_types_supported": [],
             "scopes_supported": [SCOPE],

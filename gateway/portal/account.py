@@ -17,6 +17,7 @@ from gateway.auth.principal import Scope
 from gateway.auth.sessions import Session
 from gateway.portal import account_page, chart, page, personal, tokens
 from gateway.portal.cookies import PortalSession, form_token
+from gateway.portal.paths import PagePath
 from gateway.portal.sign_in import end
 from metering.accounts.audit import Actor
 from metering.reading.reader import read_usage
@@ -60,7 +61,7 @@ async def _revoke(portal: Portal, visit: Visit, session: PortalSession) -> web.R
     if found is None:  # another account's looks the same
         return portal.fault(visit, 404, "Not found", "This session is not there any more.")
     await revocation.revoke(portal.services.store, found.sid, actor=Actor.PORTAL, journal=portal.services.spool)
-    return page.see_other("/account?done=revoked#sessions")
+    return page.see_other(f"{PagePath.ACCOUNT}?done=revoked#sessions")
 
 
 async def _end_all(portal: Portal, pid: str) -> None:
@@ -70,7 +71,7 @@ async def _end_all(portal: Portal, pid: str) -> None:
 
 async def _revoke_all(portal: Portal, _visit: Visit, session: PortalSession) -> web.Response:
     await _end_all(portal, session.pid)
-    return page.see_other("/account?done=all-revoked#sessions")
+    return page.see_other(f"{PagePath.ACCOUNT}?done=all-revoked#sessions")
 
 
 async def _token(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
@@ -97,7 +98,7 @@ async def _policy(portal: Portal, visit: Visit, session: PortalSession) -> web.R
     if mode not in account_page.MODES or region not in account_page.REGIONS:
         return portal.fault(visit, 400, "Not accepted", "Choose one of the modes and regions of the page.")
     await choice.write(portal.services.store, session.pid, choice.Choice(mode, region))
-    return page.see_other("/account?done=policy#policy")
+    return page.see_other(f"{PagePath.ACCOUNT}?done=policy#policy")
 
 
 async def _export(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
@@ -124,11 +125,11 @@ async def _delete(portal: Portal, visit: Visit, session: PortalSession) -> web.R
 
 
 Act = Callable[["Portal", "Visit", PortalSession], Awaitable[web.Response]]
-ACTS: Final[Mapping[str, Act]] = {
-    "/account/revoke": _revoke,
-    "/account/revoke-all": _revoke_all,
-    "/account/policy": _policy,
-    "/account/token": _token,
-    "/account/export": _export,
-    "/account/delete": _delete,
+ACTS: Final[Mapping[PagePath, Act]] = {
+    PagePath.REVOKE: _revoke,
+    PagePath.REVOKE_ALL: _revoke_all,
+    PagePath.POLICY: _policy,
+    PagePath.TOKEN: _token,
+    PagePath.EXPORT: _export,
+    PagePath.DELETE: _delete,
 }

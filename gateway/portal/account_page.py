@@ -9,6 +9,7 @@ from gateway.auth.sessions import Session
 from gateway.config import Region
 from gateway.portal.chart import Usage, draw
 from gateway.portal.page import amount, esc, hidden
+from gateway.portal.paths import PagePath
 from gateway.portal.session_row import session_row
 from gateway.portal.tokens import tokens
 from metering.ledger.ledger import Account
@@ -67,11 +68,13 @@ def _credits(account: Account | None) -> str:
 def _sessions(sessions: Sequence[Session], token: str) -> str:
     head = '<section class="card" aria-labelledby="sessions"><h2 id="sessions">Devices and sessions</h2>'
     if not sessions:
-        return f'{head}<p class="quiet">None is signed in. <a href="/device">Connect a device</a></p></section>'
+        return (
+            f'{head}<p class="quiet">None is signed in. <a href="{PagePath.DEVICE}">Connect a device</a></p></section>'
+        )
     items = "".join(session_row(session, token) for session in sessions)
     return (
         f'{head}<ul class="rows">{items}</ul>'
-        f'<form method="post" action="/account/revoke-all">{hidden("form_token", token)}'
+        f'<form method="post" action="{PagePath.REVOKE_ALL}">{hidden("form_token", token)}'
         '<button class="danger">Revoke all</button></form></section>'
     )
 
@@ -89,7 +92,7 @@ def _policy(policy: Choice, token: str) -> str:
     )
     return (
         '<section class="card" aria-labelledby="policy"><h2 id="policy">Where prompts may go</h2>'
-        f'<form method="post" action="/account/policy">{hidden("form_token", token)}'
+        f'<form method="post" action="{PagePath.POLICY}">{hidden("form_token", token)}'
         f"<fieldset><legend>Processing mode</legend>{modes}</fieldset>"
         f'<label for="region">Process in</label><select id="region" name="region">{regions}</select>'
         '<p class="quiet">Your plan or organisation may restrict this further; the strictest setting holds.</p>'
@@ -102,12 +105,12 @@ def _data(token: str) -> str:
     return (
         '<section class="card" aria-labelledby="data"><h2 id="data">Your data</h2>'
         "<p>We keep counts, times and amounts of your requests. Prompts, code and answers are never kept.</p>"
-        f'<form method="post" action="/account/export" class="choices">{field}'
+        f'<form method="post" action="{PagePath.EXPORT}" class="choices">{field}'
         '<button name="form" value="json">Export as JSON</button>'
         '<button name="form" value="csv">Export usage as CSV</button></form>'
         "<details><summary>Delete account</summary><p>This ends every session and erases your account and what is left "
         "of its credits. It cannot be undone.</p>"
-        f'<form method="post" action="/account/delete">{field}<label for="confirm">Type <strong>delete</strong> to '
+        f'<form method="post" action="{PagePath.DELETE}">{field}<label for="confirm">Type <strong>delete</strong> to '
         'confirm</label><input id="confirm" name="confirm" required pattern="delete" autocomplete="off">'
         '<button class="danger">Delete account</button></form></details></section>'
     )

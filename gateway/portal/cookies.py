@@ -22,14 +22,15 @@ from typing import TypeVar
 import msgspec
 
 from gateway.auth.identity import digest
+from gateway.portal.paths import PagePath
 
 SESSION_SECONDS = 1_800
 SIGN_IN_SECONDS = 600
 MOST_COOKIE = 2_048
-START = "/account"
+START = PagePath.ACCOUNT.value
 SESSION_COOKIE = "cgx_portal"
 SIGN_IN_COOKIE = "cgx_sign_in"
-_NEXT = re.compile(r"/account|/device(\?user_code=[A-Za-z-]{0,16})?")
+_NEXT = re.compile(rf"{re.escape(PagePath.ACCOUNT)}|{re.escape(PagePath.DEVICE)}(\?user_code=[A-Za-z-]{{0,16}})?")
 
 
 class PortalSession(msgspec.Struct, frozen=True):

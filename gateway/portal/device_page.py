@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.oauth.device import PendingGrant, normalized, shown
 from gateway.portal.page import esc, hidden, when
+from gateway.portal.paths import PagePath
 
 WRONG = "This code is wrong, has expired or was used. Check it, or start again on the device."
 
@@ -15,7 +16,7 @@ def enter(fault: str = "") -> str:
     return (
         '<section class="card narrow"><h1>Connect a device</h1>'
         "<p>Enter the code that your device shows.</p>"
-        '<form method="get" action="/device"><label for="user_code">Code</label>'
+        f'<form method="get" action="{PagePath.DEVICE}"><label for="user_code">Code</label>'
         '<input id="user_code" name="user_code" class="code" required maxlength="16" autocomplete="off" '
         f'autocapitalize="characters" spellcheck="false" placeholder="XXXX-XXXX"{described} autofocus>{said}'
         '<button class="main">Continue</button></form></section>'
@@ -40,7 +41,7 @@ def confirm(user_code: str, grant: PendingGrant, app: str, token: str) -> str:
         f"<dl>{rows}</dl>"
         '<p class="notice">Only approve if you started this yourself just now and your device shows this very code. '
         "The device will use your credits until you revoke it.</p>"
-        f'<form method="post" action="/device" class="choices">{hidden("form_token", token)}'
+        f'<form method="post" action="{PagePath.DEVICE}" class="choices">{hidden("form_token", token)}'
         f'{hidden("user_code", code)}<button class="main" name="decision" value="approve">Approve</button>'
         '<button name="decision" value="deny">Deny</button></form></section>'
     )
@@ -53,5 +54,5 @@ def decided(*, approved: bool) -> str:
         title, text = "Device refused", "It gets no access. If you did not start this, nothing more is to be done."
     return (
         f'<section class="card narrow" role="status"><h1>{title}</h1><p>{text}</p>'
-        '<p><a href="/account">See your account</a></p></section>'
+        f'<p><a href="{PagePath.ACCOUNT}">See your account</a></p></section>'
     )

@@ -18,6 +18,7 @@ from importlib.resources import files
 from aiohttp import web
 
 from gateway.http.answers import SERVER_NAME
+from gateway.portal.paths import PagePath
 from metering.pricing import MICRO_CREDITS
 
 POLICY = (
@@ -69,18 +70,19 @@ def page(title: str, main: str, *, development: bool, form_token: str = "") -> s
     account = ""
     if form_token:
         account = (
-            '<nav aria-label="Portal"><a href="/account">Account</a> <a href="/device">Connect a device</a>'
-            f'<form method="post" action="/portal/sign-out">{hidden("form_token", form_token)}'
+            f'<nav aria-label="Portal"><a href="{PagePath.ACCOUNT}">Account</a> '
+            f'<a href="{PagePath.DEVICE}">Connect a device</a>'
+            f'<form method="post" action="{PagePath.SIGN_OUT}">{hidden("form_token", form_token)}'
             '<button class="plain">Sign out</button></form></nav>'
         )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" '
         f'content="light dark"><title>{esc(title)} \N{MIDDLE DOT} CodeGrex</title>'
-        '<link rel="stylesheet" href="/portal/portal.css"><script src="/portal/portal.js" defer></script></head>'
+        f'<link rel="stylesheet" href="{PagePath.STYLE}"><script src="{PagePath.SCRIPT}" defer></script></head>'
         '<body><a class="skip" href="#main">Skip to content</a>'
         f"{_DEVELOPMENT if development else ''}"
-        f'<header><a class="brand" href="/account">CodeGrex</a>{account}</header>'
+        f'<header><a class="brand" href="{PagePath.ACCOUNT}">CodeGrex</a>{account}</header>'
         f'<main id="main" tabindex="-1">{main}</main></body></html>'
     )
 
@@ -101,7 +103,9 @@ def _asset(name: str) -> bytes:
     return files("gateway.portal").joinpath("assets", name).read_bytes()
 
 
-def asset(name: str) -> web.Response:
+def asset(path: PagePath) -> web.Response:
+    """The style or the script."""
+    name = path.rpartition("/")[2]
     kind = "text/css" if name.endswith(".css") else "text/javascript"
     return web.Response(
         body=_asset(name),

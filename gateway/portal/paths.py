@@ -1,31 +1,27 @@
-"""Which requests are for the portal's pages: looked up before a path is refused."""
+"""The paths of the portal: its pages, the forms that they post and the two assets."""
 
 from __future__ import annotations
 
-from typing import Final
+from enum import StrEnum
 
-from aiohttp import web
-
-PATHS: Final = frozenset({
-    "/device",
-    "/account",
-    "/account/revoke",
-    "/account/revoke-all",
-    "/account/policy",
-    "/account/token",
-    "/account/export",
-    "/account/delete",
-    "/portal/sign-in",
-    "/portal/callback",
-    "/portal/session",
-    "/portal/development",
-    "/portal/sign-out",
-    "/portal/portal.css",
-    "/portal/portal.js",
-})  # fmt: skip
-_TOKENS: Final = ("Authorization", "x-api-key", "x-goog-api-key")
+from gateway.oauth.paths import VERIFICATION
 
 
-def is_page(request: web.BaseRequest, path: str) -> bool:
-    """``/account`` with a token is the API's, for SDKs whose base URL has no ``/v1``."""
-    return path in PATHS and (path != "/account" or not any(name in request.headers for name in _TOKENS))
+class PagePath(StrEnum):
+    """Every path that the portal answers, exactly as a browser sends it."""
+
+    DEVICE = VERIFICATION
+    ACCOUNT = "/account"
+    REVOKE = "/account/revoke"
+    REVOKE_ALL = "/account/revoke-all"
+    POLICY = "/account/policy"
+    TOKEN = "/account/token"  # noqa: S105 - a path
+    EXPORT = "/account/export"
+    DELETE = "/account/delete"
+    SIGN_IN = "/portal/sign-in"
+    CALLBACK = "/portal/callback"
+    SESSION = "/portal/session"
+    DEVELOPMENT = "/portal/development"
+    SIGN_OUT = "/portal/sign-out"
+    STYLE = "/portal/portal.css"
+    SCRIPT = "/portal/portal.js"

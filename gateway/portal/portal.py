@@ -32,6 +32,7 @@ from gateway.portal import page
 from gateway.portal import sign_in as portal_sign_in
 from gateway.portal.cookies import PortalSession
 from gateway.portal.page import esc
+from gateway.portal.paths import PagePath
 from gateway.portal.supabase import Verifier
 from metering.ledger.ledger import LedgerUnavailable
 from metering.store.store import Unconfirmed
@@ -45,7 +46,7 @@ class Visit:
     """One request: ``fields`` are those of the form, or of the query of a GET."""
 
     request: web.BaseRequest
-    path: str
+    path: PagePath
     fields: Mapping[str, str]
     session: PortalSession | None
     origin: str
@@ -74,15 +75,15 @@ class Portal:
             MethodNotAllowed, NotFound: By the method and the host.
         """
         path, _, query = request.raw_path.partition("?")
-        response = await self._answer(request, path, query)
+        response = await self._answer(request, PagePath(path), query)
         response.headers["x-request-id"] = rid
         return response
 
-    async def _answer(self, request: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
-        if path.endswith((".css", ".js")):
+    async def _answer(self, request: web.BaseRequest, path: PagePath, query: str) -> web.StreamResponse:
+        if path in (PagePath.STYLE, PagePath.SCRIPT):
             if request.method not in ("GET", "HEAD"):
                 raise MethodNotAllowed("GET")
-            return page.asset(path.removeprefix("/portal/"))
+            return page.asset(path)
         host = request.headers.get("Host", "")
         if self.verifier is None and not is_loopback(_name(host)):
             raise NotFound
@@ -107,32 +108,32 @@ class Portal:
 
     async def _get(self, visit: Visit) -> web.Response:
         match visit.path:
-            case "/portal/sign-in":
+            case PagePath.SIGN_IN:
                 return portal_sign_in.begin(self, visit)
-            case "/portal/callback":
+            case PagePath.CALLBACK:
                 return portal_sign_in.callback(self)
-        if visit.path not in ("/device", "/account"):
+        if visit.path not in (PagePath.DEVICE, PagePath.ACCOUNT):
             raise MethodNotAllowed("POST")
         if visit.session is None:
             return portal_sign_in.ask(self, visit)
-        show = portal_device.show if visit.path == "/device" else portal_account.show
+        show = portal_device.show if visit.path is PagePath.DEVICE else portal_account.show
         return await show(self, visit, visit.session)
 
     async def _post(self, visit: Visit) -> web.Response:
         if visit.request.headers.get("Origin") != visit.origin:
             return self._foreign(visit)
         match visit.path:
-            case "/portal/session":
+            case PagePath.SESSION:
                 return await portal_sign_in.finish(self, visit)
-            case "/portal/development":
+            case PagePath.DEVELOPMENT:
                 return await portal_sign_in.finish_development(self, visit)
         if visit.session is None:
             return portal_sign_in.ask(self, visit, status=401)
         if not portal_session.form_token_fits(self.key, visit.session, visit.fields.get("form_token", "")):
             return self._foreign(visit)
-        if visit.path == "/portal/sign-out":
+        if visit.path is PagePath.SIGN_OUT:
             return portal_sign_in.end(self)
-        if visit.path == "/device":
+        if visit.path is PagePath.DEVICE:
             return await portal_device.decide(self, visit, visit.session)
         act = portal_account.ACTS.get(visit.path)
         if act is None:
@@ -163,7 +164,7 @@ class Portal:
     def fault(self, visit: Visit, status: int, title: str, text: str) -> web.Response:
         main = (
             f'<section class="card narrow" role="alert"><h1>{esc(title)}</h1><p>{esc(text)}</p>'
-            '<p><a href="/account">Go to the account</a></p></section>'
+            f'<p><a href="{PagePath.ACCOUNT}">Go to the account</a></p></section>'
         )
         return self.html(visit.session, title, main, status)
 

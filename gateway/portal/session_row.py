@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.auth.sessions import Session
 from gateway.portal.page import esc, hidden, when
+from gateway.portal.paths import PagePath
 
 
 def session_row(session: Session, token: str) -> str:
@@ -17,6 +18,6 @@ def session_row(session: Session, token: str) -> str:
     return (
         f'<li><div><strong id="s-{sid}">{esc(name)}</strong><span class="quiet">{made} '
         f"{when(session.created_ms)} \N{MIDDLE DOT} ends {when(session.expires_ms)}</span></div>"
-        f'<form method="post" action="/account/revoke">{hidden("form_token", token)}{hidden("sid", session.sid)}'
+        f'<form method="post" action="{PagePath.REVOKE}">{hidden("form_token", token)}{hidden("sid", session.sid)}'
         f'<button aria-describedby="s-{sid}">Revoke</button></form></li>'
     )

@@ -16,6 +16,7 @@ from aiohttp import web
 from gateway.portal import cookies as portal_session
 from gateway.portal import page
 from gateway.portal.page import esc, hidden
+from gateway.portal.paths import PagePath
 from gateway.portal.supabase import IssuerAway, NotSignedIn
 
 if TYPE_CHECKING:
@@ -26,17 +27,18 @@ DEVELOPER = "developer"
 
 def ask(portal: Portal, visit: Visit, status: int = 200) -> web.Response:
     """The page for somebody who is not signed in."""
-    path = "/device" if visit.path == "/device" else portal_session.START
+    path: str = PagePath.DEVICE if visit.path is PagePath.DEVICE else portal_session.START
     if code := visit.fields.get("user_code", ""):
         path = f"{path}?{urlencode({'user_code': code})}"
     if portal.verifier is None:
         action = (
-            f'<form method="post" action="/portal/development">{hidden("next", path)}'
+            f'<form method="post" action="{PagePath.DEVELOPMENT}">{hidden("next", path)}'
             '<button class="main">Sign in as the local developer</button></form>'
         )
     else:
-        action = f'<p><a class="button main" href="/portal/sign-in?next={esc(quote(path, safe=""))}">Sign in</a></p>'
-    reason = "to connect your device" if path.startswith("/device") else "to see your credits and devices"
+        following = esc(quote(path, safe=""))
+        action = f'<p><a class="button main" href="{PagePath.SIGN_IN}?next={following}">Sign in</a></p>'
+    reason = "to connect your device" if path.startswith(PagePath.DEVICE) else "to see your credits and devices"
     main = f'<section class="card narrow"><h1>Sign in</h1><p>Sign in {reason}.</p>{action}</section>'
     return portal.html(None, "Sign in", main, status)
 
@@ -47,7 +49,7 @@ def begin(portal: Portal, visit: Visit) -> web.Response:
     if portal.verifier is None:
         return page.see_other(sign_in.next)
     url = portal.services.config.portal.sign_in_url
-    back = f"{visit.origin}/portal/callback?state={sign_in.state}"
+    back = f"{visit.origin}{PagePath.CALLBACK}?state={sign_in.state}"
     response = page.see_other(f"{url}{'&' if '?' in url else '?'}{urlencode({'redirect_to': back})}")
     sealed = portal_session.seal(portal.key, sign_in)
     portal.set_cookie(response, portal_session.SIGN_IN_COOKIE, sealed, portal_session.SIGN_IN_SECONDS)
@@ -57,9 +59,11 @@ def begin(portal: Portal, visit: Visit) -> web.Response:
 def callback(portal: Portal) -> web.Response:
     """Where the sign-in service sends the browser; its script does the rest."""
     main = (
-        '<section class="card narrow"><h1>Signing in</h1><p id="callback" role="status">One moment.</p>'
+        '<section class="card narrow"><h1>Signing in</h1>'
+        f'<p id="callback" role="status" data-session="{PagePath.SESSION}">One moment.</p>'
         '<noscript><p>This step needs JavaScript.</p></noscript><div id="failed" role="alert" hidden>'
-        '<p class="fault">The sign-in did not succeed.</p><p><a href="/account">Try again</a></p></div></section>'
+        '<p class="fault">The sign-in did not succeed.</p>'
+        f'<p><a href="{PagePath.ACCOUNT}">Try again</a></p></div></section>'
     )
     return portal.html(None, "Signing in", main)
 

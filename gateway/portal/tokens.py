@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway.auth.sessions import Session
 from gateway.portal.page import esc, hidden
+from gateway.portal.paths import PagePath
 from gateway.portal.session_row import session_row
 
 LIVES: Final = {"30": "30 days", "90": "90 days", "365": "1 year"}
@@ -23,7 +24,7 @@ def tokens(held: Sequence[Session], *, token: str) -> str:
         '<section class="card" aria-labelledby="tokens"><h2 id="tokens">Access tokens</h2>'
         '<p class="quiet">For tools that take one key, such as coding agents. A token works until it ends or is revoked'
         f".</p>{listed}"
-        f'<form method="post" action="/account/token">{field}'
+        f'<form method="post" action="{PagePath.TOKEN}">{field}'
         '<label for="name">Name</label><input id="name" name="name" required maxlength="32" autocomplete="off">'
         f'<label for="days">Lasts</label><select id="days" name="days">{lives}</select>'
         '<button class="main">Create token</button></form></section>'
@@ -37,5 +38,5 @@ def made(secret: str, name: str) -> str:
         f'<h2 id="made">{esc(name)}</h2>'
         '<p role="status">Copy the token now: it is not shown again. Whoever has it can use your credits.</p>'
         f'<label for="secret">Token</label><textarea id="secret" readonly rows="3">{esc(secret)}</textarea>'
-        '<p><a href="/account#tokens">Back to the account</a></p></section>'
+        f'<p><a href="{PagePath.ACCOUNT}#tokens">Back to the account</a></p></section>'
     )

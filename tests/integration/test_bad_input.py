@@ -154,6 +154,25 @@ def test_a_path_that_does_not_exist(untouched, path):
         assert works(client, untouched)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/device", 404),  # no sign-in service is configured here
+        ("POST", "/v1/account", 405),
+        ("DELETE", "/v1/requests/none", 405),
+        ("GET", "/v1/requests/none", 404),
+        ("POST", "/.well-known/ai-privacy", 405),
+    ],
+)
+def test_errors_on_the_gateways_own_paths_are_problem_details(untouched, method, path, status):
+    headers = {**untouched.auth, "anthropic-version": "2023-06-01"}  # whatever SDK it says it is
+    with untouched.client() as client:
+        answer = client.send(request(method, path, headers=headers)).answer()
+        assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
+        assert answer.headers.get("allow") == ("GET" if status == 405 else None)
+        assert works(client, untouched)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
 def test_a_wrong_method(untouched, kind, method):

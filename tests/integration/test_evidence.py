@@ -89,4 +89,9 @@ def test_a_receipt_is_its_owner_s_alone(running):
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
 def test_the_statement_is_read_alone(running, method):
-    assert ask(running.url, request(method, WELL_KNOWN)).status in (404, 405)
+    answer = ask(running.url, request(method, WELL_KNOWN))
+    assert (answer.status, answer.headers["allow"], answer.headers["content-type"]) == (
+        405,
+        "GET",
+        "application/problem+json",
+    )

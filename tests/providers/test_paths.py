@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from providers.dialect import Family, Operation
-from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
+from providers.paths import Canonical, PathFault, Route, Surface, canonical, family_of_headers, resolve
 
 PLAIN = {
     "/chat/completions": (Family.OPENAI, Operation.OPENAI_CHAT),
@@ -61,9 +61,6 @@ def test_every_operation_has_a_path():
         ("/v1/models/vendor%2Fmodel", Route(Surface.MODEL, Family.OPENAI, name="vendor/model")),
         ("/v1beta/models/gemini", Route(Surface.MODEL, Family.GOOGLE, name="gemini")),
         ("/v1/responses", Route(Surface.WEBSOCKET, Family.OPENAI)),
-        ("/v1/account", Route(Surface.ACCOUNT, None)),
-        ("/account", Route(Surface.ACCOUNT, None)),
-        ("/v1/requests/abc", Route(Surface.USAGE_RECORD, None, name="abc")),
     ],
 )
 def test_what_is_fetched(path, route):
@@ -96,8 +93,6 @@ def test_headers_do_not_change_what_a_path_says():
         ("POST", "/v1beta/models", Family.GOOGLE, ("GET",)),
         ("DELETE", "/v1/models/m", Family.OPENAI, ("GET",)),
         ("PATCH", "/v1beta/models/m", Family.GOOGLE, ("GET",)),
-        ("POST", "/v1/account", None, ("GET",)),
-        ("DELETE", "/v1/requests/abc", None, ("GET",)),
         ("OPTIONS", "/v1/embeddings", Family.OPENAI, ("POST",)),
     ],
 )
@@ -124,7 +119,10 @@ def test_a_wrong_method_says_the_right_ones(method, path, family, allow):
         ("/v1/projects/p/locations/l/publishers/anthropic/models/m:rawPredict", None, Family.GOOGLE),
         ("/v1beta/models/m:neverHeardOf", None, Family.GOOGLE),
         ("/v1beta/models/:generateContent", None, Family.GOOGLE),
-        ("/v1/requests/a/b", None, Family.OPENAI),
+        ("/v1/account", None, Family.OPENAI),  # the gateway's own path, not a provider's
+        ("/v1/requests/abc", Family.ANTHROPIC, Family.ANTHROPIC),
+        ("/oauth/token", None, Family.OPENAI),
+        ("/device", None, Family.OPENAI),
         ("/v1.5/chat/completions", None, Family.OPENAI),
         ("/v1/../v1/chat/completions", None, Family.OPENAI),
         ("/openai/deployments/d/chat/completions", None, Family.OPENAI),
@@ -135,6 +133,23 @@ def test_an_unknown_path_has_a_family_all_the_same(path, hint, family):
 
     assert isinstance(fault, PathFault)
     assert (fault.status, fault.code, fault.family) == (404, "not_found", family)
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/v1/x", Canonical("/v1/x", "", "/x")),
+        ("//v1//v1/x%79/", Canonical("/v1/v1/xy", "", "/xy")),
+        ("/v1/v1beta/v1/x", Canonical("/v1/v1beta/v1/x", "/v1beta", "/x")),
+        ("/upload/v1beta/files", Canonical("/upload/v1beta/files", "/upload", "/files")),
+        ("/v1.5/x", Canonical("/v1.5/x", "", "/v1.5/x")),
+        ("/v1", Canonical("/v1", "", "")),
+        ("/", Canonical("/", "", "/")),
+        ("/v1/%ff", None),
+    ],
+)
+def test_a_path_has_one_spelling(path, found):
+    assert canonical(path) == found
 
 
 def test_a_path_that_is_no_text_is_refused():

@@ -6,7 +6,7 @@ if (callback) {
   const state = new URLSearchParams(location.search).get("state") || "";
   history.replaceState(null, "", location.pathname); // neither stays in the history
   const failed = () => { callback.hidden = true; document.getElementById("failed").hidden = false; };
-  fetch("/portal/session", {
+  fetch(callback.dataset.session, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ access_token: token, state }),
