@@ -29,8 +29,7 @@ from gateway.errors import (
     UpgradeRequired,
 )
 from gateway.http import request as inbound
-from gateway.http.answers import json_response
-from gateway.http.refusals import error_of_path, send_refusal
+from gateway.http.answers import error_of_path, json_response, send_refusal
 from gateway.inference.exchange import Exchange, refused_response
 from gateway.inference.services import Services
 from gateway.names import Rid, new_rid

@@ -1,4 +1,8 @@
-"""Turns the gateway's own answers into HTTP responses: errors in the caller's dialect, and JSON."""
+"""What the gateway itself answers: errors in the caller's dialect, refusals, and JSON.
+
+The pure readers of `providers` refuse with a code and a sentence; here that becomes an error of the tree. The local
+broker answers with the same functions.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,44 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from multidict import CIMultiDict
 
-from gateway.errors import CreditsExhausted, GatewayError
-from providers.dialect import Family
+from gateway.errors import (
+    CreditsExhausted,
+    GatewayError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    PrivacyUnsupported,
+    UnsupportedFeature,
+)
+from gateway.http.request import linger
+from gateway.http.server import reset
+from providers.dialect import Family, Refusal
 from providers.errors import content_type, error_body
+from providers.paths import PathFault
 
 if TYPE_CHECKING:
     from metering.ledger.ledger import Window  # the local broker answers too, and loads no store
 
 SERVER_NAME = "codegrex"  # aiohttp's own would tell its version and Python's
 LONGEST_SDK_SLEEP = 30.0  # above it SDKs would sleep the full value with nobody watching
+
+_ERRORS: dict[str, type[GatewayError]] = {
+    error.code: error for error in (InvalidRequest, UnsupportedFeature, PrivacyUnsupported)
+}
+
+
+def error_of_refusal(refusal: Refusal) -> GatewayError:
+    """What a dialect refuses."""
+    return _ERRORS[refusal.code](refusal.message, param=refusal.param)
+
+
+def error_of_path(fault: PathFault) -> GatewayError:
+    """What is not served under a path."""
+    if fault.status == 405:
+        return MethodNotAllowed(", ".join(fault.allow))
+    if fault.status == 404:
+        return NotFound(fault.message)
+    return _ERRORS.get(fault.code, InvalidRequest)(fault.message)
 
 
 def error_response(error: GatewayError, family: Family | None, rid: str) -> web.Response:
@@ -57,8 +90,23 @@ def error_response(error: GatewayError, family: Family | None, rid: str) -> web.
     return web.Response(body=body, status=error.status, headers=headers)
 
 
+async def send_refusal(request: web.BaseRequest, response: web.Response) -> web.Response:
+    """Answer with an error. While a body is still arriving, linger and close (design 3, step 1)."""
+    if request.writer.output_size > 0:
+        transport = request.transport
+        if transport is not None:
+            reset(transport)  # an answer had begun: it must not look complete
+        return response
+    if not request.content.is_eof():
+        response.force_close()
+        await response.prepare(request)
+        await response.write_eof()
+        await linger(request)
+    return response
+
+
 def json_response(body: bytes, rid: str, *, headers: dict[str, str] | None = None) -> web.Response:
-    """A 200 of the gateway's own."""
+    """A 200 that the gateway itself answers."""
     return web.Response(
         body=body,
         headers={"Content-Type": "application/json", "Server": SERVER_NAME, "x-request-id": rid, **(headers or {})},

@@ -19,7 +19,7 @@ from gateway.errors import (
     PrivacyUnsupported,
     UnsupportedFeature,
 )
-from gateway.http.refusals import error_of_refusal
+from gateway.http.answers import error_of_refusal
 from gateway.inference import estimate, failover
 from gateway.inference.estimate import Expected
 from metering import pricing

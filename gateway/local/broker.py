@@ -21,8 +21,7 @@ from gateway.errors import (
     UpgradeRequired,
 )
 from gateway.http import request as inbound
-from gateway.http.answers import SERVER_NAME, error_response
-from gateway.http.refusals import error_of_path, send_refusal
+from gateway.http.answers import SERVER_NAME, error_of_path, error_response, send_refusal
 from gateway.http.resources import resource_of
 from gateway.http.server import Server
 from gateway.local import isolation, process_guard

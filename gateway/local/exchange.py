@@ -18,8 +18,7 @@ from aiohttp import web
 
 from gateway.errors import GatewayError, UpstreamError
 from gateway.http import request as inbound
-from gateway.http.answers import SERVER_NAME
-from gateway.http.refusals import error_of_refusal
+from gateway.http.answers import SERVER_NAME, error_of_refusal
 from gateway.http.server import reset
 from gateway.local.directory import Directory, Engine
 from gateway.local.engine_http import PATIENCE, Answer, Headers, Patience, ask

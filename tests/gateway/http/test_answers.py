@@ -1,13 +1,14 @@
-"""The gateway's own errors as each dialect's SDK expects them."""
+"""The gateway's errors as each dialect's SDK expects them, and what a refusal becomes on its way to the caller."""
 
 import json
 
 import pytest
 
 from gateway.errors import CreditsExhausted, GatewayError, ProviderUnavailable, RateLimited, TokenInvalid
-from gateway.http.answers import error_response, rate_limit_headers
+from gateway.http.answers import error_of_path, error_of_refusal, error_response, rate_limit_headers
 from metering.ledger.ledger import Window
-from providers.dialect import Family
+from providers.dialect import Family, Refusal
+from providers.paths import PathFault, resolve
 
 
 def all_errors(tree=GatewayError):
@@ -71,3 +72,28 @@ def test_rate_limit_headers():
         "RateLimit": '"requests";r=3;t=2',
     }
     assert rate_limit_headers([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("POST", "/nothing", 404, "not_found"),
+        ("GET", "/v1/chat/completions", 405, "method_not_allowed"),
+        ("POST", "/v1/files", 400, "privacy_unsupported"),
+        ("POST", "/v1/batches", 400, "privacy_unsupported"),
+        ("POST", "/v1/%ff", 400, "invalid_request"),
+    ],
+)
+def test_what_a_path_fault_becomes(method, path, status, code):
+    found = resolve(method, path)
+    assert isinstance(found, PathFault)
+    error = error_of_path(found)
+    assert (error.status, error.code) == (status, code)
+    if status == 405:
+        assert error.headers["Allow"] == "POST"
+
+
+@pytest.mark.parametrize("code", ["invalid_request", "unsupported_feature", "privacy_unsupported"])
+def test_what_a_dialects_refusal_becomes(code):
+    error = error_of_refusal(Refusal(code, "Say it otherwise.", "messages"))
+    assert (error.status, error.code, error.message, error.param) == (400, code, "Say it otherwise.", "messages")
