@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.accounts.webhooks import Kind
+from gateway.accounts.webhooks import WebhookEvent
 from gateway.internal.operations import OPERATIONS
 from metering.accounts.audit import Action, Actor
 from tests.gateway.billing_fixtures import record
@@ -101,7 +101,7 @@ def test_the_tables_are_the_operations_and_the_events():
     table = re.findall(r"^\| `([A-Z]+) (/internal/[^`?]*)[^|]*\| `([a-z:]+)`", TEXT, re.MULTILINE)
     assert set(table) == {(one.method, one.path, one.scope.value) for one in OPERATIONS}
     named = set(re.findall(r"`((?:credits|account|session)\.[a-z_]+)`", TEXT))
-    assert named == {kind.value for kind in Kind}
+    assert named == {kind.value for kind in WebhookEvent}
 
 
 def test_the_document_names_every_actor_and_every_action_of_the_audit_stream():

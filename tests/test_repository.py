@@ -61,6 +61,16 @@ def readme() -> str:
     return (ROOT / "README.md").read_text()
 
 
+def test_a_class_has_a_name_that_no_other_module_uses() -> None:
+    found: dict[str, list[str]] = {}
+    for path in (path for root in ("gateway", "metering", "providers") for path in (ROOT / root).rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert len(found) > 200
+    assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}
+
+
 def test_every_make_command_in_the_documents_is_a_target() -> None:
     named = {
         name

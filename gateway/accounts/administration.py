@@ -15,12 +15,12 @@ import csv
 import io
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from gateway.accounts.opening import open_configured
 from gateway.auth import entitlements as entitlement
 from gateway.auth import revocation, sessions
-from gateway.auth.announcements import Announcement, Kind, publish
+from gateway.auth.announcements import Announcement, Topic, publish
 from gateway.auth.entitlements import Entitlements
 from gateway.auth.identity import identity_keys, load_key
 from gateway.config import Config
@@ -30,9 +30,8 @@ from metering.accounts.audit import Action, AuditEntry
 from metering.accounts.identity_map import Accounts
 from metering.accounts.retention import Retention
 from metering.accounts.rights import Erasure, Export, Rights
-from metering.accounts.rights import Journal as ErasureJournal
 from metering.ledger.ledger import Account, Ledger
-from metering.spool.journal import FileJournal
+from metering.spool.journal import FileJournal, Journal
 from metering.store.epoch import Epoch
 from metering.store.store import Store
 from metering.stripe import customers as stripe_customers
@@ -42,12 +41,8 @@ LEDGER_TIMEOUT = 5.0  # seconds; a service is more patient than a request
 OnErased = Callable[[str], None]
 
 
-class Journal(ErasureJournal, revocation.Journal, Protocol):
-    """What remembers erasures and revocations on disk."""
-
-
 @dataclass(frozen=True, slots=True)
-class Held:
+class PersonExport:
     """All that is held about a person."""
 
     export: Export
@@ -135,7 +130,7 @@ class Administration:
         while (now := await entitlement.read(self.store.client, pid)).version > stated.version:
             stated = now
             await self.ledger.set_tier(pid, stated.tier or "default")
-        await publish(self.store.client, Announcement(Kind.POLICY_CHANGED, pid=pid))
+        await publish(self.store.client, Announcement(Topic.POLICY_CHANGED, pid=pid))
         # Two keys, which a Cluster may have on two primaries: what is stated, and the ledger's tier.
         for key in (entitlement.account_key(pid), keys.tag(keys.partition(pid))):
             await self.store.confirm(key)
@@ -156,7 +151,7 @@ class Administration:
         await audit.note(self.store, actor, Action.ORGANISATION_SET)
         if not await entitlement.write_org(self.store.client, digest, stated):
             return None
-        await publish(self.store.client, Announcement(Kind.POLICY_CHANGED, org=digest))
+        await publish(self.store.client, Announcement(Topic.POLICY_CHANGED, org=digest))
         await self.store.confirm(entitlement.org_key(digest))
         return await entitlement.read_org(self.store.client, digest)
 
@@ -169,7 +164,7 @@ class Administration:
         await credit_watch.forget(self.store, pid)
         return account
 
-    async def export(self, user: str, *, actor: str) -> Held | None:
+    async def export(self, user: str, *, actor: str) -> PersonExport | None:
         pid = await self.accounts.pid_of(user)
         if pid is None:
             return None
@@ -177,7 +172,7 @@ class Administration:
         if export is None:  # signed in, and nothing granted or used yet
             export = Export(Account(pid, 0, 0, 0, 0, ""), (), (), ())
         client = self.store.client
-        return Held(
+        return PersonExport(
             export,
             await entitlement.read(client, pid),
             tuple(await sessions.of_account(client, pid)),
@@ -226,7 +221,7 @@ class Administration:
         await self.store.close()
 
 
-def make_rights(store: Store, ledger: Ledger, accounts: Accounts, journal: ErasureJournal | None = None) -> Rights:
+def make_rights(store: Store, ledger: Ledger, accounts: Accounts, journal: Journal | None = None) -> Rights:
     """`Rights` that reach everything that is held about a person."""
     client = store.client
 

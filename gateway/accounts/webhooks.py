@@ -35,7 +35,7 @@ RETRIES = (5.0, 60.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0)
 TIMEOUT_SECONDS = 15.0
 
 
-class Kind(StrEnum):
+class WebhookEvent(StrEnum):
     CREDITS_LOW = "credits.low"
     CREDITS_EXHAUSTED = "credits.exhausted"
     ACCOUNT_ERASED = "account.erased"
@@ -75,15 +75,15 @@ class Webhooks(Background):
         self.delivered = 0
         self.dropped = 0
 
-    def emit(self, kind: Kind, pid: str, **amounts: int) -> None:
+    def emit(self, event: WebhookEvent, pid: str, **amounts: int) -> None:
         """Tell that something happened to an account."""
         if not self._url:
             return
         now = self._clock()
         at = datetime.fromtimestamp(now, UTC).isoformat().replace("+00:00", "Z")
-        body = orjson.dumps({"type": kind.value, "timestamp": at, "data": {"pid": pid, **amounts}})
+        body = orjson.dumps({"type": event.value, "timestamp": at, "data": {"pid": pid, **amounts}})
         if len(self._queue) >= self._limit:
-            self._queue.remove(min(self._queue, key=lambda event: event[1]))
+            self._queue.remove(min(self._queue, key=lambda queued: queued[1]))
             heapq.heapify(self._queue)
             self._drop()
         self._put(now, f"msg_{secrets.token_hex(12)}", body, 0)

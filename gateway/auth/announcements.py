@@ -28,7 +28,7 @@ from redis.exceptions import RedisError
 
 from gateway.auth.principal import Client, is_sid
 from metering.background import end
-from metering.store.link import Endpoint
+from metering.store.link import StoreEndpoint
 from metering.store.topology import endpoint_of
 
 CHANNEL = "codegrex:announcements:1"
@@ -41,7 +41,7 @@ _ORG = re.compile(r"[0-9a-f]{64}")
 _RID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-class Kind(StrEnum):
+class Topic(StrEnum):
     SESSION_REVOKED = "session_revoked"  # sid; also the end of its refresh family, which has the same id
     POLICY_CHANGED = "policy_changed"  # pid: of the account or of one of its sessions; or org: of its members
     SUPERSEDED = "superseded"  # sid, slot, rid: the older request, which ends
@@ -52,7 +52,7 @@ class Announcement(msgspec.Struct, frozen=True, omit_defaults=True):
     ``org`` an organisation's digest.
     """
 
-    kind: Kind
+    topic: Topic = msgspec.field(name="kind")  # the name on the channel
     sid: str = ""
     pid: str = ""
     slot: int = 0
@@ -60,12 +60,12 @@ class Announcement(msgspec.Struct, frozen=True, omit_defaults=True):
     org: str = ""
 
     def valid(self) -> bool:
-        """Whether it names what its kind is about, and holds ids alone."""
-        if self.kind is Kind.POLICY_CHANGED:
+        """Whether it names what its topic is about, and holds ids alone."""
+        if self.topic is Topic.POLICY_CHANGED:
             named = _ORG.fullmatch(self.org) if self.org else _PID.fullmatch(self.pid)
             return named is not None and self.sid == self.rid == "" and not (self.org and self.pid)
         of_session = is_sid(self.sid) and self.pid == self.org == ""
-        if self.kind is Kind.SUPERSEDED:
+        if self.topic is Topic.SUPERSEDED:
             return of_session and 0 <= self.slot <= 65_535 and _RID.fullmatch(self.rid) is not None
         return of_session and self.rid == ""
 
@@ -108,16 +108,16 @@ class Listener:
         on_fault: Callable[[Exception], None] = lambda _error: None,
     ) -> None:
         self._client = client
-        self._handlers: dict[Kind, list[Handler]] = {kind: [] for kind in Kind}
+        self._handlers: dict[Topic, list[Handler]] = {topic: [] for topic in Topic}
         self._on_gap = on_gap
         self._on_fault = on_fault
         self._task: asyncio.Task[None] | None = None
         self._listening = asyncio.Event()
         self._connected_before = False
 
-    def on(self, kind: Kind, handler: Handler) -> None:
-        """Call ``handler`` for each announcement of a kind. It must not block."""
-        self._handlers[kind].append(handler)
+    def on(self, topic: Topic, handler: Handler) -> None:
+        """Call ``handler`` for each announcement on a topic. It must not block."""
+        self._handlers[topic].append(handler)
 
     async def start(self, timeout: float = CONNECT_SECONDS) -> None:
         """Begin to listen; waits for the first subscription, but goes on without it after ``timeout`` seconds."""
@@ -192,7 +192,7 @@ class Listener:
             except (msgspec.DecodeError, UnicodeDecodeError):
                 return
             if announcement.valid():
-                for handler in self._handlers[announcement.kind]:
+                for handler in self._handlers[announcement.topic]:
                     self._guarded(handler, announcement)
 
     def _guarded(self, handler: Callable[..., None], *arguments: Announcement) -> None:
@@ -202,7 +202,7 @@ class Listener:
             self._on_fault(error)
 
 
-async def _endpoint(client: Client) -> Endpoint:
+async def _endpoint(client: Client) -> StoreEndpoint:
     if isinstance(client, RedisCluster):
         await client.initialize()
         node = random.choice(client.get_nodes())  # noqa: S311 - any node hears every announcement
@@ -210,7 +210,7 @@ async def _endpoint(client: Client) -> Endpoint:
     return endpoint_of(client.connection_pool.connection_kwargs)
 
 
-async def _open(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _open(endpoint: StoreEndpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     connect: Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
     if endpoint.path is not None:
         connect = asyncio.open_unix_connection(endpoint.path)

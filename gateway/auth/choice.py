@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.auth.announcements import Announcement, Kind, publish
+from gateway.auth.announcements import Announcement, Topic, publish
 from gateway.auth.entitlements import account_key
 from gateway.auth.principal import Client, Mode, str_of
 from metering.store.store import Store
@@ -51,5 +51,5 @@ async def write(store: Store, pid: str, choice: Choice) -> None:
         raise ValueError("a mode is cloud, local or empty")
     key = account_key(pid)
     await store.client.hset(key, mapping={_MODE: choice.mode, _REGION: choice.region})
-    await publish(store.client, Announcement(Kind.POLICY_CHANGED, pid=pid))
+    await publish(store.client, Announcement(Topic.POLICY_CHANGED, pid=pid))
     await store.confirm(key)

@@ -12,20 +12,13 @@ Rules:
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from gateway.auth import sessions
-from gateway.auth.announcements import Announcement, Kind, publish
+from gateway.auth.announcements import Announcement, Topic, publish
 from gateway.auth.principal import session_key
 from metering.accounts import audit
 from metering.accounts.audit import Action
+from metering.spool.journal import Journal
 from metering.store.store import Store
-
-
-class Journal(Protocol):
-    """Where revocations are noted beside the store (`metering.spool.spool`)."""
-
-    def revoked(self, name: str) -> None: ...
 
 
 async def revoke(store: Store, sid: str, *, actor: str, journal: Journal | None = None) -> bool:
@@ -52,7 +45,7 @@ async def _revoke(store: Store, sid: str, journal: Journal | None) -> bool:
 
 async def made_known(store: Store, sid: str, *, journal: Journal | None = None) -> None:
     """Announce, journal and confirm a revocation that is written already. Raises `Unconfirmed`."""
-    await publish(store.client, Announcement(Kind.SESSION_REVOKED, sid=sid))
+    await publish(store.client, Announcement(Topic.SESSION_REVOKED, sid=sid))
     if journal is not None:
         journal.revoked(sid)
     await store.confirm(session_key(sid))

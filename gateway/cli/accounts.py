@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from gateway.cli.options import (
-    Fault,
+    OperatorError,
     Since,
     config_option,
     json_option,
@@ -106,7 +106,9 @@ async def _show(config: Config, user: str) -> Account:
         await at.note(Action.LOOKED_UP, pid)
         account = await at.ledger.account(pid)
         if account is None:
-            raise Fault("that user's account holds nothing yet; grant credits with: codegrex-gateway sessions create")
+            raise OperatorError(
+                "that user's account holds nothing yet; grant credits with: codegrex-gateway sessions create"
+            )
         return account
 
 

@@ -12,7 +12,7 @@ import click
 from gateway.catalog import catalog, published
 from gateway.catalog.catalog import Catalog
 from gateway.cli.live import verify
-from gateway.cli.options import Fault, config_option, json_option, load_config, write_json, write_table
+from gateway.cli.options import OperatorError, config_option, json_option, load_config, write_json, write_table
 from gateway.config import Config, ConfigError
 from gateway.evidence.egress import egress
 from gateway.evidence.statement import policy_of
@@ -27,7 +27,7 @@ def check(config_path: Path, live: bool, as_json: bool) -> None:
     try:
         config = load_config(config_path)
         found = _catalog(config)
-    except Fault as fault:
+    except OperatorError as fault:
         if as_json:
             write_json({"valid": False, "faults": [_parts(line) for line in fault.lines]})
         raise
@@ -49,7 +49,7 @@ def check(config_path: Path, live: bool, as_json: bool) -> None:
         rows = [(result.provider, result.key, result.message) for result in results]
         write_table("live", ("provider", "key", "answer"), rows)
     if not all(result.ok for result in results):
-        sys.exit(Fault.exit_code)
+        sys.exit(OperatorError.exit_code)
 
 
 def _catalog(config: Config) -> Catalog:
@@ -60,7 +60,7 @@ def _catalog(config: Config) -> Catalog:
             published.prepare(elsewhere)
             return catalog.load(elsewhere)
         except ConfigError as error:
-            raise Fault(*error.faults) from None
+            raise OperatorError(*error.faults) from None
 
 
 def _parts(line: str) -> dict[str, str]:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.options import Fault, config_option, json_option, load_config, write_json
+from gateway.cli.options import OperatorError, config_option, json_option, load_config, write_json
 from gateway.cli.store import opened, run
 from gateway.config import Config
 from metering import keys
 from metering.reading.consumer import BillingReader
 from metering.store.epoch import Epoch
-from metering.stripe.export import GROUP, PATIENCE, Exported, StripeExport, Unreachable, stripe_meter
+from metering.stripe.export import GROUP, PATIENCE, Exported, StripeExport, StripeUnreachable, stripe_meter
 
 
 @click.group()
@@ -36,17 +36,19 @@ def stripe(config_path: Path, consumer: str, as_json: bool) -> None:
         for name, count in done.items():
             click.echo(f"{name:<12} {count}")
     if bad := [name for name in ("no_customer", "too_old", "refused", "uncertain") if done[name]]:
-        raise Fault(f"some records need your eyes ({', '.join(bad)}); see docs/billing.md")
+        raise OperatorError(f"some records need your eyes ({', '.join(bad)}); see docs/billing.md")
 
 
 async def _export(config: Config, consumer: str) -> Exported:
     stated = config.stripe
     if stated is None:
-        raise Fault("stripe.api_key: is missing; add [stripe] and export the variable that it names")
+        raise OperatorError("stripe.api_key: is missing; add [stripe] and export the variable that it names")
     try:
         send = stripe_meter(stated.api_key, event_name=stated.event_name, base_url=stated.base_url)
     except ImportError:
-        raise Fault("the package stripe is not installed; install codegrex-gateway with the extra stripe") from None
+        raise OperatorError(
+            "the package stripe is not installed; install codegrex-gateway with the extra stripe"
+        ) from None
     async with opened(config) as at:
         epoch = Epoch(at.store)
         await epoch.look()
@@ -54,5 +56,7 @@ async def _export(config: Config, consumer: str) -> Exported:
         await reader.open()
         try:
             return await StripeExport(at.store, reader, send).run()
-        except Unreachable:
-            raise Fault("stripe.base_url: Stripe does not answer or rejects the key; the next run goes on") from None
+        except StripeUnreachable:
+            raise OperatorError(
+                "stripe.base_url: Stripe does not answer or rejects the key; the next run goes on"
+            ) from None

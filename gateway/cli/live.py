@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import Any
 
 from gateway.accounts.opening import open_configured
-from gateway.cli.options import Fault
+from gateway.cli.options import OperatorError
 from gateway.cli.store import run
 from gateway.config import Config, ProviderConfig
 from providers.dialect import Family
@@ -48,7 +48,7 @@ def verify(config: Config) -> list[Live]:
     """Every provider key, in order, and the store.
 
     Raises:
-        Fault: An SDK that is needed is not installed.
+        OperatorError: An SDK that is needed is not installed.
     """
     _forget_environment()
     sdks: dict[Family, Any] = {}
@@ -57,7 +57,7 @@ def verify(config: Config) -> list[Live]:
             sdks[family] = import_module(MODULES[family])
         except ImportError:
             mend = "install it with: pip install 'codegrex-gateway[sdk]'"
-            raise Fault(f"--live needs the package {MODULES[family]}, which is not installed; {mend}") from None
+            raise OperatorError(f"--live needs the package {MODULES[family]}, which is not installed; {mend}") from None
     found = [live for provider in config.providers.values() for live in _keys(provider, sdks[provider.family])]
     return [*found, _store(config)]
 
@@ -110,7 +110,7 @@ def _store(config: Config) -> Live:
 
     try:
         faults = run(_store_faults(config))
-    except Fault as fault:
+    except OperatorError as fault:
         faults = list(fault.lines)
     return Live("store", "", not faults, "; ".join(faults) or ACCEPTED)
 

@@ -38,7 +38,7 @@ config_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON, one object a line.")
 
 
-class Fault(click.ClickException):
+class OperatorError(click.ClickException):
     """Something that the operator can mend: one line each on standard error, exit code 1."""
 
     exit_code = 1
@@ -52,7 +52,7 @@ class Fault(click.ClickException):
             click.echo(f"error: {line}", file=file, err=file is None)
 
 
-class Credits(click.ParamType[int]):
+class CreditsParam(click.ParamType[int]):
     """Whole or decimal credits as micro-credits."""
 
     name = "credits"
@@ -104,11 +104,11 @@ class Since(click.ParamType[int]):
 
 
 def load_config(path: Path, *, need_keys: bool = True) -> Config:
-    """The checked configuration. Raises `Fault` with every line of what is wrong."""
+    """The checked configuration. Raises `OperatorError` with every line of what is wrong."""
     try:
         return load(path, need_keys=need_keys)
     except ConfigError as error:
-        raise Fault(*error.faults) from None
+        raise OperatorError(*error.faults) from None
 
 
 def write_json(value: object) -> None:

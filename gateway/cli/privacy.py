@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import click
 import orjson
 
-from gateway.cli.options import Fault, config_option, json_option, load_config, write_json, write_table
+from gateway.cli.options import OperatorError, config_option, json_option, load_config, write_json, write_table
 from gateway.config import Config
 from gateway.evidence.signing import SignatureFault, opened
 from gateway.evidence.statement import code_digest, policy_digest
 from gateway.hardening.environment import clean
-from gateway.hardening.process import OWN, Held, Measure
+from gateway.hardening.process import OWN, Measure, Measured
 
 PATIENCE = 5.0
 MEANINGS = {
@@ -61,7 +61,7 @@ def status(config_path: Path, url: str | None, as_json: bool) -> None:
             click.echo(f"{name} {digest or '-'}")
     missing = _missing(tried, running)
     if missing:
-        raise Fault(*missing)
+        raise OperatorError(*missing)
 
 
 @privacy.command()
@@ -94,7 +94,7 @@ def verify(files: tuple[Path, ...], key: str | None, as_json: bool) -> None:
     if rows and not as_json:
         write_table("evidence", ("file", "is a", "signed with", "code"), rows)
     if faults:
-        raise Fault(*faults)
+        raise OperatorError(*faults)
 
 
 def _try() -> dict[str, Any]:
@@ -152,5 +152,5 @@ def _missing(tried: dict[str, Any], running: dict[str, Any] | None) -> list[str]
         f"{measure}: holds of {running['held'][measure]} of {running['workers']} workers; "
         'set [hardening] mode = "enforce" and restart'
         for measure in OWN
-        if tried["here"][measure] == Held.YES and running["held"][measure] < running["workers"]
+        if tried["here"][measure] == Measured.YES and running["held"][measure] < running["workers"]
     ]

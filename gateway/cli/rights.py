@@ -11,9 +11,9 @@ from pathlib import Path
 import click
 import msgspec
 
-from gateway.accounts.administration import Held
-from gateway.accounts.webhooks import Kind, make_webhooks
-from gateway.cli.options import Fault, config_option, json_option, load_config, write_json
+from gateway.accounts.administration import PersonExport
+from gateway.accounts.webhooks import WebhookEvent, make_webhooks
+from gateway.cli.options import OperatorError, config_option, json_option, load_config, write_json
 from gateway.cli.store import opened, run
 from gateway.config import Config
 from gateway.files import write_file
@@ -38,7 +38,7 @@ user_option = click.option("--user", required=True, help="The user's id at your 
 def export(config_path: Path, user: str, form: str, output: Path | None) -> None:
     """All that is held about a user, as one JSON document or one table."""
     if output is not None and output.exists():
-        raise Fault("--output: exists already; name a new file")
+        raise OperatorError("--output: exists already; name a new file")
     held = run(_export(load_config(config_path, need_keys=False), user))
     text = held.csv() if form == "csv" else msgspec.json.encode(held.json()).decode() + "\n"
     if output is None:
@@ -47,14 +47,16 @@ def export(config_path: Path, user: str, form: str, output: Path | None) -> None
     try:
         write_file(output, text.encode(), replace=False)
     except OSError as error:
-        raise Fault(f"--output: cannot be written ({error.strerror}); name a new file in a folder of yours") from None
+        raise OperatorError(
+            f"--output: cannot be written ({error.strerror}); name a new file in a folder of yours"
+        ) from None
 
 
-async def _export(config: Config, user: str) -> Held:
+async def _export(config: Config, user: str) -> PersonExport:
     async with opened(config) as at:
         held = await at.administration.export(user, actor=Actor.CLI)
         if held is None:
-            raise Fault("that user has no account, so nothing is held")
+            raise OperatorError("that user has no account, so nothing is held")
         return held
 
 
@@ -78,10 +80,10 @@ async def _erase(config: Config, user: str) -> Erasure:
     async with opened(config) as at:
         erasure = await at.administration.erase(user, actor=Actor.CLI)
     if erasure is None:
-        raise Fault("that user has no account, so there is nothing to erase")
+        raise OperatorError("that user has no account, so there is nothing to erase")
     webhooks = make_webhooks(config.webhooks)
     webhooks.start()
-    webhooks.emit(Kind.ACCOUNT_ERASED, erasure.pid)
+    webhooks.emit(WebhookEvent.ACCOUNT_ERASED, erasure.pid)
     await webhooks.drain(WEBHOOK_SECONDS if config.webhooks is not None else 0)
     await webhooks.close()
     return erasure
@@ -105,7 +107,7 @@ async def _restrict(config: Config, user: str, *, restricted: bool) -> Account:
     async with opened(config) as at:
         account = await at.administration.restrict(user, restricted=restricted, actor=Actor.CLI)
         if account is None:
-            raise Fault("that user has no account, or no credits were ever granted to it")
+            raise OperatorError("that user has no account, or no credits were ever granted to it")
         return account
 
 
@@ -131,7 +133,7 @@ async def _rectify(config: Config, user: str, rid: str, corrected: dict[str, int
     async with opened(config) as at:
         record = await at.administration.rectify(user, rid, actor=Actor.CLI, **corrected) if keys.is_id(rid) else None
         if record is None:
-            raise Fault("that user has no record of this request; see: codegrex-gateway usage list --user U")
+            raise OperatorError("that user has no record of this request; see: codegrex-gateway usage list --user U")
         return record
 
 
@@ -162,7 +164,9 @@ async def _show(config: Config, rid: str, user: str | None) -> UsageRecord:
                     found = record
                     break
         if found is None:
-            raise Fault("no record has this request id: it is running, was never charged, or is past its retention")
+            raise OperatorError(
+                "no record has this request id: it is running, was never charged, or is past its retention"
+            )
         await at.note(Action.LOOKED_UP, found.pid)
         return found
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.options import Fault, config_option, load_config
+from gateway.cli.options import OperatorError, config_option, load_config
 from gateway.config import ConfigError, HardeningMode
 from gateway.hardening.environment import restart_clean
 
@@ -25,7 +25,7 @@ def serve(config_path: Path, workers: int | None) -> None:
     try:
         sys.exit(run(config_path, config, workers))
     except ConfigError as error:
-        raise Fault(*error.faults) from None
+        raise OperatorError(*error.faults) from None
 
 
 @click.command()
@@ -47,4 +47,4 @@ def dev(port: int, data_dir: Path) -> None:
     try:
         sys.exit(run(port=port, data_dir=data_dir))
     except ConfigError as error:
-        raise Fault(*error.faults) from None
+        raise OperatorError(*error.faults) from None

@@ -13,9 +13,9 @@ from gateway.auth import sessions as stored
 from gateway.auth.principal import Mode, is_sid, sid_of
 from gateway.auth.sessions import Issued, Session
 from gateway.cli.options import (
-    Credits,
+    CreditsParam,
     Duration,
-    Fault,
+    OperatorError,
     config_option,
     json_option,
     load_config,
@@ -38,7 +38,7 @@ def sessions() -> None:
 @sessions.command()
 @config_option
 @click.option("--user", required=True, help="The user's id at your sign-in service; it is not stored.")
-@click.option("--credits", "amount", type=Credits(), default="0", help="Credits to grant along with it.")
+@click.option("--credits", "amount", type=CreditsParam(), default="0", help="Credits to grant along with it.")
 @click.option("--tier", default=None, help="The plan, a [tiers.NAME] of the configuration.")
 @click.option("--mode", type=click.Choice(["cloud", "local"]), default="cloud", show_default=True)
 @click.option("--expires-in", "life", type=Duration(), default=DEFAULT_LIFE, show_default=True)
@@ -48,9 +48,9 @@ def create(*, config_path: Path, user: str, amount: int, tier: str | None, mode:
     config = load_config(config_path, need_keys=False)
     tier = tier or "default"
     if tier not in config.tiers:
-        raise Fault(f"--tier: the configuration has no such tier; use one of {', '.join(sorted(config.tiers))}")
+        raise OperatorError(f"--tier: the configuration has no such tier; use one of {', '.join(sorted(config.tiers))}")
     if not user.strip():
-        raise Fault("--user: is empty; write the user's id")
+        raise OperatorError("--user: is empty; write the user's id")
 
     issued = run(_create(config, user, amount, tier=tier, mode=Mode(mode), life=life))
     if as_json:
@@ -133,7 +133,7 @@ def revoke(config_path: Path, sids: tuple[str, ...], user: str | None, as_json: 
     else:
         click.echo(f"{revoked} revoked")
     if unknown:
-        raise Fault(f"{unknown} of the sessions are not held; see codegrex-gateway sessions list")
+        raise OperatorError(f"{unknown} of the sessions are not held; see codegrex-gateway sessions list")
 
 
 async def _revoke(config: Config, sids: tuple[str, ...], user: str | None) -> tuple[int, int]:

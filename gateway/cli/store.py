@@ -12,7 +12,7 @@ from gateway.accounts.administration import Administration
 from gateway.accounts.opening import open_configured
 from gateway.auth.identity import identity_keys, load_key
 from gateway.auth.principal import StoreFailure
-from gateway.cli.options import Fault
+from gateway.cli.options import OperatorError
 from gateway.config import Config, ConfigError
 from metering.accounts import audit
 from metering.accounts.audit import Action, Actor
@@ -45,10 +45,10 @@ class Opened:
         await audit.note(self.store, Actor.CLI, action, pid)
 
     async def pid_of(self, user: str) -> str:
-        """The account of a user who has one. Raises `Fault` otherwise."""
+        """The account of a user who has one. Raises `OperatorError` otherwise."""
         pid = await self.accounts.pid_of(user)
         if pid is None:
-            raise Fault("that user has no account; make one with: codegrex-gateway sessions create")
+            raise OperatorError("that user has no account; make one with: codegrex-gateway sessions create")
         return pid
 
 
@@ -70,20 +70,22 @@ async def opened(config: Config) -> AsyncIterator[Opened]:
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run a command's coroutine; what the operator can mend becomes a `Fault`."""
+    """Run a command's coroutine; what the operator can mend becomes an `OperatorError`."""
     try:
         return asyncio.run(work)
     except ConfigError as error:
-        raise Fault(*error.faults) from None
+        raise OperatorError(*error.faults) from None
     except EmbeddedError as error:
-        raise Fault(f"store.url: {error}") from None
+        raise OperatorError(f"store.url: {error}") from None
     except (StoreUnavailable, LedgerUnavailable, StoreFailure, TimeoutError):
         mend = "check store.url, its credentials, and that the server runs"
-        raise Fault(f"store.url: the store does not answer as it should; {mend}") from None
+        raise OperatorError(f"store.url: the store does not answer as it should; {mend}") from None
     except OSError as error:
         mend = "check that this user may write there, and run the same again"
-        raise Fault(f"server.data_dir: its files can't be used ({error.strerror}); {mend}") from None
+        raise OperatorError(f"server.data_dir: its files can't be used ({error.strerror}); {mend}") from None
     except Unconfirmed:
-        raise Fault("store: done, but it might not survive the loss of the server yet; run the same again") from None
+        raise OperatorError(
+            "store: done, but it might not survive the loss of the server yet; run the same again"
+        ) from None
     except LedgerConflict:
-        raise Fault("the ledger refused: the account was erased or would exceed the largest amount") from None
+        raise OperatorError("the ledger refused: the account was erased or would exceed the largest amount") from None

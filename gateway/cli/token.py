@@ -24,7 +24,7 @@ from typing import Any
 import click
 import orjson
 
-from gateway.cli.options import Fault
+from gateway.cli.options import OperatorError
 from gateway.files import write_file
 from gateway.oauth import paths
 
@@ -47,7 +47,7 @@ def token(url: str, path: Path | None, sign_out: bool) -> None:
     """Print an access token; the first time, sign in with a browser."""
     url = url.rstrip("/")
     if not url.startswith(("http://", "https://")):
-        raise Fault("--url: is not an address; write https://HOST")
+        raise OperatorError("--url: is not an address; write https://HOST")
     path = path or _folder() / "sign-in.json"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("w") as lock:
@@ -72,7 +72,7 @@ def _read(path: Path, url: str) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, orjson.JSONDecodeError):
-        raise Fault(f"--file: {path} is not a sign-in of this command; remove it") from None
+        raise OperatorError(f"--file: {path} is not a sign-in of this command; remove it") from None
     return kept if kept.get("url") == url else None
 
 
@@ -88,10 +88,10 @@ def _post(url: str, **form: str) -> tuple[int, dict[str, Any]]:
                 try:
                     return error.code, orjson.loads(error.read())
                 except orjson.JSONDecodeError:
-                    raise Fault("--url: what answers there is no gateway") from None
+                    raise OperatorError("--url: what answers there is no gateway") from None
         except (OSError, orjson.JSONDecodeError):
             if time.monotonic() > deadline:
-                raise Fault("--url: the gateway does not answer; check the address and that it runs") from None
+                raise OperatorError("--url: the gateway does not answer; check the address and that it runs") from None
         time.sleep(RETRY_S)
 
 
@@ -104,7 +104,7 @@ def _refresh(url: str, kept: dict[str, Any]) -> dict[str, Any] | None:
         return answer
     if answer.get("error") == "invalid_grant":
         return None
-    raise Fault("the gateway can't refresh the sign-in now; try again shortly")
+    raise OperatorError("the gateway can't refresh the sign-in now; try again shortly")
 
 
 def _sign_in(url: str) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def _sign_in(url: str) -> dict[str, Any]:
         platform=f"{sys.platform}-helper",
     )
     if status != 200:
-        raise Fault("--url: what answers there takes no sign-in by device code")
+        raise OperatorError("--url: what answers there takes no sign-in by device code")
     click.echo(f"Open {codes['verification_uri_complete']} and confirm the code {codes['user_code']}", err=True)
     interval = codes["interval"]
     while True:
@@ -128,4 +128,4 @@ def _sign_in(url: str) -> dict[str, Any]:
         if answer.get("error") == "slow_down":
             interval += 5
         elif answer.get("error") != "authorization_pending":
-            raise Fault("the sign-in was refused or took too long; run the same again")
+            raise OperatorError("the sign-in was refused or took too long; run the same again")

@@ -22,7 +22,7 @@ SHORTEST_TOKEN = 32
 SHORTEST_SECRET, LONGEST_SECRET = 24, 64  # bytes, as Standard Webhooks asks
 
 
-class Scope(StrEnum):
+class ServiceScope(StrEnum):
     """What a service token may do on the internal listener."""
 
     USAGE_READ = "usage:read"
@@ -45,7 +45,7 @@ class ServiceToken:
 
     name: str
     secret: str = field(repr=False)
-    scopes: frozenset[Scope]
+    scopes: frozenset[ServiceScope]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +104,17 @@ def _tokens(section: Section, *, needed: bool) -> tuple[ServiceToken, ...]:
         secret = inner.secret("token", needed=needed)
         scopes = inner.strings("scopes")
         inner.close()
-        if len(set(scopes) - set(Scope)):
-            inner.fault("scopes", "holds one that does not exist", "use " + ", ".join(Scope))
+        if len(set(scopes) - set(ServiceScope)):
+            inner.fault("scopes", "holds one that does not exist", "use " + ", ".join(ServiceScope))
         elif not scopes:
-            inner.fault("scopes", "is empty", "list what the service may do: " + ", ".join(Scope))
+            inner.fault("scopes", "is empty", "list what the service may do: " + ", ".join(ServiceScope))
         elif not secret:
             if needed:
                 inner.fault("token", "is missing", f"write env:NAME of at least {SHORTEST_TOKEN} random characters")
         elif len(secret) < SHORTEST_TOKEN or not secret.isascii():
             inner.fault("token", "is too short or not ASCII", f"use at least {SHORTEST_TOKEN} random characters")
         else:
-            found.append(ServiceToken(name, secret, frozenset(map(Scope, scopes))))
+            found.append(ServiceToken(name, secret, frozenset(map(ServiceScope, scopes))))
     if len({token.secret for token in found}) < len(found):
         section.fault("tokens", "two services have the same token", "give each its own")
     return tuple(found)

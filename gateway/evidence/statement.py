@@ -21,7 +21,7 @@ from types import MappingProxyType
 from gateway.config import Config
 from gateway.evidence.egress import egress
 from gateway.evidence.signing import Document, Signer, canonical
-from gateway.hardening.process import Held, Measure
+from gateway.hardening.process import Measure, Measured
 from gateway.telemetry.log import FIELDS
 from metering.accounts.retention import AUDIT_DAYS
 from metering.usage import COUNTS, UsageRecord
@@ -88,7 +88,9 @@ def policy_digest(config: Config) -> str:
 class Evidence:
     """One process's statement and receipts. Built at start."""
 
-    def __init__(self, config: Config, identity_key: bytes, hardening: Mapping[Measure, Held], started_ms: int) -> None:
+    def __init__(
+        self, config: Config, identity_key: bytes, hardening: Mapping[Measure, Measured], started_ms: int
+    ) -> None:
         self._signer = Signer(identity_key)
         self._regions = MappingProxyType({name: provider.region.value for name, provider in config.providers.items()})
         self._code = code_digest()

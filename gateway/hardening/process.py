@@ -51,7 +51,7 @@ class Measure(StrEnum):
 OWN = tuple(Measure)[:7]
 
 
-class Held(StrEnum):
+class Measured(StrEnum):
     YES = "yes"
     NO = "no"
     LACKED = "kernel lacks it"
@@ -92,7 +92,7 @@ def harden(config: Config) -> None:
         landlock.confine(writable(config))
 
 
-def observe() -> dict[Measure, Held]:
+def observe() -> dict[Measure, Measured]:
     """What holds of this process now."""
     linux = sys.platform == "linux"
     return {
@@ -109,17 +109,17 @@ def observe() -> dict[Measure, Held]:
     }
 
 
-def _held(yes: bool, *, lacked: bool = False) -> Held:
+def _held(yes: bool, *, lacked: bool = False) -> Measured:
     if yes:
-        return Held.YES
-    return Held.LACKED if lacked else Held.NO
+        return Measured.YES
+    return Measured.LACKED if lacked else Measured.NO
 
 
-def _flag(option: int, wanted: int) -> Held:
+def _flag(option: int, wanted: int) -> Measured:
     try:
         return _held(prctl(option) == wanted)
     except OSError:
-        return Held.LACKED
+        return Measured.LACKED
 
 
 def _no_swap() -> bool:

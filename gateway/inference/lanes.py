@@ -18,7 +18,7 @@ import re
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from gateway.auth.announcements import Announcement, Kind, publish
+from gateway.auth.announcements import Announcement, Topic, publish
 from gateway.auth.principal import Client
 from gateway.errors import InvalidRequest, Superseded
 from gateway.inference.running import Stoppable
@@ -123,7 +123,7 @@ class Lanes:
 
     def announce(self, sid: str, slot: int, rid: str) -> None:
         """Tell the other workers that this request lost its lane."""
-        self.start(publish(self._client, Announcement(Kind.SUPERSEDED, sid=sid, slot=slot, rid=rid)))
+        self.start(publish(self._client, Announcement(Topic.SUPERSEDED, sid=sid, slot=slot, rid=rid)))
 
     def start(self, call: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a call whose outcome must be heard although whoever awaits it may be cancelled."""

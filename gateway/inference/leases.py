@@ -26,7 +26,7 @@ TOUCH_SECONDS = 15.0
 TURN_SECONDS = 1.0
 
 
-class Held(Protocol):
+class LeaseHolder(Protocol):
     """A request whose credit is held."""
 
     def touch(self) -> Touch:
@@ -53,18 +53,18 @@ class Leases:
         self._ledger = ledger
         self._every = every
         self._turn = turn
-        self._due: dict[Held, tuple[float, Stoppable]] = {}
+        self._due: dict[LeaseHolder, tuple[float, Stoppable]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         return len(self._due)
 
-    def begin(self, held: Held, request: Stoppable) -> None:
+    def begin(self, held: LeaseHolder, request: Stoppable) -> None:
         """A hold stands. The caller must call `end` for it."""
         self._due[held] = (self._loop.time() + self._every, request)
 
-    def end(self, held: Held) -> None:
+    def end(self, held: LeaseHolder) -> None:
         """Its settlement or void is handed over."""
         self._due.pop(held, None)
 
@@ -85,7 +85,7 @@ class Leases:
         if self._task is not None and not self._task.done():
             return
         now = self._loop.time()
-        due: list[Held] = []
+        due: list[LeaseHolder] = []
         for held, (at, _) in self._due.items():
             if at > now:
                 break
@@ -96,7 +96,7 @@ class Leases:
         if due:
             self._task = self._loop.create_task(self.touch(due), name="leases")
 
-    async def touch(self, due: list[Held]) -> None:
+    async def touch(self, due: list[LeaseHolder]) -> None:
         """Touch these now, and end those that can't go on."""
         touches = [held.touch() for held in due]
         for held, touch, found in zip(due, touches, await self._ledger.touch_each(touches), strict=True):
@@ -112,7 +112,7 @@ class Leases:
                 case None:
                     pass
 
-    async def _exhausted(self, held: Held, touch: Touch) -> None:
+    async def _exhausted(self, held: LeaseHolder, touch: Touch) -> None:
         amount, available = touch.amount, 0
         try:
             account = await self._ledger.account(touch.pid)
@@ -125,7 +125,7 @@ class Leases:
         )
         self._stop(held, error, Outcome.CREDITS_EXHAUSTED)
 
-    def _stop(self, held: Held, error: CreditsExhausted | TokenRevoked, outcome: Outcome) -> None:
+    def _stop(self, held: LeaseHolder, error: CreditsExhausted | TokenRevoked, outcome: Outcome) -> None:
         entry = self._due.get(held)
         if entry is not None:
             entry[1].stop(error, outcome)

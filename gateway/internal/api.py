@@ -21,7 +21,7 @@ from aiohttp import web
 from gateway.accounts.administration import OnDemand
 from gateway.auth.principal import StoreFailure
 from gateway.config import ConfigError
-from gateway.config.services import Scope, ServiceToken
+from gateway.config.services import ServiceScope, ServiceToken
 from gateway.errors import (
     Conflict,
     GatewayError,
@@ -34,7 +34,7 @@ from gateway.errors import (
 from gateway.http.answers import SERVER_NAME, error_response
 from gateway.internal.introspection import introspect
 from gateway.internal.openapi import document
-from gateway.internal.operations import OPERATIONS, Call, Operation, Text
+from gateway.internal.operations import OPERATIONS, Call, PlainText, ServiceOperation
 from gateway.names import new_rid
 from gateway.telemetry.log import Event, Log
 from metering.ledger.ledger import LedgerConflict, LedgerUnavailable
@@ -65,7 +65,7 @@ class ServiceApi:
     async def _describe(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._openapi, content_type="application/json", headers={"Server": SERVER_NAME})
 
-    def _handler(self, operation: Operation) -> Any:
+    def _handler(self, operation: ServiceOperation) -> Any:
         decode = None if operation.body is None else msgspec.json.Decoder(operation.body).decode
 
         async def handle(request: web.Request) -> web.Response:
@@ -82,10 +82,10 @@ class ServiceApi:
         async def work(_token: ServiceToken) -> object:
             return await introspect(request, self._admin)
 
-        return await self._answer(request, Scope.TOKENS_INTROSPECT, work)
+        return await self._answer(request, ServiceScope.TOKENS_INTROSPECT, work)
 
     async def _answer(
-        self, request: web.Request, scope: Scope, work: Callable[[ServiceToken], Awaitable[object]]
+        self, request: web.Request, scope: ServiceScope, work: Callable[[ServiceToken], Awaitable[object]]
     ) -> web.Response:
         """What ``work`` finds for a service that has the scope, or the error that it ends in."""
         rid = new_rid()
@@ -100,11 +100,11 @@ class ServiceApi:
             self._log.failure(Event.STORE_FAULT, error)
             return error_response(MeteringUnavailable("The store does not answer. Repeat the call."), None, rid)
         headers = {"Server": SERVER_NAME, "x-request-id": rid, "Cache-Control": "no-store"}
-        if isinstance(found, Text):
+        if isinstance(found, PlainText):
             return web.Response(text=found.content, content_type=found.content_type, headers=headers)
         return web.Response(body=msgspec.json.encode(found), content_type="application/json", headers=headers)
 
-    def _authenticate(self, request: web.Request, scope: Scope) -> ServiceToken:
+    def _authenticate(self, request: web.Request, scope: ServiceScope) -> ServiceToken:
         kind, _, given = request.headers.get("Authorization", "").partition(" ")
         digest = sha256(given.strip().encode("utf-8", "surrogateescape")).digest()
         found: ServiceToken | None = None

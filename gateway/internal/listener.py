@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
-from gateway.accounts.webhooks import Kind, Webhooks, make_webhooks
+from gateway.accounts.webhooks import WebhookEvent, Webhooks, make_webhooks
 from gateway.config import Config
 from gateway.internal.health import make_internal
 from gateway.telemetry.instruments import Instruments
@@ -47,7 +47,7 @@ class InternalListener:
             from gateway.accounts.administration import OnDemand  # noqa: PLC0415 - only where a service is configured
             from gateway.internal.api import ServiceApi  # noqa: PLC0415
 
-            admin = OnDemand(config, on_erased=lambda pid: webhooks.emit(Kind.ACCOUNT_ERASED, pid))
+            admin = OnDemand(config, on_erased=lambda pid: webhooks.emit(WebhookEvent.ACCOUNT_ERASED, pid))
             add_api = ServiceApi(config.internal.tokens, admin, log).add_to
         application = make_internal(instruments, missing, add_api)
         runner = web.AppRunner(application, access_log=None, handle_signals=False)

@@ -10,14 +10,14 @@ from typing import Any
 
 import msgspec
 
-from gateway.internal.operations import Operation
+from gateway.internal.operations import ServiceOperation
 from gateway.internal.shapes import Problem
 
 _ALWAYS = (400, 401, 403, 503)  # whatever the operation
 _REF = "#/components/schemas/{name}"
 
 
-def document(operations: Sequence[Operation]) -> dict[str, Any]:
+def document(operations: Sequence[ServiceOperation]) -> dict[str, Any]:
     """The document; its schemas are JSON Schema 2020-12, as OpenAPI 3.1 takes them."""
     types = [Problem, *(kind for one in operations for kind in (one.answer, one.body) if kind is not None)]
     unique = list(dict.fromkeys(types))
@@ -42,7 +42,7 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
     }
 
 
-def _operation(one: Operation, schema_of: dict[Any, Any]) -> dict[str, Any]:
+def _operation(one: ServiceOperation, schema_of: dict[Any, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {"application/json": {"schema": schema_of[one.answer]}}
     if "format" in one.parameters:
         content["text/csv"] = {"schema": {"type": "string"}}
@@ -60,7 +60,7 @@ def _operation(one: Operation, schema_of: dict[Any, Any]) -> dict[str, Any]:
     return shown
 
 
-def _parameters(one: Operation) -> list[dict[str, Any]]:
+def _parameters(one: ServiceOperation) -> list[dict[str, Any]]:
     text = {"type": "string"}
     in_path = [
         {"name": name, "in": "path", "required": True, "schema": text} for name in re.findall(r"\{(\w+)\}", one.path)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from gateway.accounts.administration import Administration
-from gateway.config.services import Scope
+from gateway.config.services import ServiceScope
 from gateway.errors import Conflict, InvalidRequest, NotFound
 from gateway.internal import shapes
 from metering import keys
@@ -58,23 +58,23 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class PlainText:
     """An answer that is not JSON."""
 
     content: str
     content_type: str
 
 
-Handler = Callable[[Administration, Call], Awaitable[msgspec.Struct | Text]]
+Handler = Callable[[Administration, Call], Awaitable[msgspec.Struct | PlainText]]
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class ServiceOperation:
     """``parameters``: name -> (query or header, what it is, whether it is required)."""
 
     method: str
     path: str
-    scope: Scope
+    scope: ServiceScope
     summary: str
     handler: Handler
     answer: Any
@@ -150,14 +150,14 @@ async def grant(admin: Administration, call: Call) -> shapes.Credits:
     return shapes.Credits.of(await admin.grant(call.user, call.body.amount, f"{call.actor}\0{key}", actor=call.actor))
 
 
-async def export(admin: Administration, call: Call) -> shapes.ExportShape | Text:
+async def export(admin: Administration, call: Call) -> shapes.ExportShape | PlainText:
     form = call.query.get("format", "json")
     if form not in ("json", "csv"):
         raise InvalidRequest("format is json or csv.", param="format")
     held = await admin.export(call.user, actor=call.actor)
     if held is None:
         raise NotFound(_NO_ACCOUNT)
-    return Text(held.csv(), "text/csv") if form == "csv" else shapes.ExportShape.of(held)
+    return PlainText(held.csv(), "text/csv") if form == "csv" else shapes.ExportShape.of(held)
 
 
 async def erase(admin: Administration, call: Call) -> shapes.ErasureShape:
@@ -196,59 +196,60 @@ async def set_customer(admin: Administration, call: Call) -> shapes.CustomerBody
 
 _ACCOUNT = "/internal/accounts/{user}"
 _ORGANISATION = "/internal/organisations/{org}"
-OPERATIONS: tuple[Operation, ...] = (
-    Operation(
-        "GET", "/internal/usage", Scope.USAGE_READ, "Usage records behind a place, oldest first",
+OPERATIONS: tuple[ServiceOperation, ...] = (
+    ServiceOperation(
+        "GET", "/internal/usage", ServiceScope.USAGE_READ, "Usage records behind a place, oldest first",
         usage, shapes.UsagePage,
         parameters={
             "after": ("query", "a place of an earlier page, Unix milliseconds, or nothing for the begin", False),
             "limit": ("query", f"records, 1 to {MOST_RECORDS}; 500 if left out", False),
         },
     ),
-    Operation(
-        "POST", "/internal/usage/ack", Scope.USAGE_ACK, "Everything up to a place is booked",
+    ServiceOperation(
+        "POST", "/internal/usage/ack", ServiceScope.USAGE_ACK, "Everything up to a place is booked",
         ack, shapes.Acknowledged, shapes.Ack,
     ),
-    Operation(
-        "GET", _ACCOUNT, Scope.ACCOUNTS_READ, "Credits and entitlements of a user",
+    ServiceOperation(
+        "GET", _ACCOUNT, ServiceScope.ACCOUNTS_READ, "Credits and entitlements of a user",
         show, shapes.AccountShape, errors=(404,),
     ),
-    Operation(
-        "PUT", _ACCOUNT, Scope.ACCOUNTS_WRITE, "State what a user may use",
+    ServiceOperation(
+        "PUT", _ACCOUNT, ServiceScope.ACCOUNTS_WRITE, "State what a user may use",
         entitle, shapes.AccountShape, shapes.EntitlementsBody, (409,),
     ),
-    Operation(
-        "DELETE", _ACCOUNT, Scope.RIGHTS_ERASE, "Erase a user's account",
+    ServiceOperation(
+        "DELETE", _ACCOUNT, ServiceScope.RIGHTS_ERASE, "Erase a user's account",
         erase, shapes.ErasureShape, errors=(404,),
     ),
-    Operation(
-        "POST", _ACCOUNT + "/grants", Scope.GRANTS_WRITE, "Grant credits, once for each key",
+    ServiceOperation(
+        "POST", _ACCOUNT + "/grants", ServiceScope.GRANTS_WRITE, "Grant credits, once for each key",
         grant, shapes.Credits, shapes.GrantBody, (409,),
         {"Idempotency-Key": ("header", "the grant's own id, remembered for 400 days", True)},
     ),
-    Operation(
-        "GET", _ACCOUNT + "/export", Scope.RIGHTS_EXPORT, "All that is held about a user",
+    ServiceOperation(
+        "GET", _ACCOUNT + "/export", ServiceScope.RIGHTS_EXPORT, "All that is held about a user",
         export, shapes.ExportShape, errors=(404,),
         parameters={"format": ("query", "json, or csv for one table", False)},
     ),
-    Operation(
-        "PUT", _ACCOUNT + "/restriction", Scope.RIGHTS_RESTRICT, "Refuse new requests of a user, or no longer",
+    ServiceOperation(
+        "PUT", _ACCOUNT + "/restriction", ServiceScope.RIGHTS_RESTRICT, "Refuse new requests of a user, or no longer",
         restrict, shapes.Credits, shapes.RestrictionBody, (404, 409),
     ),
-    Operation(
-        "POST", _ACCOUNT + "/records/{rid}/corrections", Scope.RIGHTS_RECTIFY, "Replace a record by a corrected one",
+    ServiceOperation(
+        "POST", _ACCOUNT + "/records/{rid}/corrections", ServiceScope.RIGHTS_RECTIFY,
+        "Replace a record by a corrected one",
         rectify, UsageRecord, shapes.CorrectionBody, (404, 409),
     ),
-    Operation(
-        "PUT", _ACCOUNT + "/stripe", Scope.ACCOUNTS_WRITE, "Lead a user's charges to a customer at Stripe",
+    ServiceOperation(
+        "PUT", _ACCOUNT + "/stripe", ServiceScope.ACCOUNTS_WRITE, "Lead a user's charges to a customer at Stripe",
         set_customer, shapes.CustomerBody, shapes.CustomerBody,
     ),
-    Operation(
-        "GET", _ORGANISATION, Scope.ACCOUNTS_READ, "What was stated of an organisation; version 0: nothing yet",
+    ServiceOperation(
+        "GET", _ORGANISATION, ServiceScope.ACCOUNTS_READ, "What was stated of an organisation; version 0: nothing yet",
         organisation, shapes.EntitlementsShape,
     ),
-    Operation(
-        "PUT", _ORGANISATION, Scope.ACCOUNTS_WRITE, "State what an organisation's accounts may use",
+    ServiceOperation(
+        "PUT", _ORGANISATION, ServiceScope.ACCOUNTS_WRITE, "State what an organisation's accounts may use",
         entitle_organisation, shapes.EntitlementsShape, shapes.OrganisationBody, (409,),
     ),
 )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from gateway.accounts.administration import Held
+from gateway.accounts.administration import PersonExport
 from gateway.auth.entitlements import Entitlements
 from metering.accounts.rights import Erasure
 from metering.ledger.ledger import Account
@@ -170,7 +170,7 @@ class ExportShape(msgspec.Struct, frozen=True):
     audit: tuple[AuditShape, ...]
 
     @classmethod
-    def of(cls, held: Held) -> ExportShape:
+    def of(cls, held: PersonExport) -> ExportShape:
         return msgspec.convert(held.json(), cls)
 
 

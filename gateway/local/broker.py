@@ -26,7 +26,7 @@ from gateway.http.resources import resource_of
 from gateway.http.server import Server
 from gateway.local import isolation, process_guard
 from gateway.local.directory import Directory
-from gateway.local.exchange import Exchange
+from gateway.local.exchange import EngineExchange
 from gateway.local.model_lists import list_models, show_model
 from gateway.local.origin_check import OriginCheck, preflight
 from gateway.local.settings import Settings, SettingsError
@@ -76,7 +76,7 @@ class Broker:
         self, request: web.BaseRequest, route: Route, query: str, rid: Rid, cors: dict[str, str]
     ) -> web.StreamResponse:
         if route.operation is not None and route.family is not None:
-            exchange = Exchange(
+            exchange = EngineExchange(
                 self._directory,
                 self._bodies,
                 request,

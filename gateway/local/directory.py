@@ -24,7 +24,7 @@ import orjson
 from gateway.errors import GatewayError, LocalMode, ModelNotFound, ProviderUnavailable
 from gateway.local.address import Address, Tcp
 from gateway.local.engine_http import Patience, ask
-from gateway.local.faults import NO_ENGINE, EngineFault, error_of
+from gateway.local.faults import NO_ENGINE, EngineError, error_of
 from providers.dialect import Operation
 from providers.local.engines import (
     PORTS,
@@ -155,7 +155,7 @@ class Directory:
         """Ask Ollama itself: a name may have been given to another model since the list was read."""
         try:
             status, shown = await self._fetch(engine.address, "POST", "/api/show", orjson.dumps({"model": model}))
-        except EngineFault as error:
+        except EngineError as error:
             raise error_of(error.fault) from None
         if status == 404:
             raise ModelNotFound("No engine on this machine lists this model. GET /v1/models says which ones there are.")
@@ -165,7 +165,7 @@ class Directory:
     async def _probe(self, address: Address, usual: EngineKind | None) -> Engine | None:
         try:
             engine = await self._recognise(address)
-        except EngineFault:
+        except EngineError:
             return None
         return engine if engine is not None and (usual is None or engine.kind is not EngineKind.OTHER) else None
 

@@ -5,9 +5,9 @@ Rules:
 1. A cut never looks like an end: only a body with neither length nor chunks ends with the connection.
 2. A redirect is a fault, whoever asks: none is followed, and none reaches the caller, whose library
    would follow it with the prompt to wherever it leads.
-3. Who pauses whom: the caller of `Answer.read` writes to its client and waits while that one's buffer
+3. Who pauses whom: the caller of `EngineAnswer.read` writes to its client and waits while that one's buffer
    is full; asyncio's reader stops reading from the engine when `BUFFER` bytes wait here.
-4. `Answer.close` drops the connection at once, which is what makes an engine stop generating.
+4. `EngineAnswer.close` drops the connection at once, which is what makes an engine stop generating.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from gateway.local.address import Address, Tcp
 from gateway.local.engine_socket import connect
-from gateway.local.faults import EngineFault, Fault
+from gateway.local.faults import EngineError, EngineFault
 
 BUFFER: Final = 65_536
 MOST_HEADERS: Final = 65_536
@@ -41,7 +41,7 @@ class Patience:
 PATIENCE: Final = Patience()
 
 
-class Answer:
+class EngineAnswer:
     """One answer. `read` until it gives nothing, or `close`."""
 
     def __init__(self, transport: asyncio.Transport, reader: asyncio.StreamReader, patience: Patience) -> None:
@@ -64,16 +64,16 @@ class Answer:
         return next((value for key, value in self.headers if key == name), b"")
 
     async def head(self) -> None:
-        """Read up to the end of the headers. Raises `EngineFault`."""
+        """Read up to the end of the headers. Raises `EngineError`."""
         while not self.head_done:
             await self._more(self._patience.first_byte)
             if not self.head_done and self._received > MOST_HEADERS:
-                raise EngineFault(Fault.PROTOCOL)
+                raise EngineError(EngineFault.PROTOCOL)
         if 300 <= self.status < 400:
-            raise EngineFault(Fault.REDIRECT)
+            raise EngineError(EngineFault.REDIRECT)
 
     async def read(self) -> bytes:
-        """The next bytes of the body; empty at its end. Raises `EngineFault` where it was cut."""
+        """The next bytes of the body; empty at its end. Raises `EngineError` where it was cut."""
         while not self._pieces and not self._done:
             await self._more(self._patience.idle)
         data = b"".join(self._pieces)
@@ -81,13 +81,13 @@ class Answer:
         return data
 
     async def whole(self, most: int = MOST_HELD) -> bytes:
-        """The whole body. Raises `EngineFault`, PROTOCOL over ``most`` bytes."""
+        """The whole body. Raises `EngineError`, PROTOCOL over ``most`` bytes."""
         pieces: list[bytes] = []
         size = 0
         while data := await self.read():
             size += len(data)
             if size > most:
-                raise EngineFault(Fault.PROTOCOL)
+                raise EngineError(EngineFault.PROTOCOL)
             pieces.append(data)
         return b"".join(pieces)
 
@@ -101,12 +101,12 @@ class Answer:
             async with asyncio.timeout(seconds):
                 data = await self._reader.read(BUFFER)
         except TimeoutError:
-            raise EngineFault(Fault.TIMEOUT) from None
+            raise EngineError(EngineFault.TIMEOUT) from None
         except OSError:
-            raise EngineFault(Fault.CLOSED) from None
+            raise EngineError(EngineFault.CLOSED) from None
         if not data:
             if not self.head_done or self._framed:
-                raise EngineFault(Fault.CLOSED)
+                raise EngineError(EngineFault.CLOSED)
             self.ended_by_close = self._done = True
             return
         self._received += len(data)
@@ -114,7 +114,7 @@ class Answer:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
             if not self._done:
-                raise EngineFault(Fault.PROTOCOL) from None
+                raise EngineError(EngineFault.PROTOCOL) from None
 
     # -- callbacks of the parser -----------------------------------------------------------------
 
@@ -152,16 +152,16 @@ async def ask(
     body: bytes = b"",
     headers: Sequence[tuple[bytes, bytes]] = (),
     patience: Patience = PATIENCE,
-) -> Answer:
+) -> EngineAnswer:
     """Send one request and read the head of its answer; close the answer in every case.
 
     Raises:
-        EngineFault: CONNECT, FOREIGN, CLOSED, PROTOCOL, TIMEOUT or REDIRECT.
+        EngineError: CONNECT, FOREIGN, CLOSED, PROTOCOL, TIMEOUT or REDIRECT.
     """
     sock = await connect(loop, address)
     reader = asyncio.StreamReader(limit=BUFFER, loop=loop)
     transport, _ = await loop.create_connection(lambda: asyncio.StreamReaderProtocol(reader, loop=loop), sock=sock)
-    answer = Answer(transport, reader, patience)
+    answer = EngineAnswer(transport, reader, patience)
     lines = [
         f"{method} {path} HTTP/1.1".encode(),
         b"host: " + _authority(address),

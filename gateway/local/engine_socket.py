@@ -15,7 +15,7 @@ import asyncio
 import socket
 
 from gateway.local.address import Address, AddressRefused, Tcp, check_address, loopback
-from gateway.local.faults import EngineFault, Fault
+from gateway.local.faults import EngineError, EngineFault
 
 CONNECT_SECONDS = 2.0
 
@@ -24,7 +24,7 @@ async def connect(loop: asyncio.AbstractEventLoop, address: Address, timeout: fl
     """A connected, non-blocking socket.
 
     Raises:
-        EngineFault: CONNECT, or FOREIGN where the address or the peer is not of this machine.
+        EngineError: CONNECT, or FOREIGN where the address or the peer is not of this machine.
     """
     address = literal(address)
     sock = open_socket(address)
@@ -34,7 +34,7 @@ async def connect(loop: asyncio.AbstractEventLoop, address: Address, timeout: fl
         check_peer(sock, address)
     except (OSError, TimeoutError):
         sock.close()
-        raise EngineFault(Fault.CONNECT) from None
+        raise EngineError(EngineFault.CONNECT) from None
     except BaseException:
         sock.close()
         raise
@@ -42,11 +42,11 @@ async def connect(loop: asyncio.AbstractEventLoop, address: Address, timeout: fl
 
 
 def literal(address: Address) -> Address:
-    """The address in its normal form. Raises `EngineFault` FOREIGN unless it is of this machine."""
+    """The address in its normal form. Raises `EngineError` FOREIGN unless it is of this machine."""
     try:
         return check_address(address)
     except AddressRefused:
-        raise EngineFault(Fault.FOREIGN) from None
+        raise EngineError(EngineFault.FOREIGN) from None
 
 
 def open_socket(address: Address) -> socket.socket:
@@ -63,7 +63,7 @@ def check_peer(sock: socket.socket, address: Address) -> None:
     """Refuse a connection that does not end where it was meant to.
 
     Raises:
-        EngineFault: FOREIGN.
+        EngineError: FOREIGN.
     """
     if sock.family == socket.AF_UNIX:
         return  # a Unix socket does not leave the machine
@@ -71,4 +71,4 @@ def check_peer(sock: socket.socket, address: Address) -> None:
     host = loopback(peer[0])
     # A socket may connect to itself where nobody listens on a port of the range that the kernel gives out.
     if not isinstance(address, Tcp) or host is None or (host, peer[1]) != (address.host, address.port) or peer == own:
-        raise EngineFault(Fault.FOREIGN)
+        raise EngineError(EngineFault.FOREIGN)

@@ -21,8 +21,8 @@ from gateway.http import request as inbound
 from gateway.http.answers import SERVER_NAME, error_of_refusal
 from gateway.http.server import reset
 from gateway.local.directory import Directory, Engine
-from gateway.local.engine_http import PATIENCE, Answer, Headers, Patience, ask
-from gateway.local.faults import EngineFault, error_of
+from gateway.local.engine_http import PATIENCE, EngineAnswer, Headers, Patience, ask
+from gateway.local.faults import EngineError, error_of
 from providers.anthropic.messages import check_beta
 from providers.conversation.translator import TRANSLATED, StreamTranslator, Translation, translate, translate_error
 from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
@@ -40,7 +40,7 @@ _UNTOLD: Final = "The engine's answer can't be told in this API."
 _ENDED: Final = "The engine's answer ended in an error."
 
 
-class Exchange:
+class EngineExchange:
     """One request. Use `run` once."""
 
     def __init__(
@@ -97,7 +97,7 @@ class Exchange:
             answer = await self._ask(engine, model, translation, sent, query)
             try:
                 return await self._answer(answer, engine, head, translation)
-            except EngineFault as error:
+            except EngineError as error:
                 raise error_of(error.fault) from None
             finally:
                 answer.close()
@@ -133,7 +133,7 @@ class Exchange:
 
     async def _ask(
         self, engine: Engine, model: str, translation: Translation | None, body: bytes, query: str
-    ) -> Answer:
+    ) -> EngineAnswer:
         headers: Headers = [(b"content-type", b"application/json")]
         path = "/v1/chat/completions"
         if translation is None:
@@ -145,11 +145,11 @@ class Exchange:
             return await ask(
                 self._loop, engine.address, "POST", path, body=body, headers=headers, patience=self._patience
             )
-        except EngineFault as error:
+        except EngineError as error:
             raise error_of(error.fault) from None
 
     async def _answer(
-        self, answer: Answer, engine: Engine, head: Head, translation: Translation | None
+        self, answer: EngineAnswer, engine: Engine, head: Head, translation: Translation | None
     ) -> web.StreamResponse:
         if not 200 <= answer.status < 300:
             return await self._refused(answer, engine, translation)
@@ -166,7 +166,7 @@ class Exchange:
         kind = "text/event-stream" if translation.sse or self._family is Family.ANTHROPIC else "application/json"
         return await self._stream(answer, engine, translation.stream(), sse=kind == "text/event-stream", kind=kind)
 
-    async def _refused(self, answer: Answer, engine: Engine, translation: Translation | None) -> web.Response:
+    async def _refused(self, answer: EngineAnswer, engine: Engine, translation: Translation | None) -> web.Response:
         """The engine's own error: as it is in the same dialect, with its sentence in another."""
         body = await answer.whole(MOST_ERROR)
         if translation is not None:
@@ -196,7 +196,7 @@ class Exchange:
         return web.Response(body=body, status=status, headers=headers)
 
     async def _stream(
-        self, answer: Answer, engine: Engine, passing: Scanner | StreamTranslator, *, sse: bool, kind: str
+        self, answer: EngineAnswer, engine: Engine, passing: Scanner | StreamTranslator, *, sse: bool, kind: str
     ) -> web.StreamResponse:
         """Pass a body on through what watches it (the same dialect) or translates it."""
         data = await answer.read()  # a fault before the first byte is still an error of its own
@@ -218,7 +218,7 @@ class Exchange:
                 rest = passing.finish()
                 if rest:
                     await response.write(rest)
-        except EngineFault as fault:
+        except EngineError as fault:
             error = error_of(fault.fault)
         if isinstance(passing, StreamTranslator):
             ended_well = passing.complete

@@ -42,7 +42,7 @@ class GrantState(StrEnum):
     REDEEMED = "redeemed"
 
 
-class Refusal(StrEnum):
+class PollDenied(StrEnum):
     """Why a poll gets no token: error codes of RFC 8628 section 3.5 and RFC 6749 section 5.2."""
 
     AUTHORIZATION_PENDING = "authorization_pending"
@@ -87,11 +87,11 @@ class Redeemed:
 
 
 _REFUSALS = {
-    "pending": Refusal.AUTHORIZATION_PENDING,
-    "slow_down": Refusal.SLOW_DOWN,
-    "denied": Refusal.ACCESS_DENIED,
-    "expired": Refusal.EXPIRED_TOKEN,
-    "invalid": Refusal.INVALID_GRANT,
+    "pending": PollDenied.AUTHORIZATION_PENDING,
+    "slow_down": PollDenied.SLOW_DOWN,
+    "denied": PollDenied.ACCESS_DENIED,
+    "expired": PollDenied.EXPIRED_TOKEN,
+    "invalid": PollDenied.INVALID_GRANT,
 }
 
 
@@ -189,7 +189,7 @@ async def _decide(client: Client, key: bytes, user_code: str, state: GrantState,
     return bool(await call(client, "cgxa1_decide", (grant_key(_handle(key, code)),), state, *account))
 
 
-async def poll(client: Client, key: bytes, device_code: str, *, client_id: str) -> Redeemed | Refusal:
+async def poll(client: Client, key: bytes, device_code: str, *, client_id: str) -> Redeemed | PollDenied:
     """What the device's question gets. `Redeemed` at most once, whoever asks at the same time.
 
     Raises redis-py's errors, after which the device may ask again unless the call had run: then it is
@@ -197,7 +197,7 @@ async def poll(client: Client, key: bytes, device_code: str, *, client_id: str) 
     """
     match = _DEVICE_CODE.fullmatch(device_code)
     if match is None:
-        return Refusal.INVALID_GRANT
+        return PollDenied.INVALID_GRANT
     state, *account = await call_for_texts(
         client,
         "cgxa1_poll",

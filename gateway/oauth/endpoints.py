@@ -25,8 +25,7 @@ from gateway.errors import GatewayError, MeteringUnavailable, MethodNotAllowed, 
 from gateway.http.answers import SERVER_NAME
 from gateway.http.request import address_of, read_body
 from gateway.inference.services import Services
-from gateway.oauth import device, paths, software
-from gateway.oauth import refresh as families
+from gateway.oauth import device, paths, refresh, software
 from gateway.oauth.device import Redeemed
 from gateway.oauth.refresh import Reused, Tokens
 from metering.accounts import audit
@@ -176,7 +175,7 @@ class OAuth:
             if found.value == "invalid_grant":
                 self._wrong_codes.failed(address)
             raise OAuthError(found.value, _WHY[found.value])
-        tokens = await families.open_family(client, key, found, client_id=client_id)
+        tokens = await refresh.begin(client, key, found, client_id=client_id)
         self._emit("new_device", found.pid)
         return _tokens(tokens)
 
@@ -186,7 +185,7 @@ class OAuth:
             raise OAuthError("invalid_request", "refresh_token is missing.")
         client_id = self._client(form) if "client_id" in form else ""
         try:
-            found = await families.refresh(
+            found = await refresh.rotate(
                 services.store.client,
                 services.identity_key,
                 form["refresh_token"],
@@ -196,7 +195,7 @@ class OAuth:
         except ValueError:
             raise OAuthError("invalid_request", software.RULE) from None
         if isinstance(found, Tokens):
-            await services.store.confirm(families.family_key(found.sid))
+            await services.store.confirm(refresh.refresh_key(found.sid))
             return _tokens(found)
         if isinstance(found, Reused):
             self._emit("refresh_reuse", found.pid)
@@ -211,7 +210,7 @@ class OAuth:
         if "token" not in form:
             raise OAuthError("invalid_request", "token is missing.")
         client, key, token = services.store.client, services.identity_key, form["token"]
-        sid = families.sid_of_refresh(key, token)
+        sid = refresh.sid_of_refresh(key, token)
         if sid is None and await lookup(client, key, token) is not Denial.TOKEN_INVALID:
             sid = sid_of(token)
         if sid is not None:

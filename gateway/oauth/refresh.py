@@ -29,7 +29,7 @@ from gateway.oauth.software import check_software
 REFRESH_PREFIX = "cgx_rt_"
 CHECK_LENGTH = 11  # base 62, 64 bits: who guesses it revokes one session, and opens none
 ACCESS_LIFE_S = 900
-FAMILY_LIFE_S = 90 * 24 * 3_600
+REFRESH_LIFE_S = 90 * 24 * 3_600
 GRACE_S = 30
 
 _REFRESH = re.compile(
@@ -48,7 +48,7 @@ class Tokens:
     scope: str
 
 
-class Refused(StrEnum):
+class RefreshDenied(StrEnum):
     """Why a refresh token opens nothing. To the client all are `invalid_grant` (RFC 6749 section 5.2)."""
 
     INVALID = "invalid"
@@ -64,7 +64,7 @@ class Reused:
     pid: str
 
 
-def family_key(sid: str) -> str:
+def refresh_key(sid: str) -> str:
     return f"f:{{{sid}}}"
 
 
@@ -81,7 +81,7 @@ def sid_of_refresh(key: bytes, token: str) -> str | None:
     return match[1] if genuine else None
 
 
-async def open_family(client: Client, key: bytes, redeemed: Redeemed, *, client_id: str) -> Tokens:
+async def begin(client: Client, key: bytes, redeemed: Redeemed, *, client_id: str) -> Tokens:
     """Make the session of an approved device. Raises redis-py's errors."""
     issued = await sessions.create(
         client,
@@ -89,7 +89,7 @@ async def open_family(client: Client, key: bytes, redeemed: Redeemed, *, client_
         pid=redeemed.pid,
         tier=redeemed.tier,
         life_s=ACCESS_LIFE_S,
-        keep_s=FAMILY_LIFE_S,
+        keep_s=REFRESH_LIFE_S,
         app_version=redeemed.app_version,
         platform=redeemed.platform,
     )
@@ -101,15 +101,15 @@ async def open_family(client: Client, key: bytes, redeemed: Redeemed, *, client_
         "until": issued.until_ms,
     }
     async with client.pipeline(transaction=True) as pipe:
-        pipe.hset(family_key(issued.sid), mapping=fields)
-        pipe.pexpireat(family_key(issued.sid), issued.until_ms + sessions.EXPIRED_GRACE_MS)
+        pipe.hset(refresh_key(issued.sid), mapping=fields)
+        pipe.pexpireat(refresh_key(issued.sid), issued.until_ms + sessions.EXPIRED_GRACE_MS)
         await pipe.execute()
     return Tokens(issued.sid, issued.access_token, refresh, issued.expires_in, redeemed.scope)
 
 
-async def refresh(
+async def rotate(
     client: Client, key: bytes, token: str, *, client_id: str = "", app_version: str = ""
-) -> Tokens | Refused | Reused:
+) -> Tokens | RefreshDenied | Reused:
     """The successors of a refresh token: the same ones however many ask within the grace.
 
     Args:
@@ -126,13 +126,13 @@ async def refresh(
     check_software(app_version)
     sid = sid_of_refresh(key, token)
     if sid is None:
-        return Refused.INVALID
+        return RefreshDenied.INVALID
     successor = _refresh_token(key, sid, derived(key, "refresh-after", token))
     access = f"{TOKEN_PREFIX}{sid}_{derived(key, 'access-after', token)}"
     state, *rest = await call_for_texts(
         client,
         "cgxa1_rotate",
-        (family_key(sid), session_key(sid)),
+        (refresh_key(sid), session_key(sid)),
         digest(key, "refresh", token),
         digest(key, "refresh", successor),
         token_digest(key, access),
@@ -145,4 +145,4 @@ async def refresh(
         return Tokens(sid, access, successor, int(rest[0]) // 1_000, rest[1])
     if state == "reused":
         return Reused(sid, rest[0])
-    return Refused(state)
+    return RefreshDenied(state)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from aiohttp import web
 
-from gateway.accounts.webhooks import Kind as WebhookKind
+from gateway.accounts.webhooks import WebhookEvent
 from gateway.auth import choice, revocation, sessions
 from gateway.auth.principal import Scope
 from gateway.auth.sessions import Session
@@ -88,8 +88,8 @@ async def _token(portal: Portal, visit: Visit, session: PortalSession) -> web.Re
             scopes=(Scope.INFERENCE, Scope.MODELS),
             life_s=int(days) * 86_400,
         )
-    except personal.Refused as refused:
-        return portal.fault(visit, 400, "Not accepted", str(refused))
+    except personal.InvalidToken as invalid:
+        return portal.fault(visit, 400, "Not accepted", str(invalid))
     return portal.html(session, "Access token", tokens.made(issued.access_token, name))
 
 
@@ -120,7 +120,7 @@ async def _delete(portal: Portal, visit: Visit, session: PortalSession) -> web.R
         return portal.fault(visit, 400, "Not deleted", "Type the word delete to confirm.")
     await _end_all(portal, session.pid)
     await portal.rights.erase_known(session.pid, session.names, actor=Actor.PORTAL)
-    portal.services.webhooks.emit(WebhookKind.ACCOUNT_ERASED, session.pid)
+    portal.services.webhooks.emit(WebhookEvent.ACCOUNT_ERASED, session.pid)
     return end(portal)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gateway.auth.choice import Choice
 from gateway.auth.sessions import Session
 from gateway.config import Region
-from gateway.portal.chart import Usage, draw
+from gateway.portal.chart import UsageByDay, draw
 from gateway.portal.page import amount, esc, hidden
 from gateway.portal.paths import PagePath
 from gateway.portal.session_row import session_row
@@ -43,7 +43,7 @@ MODES = frozenset(value for value, _, _ in _MODES)
 
 
 def account_page(
-    account: Account | None, used: Usage, sessions: Sequence[Session], policy: Choice, *, token: str, done: str
+    account: Account | None, used: UsageByDay, sessions: Sequence[Session], policy: Choice, *, token: str, done: str
 ) -> str:
     """The main part. ``sessions``: those that still work. ``done``: a key of `DONE`, or empty."""
     said = f'<p class="done" role="status">{esc(DONE[done])}</p>' if done in DONE else ""

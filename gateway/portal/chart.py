@@ -17,7 +17,7 @@ _WIDTH, _HEIGHT, _STEP, _BAR = 600, 160, 20, 14
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class UsageByDay:
     """``models``: the dearest first, then perhaps `OTHERS`. ``charges``: (day, model) to micro-credits."""
 
     days: tuple[date, ...]
@@ -31,7 +31,7 @@ class Usage:
         return sum(self.charges.get((day, model), 0) for model in self.models)
 
 
-def usage(records: Iterable[UsageRecord], today: date) -> Usage:
+def usage(records: Iterable[UsageRecord], today: date) -> UsageByDay:
     """Sums of the last `DAYS` days, in UTC, by the time of settlement."""
     days = tuple(today - timedelta(days=back) for back in range(DAYS - 1, -1, -1))
     sums: Counter[tuple[date, str]] = Counter()
@@ -46,10 +46,10 @@ def usage(records: Iterable[UsageRecord], today: date) -> Usage:
     charges: Counter[tuple[date, str]] = Counter()
     for (day, model), charge in sums.items():
         charges[day, model if model in own else OTHERS] += charge
-    return Usage(days, tuple(own) if len(own) == len(names) else (*own, OTHERS), dict(charges))
+    return UsageByDay(days, tuple(own) if len(own) == len(names) else (*own, OTHERS), dict(charges))
 
 
-def draw(used: Usage) -> str:
+def draw(used: UsageByDay) -> str:
     """The chart with its legend and, folded, its table."""
     if not used.models:
         return '<p class="quiet">Nothing was used in the last 30 days.</p>'
@@ -64,7 +64,7 @@ def draw(used: Usage) -> str:
     )
 
 
-def _svg(used: Usage) -> str:
+def _svg(used: UsageByDay) -> str:
     highest = max(1, *(used.of_day(day) for day in used.days))
     bars: list[str] = []
     for column, day in enumerate(used.days):
@@ -89,7 +89,7 @@ def _svg(used: Usage) -> str:
     )
 
 
-def _table(used: Usage) -> str:
+def _table(used: UsageByDay) -> str:
     rows = "".join(
         f'<tr><th scope="row">{day.isoformat()}</th><td>{esc(model)}</td>'
         f'<td class="number">{amount(used.charges[day, model])}</td></tr>'

@@ -31,7 +31,7 @@ _FULL = f"An account has {MOST} personal access tokens at most. Revoke one that 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._+-]{0,30}[A-Za-z0-9])?")
 
 
-class Refused(ValueError):
+class InvalidToken(ValueError):
     """A token that cannot be made; the message says the mend and quotes nothing."""
 
 
@@ -55,19 +55,21 @@ async def create(
         life_s: Seconds, up to `LONGEST_LIFE_S`.
 
     Raises:
-        Refused: A value is not of its form, or the account has `MOST` already.
+        InvalidToken: A value is not of its form, or the account has `MOST` already.
         redis.RedisError: The store cannot answer.
     """
     if not _NAME.fullmatch(name):
-        raise Refused("A name is 1 to 32 letters, digits, blanks and . _ + -, with a letter or digit at both ends.")
+        raise InvalidToken(
+            "A name is 1 to 32 letters, digits, blanks and . _ + -, with a letter or digit at both ends."
+        )
     if not scopes:
-        raise Refused(_SCOPES)
+        raise InvalidToken(_SCOPES)
     if not 0 < life_s <= LONGEST_LIFE_S:
-        raise Refused(_LIFE)
+        raise InvalidToken(_LIFE)
     now = time.time_ns() // 1_000_000
     held = await of_account(store.client, pid)
     if sum(token.revoked_ms is None and token.expires_ms > now for token in held) >= MOST:
-        raise Refused(_FULL)
+        raise InvalidToken(_FULL)
     stated: dict[sessions.Value, sessions.Value] = {
         "name": name,
         "scopes": " ".join(sorted(Scope(scope) for scope in scopes)),

@@ -19,11 +19,10 @@ from aiohttp import web
 
 from gateway.accounts.administration import make_rights
 from gateway.accounts.opening import open_configured
-from gateway.accounts.webhooks import Kind as WebhookKind
-from gateway.accounts.webhooks import make_webhooks
+from gateway.accounts.webhooks import WebhookEvent, make_webhooks
 from gateway.api.dispatch import Dispatcher
 from gateway.auth import revocation
-from gateway.auth.announcements import Kind, Listener
+from gateway.auth.announcements import Listener, Topic
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.identity import identity_keys, load_key
 from gateway.auth.recheck import Recheck
@@ -142,9 +141,9 @@ class Worker:
 
         listener = Listener(store.client, on_gap=missed, on_fault=lambda error: log.failure(Event.LOOP_ERROR, error))
         recheck = Recheck(store.client, running=running.sids, listening=lambda: listener.listening, revoked=revoked)
-        listener.on(Kind.POLICY_CHANGED, lambda announced: authenticator.forget(announced.org or announced.pid))
-        listener.on(Kind.SUPERSEDED, lanes.end)
-        listener.on(Kind.SESSION_REVOKED, lambda announced: revoked(announced.sid))
+        listener.on(Topic.POLICY_CHANGED, lambda announced: authenticator.forget(announced.org or announced.pid))
+        listener.on(Topic.SUPERSEDED, lanes.end)
+        listener.on(Topic.SESSION_REVOKED, lambda announced: revoked(announced.sid))
         await listener.start()
         epoch = Epoch(store)
         await epoch.look()
@@ -193,7 +192,7 @@ class Worker:
             secrets=make_secrets(config.policy),
         )
         services.portal = _portal(services)
-        oauth = OAuth(services, lambda kind, pid: services.webhooks.emit(WebhookKind(f"session.{kind}"), pid))
+        oauth = OAuth(services, lambda kind, pid: services.webhooks.emit(WebhookEvent(f"session.{kind}"), pid))
         dispatcher = Dispatcher(services, oauth)
         server = Server(dispatcher.handle, dispatcher.broken, loop)
         tls = _listener_tls(config)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from gateway.accounts.webhooks import Kind, Webhooks
+from gateway.accounts.webhooks import WebhookEvent, Webhooks
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.price_change import PriceChange
 from gateway.inference.services import Services
@@ -47,8 +47,8 @@ class Upkeep:
             store,
             ledger,
             low=config.webhooks.low_credit if config.webhooks is not None else 0,
-            on_low=lambda pid, left: self.webhooks.emit(Kind.CREDITS_LOW, pid, left=left),
-            on_exhausted=lambda pid, left: self.webhooks.emit(Kind.CREDITS_EXHAUSTED, pid, left=left),
+            on_low=lambda pid, left: self.webhooks.emit(WebhookEvent.CREDITS_LOW, pid, left=left),
+            on_exhausted=lambda pid, left: self.webhooks.emit(WebhookEvent.CREDITS_EXHAUSTED, pid, left=left),
         )
         self._prices = PriceChange(
             config,

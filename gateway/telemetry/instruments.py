@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway.errors import GatewayError
-from gateway.hardening.process import Held, Measure, observe
+from gateway.hardening.process import Measure, Measured, observe
 from gateway.telemetry.metrics import Registry
 from gateway.upstream.faults import Fault
 from metering.usage import Basis, Outcome
@@ -27,7 +27,7 @@ class Instruments:
     def note_hardening(self) -> None:
         """Find out what holds of this process and show it; the registry must be bound to a row."""
         for measure, held in observe().items():
-            self.registry.cells[self.hardened.column(measure.value)] = held is Held.YES
+            self.registry.cells[self.hardened.column(measure.value)] = held is Measured.YES
 
     def hardening(self) -> dict[str, int]:
         """Of how many workers each measure holds."""

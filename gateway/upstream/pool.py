@@ -43,7 +43,7 @@ def plan(*, idle: int, open_: int, limit: int) -> Plan:
 
 
 @dataclass(slots=True, eq=False)
-class _Lane:
+class _Origin:
     """The connections of one origin."""
 
     idle: list[Connection] = field(default_factory=list)  # newest last
@@ -67,22 +67,22 @@ class Pool:
         self._timeouts = timeouts
         self._limit = limit
         self._keep_idle = keep_idle
-        self._lanes: dict[Origin, _Lane] = {}
+        self._origins: dict[Origin, _Origin] = {}
         self._interval = min(SWEEP_SECONDS, timeouts.first_byte / 4, timeouts.idle / 4)
         self._sweeper = loop.call_later(self._interval, self._sweep)
         self.opened = 0
 
-    def _lane(self, origin: Origin) -> _Lane:
-        lane = self._lanes.get(origin)
-        if lane is None:
-            lane = self._lanes[origin] = _Lane()
-        return lane
+    def _connections(self, origin: Origin) -> _Origin:
+        connections = self._origins.get(origin)
+        if connections is None:
+            connections = self._origins[origin] = _Origin()
+        return connections
 
     def reuse(self, origin: Origin) -> Connection | None:
         """An idle connection that still looks alive, without waiting, or ``None``."""
-        lane = self._lanes.get(origin)
-        while lane is not None and lane.idle:
-            connection = lane.idle.pop()
+        connections = self._origins.get(origin)
+        while connections is not None and connections.idle:
+            connection = connections.idle.pop()
             connection.idle_since = 0.0
             if not connection.stale():
                 connection.seen = -1
@@ -99,22 +99,22 @@ class Pool:
         Raises:
             UpstreamFault: CONNECT, CONNECT_TIMEOUT, TLS or POOL_FULL.
         """
-        lane = self._lane(origin)
+        connections = self._connections(origin)
         deadline = self._loop.time() + self._timeouts.connect
         while True:
             connection = None if fresh else self.reuse(origin)
             if connection is not None:
                 return connection
-            if plan(idle=0, open_=len(lane.live) + lane.opening, limit=self._limit) is Plan.OPEN:
-                return await self._open(origin, lane)
-            if fresh and lane.idle:
-                lane.idle[0].close()
+            if plan(idle=0, open_=len(connections.live) + connections.opening, limit=self._limit) is Plan.OPEN:
+                return await self._open(origin, connections)
+            if fresh and connections.idle:
+                connections.idle[0].close()
                 continue
-            await self._wait(lane, deadline)
+            await self._wait(connections, deadline)
 
-    async def _wait(self, lane: _Lane, deadline: float) -> None:
+    async def _wait(self, connections: _Origin, deadline: float) -> None:
         waiter = self._loop.create_future()
-        lane.waiters.append(waiter)
+        connections.waiters.append(waiter)
         try:
             async with asyncio.timeout_at(deadline):
                 await waiter
@@ -122,57 +122,57 @@ class Pool:
             raise UpstreamFault(Fault.POOL_FULL) from None
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
-                self._wake(lane)  # the turn was given to a request that has gone: pass it on
+                self._wake(connections)  # the turn was given to a request that has gone: pass it on
             raise
         finally:
-            if waiter in lane.waiters:
-                lane.waiters.remove(waiter)
+            if waiter in connections.waiters:
+                connections.waiters.remove(waiter)
 
-    async def _open(self, origin: Origin, lane: _Lane) -> Connection:
-        lane.opening += 1
+    async def _open(self, origin: Origin, connections: _Origin) -> Connection:
+        connections.opening += 1
         try:
             connection = await origin.connect(self._loop, self._timeouts.connect)
         except BaseException:
-            lane.opening -= 1
-            self._wake(lane)
+            connections.opening -= 1
+            self._wake(connections)
             raise
-        lane.opening -= 1
-        lane.live.add(connection)
+        connections.opening -= 1
+        connections.live.add(connection)
         self.opened += 1
 
         def closed(connection: Connection) -> None:
-            lane.live.discard(connection)
+            connections.live.discard(connection)
             if connection.idle_since:
-                lane.idle.remove(connection)
-            self._wake(lane)
+                connections.idle.remove(connection)
+            self._wake(connections)
 
         def ready(connection: Connection) -> None:
             if origin.tls is not None and connection.requests == 1:
                 # Once for each connection: every read of SSLSocket.session leaks a copy (CPython 3.11 to 3.13).
                 origin.session = connection.session
-            if len(lane.idle) >= self._keep_idle:
+            if len(connections.idle) >= self._keep_idle:
                 connection.close()
                 return
             connection.idle_since = self._loop.time() or 1e-9
-            lane.idle.append(connection)
-            self._wake(lane)
+            connections.idle.append(connection)
+            self._wake(connections)
 
         connection.on_closed = closed
         connection.on_ready = ready
         return connection
 
     @staticmethod
-    def _wake(lane: _Lane) -> None:
-        while lane.waiters:
-            waiter = lane.waiters.popleft()
+    def _wake(connections: _Origin) -> None:
+        while connections.waiters:
+            waiter = connections.waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 return
 
     def _sweep(self) -> None:
         now = self._loop.time()
-        for lane in self._lanes.values():
-            for connection in list(lane.live):
+        for connections in self._origins.values():
+            for connection in list(connections.live):
                 if connection.busy:
                     self._watch(connection, now)
                 elif connection.idle_since and now - connection.idle_since > KEEP_IDLE_SECONDS:
@@ -194,13 +194,13 @@ class Pool:
     def count(self) -> tuple[int, int]:
         """Connections open now, and of them idle."""
         return (
-            sum(len(lane.live) for lane in self._lanes.values()),
-            sum(len(lane.idle) for lane in self._lanes.values()),
+            sum(len(connections.live) for connections in self._origins.values()),
+            sum(len(connections.idle) for connections in self._origins.values()),
         )
 
     def close(self) -> None:
         """Close every connection, busy ones too."""
         self._sweeper.cancel()
-        for lane in self._lanes.values():
-            for connection in list(lane.live):
+        for connections in self._origins.values():
+            for connection in list(connections.live):
                 connection.close()

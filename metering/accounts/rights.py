@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from redis.exceptions import RedisError
@@ -29,17 +29,12 @@ from metering.ledger import records
 from metering.ledger.ledger import Ledger
 from metering.ledger.types import Account, LedgerUnavailable, State
 from metering.reading.reader import read_usage
+from metering.spool.journal import Journal
 from metering.store.store import Store, Unconfirmed
 from metering.usage import UsageRecord
 
 ERASING = "erasing"  # erasures that were begun: pid -> names in the identity map, until they are done
 CORRECTION = 2  # the lowest rank of an operator's correction
-
-
-class Journal(Protocol):
-    """What remembers erasures on disk (`metering.spool.spool`)."""
-
-    def erased(self, pid: str, names: Collection[str]) -> None: ...
 
 
 Forgetter = Callable[[str], Awaitable[object]]  # deletes what another part holds of a pid; idempotent

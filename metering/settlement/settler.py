@@ -29,7 +29,7 @@ BACKOFF = (0.02, 1.0)
 Void = tuple[str, str]
 
 
-class Journal(Protocol):
+class SettlementJournal(Protocol):
     """What remembers settlements on disk (`metering.spool.spool`)."""
 
     def settled(self, record: UsageRecord) -> None: ...
@@ -51,7 +51,7 @@ class Settler(Background):
         self,
         ledger: Ledger,
         *,
-        journal: Journal | None = None,
+        journal: SettlementJournal | None = None,
         on_refused: Callable[[UsageRecord], None] | None = None,
     ) -> None:
         self._ledger = ledger

@@ -1,5 +1,5 @@
-"""Notes an erasure or a revocation in the spool's folder, for processes that have no spool of their own: the commands
-and the internal API.
+"""What remembers erasures and revocations on disk, and the one for processes without a spool (the commands and the
+internal API), which leaves notes in the spool's folder.
 
 Each note is a file of its own, written and synced before the call returns. The file is not locked afterwards, so that
 any gateway of this host adopts it as it adopts a dead one's, and applies it again at once and at each new epoch of the
@@ -12,9 +12,22 @@ import secrets
 import time
 from collections.abc import Collection
 from pathlib import Path
+from typing import Protocol
 
 from metering.spool import frames
 from metering.spool.segment import SUFFIX, Segment
+
+
+class Journal(Protocol):
+    """Keeps on disk what must outlive a loss of the store: `FileJournal` or a `metering.spool.spool.Spool`."""
+
+    def erased(self, pid: str, names: Collection[str]) -> None:
+        """Note an erasure: the account, and the names that the identity map had for it. Raises OSError."""
+        ...
+
+    def revoked(self, name: str) -> None:
+        """Note that a session or token family was revoked. Raises OSError."""
+        ...
 
 
 class FileJournal:
@@ -24,11 +37,9 @@ class FileJournal:
         self._folder = folder
 
     def erased(self, pid: str, names: Collection[str]) -> None:
-        """Note an erasure: the account, and the names that the identity map had for it. Raises OSError."""
         self._leave(frames.frame(frames.ERASED, " ".join((pid, *names))))
 
     def revoked(self, name: str) -> None:
-        """Note that a session or token family was revoked. Raises OSError."""
         self._leave(frames.frame(frames.REVOKED, name))
 
     def _leave(self, frame: bytes) -> None:

@@ -50,7 +50,7 @@ class Unreachable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class StoreEndpoint:
     """Where a node listens and how to be let in."""
 
     host: str = "127.0.0.1"
@@ -96,7 +96,7 @@ class Link(asyncio.Protocol):
     embedded server is found; an `OSError` from it counts as a failed attempt.
     """
 
-    def __init__(self, endpoint: Callable[[], Awaitable[Endpoint]], *, timeout: float) -> None:
+    def __init__(self, endpoint: Callable[[], Awaitable[StoreEndpoint]], *, timeout: float) -> None:
         self._endpoint = endpoint
         self._timeout = timeout
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -280,7 +280,7 @@ class Link(asyncio.Protocol):
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - spreads reconnects
             delay = min(delay * 2, longest)
 
-    async def _connect_once(self, endpoint: Endpoint) -> None:
+    async def _connect_once(self, endpoint: StoreEndpoint) -> None:
         loop = asyncio.get_running_loop()
         greeting = endpoint.greeting()
         async with asyncio.timeout(CONNECT_TIMEOUT):

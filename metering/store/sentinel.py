@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import RedisError
 
-from metering.store.link import Endpoint
+from metering.store.link import StoreEndpoint
 from metering.store.topology import OneNode, endpoint_of
 
 DEFAULT_PORT = 26379
@@ -46,8 +46,8 @@ class Sentinels:
     def topology(self, *, timeout: float) -> OneNode:
         return OneNode(self._primary(), timeout=timeout)
 
-    def _primary(self) -> Callable[[], Awaitable[Endpoint]]:
-        async def primary() -> Endpoint:
+    def _primary(self) -> Callable[[], Awaitable[StoreEndpoint]]:
+        async def primary() -> StoreEndpoint:
             try:
                 host, port = await self._sentinel.discover_master(self._service)
             except RedisError:

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from metering.keys import PARTITIONS
 from metering.store.embedded import Embedded
-from metering.store.link import Endpoint
+from metering.store.link import StoreEndpoint
 from metering.store.sentinel import SCHEMES as SENTINEL_SCHEMES
 from metering.store.sentinel import Sentinels
 from metering.store.topology import ClusterNodes, OneNode, Topology, one_node
@@ -86,8 +86,8 @@ class Store:
         if self._embedded is not None:
             embedded = self._embedded
 
-            async def revive() -> Endpoint:
-                return Endpoint(path=await embedded.ensure())
+            async def revive() -> StoreEndpoint:
+                return StoreEndpoint(path=await embedded.ensure())
 
             return OneNode(revive, timeout=timeout)
         return one_node(self.client, timeout=timeout)

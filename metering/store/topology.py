@@ -16,7 +16,7 @@ from redis.asyncio import Redis, RedisCluster, SSLConnection
 from redis.exceptions import RedisError, ResponseError
 
 from metering import keys
-from metering.store.link import Command, Endpoint, Link, StoreError, Unreachable
+from metering.store.link import Command, Link, StoreEndpoint, StoreError, Unreachable
 
 REDIRECTS = frozenset({"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN"})
 STALE = frozenset({"READONLY", "MASTERDOWN"})  # this node is not, or no longer, the primary
@@ -47,7 +47,7 @@ class Topology(Protocol):
 class OneNode:
     """A single server; the address is asked for anew at each connection attempt."""
 
-    def __init__(self, endpoint: Callable[[], Awaitable[Endpoint]], *, timeout: float) -> None:
+    def __init__(self, endpoint: Callable[[], Awaitable[StoreEndpoint]], *, timeout: float) -> None:
         self._link = Link(endpoint, timeout=timeout)
 
     async def connect(self) -> None:
@@ -128,22 +128,22 @@ class ClusterNodes:
 class _NodeAddress:
     """The fixed address of a Cluster node; asking again means that its connection was lost."""
 
-    def __init__(self, endpoint: Endpoint, refresh: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, endpoint: StoreEndpoint, refresh: Callable[[], Awaitable[None]]) -> None:
         self._endpoint = endpoint
         self._refresh = refresh
         self._asked = False
 
-    async def __call__(self) -> Endpoint:
+    async def __call__(self) -> StoreEndpoint:
         if self._asked:
             await self._refresh()
         self._asked = True
         return self._endpoint
 
 
-def endpoint_of(options: Mapping[str, Any]) -> Endpoint:
+def endpoint_of(options: Mapping[str, Any]) -> StoreEndpoint:
     """The same server as redis-py's connection options name."""
     tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
-    return Endpoint(
+    return StoreEndpoint(
         host=options.get("host") or "127.0.0.1",
         port=int(options.get("port") or 6379),
         path=options.get("path"),
@@ -158,7 +158,7 @@ def one_node(client: Redis, *, timeout: float) -> OneNode:
     """The topology of a plain client: the server that its connection pool names."""
     endpoint = endpoint_of(client.connection_pool.connection_kwargs)
 
-    async def same() -> Endpoint:
+    async def same() -> StoreEndpoint:
         return endpoint
 
     return OneNode(same, timeout=timeout)

@@ -36,7 +36,7 @@ OLDEST_SECONDS = 35 * 86_400 - 3_600  # an hour of margin to Stripe's 35 days
 IDENTIFIER_SECONDS = 23 * 3_600
 
 
-class Refused(Exception):
+class StripeRefused(Exception):
     """Stripe refuses this event for good; ``duplicate``: because it has it already."""
 
     def __init__(self, *, duplicate: bool) -> None:
@@ -44,12 +44,12 @@ class Refused(Exception):
         self.duplicate = duplicate
 
 
-class Unreachable(Exception):
+class StripeUnreachable(Exception):
     """No answer, or one that says to try again."""
 
 
-class Meter(Protocol):
-    """Sends one event. Raises `Refused`, `Unreachable`."""
+class EventSender(Protocol):
+    """Sends one event. Raises `StripeRefused`, `StripeUnreachable`."""
 
     def __call__(self, *, identifier: str, customer: str, value: int, timestamp: int) -> Awaitable[None]: ...
 
@@ -85,7 +85,7 @@ class StripeExport:
     """Reads usage records as the group ``stripe`` and sends them. ``clock`` is Unix seconds."""
 
     def __init__(
-        self, store: Store, reader: BillingReader, send: Meter, *, clock: Callable[[], float] = time.time
+        self, store: Store, reader: BillingReader, send: EventSender, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._store = store
         self._client: Any = store.client
@@ -97,7 +97,7 @@ class StripeExport:
         """Send everything that is there now.
 
         Raises:
-            Unreachable: Stripe does not answer; what was sent is remembered, and the next run goes on.
+            StripeUnreachable: Stripe does not answer; what was sent is remembered, and the next run goes on.
             redis.RedisError: The store does not answer; likewise.
         """
         done = Exported()
@@ -142,7 +142,7 @@ class StripeExport:
                     value=memory.amount,
                     timestamp=min(now, record.started_ms // 1_000),
                 )
-            except Refused as refusal:
+            except StripeRefused as refusal:
                 done.refused += not refusal.duplicate
                 memory.sent += memory.amount if refusal.duplicate else 0
             else:
@@ -156,7 +156,7 @@ class StripeExport:
         await self._store.confirm(name)
 
 
-def stripe_meter(api_key: str, *, event_name: str, base_url: str) -> Meter:
+def stripe_meter(api_key: str, *, event_name: str, base_url: str) -> EventSender:
     """Sends through Stripe's own SDK (the extra ``stripe``). Raises ImportError where it is missing."""
     import asyncio  # noqa: PLC0415
     from importlib import import_module  # noqa: PLC0415 - the SDK is an extra
@@ -179,8 +179,8 @@ def stripe_meter(api_key: str, *, event_name: str, base_url: str) -> Meter:
         except stripe.InvalidRequestError as error:
             # "An event already exists with identifier ..."; the SDK gives no code of its own for it.
             duplicate = "already exists" in str(error)
-            raise Refused(duplicate=duplicate) from None
+            raise StripeRefused(duplicate=duplicate) from None
         except (stripe.StripeError, OSError):
-            raise Unreachable from None
+            raise StripeUnreachable from None
 
     return send

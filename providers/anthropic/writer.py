@@ -50,7 +50,7 @@ def _usage(counts: Counts) -> dict[str, int]:
     }
 
 
-class MessageStream:
+class MessageWriter:
     """The writer of one streamed message. After `Failed` it writes nothing more."""
 
     def __init__(self, identity: str, model: str, *, reasoning: bool) -> None:

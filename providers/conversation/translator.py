@@ -76,7 +76,7 @@ class StreamTranslator:
         self._writer: _Writer
         named = (translation.identity, translation.model)
         if _is_anthropic(translation.operation):
-            self._writer = anthropic_events.MessageStream(*named, reasoning=conversation.reasoning)
+            self._writer = anthropic_events.MessageWriter(*named, reasoning=conversation.reasoning)
         else:
             self._writer = gemini_events.ResponseStream(*named, reasoning=conversation.reasoning, sse=translation.sse)
         self._ended = False

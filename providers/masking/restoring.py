@@ -21,7 +21,7 @@ from metering.usage import Report
 from providers.answers.sse import DONE, data_of, event_spans, last_boundary
 from providers.dialect import Operation, Scanner
 from providers.masking.masking import PREFIX, Vault, unmask
-from providers.masking.stream_texts import Key, Text, ended, texts
+from providers.masking.stream_texts import Key, TextPart, ended, texts
 
 EVENT_LIMIT: Final = 1 << 20
 BODY_LIMIT: Final = 16 << 20
@@ -55,7 +55,7 @@ class Restored:
         self._carry: list[bytes] = []
         self._carried = 0
         self._held: dict[Key, str] = {}
-        self._last: dict[Key, tuple[Text, bytes]] = {}  # what a text's next event would look like
+        self._last: dict[Key, tuple[TextPart, bytes]] = {}  # what a text's next event would look like
         self._through = False
         self.size = 0
         self.events = 0

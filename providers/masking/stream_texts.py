@@ -14,7 +14,7 @@ from providers.dialect import Family, Operation
 Key: TypeAlias = tuple[Any, ...]
 
 
-class Text(NamedTuple):
+class TextPart(NamedTuple):
     """One text's part in one event.
 
     Attributes:
@@ -33,7 +33,7 @@ class Text(NamedTuple):
     again: Callable[[str], dict[str, Any]]
 
 
-def texts(operation: Operation, event: Any) -> list[Text]:
+def texts(operation: Operation, event: Any) -> list[TextPart]:
     """The parts of texts in a decoded event; none where it has another form."""
     return list(_DIALECTS[operation.family][0](event)) if isinstance(event, dict) else []
 
@@ -55,7 +55,7 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 _PROSE: Final = ("content", "reasoning_content", "reasoning", "refusal")
 
 
-def _openai(event: dict[str, Any]) -> Iterable[Text]:
+def _openai(event: dict[str, Any]) -> Iterable[TextPart]:
     if isinstance(event.get("type"), str):
         yield from _responses(event)
         return
@@ -63,7 +63,7 @@ def _openai(event: dict[str, Any]) -> Iterable[Text]:
         yield from _choice(event, choice)
 
 
-def _choice(event: dict[str, Any], choice: dict[str, Any]) -> Iterable[Text]:
+def _choice(event: dict[str, Any], choice: dict[str, Any]) -> Iterable[TextPart]:
     index = choice.get("index", 0)
 
     def again(part: dict[str, Any]) -> dict[str, Any]:
@@ -79,27 +79,27 @@ def _choice(event: dict[str, Any], choice: dict[str, Any]) -> Iterable[Text]:
         return again({"delta": {"function_call": {"arguments": text}}})
 
     if isinstance(choice.get("text"), str):
-        yield Text((index, "text"), choice["text"], choice, "text", False, lambda text: again({"text": text}))
+        yield TextPart((index, "text"), choice["text"], choice, "text", False, lambda text: again({"text": text}))
     delta = choice.get("delta")
     if not isinstance(delta, dict):
         return
     for name in _PROSE:
         if isinstance(delta.get(name), str):
-            yield Text((index, name), delta[name], delta, name, False, prose(name))
+            yield TextPart((index, name), delta[name], delta, name, False, prose(name))
     for place, tool in enumerate(_objects(delta.get("tool_calls"))):
         function, number = tool.get("function"), tool.get("index", place)
         if isinstance(function, dict) and isinstance(function.get("arguments"), str):
-            yield Text((index, "tool", number), function["arguments"], function, "arguments", True, call(number))
+            yield TextPart((index, "tool", number), function["arguments"], function, "arguments", True, call(number))
     old = delta.get("function_call")
     if isinstance(old, dict) and isinstance(old.get("arguments"), str):
-        yield Text((index, "function"), old["arguments"], old, "arguments", True, legacy)
+        yield TextPart((index, "function"), old["arguments"], old, "arguments", True, legacy)
 
 
-def _responses(event: dict[str, Any]) -> Iterable[Text]:
+def _responses(event: dict[str, Any]) -> Iterable[TextPart]:
     kind = event["type"]
     if kind.endswith(".delta") and isinstance(event.get("delta"), str):
         plain = {name: value for name, value in event.items() if name != "obfuscation"}
-        yield Text(
+        yield TextPart(
             (kind.removesuffix(".delta"), *_place(event)),
             event["delta"],
             event,
@@ -132,7 +132,7 @@ def _openai_ends(event: dict[str, Any], key: Key) -> bool:
 _BLOCK_TEXTS: Final = {"text": False, "thinking": False, "partial_json": True}
 
 
-def _anthropic(event: dict[str, Any]) -> Iterable[Text]:
+def _anthropic(event: dict[str, Any]) -> Iterable[TextPart]:
     delta = event.get("delta")
     if event.get("type") != "content_block_delta" or not isinstance(delta, dict):
         return
@@ -142,7 +142,7 @@ def _anthropic(event: dict[str, Any]) -> Iterable[Text]:
 
     for name, inside_json in _BLOCK_TEXTS.items():
         if isinstance(delta.get(name), str):
-            yield Text((event.get("index"), name), delta[name], delta, name, inside_json, again(name))
+            yield TextPart((event.get("index"), name), delta[name], delta, name, inside_json, again(name))
 
 
 def _anthropic_ends(event: dict[str, Any], key: Key) -> bool:
@@ -155,7 +155,7 @@ def _anthropic_ends(event: dict[str, Any], key: Key) -> bool:
 # Gemini: candidates with parts; a function call comes whole.
 
 
-def _google(event: dict[str, Any]) -> Iterable[Text]:
+def _google(event: dict[str, Any]) -> Iterable[TextPart]:
     for candidate in _objects(event.get("candidates")):
         content = candidate.get("content")
         parts = _objects(content.get("parts")) if isinstance(content, dict) else []
@@ -163,7 +163,9 @@ def _google(event: dict[str, Any]) -> Iterable[Text]:
         for part in parts:
             if isinstance(part.get("text"), str):
                 thought = bool(part.get("thought"))
-                yield Text((index, thought), part["text"], part, "text", False, _gemini_again(index, thought=thought))
+                yield TextPart(
+                    (index, thought), part["text"], part, "text", False, _gemini_again(index, thought=thought)
+                )
 
 
 def _gemini_again(index: Any, *, thought: bool) -> Callable[[str], dict[str, Any]]:
@@ -182,7 +184,7 @@ def _google_ends(event: dict[str, Any], key: Key) -> bool:
 
 
 _DIALECTS: Final[
-    dict[Family, tuple[Callable[[dict[str, Any]], Iterable[Text]], Callable[[dict[str, Any], Key], bool]]]
+    dict[Family, tuple[Callable[[dict[str, Any]], Iterable[TextPart]], Callable[[dict[str, Any], Key], bool]]]
 ] = {
     Family.OPENAI: (_openai, _openai_ends),
     Family.ANTHROPIC: (_anthropic, _anthropic_ends),

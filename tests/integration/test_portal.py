@@ -19,7 +19,7 @@ from gateway.auth.principal import sid_of
 from gateway.cli.store import Opened, opened
 from gateway.config.load import load
 from gateway.oauth import device
-from gateway.oauth.device import Redeemed, Refusal, Started
+from gateway.oauth.device import PollDenied, Redeemed, Started
 from metering.accounts.audit import read_audit
 from tests.gateway_process import GatewayProcess, model, provider
 from tests.integration.conftest import eventually
@@ -86,7 +86,7 @@ class Site:
             )
         )
 
-    def poll(self, started: Started) -> Redeemed | Refusal:
+    def poll(self, started: Started) -> Redeemed | PollDenied:
         return self.store(
             lambda at: device.poll(at.store.client, at.key, started.device_code, client_id="codegrex-ide")
         )
@@ -136,7 +136,7 @@ async def _forget_attempts(at: Opened) -> None:
 
 def test_approve_in_a_browser_while_the_device_polls(site: Site) -> None:
     started = site.start()
-    assert site.poll(started) is Refusal.AUTHORIZATION_PENDING
+    assert site.poll(started) is PollDenied.AUTHORIZATION_PENDING
     page = site.signed_in(f"/device?user_code={started.user_code}")
     page.get_by_role("heading", name="Connect this device?").wait_for()
     for text in (started.user_code, "codegrex-ide", "1.4.2", "macos"):
@@ -179,7 +179,7 @@ def form(site: Site, path: str, fields: dict[str, str]) -> Any:
     return ask(site.url, _to(site, request("POST", path, urlencode(fields).encode(), headers=headers)))
 
 
-async def _poll_when_allowed(at: Opened, started: Started) -> Redeemed | Refusal:
+async def _poll_when_allowed(at: Opened, started: Started) -> Redeemed | PollDenied:
     """The interval is the device's to keep; here it is put back instead of waited for."""
     handle = re.match(r"cgx_dc_([0-9a-f]+)_", started.device_code)
     assert handle is not None
@@ -194,7 +194,7 @@ def test_deny(site: Site) -> None:
     page.get_by_role("button", name="Continue").click()
     page.get_by_role("button", name="Deny").click()
     page.get_by_role("heading", name="Device refused").wait_for()
-    assert site.poll(started) is Refusal.ACCESS_DENIED
+    assert site.poll(started) is PollDenied.ACCESS_DENIED
 
 
 def test_a_wrong_code_and_an_expired_one_look_the_same(site: Site) -> None:
@@ -248,7 +248,7 @@ def test_forms_without_the_session_s_token_or_from_elsewhere_are_refused(site: S
     for origin in ({"origin": "https://evil.example"}, {"origin": "null"}, {}):
         headers = {"cookie": cookies, "content-type": "application/x-www-form-urlencoded", **origin}
         assert _posted(site, body, headers) == 403
-    assert site.poll(started) is Refusal.AUTHORIZATION_PENDING
+    assert site.poll(started) is PollDenied.AUTHORIZATION_PENDING
     headers = {
         "cookie": cookies,
         "content-type": "application/x-www-form-urlencoded",

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.simulator import SimulatorProcess
 from gateway.auth import entitlements
-from gateway.auth.announcements import Announcement, Kind, publish
+from gateway.auth.announcements import Announcement, Topic, publish
 from gateway.auth.entitlements import Entitlements
 from gateway.auth.principal import session_key, sid_of
 from metering.store.store import Store
@@ -69,7 +69,7 @@ def state(gateway: GatewayProcess, pid: str, **stated: Any) -> None:
 
     async def act(store: Store) -> None:
         assert await entitlements.write(store.client, pid, Entitlements(next(VERSIONS), **stated))
-        assert await publish(store.client, Announcement(Kind.POLICY_CHANGED, pid=pid))
+        assert await publish(store.client, Announcement(Topic.POLICY_CHANGED, pid=pid))
 
     gateway.on_store(act)
 
@@ -77,7 +77,7 @@ def state(gateway: GatewayProcess, pid: str, **stated: Any) -> None:
 def state_org(gateway: GatewayProcess, **stated: Any) -> None:
     async def act(store: Store) -> None:
         assert await entitlements.write_org(store.client, ORG, Entitlements(next(VERSIONS), **stated))
-        assert await publish(store.client, Announcement(Kind.POLICY_CHANGED, org=ORG))
+        assert await publish(store.client, Announcement(Topic.POLICY_CHANGED, org=ORG))
 
     gateway.on_store(act)
 

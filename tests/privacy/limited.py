@@ -10,7 +10,7 @@ import select
 from typing import Any
 
 from gateway.auth import entitlements
-from gateway.auth.announcements import Announcement, Kind, publish
+from gateway.auth.announcements import Announcement, Topic, publish
 from gateway.auth.entitlements import Entitlements
 from metering.store.store import Store
 from tests.integration.conftest import eventually
@@ -111,6 +111,6 @@ def _refused(stage: Stage, kind: str, code: str, name: str, headers: dict[str, s
 def _state(stage: Stage, pid: str, policy: dict[str, Any]) -> None:
     async def act(store: Store) -> None:
         assert await entitlements.write(store.client, pid, Entitlements(1, **policy))
-        assert await publish(store.client, Announcement(Kind.POLICY_CHANGED, pid=pid))
+        assert await publish(store.client, Announcement(Topic.POLICY_CHANGED, pid=pid))
 
     stage.on_store(act)

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.accounts.administration import Administration, OnDemand
 from gateway.auth import entitlements, sessions
-from gateway.auth.announcements import Announcement, Kind, Listener
+from gateway.auth.announcements import Announcement, Listener, Topic
 from gateway.auth.entitlements import Entitlements
 from gateway.config.load import read
 from metering import keys
@@ -211,12 +211,12 @@ async def test_an_organisation_s_entitlements_never_go_back_and_hold_for_its_acc
 async def test_workers_hear_of_an_organisation_whose_entitlements_changed(admin, store):
     heard = []
     listener = Listener(store.client)
-    listener.on(Kind.POLICY_CHANGED, heard.append)
+    listener.on(Topic.POLICY_CHANGED, heard.append)
     await listener.start()
     await admin.entitle_organisation("acme", Entitlements(2), actor="billing")
     await admin.entitle_organisation("acme", Entitlements(1), actor="billing")  # refused, so nothing changed
     await admin.entitle_organisation("other", Entitlements(1), actor="billing")
-    expected = [Announcement(Kind.POLICY_CHANGED, org=entitlements.org_digest(KEY, org)) for org in ("acme", "other")]
+    expected = [Announcement(Topic.POLICY_CHANGED, org=entitlements.org_digest(KEY, org)) for org in ("acme", "other")]
     await until(lambda: len(heard) == 2)
     assert heard == expected
     await listener.close()

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from gateway.accounts.webhooks import Kind, Webhooks, make_webhooks, signature
+from gateway.accounts.webhooks import WebhookEvent, Webhooks, make_webhooks, signature
 from gateway.config.services import WebhookConfig
 
 SECRET = b"s" * 24
@@ -55,7 +55,7 @@ def test_the_signature_is_that_of_the_specification():
 async def test_an_event_arrives_signed_and_holds_numbers_alone(make, receiver):
     webhooks = make()
     webhooks.start()
-    webhooks.emit(Kind.CREDITS_LOW, "p1", left=40)
+    webhooks.emit(WebhookEvent.CREDITS_LOW, "p1", left=40)
     assert await webhooks.drain(10)
     await webhooks.close()
     ((_, event),) = receiver.events
@@ -68,7 +68,7 @@ async def test_an_event_arrives_signed_and_holds_numbers_alone(make, receiver):
 async def test_what_is_not_taken_comes_again_under_the_same_id(make, receiver):
     receiver.answers = [500, 302]
     webhooks = make(retries=(0.0, 0.0))
-    webhooks.emit(Kind.ACCOUNT_ERASED, "p1")
+    webhooks.emit(WebhookEvent.ACCOUNT_ERASED, "p1")
     webhooks.start()
     assert await webhooks.drain(10)
     await webhooks.close()
@@ -80,7 +80,7 @@ async def test_tries_end_and_a_full_queue_drops_the_oldest(make, receiver):
     dropped = []
     webhooks = make(retries=(), limit=2, on_dropped=lambda: dropped.append(1))
     for pid in ("p1", "p2", "p3"):
-        webhooks.emit(Kind.CREDITS_EXHAUSTED, pid, left=0)
+        webhooks.emit(WebhookEvent.CREDITS_EXHAUSTED, pid, left=0)
     receiver.answers = [500]
     webhooks.start()
     assert await webhooks.drain(10)
@@ -91,7 +91,7 @@ async def test_tries_end_and_a_full_queue_drops_the_oldest(make, receiver):
 
 async def test_a_receiver_that_is_not_there_is_waited_for(make, receiver):
     webhooks = Webhooks("http://127.0.0.1:9/", SECRET, retries=(0.0, 0.0))
-    webhooks.emit(Kind.REFRESH_REUSE, "p1")
+    webhooks.emit(WebhookEvent.REFRESH_REUSE, "p1")
     webhooks.start()
     assert await webhooks.drain(10)
     await webhooks.close()
@@ -101,7 +101,7 @@ async def test_a_receiver_that_is_not_there_is_waited_for(make, receiver):
 async def test_without_a_receiver_an_event_is_nothing():
     webhooks = make_webhooks(None)
     webhooks.start()
-    webhooks.emit(Kind.NEW_DEVICE, "p1")
+    webhooks.emit(WebhookEvent.NEW_DEVICE, "p1")
     assert await webhooks.drain(0.001)
     await webhooks.close()
     assert make_webhooks(WebhookConfig("http://127.0.0.1/", SECRET))._url

@@ -10,15 +10,15 @@ from typing import Self
 
 import pytest
 
-from gateway.auth.announcements import CHANNEL, Announcement, Kind, Listener, publish
+from gateway.auth.announcements import CHANNEL, Announcement, Listener, Topic, publish
 from metering.store.store import Store, open_store
 from tests.contracts.servers import Server
 
 SID = "s" * 20
 PID = "p" + "a" * 24
-REVOKED = Announcement(Kind.SESSION_REVOKED, sid=SID)
-POLICY = Announcement(Kind.POLICY_CHANGED, pid=PID)
-SUPERSEDED = Announcement(Kind.SUPERSEDED, sid=SID, slot=65_535, rid="req_1")
+REVOKED = Announcement(Topic.SESSION_REVOKED, sid=SID)
+POLICY = Announcement(Topic.POLICY_CHANGED, pid=PID)
+SUPERSEDED = Announcement(Topic.SUPERSEDED, sid=SID, slot=65_535, rid="req_1")
 PATIENCE = 20.0
 
 
@@ -37,8 +37,8 @@ class Heard:
         self.gaps = 0
         self.faults: list[Exception] = []
         self.listener = Listener(store.client, on_gap=self._gap, on_fault=self.faults.append)
-        for kind in Kind:
-            self.listener.on(kind, self.announcements.append)
+        for topic in Topic:
+            self.listener.on(topic, self.announcements.append)
 
     def _gap(self) -> None:
         self.gaps += 1
@@ -74,14 +74,14 @@ async def test_every_node_of_a_cluster_passes_it_on(cluster: Store) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        Announcement(Kind.SESSION_REVOKED),
-        Announcement(Kind.SESSION_REVOKED, sid="short"),
-        Announcement(Kind.SESSION_REVOKED, sid=SID, rid="r"),
-        Announcement(Kind.POLICY_CHANGED, pid="P"),
-        Announcement(Kind.POLICY_CHANGED, pid=PID, sid=SID),
-        Announcement(Kind.SUPERSEDED, sid=SID, slot=65_536, rid="r"),
-        Announcement(Kind.SUPERSEDED, sid=SID, slot=-1, rid="r"),
-        Announcement(Kind.SUPERSEDED, sid=SID, rid="a text"),
+        Announcement(Topic.SESSION_REVOKED),
+        Announcement(Topic.SESSION_REVOKED, sid="short"),
+        Announcement(Topic.SESSION_REVOKED, sid=SID, rid="r"),
+        Announcement(Topic.POLICY_CHANGED, pid="P"),
+        Announcement(Topic.POLICY_CHANGED, pid=PID, sid=SID),
+        Announcement(Topic.SUPERSEDED, sid=SID, slot=65_536, rid="r"),
+        Announcement(Topic.SUPERSEDED, sid=SID, slot=-1, rid="r"),
+        Announcement(Topic.SUPERSEDED, sid=SID, rid="a text"),
     ],
 )
 async def test_what_is_not_ids_alone_is_neither_published_nor_heard(store: Store, wrong: Announcement) -> None:
@@ -99,7 +99,7 @@ async def test_what_is_not_ids_alone_is_neither_published_nor_heard(store: Store
 
 async def test_a_handler_that_fails_does_not_make_the_worker_deaf(store: Store) -> None:
     async with Heard(store) as heard:
-        heard.listener.on(Kind.POLICY_CHANGED, lambda _announcement: 1 / 0)  # type: ignore[arg-type, return-value]
+        heard.listener.on(Topic.POLICY_CHANGED, lambda _announcement: 1 / 0)  # type: ignore[arg-type, return-value]
         await publish(store.client, POLICY)
         await publish(store.client, REVOKED)
         await until(lambda: len(heard.announcements) == 2)

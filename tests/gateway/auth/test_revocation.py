@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 from redis.exceptions import RedisError
 
 from gateway.auth import revocation, sessions
-from gateway.auth.announcements import Announcement, Kind, Listener
+from gateway.auth.announcements import Announcement, Listener, Topic
 from gateway.auth.principal import Denial, lookup
 from metering.accounts import audit
 from metering.accounts.audit import read_audit
@@ -19,6 +21,9 @@ class Journal:
     def __init__(self) -> None:
         self.names: list[str] = []
 
+    def erased(self, pid: str, names: Collection[str]) -> None:
+        raise AssertionError
+
     def revoked(self, name: str) -> None:
         self.names.append(name)
 
@@ -30,13 +35,13 @@ async def noted(store: Store) -> list[tuple[str, str, str]]:
 async def test_it_is_written_announced_and_journalled(store: Store) -> None:
     heard: list[Announcement] = []
     listener = Listener(store.client)
-    listener.on(Kind.SESSION_REVOKED, heard.append)
+    listener.on(Topic.SESSION_REVOKED, heard.append)
     await listener.start()
     issued = await sessions.create(store.client, KEY, pid=PID, tier="default")
     journal = Journal()
     assert await revocation.revoke(store, issued.sid, actor="cli", journal=journal)
     assert await lookup(store.client, KEY, issued.access_token) is Denial.TOKEN_REVOKED
-    await until(lambda: heard == [Announcement(Kind.SESSION_REVOKED, sid=issued.sid)])
+    await until(lambda: heard == [Announcement(Topic.SESSION_REVOKED, sid=issued.sid)])
     assert journal.names == [issued.sid]
     await listener.close()
 

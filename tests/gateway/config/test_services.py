@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.config import ConfigError
-from gateway.config.services import RetentionConfig, Scope, WebhookConfig
+from gateway.config.services import RetentionConfig, ServiceScope, WebhookConfig
 from tests.gateway.config.parsing import fault, parse
 
 HOOK = '[webhooks]\nurl = "https://billing.internal/x"\nsecret = "env:SECRET"\n'
@@ -22,7 +22,7 @@ def test_a_service_its_scopes_and_its_secret() -> None:
         '[internal.tokens.billing]\ntoken = "env:TOKEN"\nscopes = ["usage:read", "usage:ack"]'
     ).internal.tokens
     assert (token.name, token.secret) == ("billing", "t" * 32)
-    assert token.scopes == {Scope.USAGE_READ, Scope.USAGE_ACK}
+    assert token.scopes == {ServiceScope.USAGE_READ, ServiceScope.USAGE_ACK}
     assert "ttt" not in repr(token)
 
 

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from gateway.config import Config, HardeningConfig, HardeningMode, LogConfig, ServerConfig
 from gateway.hardening import environment, kernel, landlock, process, seccomp
-from gateway.hardening.process import Held, Measure, harden, observe
+from gateway.hardening.process import Measured, Measure, harden, observe
 
 folder = Path(sys.argv[1])
 config = Config(path=folder / "gateway.toml", providers={}, server=ServerConfig(data_dir=folder / "data"))

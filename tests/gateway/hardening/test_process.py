@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.hardening.process import OWN, Held, Measure
+from gateway.hardening.process import OWN, Measure, Measured
 from tests.gateway.hardening.conftest import needs_landlock, needs_seccomp
 
 
@@ -27,8 +27,8 @@ def test_every_measure_of_our_own_holds(run):
         assert resource.getrlimit(resource.RLIMIT_CORE) == (0, 0)
     """)
     before, after = json.loads(done.stdout)
-    assert {before[measure] for measure in OWN[:6]} == {Held.NO}
-    assert {after[measure] for measure in OWN} == {Held.YES}
+    assert {before[measure] for measure in OWN[:6]} == {Measured.NO}
+    assert {after[measure] for measure in OWN} == {Measured.YES}
     assert list(after) == list(Measure)
 
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from gateway.hardening import landlock
-from gateway.hardening.process import Held, Measure
+from gateway.hardening.process import Measure, Measured
 
 
 def test_the_trial_is_one_object(tmp_path):
@@ -15,4 +15,4 @@ def test_the_trial_is_one_object(tmp_path):
     found = json.loads(done.stdout)
     assert found["landlock_abi"] == landlock.abi()
     assert set(found["here"]) == set(Measure)
-    assert found["here"]["not_dumpable"] == Held.YES
+    assert found["here"]["not_dumpable"] == Measured.YES

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from multidict import CIMultiDict
 
-from gateway.auth.announcements import Announcement, Kind, Listener
+from gateway.auth.announcements import Announcement, Listener, Topic
 from gateway.errors import GatewayError, InvalidRequest, Superseded
 from gateway.inference import lanes
 from gateway.inference.lanes import Lanes
@@ -80,8 +80,8 @@ async def test_an_announcement_ends_the_request_it_names_and_no_newer_one(tmp_pa
     store = await open_store("embedded:", data_dir=tmp_path)
     here, there, mine = Lanes(store.client), Lanes(store.client), Request()
     listener, heard = Listener(store.client), asyncio.Event()
-    listener.on(Kind.SUPERSEDED, there.end)
-    listener.on(Kind.SUPERSEDED, lambda announced: heard.set() if announced.slot == 9 else None)
+    listener.on(Topic.SUPERSEDED, there.end)
+    listener.on(Topic.SUPERSEDED, lambda announced: heard.set() if announced.slot == 9 else None)
     await listener.start()
     there.take(SID, 1, "r1", mine)
     taken = here.take(SID, 1, "r9", Request())
@@ -93,7 +93,7 @@ async def test_an_announcement_ends_the_request_it_names_and_no_newer_one(tmp_pa
     await here.take(SID, 9, "r9", Request()).reserve(answer(Reserved(1, (), "last")))
     await asyncio.wait_for(heard.wait(), 10)
     assert mine.stopped == []
-    there.end(Announcement(Kind.SUPERSEDED, sid=SID, slot=1, rid="r1"))
+    there.end(Announcement(Topic.SUPERSEDED, sid=SID, slot=1, rid="r1"))
     assert mine.stopped == ENDED
     await listener.close()
     await store.close()
@@ -103,7 +103,7 @@ async def test_what_a_cancelled_reserve_replaced_is_announced_all_the_same(tmp_p
     store = await open_store("embedded:", data_dir=tmp_path)
     here, listener = Lanes(store.client), Listener(store.client)
     heard: asyncio.Future[Announcement] = asyncio.get_running_loop().create_future()
-    listener.on(Kind.SUPERSEDED, heard.set_result)
+    listener.on(Topic.SUPERSEDED, heard.set_result)
     await listener.start()
     asked, answered = asyncio.Event(), asyncio.Event()
 
@@ -118,7 +118,7 @@ async def test_what_a_cancelled_reserve_replaced_is_announced_all_the_same(tmp_p
     with pytest.raises(asyncio.CancelledError):
         await reserve
     answered.set()
-    assert await asyncio.wait_for(heard, 10) == Announcement(Kind.SUPERSEDED, sid=SID, slot=1, rid="r0")
+    assert await asyncio.wait_for(heard, 10) == Announcement(Topic.SUPERSEDED, sid=SID, slot=1, rid="r0")
     await listener.close()
     await store.close()
 

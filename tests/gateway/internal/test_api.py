@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
 from gateway.auth import sessions
-from gateway.config.services import Scope, ServiceToken
+from gateway.config.services import ServiceScope, ServiceToken
 from gateway.internal.api import ServiceApi
 from gateway.internal.operations import OPERATIONS
 from gateway.telemetry.log import Log
@@ -79,8 +79,8 @@ class Caller:
 @pytest.fixture
 async def call(admin, tmp_path):
     tokens = (
-        ServiceToken("billing", ALL, frozenset(Scope)),
-        ServiceToken("reader", READER, frozenset({Scope.USAGE_READ})),
+        ServiceToken("billing", ALL, frozenset(ServiceScope)),
+        ServiceToken("reader", READER, frozenset({ServiceScope.USAGE_READ})),
     )
     application = web.Application()
     ServiceApi(tokens, Opened(admin), Log("debug", tmp_path / "log")).add_to(application)
@@ -98,7 +98,9 @@ async def test_the_document_describes_every_operation_and_its_scope(call):
         for method, one in methods.items()
     }
     assert described == {(one.method, one.path, one.scope.value) for one in OPERATIONS}
-    assert {one.scope for one in OPERATIONS} == set(Scope) - {Scope.TOKENS_INTROSPECT}  # RFC 7662 describes it
+    assert {one.scope for one in OPERATIONS} == set(ServiceScope) - {
+        ServiceScope.TOKENS_INTROSPECT
+    }  # RFC 7662 describes it
     names = [one["operationId"] for methods in document["paths"].values() for one in methods.values()]
     assert len(names) == len(set(names))
 

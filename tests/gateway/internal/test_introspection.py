@@ -7,10 +7,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.auth import sessions
-from gateway.auth.principal import Scope as TokenScope
-from gateway.config.services import Scope, ServiceToken
+from gateway.auth.principal import Scope
+from gateway.config.services import ServiceScope, ServiceToken
 from gateway.internal.api import ServiceApi
-from gateway.oauth import refresh as families
+from gateway.oauth import refresh
 from gateway.oauth.device import Redeemed
 from gateway.portal import personal
 from gateway.telemetry.log import Log
@@ -45,8 +45,8 @@ async def opened(admin):
 @pytest.fixture
 async def ask(opened, tmp_path):
     tokens = (
-        ServiceToken("app", KNOWS, frozenset({Scope.TOKENS_INTROSPECT})),
-        ServiceToken("billing", OTHER, frozenset(Scope) - {Scope.TOKENS_INTROSPECT}),
+        ServiceToken("app", KNOWS, frozenset({ServiceScope.TOKENS_INTROSPECT})),
+        ServiceToken("billing", OTHER, frozenset(ServiceScope) - {ServiceScope.TOKENS_INTROSPECT}),
     )
     application = web.Application()
     ServiceApi(tokens, opened, Log("debug", tmp_path / "log")).add_to(application)
@@ -68,7 +68,7 @@ async def test_an_active_token_until_it_is_revoked(ask, admin):
     client = admin.store.client
     signed_in = await sessions.create(client, admin.key, pid="p1", tier="t", life_s=60)
     tool = await personal.create(
-        admin.store, admin.key, pid="p1", name="x", scopes=[TokenScope.MODELS, TokenScope.INFERENCE], life_s=60
+        admin.store, admin.key, pid="p1", name="x", scopes=[Scope.MODELS, Scope.INFERENCE], life_s=60
     )
     for issued, scope in ((signed_in, "account inference models"), (tool, "inference models")):
         status, body = await ask(issued.access_token)
@@ -84,7 +84,7 @@ async def test_an_active_token_until_it_is_revoked(ask, admin):
 async def test_what_is_not_active_says_nothing_more(ask, admin):
     issued = await sessions.create(admin.store.client, admin.key, pid="p1", tier="t", life_s=-1)
     redeemed = Redeemed(pid="p1", tier="t", app_version="", platform="", scope="inference")
-    tokens = await families.open_family(admin.store.client, admin.key, redeemed, client_id="codegrex-ide")
+    tokens = await refresh.begin(admin.store.client, admin.key, redeemed, client_id="codegrex-ide")
     assert (await ask(tokens.access_token))[1]["active"] is True
     wrong = tokens.access_token[:-1] + ("0" if tokens.access_token[-1] != "0" else "1")
     for token in ("x", "\u00e9", wrong, issued.access_token, tokens.refresh_token):

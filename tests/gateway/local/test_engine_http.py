@@ -6,7 +6,7 @@ import pytest
 
 from gateway.local.address import Tcp, Unix
 from gateway.local.engine_http import Patience, ask
-from gateway.local.faults import EngineFault, Fault
+from gateway.local.faults import EngineError, EngineFault
 from tests.local_process import ScriptedEngine, chunks, reply
 
 
@@ -64,20 +64,20 @@ async def test_what_an_engine_is_sent(tmp_path):
 @pytest.mark.parametrize(
     ("sent", "fault"),
     [
-        (b"", Fault.CLOSED),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabc", Fault.CLOSED),
-        (chunks(b"abc", end=False), Fault.CLOSED),
-        (b"HTTP/1.1 200 OK\r\n", Fault.CLOSED),
-        (b"not http\r\n\r\n", Fault.PROTOCOL),
-        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", Fault.PROTOCOL),
-        (b"HTTP/1.1 200 OK\r\n" + b"x: " + b"y" * 100_000, Fault.PROTOCOL),
-        (reply(302, headers={"location": "http://example.test/"}), Fault.REDIRECT),
-        (reply(304), Fault.REDIRECT),
+        (b"", EngineFault.CLOSED),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabc", EngineFault.CLOSED),
+        (chunks(b"abc", end=False), EngineFault.CLOSED),
+        (b"HTTP/1.1 200 OK\r\n", EngineFault.CLOSED),
+        (b"not http\r\n\r\n", EngineFault.PROTOCOL),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", EngineFault.PROTOCOL),
+        (b"HTTP/1.1 200 OK\r\n" + b"x: " + b"y" * 100_000, EngineFault.PROTOCOL),
+        (reply(302, headers={"location": "http://example.test/"}), EngineFault.REDIRECT),
+        (reply(304), EngineFault.REDIRECT),
     ],
 )
 async def test_broken_answers(sent, fault):
     with ScriptedEngine({"GET /x": lambda sock, _: sock.sendall(sent)}) as engine:
-        with pytest.raises(EngineFault) as caught:
+        with pytest.raises(EngineError) as caught:
             await body_of(await get(engine))
         assert caught.value.fault is fault
 
@@ -85,18 +85,18 @@ async def test_broken_answers(sent, fault):
 async def test_an_answer_that_is_too_large():
     with ScriptedEngine({"GET /x": reply(200, b"x" * 100_000)}) as engine:
         answer = await get(engine)
-        with pytest.raises(EngineFault) as caught:
+        with pytest.raises(EngineError) as caught:
             await answer.whole(1000)
-        assert caught.value.fault is Fault.PROTOCOL
+        assert caught.value.fault is EngineFault.PROTOCOL
         answer.close()
 
 
 async def test_patience_ends():
     with ScriptedEngine({}) as engine:
         engine.table = {"GET /x": lambda sock, _: engine.await_close(sock)}
-        with pytest.raises(EngineFault) as caught:
+        with pytest.raises(EngineError) as caught:
             await get(engine, patience=Patience(first_byte=0.01))
-        assert caught.value.fault is Fault.TIMEOUT
+        assert caught.value.fault is EngineFault.TIMEOUT
         assert await asyncio.to_thread(engine.closed.wait, 20)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.local.address import Tcp, Unix
 from gateway.local.engine_socket import check_peer, connect
-from gateway.local.faults import EngineFault, Fault
+from gateway.local.faults import EngineError, EngineFault
 
 
 async def dial(address, **more):
@@ -41,17 +41,17 @@ async def test_a_unix_socket(tmp_path):
 
 async def test_nobody_listens(tmp_path):
     for address in (Tcp("127.0.0.1", 1), Unix(str(tmp_path / "none.sock"))):
-        with pytest.raises(EngineFault) as caught:
+        with pytest.raises(EngineError) as caught:
             await dial(address)
-        assert caught.value.fault is Fault.CONNECT
+        assert caught.value.fault is EngineFault.CONNECT
 
 
 @pytest.mark.parametrize("host", ["10.9.9.9", "localhost", "0.0.0.0", "::", "example.test", "::ffff:10.9.9.9"])
 async def test_another_address_is_refused_before_there_is_a_socket(host, monkeypatch):
     monkeypatch.setattr(socket, "socket", None)
-    with pytest.raises(EngineFault) as caught:
+    with pytest.raises(EngineError) as caught:
         await dial(Tcp(host, 80))
-    assert caught.value.fault is Fault.FOREIGN
+    assert caught.value.fault is EngineFault.FOREIGN
 
 
 class Connected:
@@ -81,9 +81,9 @@ class Connected:
     ],
 )
 def test_a_peer_that_is_not_the_one_that_was_meant(peer):
-    with pytest.raises(EngineFault) as caught:
+    with pytest.raises(EngineError) as caught:
         check_peer(Connected(peer), Tcp("127.0.0.1", 80))
-    assert caught.value.fault is Fault.FOREIGN
+    assert caught.value.fault is EngineFault.FOREIGN
 
 
 def test_the_peer_that_was_meant():
@@ -92,5 +92,5 @@ def test_the_peer_that_was_meant():
 
 
 def test_a_socket_that_met_itself():
-    with pytest.raises(EngineFault):
+    with pytest.raises(EngineError):
         check_peer(Connected(("127.0.0.1", 40_000)), Tcp("127.0.0.1", 40_000))

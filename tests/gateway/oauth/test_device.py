@@ -9,7 +9,7 @@ import pytest
 
 from gateway.auth.principal import Client
 from gateway.oauth import device
-from gateway.oauth.device import GrantState, Redeemed, Refusal, Started, grant_key
+from gateway.oauth.device import GrantState, PollDenied, Redeemed, Started, grant_key
 from metering.store.store import Store
 
 KEY = b"k" * 32
@@ -25,7 +25,7 @@ def handle(started: Started) -> str:
     return grant_key(started.device_code.split("_")[2])
 
 
-async def ask(client: Client, started: Started) -> Redeemed | Refusal:
+async def ask(client: Client, started: Started) -> Redeemed | PollDenied:
     return await device.poll(client, KEY, started.device_code, client_id=APP)
 
 
@@ -71,10 +71,10 @@ async def test_what_is_no_user_code_finds_nothing(store: Store, code: str) -> No
 async def test_approved_and_redeemed_once(store: Store) -> None:
     client = store.client
     started = await begin(client)
-    assert await ask(client, started) is Refusal.AUTHORIZATION_PENDING
+    assert await ask(client, started) is PollDenied.AUTHORIZATION_PENDING
     assert await device.approve(client, KEY, started.user_code, pid=PID, tier="pro")
     assert await ask(client, started) == Redeemed(PID, "pro", "inference", "1.2.3", "linux-x64")
-    assert await ask(client, started) is Refusal.INVALID_GRANT
+    assert await ask(client, started) is PollDenied.INVALID_GRANT
     grant = await device.pending(client, KEY, started.user_code)
     assert grant is not None
     assert grant.state is GrantState.REDEEMED
@@ -85,7 +85,7 @@ async def test_of_many_polls_that_race_one_redeems(store: Store) -> None:
     await device.approve(store.client, KEY, started.user_code, pid=PID, tier="pro")
     answers = await asyncio.gather(*(ask(store.client, started) for _ in range(20)))
     assert sum(isinstance(answer, Redeemed) for answer in answers) == 1
-    assert answers.count(Refusal.INVALID_GRANT) == 19
+    assert answers.count(PollDenied.INVALID_GRANT) == 19
 
 
 async def test_of_two_decisions_that_race_one_stands(store: Store) -> None:
@@ -101,21 +101,21 @@ async def test_denied(store: Store) -> None:
     started = await begin(store.client)
     assert await device.deny(store.client, KEY, started.user_code)
     assert not await device.approve(store.client, KEY, started.user_code, pid=PID, tier="pro")
-    assert [await ask(store.client, started) for _ in range(2)] == [Refusal.ACCESS_DENIED] * 2
+    assert [await ask(store.client, started) for _ in range(2)] == [PollDenied.ACCESS_DENIED] * 2
 
 
 async def test_who_asks_too_often_is_slowed_down_for_good(store: Store) -> None:
     started = await begin(store.client)
     answers = [await ask(store.client, started) for _ in range(3)]
-    assert answers == [Refusal.AUTHORIZATION_PENDING, Refusal.SLOW_DOWN, Refusal.SLOW_DOWN]
+    assert answers == [PollDenied.AUTHORIZATION_PENDING, PollDenied.SLOW_DOWN, PollDenied.SLOW_DOWN]
     assert await store.client.hget(handle(started), "interval") == b"15000"
     polled = int(await store.client.hget(handle(started), "polled") or 0)
     # 14 s ago: not often enough apart for 15 s, whatever it was told at first; and so 20 s from here.
     await store.client.hset(handle(started), "polled", str(polled - 14_000))
-    assert await ask(store.client, started) is Refusal.SLOW_DOWN
+    assert await ask(store.client, started) is PollDenied.SLOW_DOWN
     polled = int(await store.client.hget(handle(started), "polled") or 0)
     await store.client.hset(handle(started), "polled", str(polled - 20_000))
-    assert await ask(store.client, started) is Refusal.AUTHORIZATION_PENDING
+    assert await ask(store.client, started) is PollDenied.AUTHORIZATION_PENDING
 
 
 async def test_an_approval_is_not_kept_from_who_asks_too_often(store: Store) -> None:
@@ -129,14 +129,14 @@ async def test_expired(store: Store) -> None:
     started = await begin(store.client)
     await store.client.hset(handle(started), "expires", "1")
     assert not await device.approve(store.client, KEY, started.user_code, pid=PID, tier="pro")
-    assert await ask(store.client, started) is Refusal.EXPIRED_TOKEN
+    assert await ask(store.client, started) is PollDenied.EXPIRED_TOKEN
 
 
 async def test_an_approval_that_nobody_fetched_in_time_expires(store: Store) -> None:
     started = await begin(store.client)
     await device.approve(store.client, KEY, started.user_code, pid=PID, tier="pro")
     await store.client.hset(handle(started), "expires", "1")
-    assert await ask(store.client, started) is Refusal.EXPIRED_TOKEN
+    assert await ask(store.client, started) is PollDenied.EXPIRED_TOKEN
 
 
 async def test_a_code_is_its_client_s_and_whole(store: Store) -> None:
@@ -144,9 +144,9 @@ async def test_a_code_is_its_client_s_and_whole(store: Store) -> None:
     await device.approve(store.client, KEY, started.user_code, pid=PID, tier="pro")
     other = started.device_code[:-1] + ("0" if started.device_code[-1] != "0" else "1")
     for code in ("", "x", other, started.device_code + "x", started.user_code):
-        assert await device.poll(store.client, KEY, code, client_id=APP) is Refusal.INVALID_GRANT
-    assert await device.poll(store.client, KEY, started.device_code, client_id="other") is Refusal.INVALID_GRANT
-    assert await device.poll(store.client, b"x" * 32, started.device_code, client_id=APP) is Refusal.INVALID_GRANT
+        assert await device.poll(store.client, KEY, code, client_id=APP) is PollDenied.INVALID_GRANT
+    assert await device.poll(store.client, KEY, started.device_code, client_id="other") is PollDenied.INVALID_GRANT
+    assert await device.poll(store.client, b"x" * 32, started.device_code, client_id=APP) is PollDenied.INVALID_GRANT
     assert isinstance(await ask(store.client, started), Redeemed)
 
 
@@ -165,7 +165,7 @@ async def test_what_the_device_says_about_itself_is_of_a_closed_form(store: Stor
 
 async def test_on_a_cluster(cluster: Store) -> None:
     started = await begin(cluster.client)
-    assert await ask(cluster.client, started) is Refusal.AUTHORIZATION_PENDING
+    assert await ask(cluster.client, started) is PollDenied.AUTHORIZATION_PENDING
     assert await device.approve(cluster.client, KEY, started.user_code, pid=PID, tier="pro")
     answers = await asyncio.gather(*(ask(cluster.client, started) for _ in range(10)))
     assert sum(isinstance(answer, Redeemed) for answer in answers) == 1

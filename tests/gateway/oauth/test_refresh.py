@@ -8,9 +8,9 @@ import pytest
 
 from gateway.auth import sessions
 from gateway.auth.principal import Client, Denial, Principal, lookup, session_key
-from gateway.oauth import refresh as families
+from gateway.oauth import refresh
 from gateway.oauth.device import Redeemed
-from gateway.oauth.refresh import GRACE_S, Refused, Reused, Tokens, family_key
+from gateway.oauth.refresh import GRACE_S, RefreshDenied, Reused, Tokens, refresh_key
 from metering.store.store import Store
 
 KEY = b"k" * 32
@@ -19,19 +19,19 @@ PID = "p" + "a" * 24
 
 async def sign_in(client: Client) -> Tokens:
     redeemed = Redeemed(PID, "pro", "inference", "1.2.3", "linux-x64")
-    return await families.open_family(client, KEY, redeemed, client_id="codegrex-ide")
+    return await refresh.begin(client, KEY, redeemed, client_id="codegrex-ide")
 
 
 async def refreshed(client: Client, token: str) -> Tokens:
-    found = await families.refresh(client, KEY, token)
+    found = await refresh.rotate(client, KEY, token)
     assert isinstance(found, Tokens)
     return found
 
 
 async def later(client: Client, sid: str, seconds: float) -> None:
     """Let the last rotation be so long ago."""
-    rotated = int(await client.hget(family_key(sid), "rotated") or 0)
-    await client.hset(family_key(sid), "rotated", str(rotated - int(seconds * 1_000)))
+    rotated = int(await client.hget(refresh_key(sid), "rotated") or 0)
+    await client.hset(refresh_key(sid), "rotated", str(rotated - int(seconds * 1_000)))
 
 
 async def test_a_sign_in_is_a_session_of_its_account(store: Store) -> None:
@@ -86,8 +86,8 @@ async def test_reuse_after_the_grace_revokes_the_session(store: Store) -> None:
     first = await sign_in(store.client)
     second = await refreshed(store.client, first.refresh_token)
     await later(store.client, first.sid, GRACE_S + 1)
-    assert await families.refresh(store.client, KEY, first.refresh_token) == Reused(first.sid, PID)
-    assert await families.refresh(store.client, KEY, second.refresh_token) is Refused.REVOKED
+    assert await refresh.rotate(store.client, KEY, first.refresh_token) == Reused(first.sid, PID)
+    assert await refresh.rotate(store.client, KEY, second.refresh_token) is RefreshDenied.REVOKED
     assert await lookup(store.client, KEY, second.access_token) is Denial.TOKEN_REVOKED
 
 
@@ -95,22 +95,22 @@ async def test_reuse_of_an_older_one_revokes_at_once(store: Store) -> None:
     first = await sign_in(store.client)
     second = await refreshed(store.client, first.refresh_token)
     await refreshed(store.client, second.refresh_token)
-    assert isinstance(await families.refresh(store.client, KEY, first.refresh_token), Reused)
+    assert isinstance(await refresh.rotate(store.client, KEY, first.refresh_token), Reused)
 
 
 async def test_who_knows_the_session_s_id_can_t_revoke_it(store: Store) -> None:
     first = await sign_in(store.client)
     for forged in (f"cgx_rt_{first.sid}_{'x' * 54}", first.refresh_token[:-1] + "!", "", first.access_token):
-        assert await families.refresh(store.client, KEY, forged) is Refused.INVALID
-    assert await families.refresh(store.client, b"x" * 32, first.refresh_token) is Refused.INVALID
+        assert await refresh.rotate(store.client, KEY, forged) is RefreshDenied.INVALID
+    assert await refresh.rotate(store.client, b"x" * 32, first.refresh_token) is RefreshDenied.INVALID
     await refreshed(store.client, first.refresh_token)
 
 
 async def test_another_client_s_refresh_is_invalid_and_harmless(store: Store) -> None:
     first = await sign_in(store.client)
-    assert await families.refresh(store.client, KEY, first.refresh_token, client_id="other") is Refused.INVALID
+    assert await refresh.rotate(store.client, KEY, first.refresh_token, client_id="other") is RefreshDenied.INVALID
     assert isinstance(
-        await families.refresh(store.client, KEY, first.refresh_token, client_id="codegrex-ide", app_version="2.0"),
+        await refresh.rotate(store.client, KEY, first.refresh_token, client_id="codegrex-ide", app_version="2.0"),
         Tokens,
     )
     session = await sessions.get(store.client, first.sid)
@@ -120,17 +120,17 @@ async def test_another_client_s_refresh_is_invalid_and_harmless(store: Store) ->
 
 async def test_a_family_ends(store: Store) -> None:
     first = await sign_in(store.client)
-    await store.client.hset(family_key(first.sid), "until", "1")
-    assert await families.refresh(store.client, KEY, first.refresh_token) is Refused.EXPIRED
-    await store.client.delete(family_key(first.sid))
-    assert await families.refresh(store.client, KEY, first.refresh_token) is Refused.INVALID
+    await store.client.hset(refresh_key(first.sid), "until", "1")
+    assert await refresh.rotate(store.client, KEY, first.refresh_token) is RefreshDenied.EXPIRED
+    await store.client.delete(refresh_key(first.sid))
+    assert await refresh.rotate(store.client, KEY, first.refresh_token) is RefreshDenied.INVALID
 
 
 async def test_the_store_holds_no_token(store: Store) -> None:
     first = await sign_in(store.client)
     second = await refreshed(store.client, first.refresh_token)
     held = ""
-    for name in (family_key(first.sid), session_key(first.sid)):
+    for name in (refresh_key(first.sid), session_key(first.sid)):
         held += repr(await store.client.hgetall(name))
         assert await store.client.pttl(name) > 0
     for token in (first.access_token, first.refresh_token, second.access_token, second.refresh_token):
@@ -141,7 +141,7 @@ async def test_the_store_holds_no_token(store: Store) -> None:
 async def test_an_app_version_is_of_a_closed_form(store: Store, version: str) -> None:
     first = await sign_in(store.client)
     with pytest.raises(ValueError, match="closed"):
-        await families.refresh(store.client, KEY, first.refresh_token, app_version=version)
+        await refresh.rotate(store.client, KEY, first.refresh_token, app_version=version)
 
 
 async def test_on_a_cluster(cluster: Store) -> None:

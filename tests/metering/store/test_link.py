@@ -6,7 +6,7 @@ import contextlib
 import pytest
 import uvloop
 
-from metering.store.link import Endpoint, Link, StoreError, Unreachable
+from metering.store.link import Link, StoreEndpoint, StoreError, Unreachable
 
 
 class Peer:
@@ -59,7 +59,7 @@ async def peer():
 @pytest.fixture
 async def link(peer):
     async def endpoint():
-        return Endpoint(port=peer.port)
+        return StoreEndpoint(port=peer.port)
 
     link = Link(endpoint, timeout=0.1)
     await link.connect()
@@ -129,7 +129,7 @@ async def test_a_call_waits_for_a_connection_lost_just_now(link, peer):
 
 async def test_a_call_that_never_left_did_not_run(unused_tcp_port):
     async def nobody():
-        return Endpoint(port=unused_tcp_port)
+        return StoreEndpoint(port=unused_tcp_port)
 
     link = Link(nobody, timeout=0.05)
     with pytest.raises(Unreachable) as caught:
@@ -156,7 +156,7 @@ async def test_a_refused_password_lets_no_call_through(peer):
     peer.answering = False
 
     async def endpoint():
-        return Endpoint(port=peer.port, password="wrong")
+        return StoreEndpoint(port=peer.port, password="wrong")
 
     link = Link(endpoint, timeout=0.1)
     call = link.call(("ECHO", "a"))
@@ -173,7 +173,7 @@ def test_it_runs_on_the_gateways_own_loop():
         peer = await Peer().start()
 
         async def endpoint():
-            return Endpoint(port=peer.port)
+            return StoreEndpoint(port=peer.port)
 
         link = Link(endpoint, timeout=1)
         assert await asyncio.gather(*(link.call(("ECHO", number)) for number in range(10))) == [b"PONG"] * 10

@@ -16,7 +16,7 @@ from metering.accounts.identity_map import Accounts, IdentityKey
 from metering.reading.consumer import BillingReader
 from metering.store.epoch import Epoch
 from metering.stripe import customers as stripe_customers
-from metering.stripe.export import IDENTIFIER_SECONDS, StripeExport, Unreachable, stripe_meter
+from metering.stripe.export import IDENTIFIER_SECONDS, StripeExport, StripeUnreachable, stripe_meter
 
 DAY = 86_400
 
@@ -116,7 +116,7 @@ async def test_ranks_in_any_order_end_at_the_highest(run, ledger, make_record, s
 async def test_a_lost_answer_neither_loses_nor_doubles(run, ledger, make_record, stripe, status):
     await ledger.settle([make_record("r1", "p1", charge=9)])
     stripe.statuses = [status]
-    with pytest.raises(Unreachable):
+    with pytest.raises(StripeUnreachable):
         await run()
     done = await run()
     assert (stripe.total, stripe.calls, done.refused) == (9, 2, 0)
@@ -128,7 +128,7 @@ async def test_a_lost_answer_neither_loses_nor_doubles(run, ledger, make_record,
 async def test_after_a_day_a_lost_answer_is_never_sent_again_and_told(run, ledger, make_record, stripe):
     await ledger.settle([make_record("r1", "p1", charge=9)])
     stripe.statuses = [502]
-    with pytest.raises(Unreachable):
+    with pytest.raises(StripeUnreachable):
         await run()
     done = await run(clock=lambda: time.time() + IDENTIFIER_SECONDS + 5)
     assert (done.uncertain, done.sent, stripe.calls) == (1, 0, 1)

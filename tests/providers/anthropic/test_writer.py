@@ -4,7 +4,7 @@ import json
 
 from anthropic.types import Message
 
-from providers.anthropic.writer import MessageStream, read_arguments, write_message
+from providers.anthropic.writer import MessageWriter, read_arguments, write_message
 from providers.conversation.conversation import (
     Counts,
     Failed,
@@ -41,7 +41,7 @@ def events_of(data):
 
 
 def stream(events, reasoning=True):
-    writer = MessageStream("msg_1", "m", reasoning=reasoning)
+    writer = MessageWriter("msg_1", "m", reasoning=reasoning)
     return events_of(writer.write(events) + writer.end())
 
 
@@ -87,7 +87,7 @@ def test_an_answer_without_a_word_is_still_a_message():
 
 
 def test_a_failed_stream_has_no_end():
-    writer = MessageStream("msg_1", "m", reasoning=False)
+    writer = MessageWriter("msg_1", "m", reasoning=False)
     sent = writer.write([TextDelta("a"), Failed(), TextDelta("b"), Finish(Reason.END)]) + writer.end()
     assert [event["type"] for event in events_of(sent)] == [
         "message_start",
@@ -97,7 +97,7 @@ def test_a_failed_stream_has_no_end():
 
 
 def test_an_unfinished_stream_has_no_end():
-    writer = MessageStream("msg_1", "m", reasoning=False)
+    writer = MessageWriter("msg_1", "m", reasoning=False)
     writer.write([TextDelta("a")])
     assert writer.end() == b""
 
