@@ -23,7 +23,7 @@ import orjson
 
 from gateway.errors import GatewayError, LocalMode, ModelNotFound, ProviderUnavailable
 from gateway.local.address import Address, Tcp
-from gateway.local.engine_http import Patience, ask
+from gateway.local.engine import Patience, ask
 from gateway.local.faults import NO_ENGINE, EngineError, error_of
 from providers.dialect import Operation
 from providers.local.engines import (

@@ -21,7 +21,7 @@ from gateway.http import request as inbound
 from gateway.http.answers import SERVER_NAME, error_of_refusal
 from gateway.http.server import reset
 from gateway.local.directory import Directory, Engine
-from gateway.local.engine_http import PATIENCE, EngineAnswer, Headers, Patience, ask
+from gateway.local.engine import PATIENCE, EngineAnswer, Headers, Patience, ask
 from gateway.local.faults import EngineError, error_of
 from providers.anthropic.messages import check_beta
 from providers.conversation.translator import TRANSLATED, StreamTranslator, Translation, translate, translate_error

@@ -16,10 +16,10 @@ import pytest
 from multidict import CIMultiDict
 
 from gateway.errors import ForeignOrigin, GatewayError, LocalMode
-from gateway.local import address, credentials, directory, engine_http, engine_socket, origin_check, process_guard
+from gateway.local import address, credentials, directory, engine, origin_check, process_guard
 from gateway.local.address import AddressRefused, Tcp, parse_address
 from gateway.local.directory import Directory
-from gateway.local.engine_http import ask
+from gateway.local.engine import ask
 from gateway.local.faults import EngineError, EngineFault
 from gateway.local.settings import SettingsError, refuse_credentials
 from providers.dialect import Operation, Refusal
@@ -37,7 +37,7 @@ async def literal_addresses() -> None:
 
 async def checked_again_when_connecting() -> None:
     with pytest.raises(EngineError) as caught:
-        await engine_socket.connect(asyncio.get_running_loop(), Tcp("localhost", 1))
+        await engine.connect(asyncio.get_running_loop(), Tcp("localhost", 1))
     assert caught.value.fault is EngineFault.FOREIGN
 
 
@@ -51,15 +51,15 @@ async def the_peer_is_asked_for() -> None:
                 await loop.sock_connect(sock, elsewhere.getsockname())
 
         with pytest.raises(EngineError) as caught:
-            await engine_socket.connect(Led(), Tcp("127.0.0.1", meant.getsockname()[1]))  # type: ignore[arg-type]
+            await engine.connect(Led(), Tcp("127.0.0.1", meant.getsockname()[1]))  # type: ignore[arg-type]
         assert caught.value.fault is EngineFault.FOREIGN
 
 
 async def redirects_are_faults() -> None:
     for status in (301, 302, 303, 307, 308):
-        with ScriptedEngine({"GET /x": reply(status, headers={"location": "http://10.9.9.9/"})}) as engine:
+        with ScriptedEngine({"GET /x": reply(status, headers={"location": "http://10.9.9.9/"})}) as scripted:
             with pytest.raises(EngineError) as caught:
-                await ask(asyncio.get_running_loop(), Tcp("127.0.0.1", engine.port), "GET", "/x")
+                await ask(asyncio.get_running_loop(), Tcp("127.0.0.1", scripted.port), "GET", "/x")
             assert caught.value.fault is EngineFault.REDIRECT
 
 
@@ -85,8 +85,8 @@ async def the_engine_is_asked_right_before() -> None:
 
 
 async def _refuses(name: str, table: Any) -> None:
-    with ScriptedEngine(table) as engine:
-        found = Directory(asyncio.get_running_loop(), [Tcp("127.0.0.1", engine.port)], usual_ports=False)
+    with ScriptedEngine(table) as scripted:
+        found = Directory(asyncio.get_running_loop(), [Tcp("127.0.0.1", scripted.port)], usual_ports=False)
         with pytest.raises(LocalMode):
             await found.find(name)
 
@@ -125,7 +125,7 @@ def _same(value: Any, *_: Any) -> Any:
     return value
 
 
-async def _without_head_check(answer: engine_http.EngineAnswer) -> None:
+async def _without_head_check(answer: engine.EngineAnswer) -> None:
     while not answer.head_done:
         await answer._more(5)
 
@@ -133,9 +133,9 @@ async def _without_head_check(answer: engine_http.EngineAnswer) -> None:
 # layer: (its test, what is patched, with what)
 LAYERS: dict[str, tuple[Layer, Any, str, Any]] = {
     "literal addresses": (literal_addresses, address, "check_address", _same),
-    "the check before connecting": (checked_again_when_connecting, engine_socket, "literal", _same),
-    "the peer check": (the_peer_is_asked_for, engine_socket, "check_peer", _always(None)),
-    "refusal of redirects": (redirects_are_faults, engine_http.EngineAnswer, "head", _without_head_check),
+    "the check before connecting": (checked_again_when_connecting, engine, "literal", _same),
+    "the peer check": (the_peer_is_asked_for, engine, "check_peer", _always(None)),
+    "refusal of redirects": (redirects_are_faults, engine.EngineAnswer, "head", _without_head_check),
     "the guard against look-ups": (look_ups_are_refused, process_guard, "allows", _always(True)),
     "the guard against connections": (connections_are_refused, process_guard, "allows", _always(True)),
     "names of the cloud": (names_of_the_cloud_are_refused, directory, "names_cloud", _always(False)),

@@ -1,6 +1,14 @@
 """One request to an engine on a connection of its own, and its answer, read as it comes.
 
-Rules:
+Rules of the connection (the only place of local mode that connects). Each check suffices without the others
+(tests/gateway/local/test_layers.py takes each away):
+
+1. The address is a loopback literal, checked again right before it is connected to.
+2. After the connection stands, the kernel is asked who the peer is: it must be that very address.
+3. `process_guard` refuses every other connection and every look-up in this process.
+4. No name is resolved, no proxy variable and no other part of the environment is read.
+
+Rules of the answer:
 
 1. A cut never looks like an end: only a body with neither length nor chunks ends with the connection.
 2. A redirect is a fault, whoever asks: none is followed, and none reaches the caller, whose library
@@ -13,16 +21,17 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from gateway.local.address import Address, Tcp
-from gateway.local.engine_socket import connect
+from gateway.local.address import Address, AddressRefused, Tcp, check_address, loopback
 from gateway.local.faults import EngineError, EngineFault
 
+CONNECT_SECONDS: Final = 2.0
 BUFFER: Final = 65_536
 MOST_HEADERS: Final = 65_536
 MOST_HELD: Final = 64 << 20  # bytes of an answer that is read whole
@@ -39,6 +48,60 @@ class Patience:
 
 
 PATIENCE: Final = Patience()
+
+
+async def connect(loop: asyncio.AbstractEventLoop, address: Address, timeout: float = CONNECT_SECONDS) -> socket.socket:
+    """A connected, non-blocking socket.
+
+    Raises:
+        EngineError: CONNECT, or FOREIGN if the address or the peer is not of this machine.
+    """
+    address = literal(address)
+    sock = open_socket(address)
+    try:
+        async with asyncio.timeout(timeout):
+            await loop.sock_connect(sock, (address.host, address.port) if isinstance(address, Tcp) else address.path)
+        check_peer(sock, address)
+    except (OSError, TimeoutError):
+        sock.close()
+        raise EngineError(EngineFault.CONNECT) from None
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def literal(address: Address) -> Address:
+    """The address in its normal form. Raises `EngineError` FOREIGN unless it is of this machine."""
+    try:
+        return check_address(address)
+    except AddressRefused:
+        raise EngineError(EngineFault.FOREIGN) from None
+
+
+def open_socket(address: Address) -> socket.socket:
+    """An unconnected, non-blocking socket for ``address``."""
+    family = socket.AF_UNIX
+    if isinstance(address, Tcp):
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    return sock
+
+
+def check_peer(sock: socket.socket, address: Address) -> None:
+    """Refuse a connection that does not end where it was meant to.
+
+    Raises:
+        EngineError: FOREIGN.
+    """
+    if sock.family == socket.AF_UNIX:
+        return  # a Unix socket does not leave the machine
+    peer, own = sock.getpeername(), sock.getsockname()
+    host = loopback(peer[0])
+    # A socket may connect to itself if nobody listens on a port of the range that the kernel gives out.
+    if not isinstance(address, Tcp) or host is None or (host, peer[1]) != (address.host, address.port) or peer == own:
+        raise EngineError(EngineFault.FOREIGN)
 
 
 class EngineAnswer:
@@ -60,7 +123,7 @@ class EngineAnswer:
         self.ended_by_close = False
 
     def header(self, name: bytes) -> bytes:
-        """A header's value, empty where it is absent; names are in lower case."""
+        """A header's value, empty if it is absent; names are in lower case."""
         return next((value for key, value in self.headers if key == name), b"")
 
     async def head(self) -> None:
@@ -73,7 +136,7 @@ class EngineAnswer:
             raise EngineError(EngineFault.REDIRECT)
 
     async def read(self) -> bytes:
-        """The next bytes of the body; empty at its end. Raises `EngineError` where it was cut."""
+        """The next bytes of the body; empty at its end. Raises `EngineError` if it was cut."""
         while not self._pieces and not self._done:
             await self._more(self._patience.idle)
         data = b"".join(self._pieces)
