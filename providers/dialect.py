@@ -78,6 +78,11 @@ class Head(msgspec.Struct, frozen=True):
         model: As the client wrote it (from the body, or from the path for Gemini).
         stream: Whether the caller asked for a streamed answer.
         output_limit: The caller's limit on output tokens for one choice, or ``None``.
+        least_output: The lowest limit that a request of this form can be sent with, if the gateway has to lower its
+            limit (`Target.output_limit`); ``None`` where the operation takes no limit.
+        unstated_output: The limit that the API applies where ``output_limit`` is ``None``, if its documentation
+            states one.
+        text_only: What is produced is text (and tool calls): no audio, no images.
         choices: How many answers are asked for at once (``n``, ``best_of``, ``candidateCount``).
         wants_usage: The caller asked for the usage chunk itself (OpenAI chat and completions
             streams); true wherever there is nothing to hide.
@@ -90,6 +95,9 @@ class Head(msgspec.Struct, frozen=True):
     model: str
     stream: bool = False
     output_limit: int | None = None
+    least_output: int | None = None
+    unstated_output: int | None = None
+    text_only: bool = False
     choices: int = 1
     wants_usage: bool = True
     server_tools: frozenset[str] = frozenset()
@@ -110,6 +118,9 @@ class Target(msgspec.Struct, frozen=True):
         pseudonym: Stands in for members that identify a person at this provider.
         isolate: The request carries a key that keeps the account apart in the provider's prompt cache,
             whether or not the client sent one.
+        output_limit: The output tokens of one choice that the request may ask for at most, not below
+            `Head.least_output`; ``None`` leaves the request's own limit as it is.
+        completion_limit: The host knows ``max_completion_tokens``; many compatible hosts know ``max_tokens`` only.
     """
 
     model: str
@@ -119,6 +130,8 @@ class Target(msgspec.Struct, frozen=True):
     reasons: bool = False
     pseudonym: str = ""
     isolate: bool = False
+    output_limit: int | None = None
+    completion_limit: bool = True
 
 
 class Scanner(Protocol):

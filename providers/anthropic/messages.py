@@ -16,9 +16,19 @@ import msgspec
 from metering.usage import STANDARD, Geography, ServiceTier, Speed, Variant
 from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
 from providers.document.look import Look, says
-from providers.document.members import ABSENT, Members, is_list, read_members, read_model, read_nested
+from providers.document.members import (
+    ABSENT,
+    Members,
+    count_of,
+    is_list,
+    read_members,
+    read_model,
+    read_nested,
+    read_object,
+)
 from providers.document.splice import Edits
 from providers.document.strings import quoted
+from providers.output_limit import LEAST_OUTPUT, lower
 from providers.scanner import scanner_for
 from providers.tools.selection import tool_in_definition, tools_in_list, tools_in_members
 from providers.weight import Weight
@@ -53,6 +63,8 @@ _STORED: Final = {
     "thread": "Threads are kept at the provider, which is not served: resend the messages.",
 }
 _DEEPEST: Final = 6
+_LEAST_THINKING: Final = 1_024  # the API rejects a smaller budget
+_BESIDE_THINKING: Final = 256  # for an answer after that much thinking
 _GEOGRAPHIES: Final = {"global": Geography.GLOBAL, "us": Geography.US, "eu": Geography.EU}
 
 
@@ -80,6 +92,8 @@ class Messages:
             model=read_model(members, path_model),
             stream=self.billed and members.boolean("stream"),
             output_limit=members.count("max_tokens") if self.billed else 0,
+            least_output=_least_output(members) if self.billed else None,
+            text_only=True,
             server_tools=frozenset(tools),
             variant=_read_variant(members),
             members=members.spans,
@@ -92,6 +106,8 @@ class Messages:
             edits.replace("model", quoted(target.model))
         if "metadata" in head.members:
             edits.edit_object("metadata", lambda inner: _edit_metadata(inner, target))
+        if target.output_limit is not None:
+            limited(edits, target.output_limit)
         return edits.build()
 
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
@@ -99,6 +115,36 @@ class Messages:
 
     def scanner(self, head: Head, *, sse: bool) -> Scanner:
         return scanner_for(self.operation, head, sse=sse)
+
+
+def limited(edits: Edits, tokens: int) -> None:
+    """Lower the output limit, and the thinking budget in proportion: thinking counts against the limit, and a budget
+    must stay below it (https://platform.claude.com/docs/en/build-with-claude/extended-thinking).
+
+    A budget that is not below the limit as sent is one of interleaved thinking, for a whole turn of several requests;
+    it stays. So does a request without ``max_tokens``, which the API rejects.
+    """
+    stated = count_of(edits.value("max_tokens") or b"")
+    lower(edits, "max_tokens", tokens)
+    if stated is not None and stated > tokens:
+        edits.edit_object("thinking", lambda thinking: _lower_budget(thinking, stated, tokens))
+
+
+def _lower_budget(thinking: Edits, stated: int, tokens: int) -> None:
+    budget = count_of(thinking.value("budget_tokens") or b"")
+    if budget is not None and budget < stated:
+        thinking.replace("budget_tokens", b"%d" % min(budget, max(_LEAST_THINKING, budget * tokens // stated)))
+
+
+def _least_output(members: Members) -> int:
+    raw = members.raws.get("thinking")
+    if raw is None:
+        return LEAST_OUTPUT
+    thinking = read_object(bytes(raw))
+    budget = None if thinking is None else thinking.count("budget_tokens")
+    if budget is None or budget >= (members.count("max_tokens") or 0):
+        return LEAST_OUTPUT
+    return _LEAST_THINKING + _BESIDE_THINKING
 
 
 def _edit_metadata(metadata: Edits, target: Target) -> None:

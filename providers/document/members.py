@@ -94,13 +94,7 @@ class Members:
         Accepts the spellings that providers accept: 100, 100.0 and (protobuf's JSON) "100".
         """
         raw = self.raw(*names)
-        if raw is None or len(raw) > 32:
-            return None
-        try:
-            value = float(bytes(raw).strip(b'"'))
-        except ValueError:
-            return None
-        return int(value) if 0 <= value <= _COUNT_LIMIT and value.is_integer() else None
+        return None if raw is None or len(raw) > 32 else count_of(bytes(raw))
 
 
 _LIST: Final = ord("[")
@@ -116,6 +110,15 @@ def given(raw: msgspec.Raw) -> bool:
     """The value is there and not null."""
     size = len(raw)
     return size > 0 and (size != 4 or bytes(raw) != b"null")
+
+
+def count_of(value: bytes) -> int | None:
+    """The whole number from 0 up that this JSON value is, or None; see `Members.count`."""
+    try:
+        number = float(value.strip(b'"'))
+    except ValueError:
+        return None
+    return int(number) if 0 <= number <= _COUNT_LIMIT and number.is_integer() else None
 
 
 def is_list(raw: msgspec.Raw) -> bool:

@@ -22,6 +22,7 @@ from providers.document.look import Look
 from providers.document.members import (
     ABSENT,
     Members,
+    count_of,
     decode_text,
     given,
     read_members,
@@ -31,6 +32,7 @@ from providers.document.members import (
 )
 from providers.document.splice import Edits
 from providers.document.strings import quoted
+from providers.output_limit import LEAST_OUTPUT, lower
 from providers.scanner import scanner_for
 from providers.tools.selection import tools_in_gemini
 from providers.weight import Weight
@@ -85,6 +87,9 @@ _SPELLINGS: Final = (
     ("generateContentRequest", "generate_content_request"),
     ("toolConfig", "tool_config"),
 )
+_LIMITS: Final = ("generationConfig", "generation_config")
+_LIMIT: Final = b'{"maxOutputTokens":%d}'
+_LEAST_THINKING: Final = 512
 _STANDARD: Final = Variant()
 _TIERS: Final = {
     "unspecified": ServiceTier.STANDARD,
@@ -123,6 +128,7 @@ class Gemini:
             model=model,
             stream=self._streams,
             output_limit=output_limit,
+            least_output=LEAST_OUTPUT if self._generates else None,
             choices=choices,
             server_tools=frozenset(tools),
             variant=_read_variant(members),
@@ -138,6 +144,8 @@ class Gemini:
                 edits.edit_object(name, lambda inner: self._edit(inner, target))
         if target.alias and self.operation is Operation.GEMINI_BATCH_EMBED:
             _edit_requests(edits, target)
+        if target.output_limit is not None and self._generates:
+            limited(edits, target.output_limit)
         return edits.build()
 
     def _edit(self, edits: Edits, target: Target) -> None:
@@ -157,6 +165,32 @@ class Gemini:
 
     def scanner(self, head: Head, *, sse: bool) -> Scanner:
         return scanner_for(self.operation, head, sse=sse)
+
+
+def limited(edits: Edits, tokens: int) -> None:
+    """Lower the output limit, and a thinking budget that would use all of it to half of it: thoughts count against the
+    limit. A budget of 512 is taken by every model that takes one, so it is not lowered further.
+    """
+    name = next((name for name in _LIMITS if edits.value(name) not in (None, b"null")), None)
+    if name is None:
+        edits.put(next((name for name in _LIMITS if edits.value(name) is not None), _LIMITS[0]), _LIMIT % tokens)
+        return
+    edits.edit_object(name, lambda limits: _lower(limits, tokens))
+
+
+def _lower(limits: Edits, tokens: int) -> None:
+    if not (lower(limits, "maxOutputTokens", tokens) or lower(limits, "max_output_tokens", tokens)):
+        null = limits.value("max_output_tokens") is not None
+        limits.put("max_output_tokens" if null else "maxOutputTokens", b"%d" % tokens)
+    for name in ("thinkingConfig", "thinking_config"):
+        limits.edit_object(name, lambda thinking: _lower_thinking(thinking, tokens))
+
+
+def _lower_thinking(thinking: Edits, tokens: int) -> None:
+    for name in ("thinkingBudget", "thinking_budget"):
+        budget = count_of(thinking.value(name) or b"")  # -1, for as much as the model likes, is none
+        if budget is not None and budget >= tokens:
+            thinking.replace(name, b"%d" % min(budget, max(_LEAST_THINKING, tokens // 2)))
 
 
 def _read_request(members: Members, tools: set[str]) -> None:

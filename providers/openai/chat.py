@@ -14,6 +14,7 @@ from providers.document.look import Look
 from providers.document.members import ABSENT, Members, given, is_list, read_members, read_model, read_nested
 from providers.document.splice import Edits
 from providers.openai import request as openai_request
+from providers.output_limit import LEAST_OUTPUT, lower
 from providers.scanner import scanner_for
 from providers.tools.selection import tools_in_list, tools_in_members
 from providers.weight import Weight
@@ -51,6 +52,8 @@ class ChatCompletions:
             model=read_model(members, path_model),
             stream=stream,
             output_limit=_larger(members.count("max_completion_tokens"), members.count("max_tokens")),
+            least_output=LEAST_OUTPUT,
+            text_only=not members.truthy("modalities") and not members.truthy("audio"),
             choices=members.count("n") or 1,
             wants_usage=not stream or wants_usage(members),
             server_tools=frozenset(
@@ -70,6 +73,8 @@ class ChatCompletions:
         edits = Edits(body, head.members)
         openai_request.edit_common(edits, head, target, stores=True)
         openai_request.edit_usage_switch(edits, head, target)
+        if target.output_limit is not None:
+            limited(edits, target.output_limit, completion_limit=target.completion_limit)
         return edits.build()
 
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
@@ -77,6 +82,17 @@ class ChatCompletions:
 
     def scanner(self, head: Head, *, sse: bool) -> Scanner:
         return scanner_for(self.operation, head, sse=sse)
+
+
+def limited(edits: Edits, tokens: int, *, completion_limit: bool = True) -> None:
+    """Lower the output limit. Reasoning counts against it.
+
+    A request may state it by either name; a host obeys one of them, so both are lowered. ``completion_limit`` is that
+    of the `Target`: the name to use if the request states none.
+    """
+    stated = [lower(edits, name, tokens) for name in ("max_completion_tokens", "max_tokens")]
+    if not any(stated):
+        edits.put("max_completion_tokens" if completion_limit else "max_tokens", b"%d" % tokens)
 
 
 def wants_usage(members: Members) -> bool:

@@ -9,13 +9,16 @@ from typing import Final
 
 from providers.dialect import Head, Operation, Scanner, Target
 from providers.document.look import values
-from providers.document.members import Members, is_list, read_members, read_model
+from providers.document.members import Members, count_of, is_list, read_members, read_model
 from providers.document.splice import Edits
 from providers.openai import request as openai_request
 from providers.openai.chat import wants_usage
+from providers.output_limit import LEAST_OUTPUT, lower_or_state
 from providers.scanner import scanner_for
 from providers.tools.selection import tools_in_members
 from providers.weight import Weight
+
+_UNSTATED_OUTPUT: Final = 16  # the documented default of max_tokens, which many compatible hosts do not have
 
 
 class Completions:
@@ -32,6 +35,9 @@ class Completions:
             model=read_model(members, path_model),
             stream=stream,
             output_limit=members.count("max_tokens"),
+            least_output=LEAST_OUTPUT,
+            unstated_output=_UNSTATED_OUTPUT,
+            text_only=True,
             choices=each * _prompts(members),
             wants_usage=not stream or wants_usage(members),
             server_tools=frozenset(tools_in_members(self.operation.family, members)),
@@ -44,6 +50,8 @@ class Completions:
         edits = Edits(body, head.members)
         openai_request.edit_common(edits, head, target, stores=False)
         openai_request.edit_usage_switch(edits, head, target)
+        if target.output_limit is not None:
+            limited(edits, target.output_limit)
         return edits.build()
 
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
@@ -51,6 +59,12 @@ class Completions:
 
     def scanner(self, head: Head, *, sse: bool) -> Scanner:
         return scanner_for(self.operation, head, sse=sse)
+
+
+def limited(edits: Edits, tokens: int) -> None:
+    """Lower the output limit; one that is not stated stays at what the API documents (16), if that is lower."""
+    unstated = count_of(edits.value("max_tokens") or b"") is None
+    lower_or_state(edits, "max_tokens", min(tokens, _UNSTATED_OUTPUT) if unstated else tokens)
 
 
 def _prompts(members: Members) -> int:

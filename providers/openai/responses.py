@@ -28,6 +28,7 @@ from providers.document.members import (
 from providers.document.splice import Edits
 from providers.openai import request as openai_request
 from providers.openai.chat import FILE_ID
+from providers.output_limit import LEAST_OUTPUT, lower_or_state
 from providers.scanner import scanner_for
 from providers.tools.selection import tools_in_list
 from providers.weight import Weight
@@ -104,6 +105,8 @@ class Responses:
             model=read_model(members, path_model),
             stream=self._generates and members.boolean("stream"),
             output_limit=members.count("max_output_tokens") if self.billed else 0,
+            least_output=LEAST_OUTPUT if self._generates else None,
+            text_only="openai_image_generation" not in tools,
             server_tools=frozenset(tools),
             variant=openai_request.read_variant(members),
             members=members.spans,
@@ -115,6 +118,8 @@ class Responses:
         if self._generates and target.reasons and edits.value("store") != b"false":
             _include_reasoning(edits)
         openai_request.edit_common(edits, head, target, stores=self._generates)
+        if target.output_limit is not None and self._generates:
+            limited(edits, target.output_limit)
         return edits.build()
 
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
@@ -122,6 +127,11 @@ class Responses:
 
     def scanner(self, head: Head, *, sse: bool) -> Scanner:
         return scanner_for(self.operation, head, sse=sse)
+
+
+def limited(edits: Edits, tokens: int) -> None:
+    """Lower the output limit. Reasoning counts against it, and the API rejects one below 16."""
+    lower_or_state(edits, "max_output_tokens", tokens)
 
 
 def _read_items(members: Members, tools: set[str]) -> None:
