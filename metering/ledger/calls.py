@@ -30,10 +30,8 @@ NEVER = frozenset({"CGXCONFLICT", "CGXGONE", "CGXARG"})
 
 @cache
 def source() -> bytes:
-    """The library's text: all parts as one."""
-    return b"\n".join(
-        files("metering.ledger").joinpath(name).read_bytes() for name in ("ledger.lua", "rights.lua", "limits.lua")
-    )
+    """The library's text: both files as one."""
+    return b"\n".join(files("metering.ledger").joinpath(name).read_bytes() for name in ("ledger.lua", "rights.lua"))
 
 
 class Calls:

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+import msgspec
+
 from metering import keys
 from metering.ledger import records
 from metering.ledger.calls import Calls
-from metering.ledger.limits import look, windows
 from metering.ledger.types import (
     Account,
     LedgerConflict,
@@ -88,10 +89,12 @@ class Ledger:
             command = (*command, records.encode(r.orphan))
         reply = await self.calls.run(p, command)
         if reply[0] == b"ok":
-            return Reserved(int(reply[1]), windows(reply, 2))
+            return Reserved(int(reply[1]), _windows(reply, 2))
         if reply[0] == b"took":
-            return Reserved(int(reply[1]), windows(reply, 3), reply[2].decode())
-        return Refused(reply[1].decode(), int(reply[2]), int(reply[3]), int(reply[4]), int(reply[5]), windows(reply, 6))
+            return Reserved(int(reply[1]), _windows(reply, 3), reply[2].decode())
+        return Refused(
+            reply[1].decode(), int(reply[2]), int(reply[3]), int(reply[4]), int(reply[5]), _windows(reply, 6)
+        )
 
     async def touch(
         self, pid: str, rid: str, *, lease_ms: int, amount: int = 0, checkpoint: UsageRecord | None = None
@@ -213,7 +216,14 @@ class Ledger:
 
     async def limits(self, pid: str, limits: Limits) -> tuple[Window, ...]:
         """Each of these limits as it stands for an account, without using any. Raises `LedgerUnavailable`."""
-        return await look(self.calls, pid, limits)
+        p = keys.partition(pid)
+        t = keys.tag(p)
+        reply = await self.calls.run(p, (
+            "FCALL", "cgx1_limits", 5,
+            f"{t}acct:{pid}", f"{t}holds:{pid}", f"{t}lease:{pid}", f"{t}rate:{pid}:requests", f"{t}rate:{pid}:tokens",
+            *msgspec.structs.astuple(limits),
+        ))  # fmt: skip
+        return _windows(reply, 0)
 
     async def record(self, pid: str, rid: str) -> UsageRecord | State:
         """The record of a request of this account, or why there is none. Raises `LedgerUnavailable`."""
@@ -293,3 +303,11 @@ def _account(pid: str, reply: Sequence[bytes]) -> Account:
     granted, spent, held = (int(number) for number in reply[:3])
     available = granted - spent - held
     return Account(pid, granted, spent, held, available, reply[3].decode(), restricted=reply[4] == b"1")
+
+
+def _windows(reply: Sequence[bytes], start: int) -> tuple[Window, ...]:
+    """The limits in a reply, from ``start``: policy, limit, remaining, milliseconds until it is full, and so on."""
+    return tuple(
+        Window(reply[i].decode(), int(reply[i + 1]), int(reply[i + 2]), int(reply[i + 3]))
+        for i in range(start, len(reply), 4)
+    )
