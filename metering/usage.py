@@ -138,11 +138,17 @@ class Report(msgspec.Struct, frozen=True):
         others: Parts of the request that ran on another model and that ``usage`` leaves out
             (Anthropic ``iterations``): the provider's model name, used for a catalog look-up and
             nothing else, and its counts.
+        suspect: A count contradicts the others (more cached than the prompt holds, a total below a side, a number
+            that no request reaches). The side that it belongs to is not stated.
+        unpriced: Something is stated that is not zero and that this version has no meaning or price for: a usage
+            member, a service tier, a kind of traffic.
     """
 
     usage: Usage | None = None
     variant: Variant | None = None
     others: tuple[tuple[str, Usage], ...] = ()
+    suspect: bool = False
+    unpriced: bool = False
 
 
 class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -134,11 +134,39 @@ class Target(msgspec.Struct, frozen=True):
     completion_limit: bool = True
 
 
+class ProviderError(msgspec.Struct, frozen=True):
+    """An error that a provider sent inside a 2xx answer.
+
+    Attributes:
+        status: The HTTP status that it means, 400 to 599; 502 if it does not say.
+        body: The error as the dialect's own error body, as JSON: for the caller, who sent the request. It may quote
+            the request, so it is never logged and this type's representation leaves it out.
+        retry_after: Seconds to wait as the error says, or ``None``.
+    """
+
+    status: int
+    body: bytes
+    retry_after: float | None = None
+
+    def __repr__(self) -> str:
+        return f"ProviderError({self.status})"
+
+
 class Scanner(Protocol):
-    """Watches one answer's body pass and keeps numbers only.
+    """Watches one answer's body pass and keeps numbers, the state of its end and an error; no content.
 
     The caller must pass every body fragment of a 2xx answer to `feed`, in order, and send on what
     it returns; at the answer's clean end call `finish` and send on what that returns.
+
+    How an answer stands is told by three facts, which may be asked at any time:
+
+    * ``begun``: output has come. Before it, an answer is nothing that a client has seen or that anyone pays for.
+    * ``ended``: the dialect's own end has come. It implies ``begun`` (an answer may end without a word: the model
+      was asked, and its reason to stop is its answer) and excludes ``error``.
+    * ``error``: the provider said that it failed, before or after output.
+
+    None of the three once the transport has ended: the provider answered with nothing (an empty body, a lone
+    ``[DONE]``, an HTML page), or was cut before its output. Only ``begun``: it was cut inside its output.
     """
 
     size: int  # bytes seen
@@ -165,8 +193,28 @@ class Scanner(Protocol):
         ...
 
     @property
-    def complete(self) -> bool:
-        """The dialect's own end was seen (``[DONE]``, ``message_stop``, a finish reason ...)."""
+    def sse(self) -> bool:
+        """The body is an event stream, so that an error event may follow `at_boundary`."""
+        ...
+
+    @property
+    def begun(self) -> bool:
+        """Output has come: text, reasoning, a refusal, a tool call, an image, audio, a search ..., or the end.
+
+        What only opens an answer is no output: created and in-progress events, ``message_start``, pings, comments, a
+        role, an empty delta, an empty candidate. A body that is no stream has begun once it has the form of this
+        operation's answer. Cheap: true stays true.
+        """
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """The dialect's own end has come (``message_stop``, a finish reason, ``response.completed``), and no error."""
+        ...
+
+    @property
+    def error(self) -> ProviderError | None:
+        """The error that the provider sent inside the answer, also after output."""
         ...
 
     @property
@@ -174,13 +222,12 @@ class Scanner(Protocol):
         """What was passed on so far ends exactly between two events, so an error event may follow."""
         ...
 
-    @property
-    def failed(self) -> bool:
-        """The provider sent an error inside the begun answer."""
-        ...
-
     def report(self) -> Report:
         """What the provider stated so far. May be called at any time, also after a cut."""
+        ...
+
+    def estimated_output(self) -> int:
+        """Output tokens that what has passed probably holds. Decodes nothing: cheap enough to ask often."""
         ...
 
 
@@ -203,5 +250,11 @@ class Wire(Protocol):
         ...
 
     def scanner(self, head: Head, *, sse: bool) -> Scanner:
-        """A fresh scanner for a 2xx answer; ``sse`` says that its body is an event stream."""
+        """A fresh scanner for a 2xx answer.
+
+        Args:
+            head: The request's head; ``wants_usage``, ``variant`` and ``server_tools`` matter here.
+            sse: The body is an event stream. Go by its content type: a stream may have been asked for and a JSON
+                body answered.
+        """
         ...

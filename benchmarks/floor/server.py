@@ -100,8 +100,9 @@ class Search:
     """The least of a `Scanner`: the search that finds the chunk with the counts, and nothing done with it."""
 
     size = events = 0
-    complete = True
-    failed = at_boundary = False
+    sse = begun = ended = True
+    at_boundary = False
+    error = None
 
     def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
         return framed.endswith(b"\r\n") and framed.rfind(b'_tokens"') < 0
@@ -116,6 +117,9 @@ class Search:
 
     def report(self) -> Report:
         return Report()
+
+    def estimated_output(self) -> int:
+        return 0
 
 
 class Layer:

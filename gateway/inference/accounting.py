@@ -33,6 +33,7 @@ from metering.usage import (
     UsageRecord,
     Variant,
 )
+from providers.dialect import Scanner
 
 _NOTHING = (0,) * len(COUNTS)
 
@@ -59,6 +60,14 @@ class Ended(msgspec.Struct, frozen=True):
     input_estimate: int
     output_estimate: int
     outcome: Outcome
+
+
+def output_of(scanner: Scanner) -> int:
+    """Output tokens so far: what the provider states, else the estimate."""
+    usage = scanner.report().usage
+    if usage is not None and usage.out_visible is not None:
+        return usage.output_tokens
+    return scanner.estimated_output()
 
 
 class Settlement(msgspec.Struct, frozen=True):

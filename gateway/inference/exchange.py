@@ -36,7 +36,6 @@ from gateway.inference.services import Services
 from gateway.names import Rid
 from metering.usage import Outcome, Report, UsageRecord
 from providers.dialect import Family, Operation
-from providers.partial import estimated_output, partial_output
 from providers.wires import WIRES
 
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ class Exchange:
     def progress(self) -> tuple[CatalogTarget, int]:
         """Where the request is now, and how many output tokens it has had by estimate. Decodes nothing."""
         scanner = self._forwarding.scanner
-        return self._forwarding.target, estimated_output(scanner) if scanner is not None else 0
+        return self._forwarding.target, scanner.estimated_output() if scanner is not None else 0
 
     def _admit(self, body: bytes, path_model: str | None) -> bytes:
         """Decide; the body as it may go out (secrets masked, where policy wants it)."""
@@ -212,7 +211,7 @@ class Exchange:
                 self._outcome = Outcome.UPSTREAM_TIMEOUT if _timed_out(relay) else Outcome.UPSTREAM_CUT
             self._end_cut(relay, transport, sse=sse)
         else:
-            failed = relay.scanner is not None and relay.scanner.failed
+            failed = relay.scanner is not None and relay.scanner.error is not None
             self._outcome = Outcome.UPSTREAM_ERROR if failed else Outcome.COMPLETED
         return response
 
@@ -238,16 +237,16 @@ class Exchange:
         forwarding = self._forwarding
         relay, scanner, answered = forwarding.relay, forwarding.scanner, forwarding.good
         over = relay is not None and relay.over and relay.fault is None and not forwarding.cut_by_close
-        if over and scanner is not None and scanner.failed:
+        if over and scanner is not None and scanner.error is not None:
             over = False  # an error ended the answer: what was stated before it is not the whole count
         return accounting.Ended(
             answered=answered,
-            complete=answered and (over or (scanner is not None and scanner.complete)),
+            complete=answered and (over or (scanner is not None and scanner.ended)),
             written=forwarding.written,
             provider_failed=forwarding.failed,
             report=scanner.report() if scanner is not None else Report(),
             input_estimate=self._admission.input_expected.tokens,
-            output_estimate=partial_output(scanner) if scanner is not None else 0,
+            output_estimate=accounting.output_of(scanner) if scanner is not None else 0,
             outcome=self._outcome or Outcome.UPSTREAM_ERROR,
         )
 

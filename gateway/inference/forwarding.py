@@ -152,7 +152,7 @@ class Forwarding:
     def cut_by_close(self) -> bool:
         """The answer's end is that of its connection alone, and not the dialect's own: it was cut."""
         connection, scanner = self.connection, self.scanner
-        return connection is not None and connection.ended_by_close and scanner is not None and not scanner.complete
+        return connection is not None and connection.ended_by_close and scanner is not None and not scanner.ended
 
     @property
     def written(self) -> bool:

@@ -14,7 +14,7 @@ from gateway.inference.relay import Relay
 from gateway.upstream.connection import Headers
 from metering.ledger.ledger import Window
 from metering.usage import Report
-from providers.dialect import Family, Head, Operation, Scanner, Wire
+from providers.dialect import Family, Head, Operation, ProviderError, Scanner, Wire
 from providers.errors import error_event
 from providers.headers import response_headers
 
@@ -60,19 +60,30 @@ class Encoded:
         return rest if self._rewrite else b""
 
     @property
-    def complete(self) -> bool:
-        return self._inner.complete
+    def sse(self) -> bool:
+        return self._rewrite and self._inner.sse
+
+    @property
+    def begun(self) -> bool:
+        return self._inner.begun
+
+    @property
+    def ended(self) -> bool:
+        return self._inner.ended
 
     @property
     def at_boundary(self) -> bool:
         return self._rewrite and self._inner.at_boundary  # nothing can be added to a compressed stream
 
     @property
-    def failed(self) -> bool:
-        return self._inner.failed
+    def error(self) -> ProviderError | None:
+        return self._inner.error
 
     def report(self) -> Report:
         return self._inner.report()
+
+    def estimated_output(self) -> int:
+        return self._inner.estimated_output()
 
 
 def _value(headers: Headers, name: bytes) -> bytes:

@@ -225,7 +225,7 @@ class EngineExchange:
         else:
             # Bytes of the same dialect say themselves how they ended, the engine's own error event included; only
             # where the connection's end is the body's end, that may be a cut.
-            ended_well = error is None and (passing.complete or passing.failed or not answer.ended_by_close)
+            ended_well = error is None and (passing.ended or passing.error is not None or not answer.ended_by_close)
         if ended_well:
             await response.write_eof()
         else:

@@ -10,31 +10,36 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from metering.usage import Report
-from providers.answers.reading import Answer
-from providers.dialect import Head
+from providers.answers.reading import Body
+from providers.dialect import Head, ProviderError
 from providers.document.projection import JsonProjection, Wanted
 
 KEEP_LIMIT = 256 * 1024
 
-Reader: TypeAlias = Callable[[bytes, Head], Answer | None]
+BODY_LIMIT = 16_384
+"""Output tokens: the most that is estimated of a body."""
+
+Reader: TypeAlias = Callable[[bytes, Head], Body | None]
 
 
 class JsonBody:
     """A `Scanner` for one JSON value. Nothing is ever held back, and no event can follow."""
 
     __slots__ = (
-        "_answer",
-        "_complete",
+        "_closed",
         "_head",
         "_parts",
         "_projection",
         "_read",
+        "_reading",
         "_seen",
         "_wanted",
         "events",
         "generated",
         "size",
     )
+
+    sse = False
 
     def __init__(self, head: Head, read: Reader, wanted: Wanted, *, generated: bool) -> None:
         self.generated = generated  # the body holds a model's output (not vectors, not a token count)
@@ -45,9 +50,9 @@ class JsonBody:
         self._wanted = wanted
         self._parts: list[bytes] = []
         self._projection: JsonProjection | None = None
-        self._seen = 0  # how many bytes `_answer` was read from
-        self._answer = Answer()
-        self._complete = False
+        self._seen = 0  # how many bytes `_reading` was read from
+        self._reading = Body()
+        self._closed = False
 
     def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
         """Never: a body is read through."""
@@ -72,16 +77,21 @@ class JsonBody:
         return b""
 
     @property
-    def complete(self) -> bool:
-        """The whole value was seen."""
+    def begun(self) -> bool:
+        """The body has the form of this operation's answer, and is no error."""
         self._look()
-        return self._complete
+        return self._reading.shaped and self._reading.error is None
 
     @property
-    def failed(self) -> bool:
+    def ended(self) -> bool:
+        """The whole value was seen, and it is this operation's answer."""
+        return self.begun and self._closed
+
+    @property
+    def error(self) -> ProviderError | None:
         """The body is an error in spite of its status."""
         self._look()
-        return self._answer.failed
+        return self._reading.error
 
     @property
     def at_boundary(self) -> bool:
@@ -91,7 +101,11 @@ class JsonBody:
     def report(self) -> Report:
         """What the provider stated so far."""
         self._look()
-        return self._answer.report
+        return self._reading.report
+
+    def estimated_output(self) -> int:
+        """Output tokens that what has passed probably holds: media in base64 would count as text, hence the bound."""
+        return min(self.size // 16, BODY_LIMIT) if self.generated else 0
 
     def _look(self) -> None:
         if self._seen == self.size:
@@ -100,11 +114,11 @@ class JsonBody:
         projection = self._projection
         if projection is None:
             body = b"".join(self._parts)
-            answer = self._read(body, self._head)
-            if answer is not None:
-                self._answer, self._complete = answer, True
+            reading = self._read(body, self._head)
+            if reading is not None:
+                self._reading, self._closed = reading, True
                 return
             projection = JsonProjection(self._wanted)
             projection.feed(body)
-        self._complete = projection.closed
-        self._answer = self._read(projection.result(), self._head) or self._answer
+        self._closed = projection.closed and not projection.invalid
+        self._reading = self._read(projection.result(), self._head) or self._reading

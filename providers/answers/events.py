@@ -8,8 +8,9 @@ What must stay true:
 2. The needle is a byte string that every event with counts contains. JSON escapes the quotes inside
    strings, so a needle that ends with a quote is a member name or a whole string value, never text.
    It only makes an event a candidate: the dialect decodes the candidate and reads its documented path.
-3. Of events that are no candidates only the last one matters (a finish reason, an error, the
-   dialect's end), and it is decoded when somebody asks, not before. It is kept by reference.
+3. Until output has come every event is read as it ends; they are few. After that, of events that are no
+   candidates only the last one matters (a finish reason, an error, the dialect's end), and it is decoded when
+   somebody asks, not before. It is kept by reference.
 4. An event that has not ended is kept by reference up to `CARRY_LIMIT`; beyond it its data goes
    through a projection, so that memory stays bounded and its counts are found all the same.
 5. Where the usage chunk must be hidden, an event is held back until its end, at most `HOLD_LIMIT`
@@ -31,7 +32,7 @@ from providers.answers.sse import (
     last_boundary,
     lead,
 )
-from providers.dialect import Head
+from providers.dialect import Head, ProviderError
 from providers.document.projection import Wanted
 
 CARRY_LIMIT = 256 * 1024
@@ -43,9 +44,11 @@ class EventStream:
     """A `Scanner` for event streams; a dialect says what its needle is and how to read an event."""
 
     __slots__ = (
-        "_carried", "_carry", "_done", "_end", "_framed", "_framed_end", "_head", "_hide", "_large", "_last",
-        "_needle", "_open", "_passed", "_seam", "_tail", "_wanted", "events", "size",
+        "_begun", "_carried", "_carry", "_done", "_end", "_error", "_finished", "_framed", "_framed_end", "_head",
+        "_hide", "_large", "_last", "_needle", "_open", "_passed", "_seam", "_tail", "_wanted", "events", "size",
     )  # fmt: skip
+
+    sse = True
 
     def __init__(self, head: Head, needle: bytes, wanted: Wanted, *, hide: bool = False) -> None:
         self.size = 0
@@ -60,7 +63,10 @@ class EventStream:
         self._last: bytes | None = None  # holds the last event that is no candidate, undecoded
         self._framed: bytes | None = None  # where it came after that: likewise, with its chunk's framing
         self._done = False  # the last event with data was [DONE]
-        self._open = False  # an event has begun, or the end was seen: no short cut
+        self._open = True  # no output has come yet, an event has begun, or the end was seen: no short cut
+        self._begun = False  # output has come; the dialect says so
+        self._finished = False  # the dialect's end has come; it says so
+        self._error: ProviderError | None = None  # likewise
         self._carry: list[bytes] = []  # the fragments of the event that has begun
         self._carried = 0  # its bytes so far
         self._passed = 0  # how many of them were passed on already (where events are held back)
@@ -108,16 +114,21 @@ class EventStream:
         return held[: lead(held)] if hidden else held
 
     @property
-    def complete(self) -> bool:
-        """The dialect's own end was seen."""
-        self._settle_all()
-        return self._ended()
+    def begun(self) -> bool:
+        """Output has come."""
+        return self._begun
 
     @property
-    def failed(self) -> bool:
-        """The provider sent an error inside the begun answer."""
+    def ended(self) -> bool:
+        """The dialect's own end has come, and no error."""
         self._settle_all()
-        return self._errored()
+        return self._ended() and self._error is None
+
+    @property
+    def error(self) -> ProviderError | None:
+        """The error that the provider sent inside the answer."""
+        self._settle_all()
+        return self._error
 
     @property
     def at_boundary(self) -> bool:
@@ -137,13 +148,17 @@ class EventStream:
     # What a dialect says
 
     def _event(self, data: bytes) -> bool:
-        """Read one event's data; true if it is a usage chunk that only we asked for."""
+        """Read one event's data; true if it is a usage chunk that only the gateway asked for.
+
+        Sets ``_begun``, ``_finished`` and ``_error``. The same event may be read more than once.
+        """
         raise NotImplementedError
 
     def _ended(self) -> bool:
-        raise NotImplementedError
+        return self._finished
 
-    def _errored(self) -> bool:
+    def estimated_output(self) -> int:
+        """Output tokens that what has passed probably holds."""
         raise NotImplementedError
 
     def _reported(self) -> Report:
@@ -178,7 +193,7 @@ class EventStream:
         self._carried = self._passed = 0
         self._seam = b""
         self._large = None
-        self._open = self._done
+        self._open = self._done or not self._begun
 
     def _hold(self, data: bytes) -> bytes:
         self._open = True
@@ -214,7 +229,8 @@ class EventStream:
         if event is not None:
             self._settle()
             self._event(event)
-            self._done = self._open = False
+            self._done = False
+            self._open = not self._begun
         if end == len(data):
             return data
         shown = self._feed(data[end:])
@@ -225,7 +241,7 @@ class EventStream:
     def _scan(self, block: bytes, passed: int) -> bytes:
         """Read a block of whole events; return it without the chunks that are hidden."""
         self.events += count_events(block)
-        if block.rfind(self._needle) < 0:
+        if self._begun and block.rfind(self._needle) < 0:
             if block.endswith(self._end):
                 self._last = block
                 self._done = self._open = False
@@ -235,7 +251,7 @@ class EventStream:
         shown: list[bytes] = []
         plain = copied = 0  # where the events since the last candidate begin; what is in `shown`
         for start, end in event_spans(block):
-            if block.find(self._needle, start, end) < 0:
+            if self._begun and block.find(self._needle, start, end) < 0:
                 continue
             self._note(block[plain:start])
             self._settle()
@@ -243,8 +259,10 @@ class EventStream:
             data = data_of(block[start:end])
             if not data:
                 continue
-            self._done = self._open = False
-            if self._event(data) and self._hide and start >= passed:
+            self._done = data.rstrip() == DONE
+            hidden = not self._done and self._event(data)
+            self._open = self._done or not self._begun
+            if hidden and self._hide and start >= passed:
                 shown.append(block[copied : start + lead(block[start:end])])
                 copied = end
         self._note(block[plain:])

@@ -12,18 +12,25 @@ from typing import Any, TypeVar
 import msgspec
 
 from metering.usage import Geography, Report, ServiceTier, Speed, Variant
-from providers.dialect import Head
+from providers.dialect import Head, ProviderError
 from providers.document.projection import JsonProjection, Wanted
 
 _T = TypeVar("_T")
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What one whole JSON body says."""
+class Body(msgspec.Struct, frozen=True):
+    """What one JSON body says.
+
+    Attributes:
+        report: Counts.
+        shaped: It has the form of its operation's answer.
+        error: It is an error, or says that the answer failed.
+    """
 
     report: Report = Report()
-    failed: bool = False
+    shaped: bool = False
+    error: ProviderError | None = None
 
 
 def read(decoder: msgspec.json.Decoder[_T], data: bytes, wanted: Wanted) -> _T | None:
@@ -48,6 +55,11 @@ def read_strictly(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw) 
 def value(raw: msgspec.Raw) -> Any:
     """A member's value; ``None`` where it is absent, null or unreadable."""
     return read_strictly(_ANY, raw) if memoryview(raw) else None
+
+
+def filled(raw: msgspec.Raw) -> bool:
+    """The member is there, not null, and no empty string."""
+    return bytes(raw) not in {b"", b"null", b'""'}
 
 
 def stated_variant(

@@ -14,10 +14,11 @@ import msgspec
 
 from metering.usage import Report
 from providers.answers.events import EventStream
-from providers.answers.reading import Answer, read, read_strictly, stated_variant, value
+from providers.answers.reading import Body, read, read_strictly, stated_variant, value
+from providers.anthropic.failure import provider_error
 from providers.anthropic.usage import geography, overlay, service_tier, speed, split_by_model
 from providers.dialect import Head
-from providers.document.members import ABSENT
+from providers.document.members import ABSENT, given, is_list
 from providers.document.projection import Wanted
 from providers.openai.usage import responses_usage
 
@@ -26,13 +27,24 @@ NEEDLE = b'_tokens"'
 
 class _Message(msgspec.Struct):
     type: str = ""
+    content: msgspec.Raw = ABSENT
     usage: msgspec.Raw = ABSENT
+    error: msgspec.Raw = ABSENT
+
+
+class _Block(msgspec.Struct):
+    type: str = ""
+    text: msgspec.Raw = ABSENT
+    thinking: msgspec.Raw = ABSENT
 
 
 class _Event(msgspec.Struct):
     type: str = ""
     message: msgspec.Raw = ABSENT
+    content_block: msgspec.Raw = ABSENT
+    delta: msgspec.Raw = ABSENT
     usage: msgspec.Raw = ABSENT
+    error: msgspec.Raw = ABSENT
 
 
 class _Counted(msgspec.Struct):
@@ -41,24 +53,22 @@ class _Counted(msgspec.Struct):
 
 _message = msgspec.json.Decoder(_Message)
 _event = msgspec.json.Decoder(_Event)
+_block = msgspec.json.Decoder(_Block)
 _counted = msgspec.json.Decoder(_Counted)
 
-MESSAGE: Wanted = {b"type": None, b"usage": None}
-EVENT: Wanted = {b"type": None, b"message": MESSAGE, b"usage": None}
+MESSAGE: Wanted = {b"type": None, b"content": {}, b"usage": None, b"error": None}
+EVENT: Wanted = {b"type": None, b"message": MESSAGE, b"usage": None, b"error": None}
 COUNTED: Wanted = {b"input_tokens": None}
 
 
 class MessageStream(EventStream):
     """Events of a streamed message."""
 
-    __slots__ = ("_failure", "_stated", "_stopped", "final")
+    __slots__ = ("_stated",)
 
     def __init__(self, head: Head) -> None:
         super().__init__(head, NEEDLE, EVENT)
         self._stated: dict[str, Any] = {}
-        self.final = False  # the output count is more than message_start's placeholder
-        self._stopped = False
-        self._failure = False
 
     def _event(self, data: bytes) -> bool:
         event = read(_event, data, EVENT)
@@ -67,42 +77,58 @@ class MessageStream(EventStream):
         if event.type == "message_start":
             message = read_strictly(_message, event.message)
             if message is not None:
-                overlay(self._stated, value(message.usage))
+                overlay(self._stated, value(message.usage), output=False)
         elif event.type == "message_delta":
             overlay(self._stated, value(event.usage))
-            self.final = True
+            self._begun = True
         elif event.type == "message_stop":
-            self._stopped = True
-        elif event.type == "error":
-            self._failure = True
+            self._finished = self._begun
+        elif event.type == "error" or given(event.error):
+            self._error = self._error or provider_error(value(event.error))
+        elif event.type == "content_block_start":
+            block = read_strictly(_block, event.content_block)
+            self._begun = self._begun or block is None or _says(block)
+        elif event.type == "content_block_delta":
+            delta = value(event.delta)
+            said = not isinstance(delta, dict) or any(delta[name] for name in delta if name != "type")
+            self._begun = self._begun or said
         return False
 
-    def _ended(self) -> bool:
-        return self._stopped
+    def estimated_output(self) -> int:
+        """Four tokens an event after the first three, at most one in 35 bytes.
 
-    def _errored(self) -> bool:
-        return self._failure
+        0.77 of what is reported in the median of recorded streams (0.53 to 1.08).
+        """
+        return min(4 * max(0, self.events - 3), self.size // 35)
 
     def _reported(self) -> Report:
         return _report(self._stated, self._head)
 
 
-def read_message(body: bytes, head: Head) -> Answer | None:
+def read_message(body: bytes, head: Head) -> Body | None:
     """A whole message."""
     message = read_strictly(_message, body)
     if message is None:
         return None
     stated: dict[str, Any] = {}
     overlay(stated, value(message.usage))
-    return Answer(_report(stated, head), message.type == "error")
+    failed = message.type == "error" or given(message.error)
+    error = provider_error(value(message.error)) if failed else None
+    return Body(_report(stated, head), is_list(message.content), error)
 
 
-def read_counted(body: bytes, head: Head) -> Answer | None:  # noqa: ARG001 - one signature for all readers
+def _says(block: _Block) -> bool:
+    """A block that begins is output by itself: all but an empty text or thought."""
+    return block.type not in {"text", "thinking"} or bool(value(block.text)) or bool(value(block.thinking))
+
+
+def read_counted(body: bytes, head: Head) -> Body | None:  # noqa: ARG001 - one signature for all readers
     """A token count: how large a prompt would be. Nothing was used, nothing is billed."""
     counted = read_strictly(_counted, body)
     if counted is None:
         return None
-    return Answer(Report(responses_usage({"input_tokens": value(counted.input_tokens)})))
+    usage = responses_usage({"input_tokens": value(counted.input_tokens)})
+    return Body(Report(usage), usage is not None)
 
 
 def _report(stated: dict[str, Any], head: Head) -> Report:

@@ -14,6 +14,8 @@ from typing import Final
 import msgspec
 
 from metering.usage import STANDARD, Geography, ServiceTier, Speed, Variant
+from providers.answers.body import JsonBody
+from providers.anthropic.answer import COUNTED, MESSAGE, MessageStream, read_counted, read_message
 from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
 from providers.document.look import Look, says
 from providers.document.members import (
@@ -29,7 +31,6 @@ from providers.document.members import (
 from providers.document.splice import Edits
 from providers.document.strings import quoted
 from providers.output_limit import LEAST_OUTPUT, lower
-from providers.scanner import scanner_for
 from providers.tools.selection import tool_in_definition, tools_in_list, tools_in_members
 from providers.weight import Weight
 
@@ -114,7 +115,9 @@ class Messages:
         return self._path
 
     def scanner(self, head: Head, *, sse: bool) -> Scanner:
-        return scanner_for(self.operation, head, sse=sse)
+        if not self.billed:
+            return JsonBody(head, read_counted, COUNTED, generated=False)
+        return MessageStream(head) if sse else JsonBody(head, read_message, MESSAGE, generated=True)
 
 
 def limited(edits: Edits, tokens: int) -> None:

@@ -69,13 +69,16 @@ def geography(value: object) -> Geography | None:
     return _GEOGRAPHIES.get(value, Geography.OTHER) if isinstance(value, str) else None
 
 
-def overlay(stated: dict[str, Any], usage: object) -> None:
-    """Write what ``usage`` states over ``stated``, the state of one answer. See rule 3."""
+def overlay(stated: dict[str, Any], usage: object, *, output: bool = True) -> None:
+    """Write what ``usage`` states over ``stated``, the state of one answer. See rule 3.
+
+    Without ``output`` the output is not stated yet: ``message_start`` has a placeholder there.
+    """
     if not isinstance(usage, dict):
         return
     for name in _SCALARS:
         value = count(usage.get(name))
-        if value is not None:
+        if value is not None and (output or name != "output_tokens"):
             stated[name] = value
     for parent, names in _NESTED.items():
         for name in names:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 # None keeps a value whole; a mapping keeps the named members of an object, or of every object in
-# an array at that place.
+# an array at that place. An empty mapping keeps the kind of a value: of an object or array only its brackets.
 Wanted: TypeAlias = "Mapping[bytes, Wanted | None]"
 
 OUTPUT_LIMIT = 64 * 1024
@@ -150,9 +150,13 @@ class JsonProjection:
             return position
         if self._take:
             self._write_prefix()
-            if self._spec is not None and byte in b"{[":
+            if self._spec and byte in b"{[":
                 self._open_frame(byte, self._spec)
                 return position + 1
+            if self._spec is not None and byte in b"{[":
+                self._write(b"{}" if byte == b"{" else b"[]")
+                self._mark = len(self._out)
+                self._take = False
         self._in_string = self._escaped = False
         if byte in b"{[":
             self._depth = 0

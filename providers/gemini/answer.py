@@ -16,11 +16,12 @@ from msgspec.structs import replace
 
 from metering.usage import Report, ServiceTier, Usage
 from providers.answers.events import EventStream
-from providers.answers.reading import Answer, read, read_strictly, stated_variant, value
-from providers.answers.sse import DONE, count_events, data_of, events_backwards
-from providers.dialect import Head
+from providers.answers.reading import Body, filled, read, read_strictly, stated_variant, value
+from providers.answers.sse import DONE, count_events, data_of, event_spans, events_backwards
+from providers.dialect import Head, ProviderError
 from providers.document.members import ABSENT, given
 from providers.document.projection import JsonProjection, Wanted
+from providers.gemini.failure import provider_error
 from providers.gemini.usage import counted_tokens, gemini_usage, service_tier
 
 NEEDLE = b'"usageMetadata"'
@@ -32,6 +33,7 @@ class _Grounding(msgspec.Struct):
 
 
 class _Candidate(msgspec.Struct):
+    content: msgspec.Raw = ABSENT
     finishReason: msgspec.Raw = ABSENT  # noqa: N815 - the wire's name
     groundingMetadata: msgspec.Raw = ABSENT  # noqa: N815 - the wire's name
 
@@ -45,6 +47,8 @@ class _Chunk(msgspec.Struct):
     promptFeedback: msgspec.Raw = ABSENT  # noqa: N815 - the wire's name
     usageMetadata: msgspec.Raw = ABSENT  # noqa: N815 - the wire's name
     modelVersion: msgspec.Raw = ABSENT  # noqa: N815 - the wire's name
+    embedding: msgspec.Raw = ABSENT
+    embeddings: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
 
 
@@ -64,6 +68,8 @@ CHUNK: Wanted = {
     b"promptFeedback": {b"blockReason": None},
     b"usageMetadata": None,
     b"modelVersion": None,
+    b"embedding": {},
+    b"embeddings": {},
     b"error": None,
 }
 COUNTED: Wanted = {b"totalTokens": None, b"cachedContentTokenCount": None}
@@ -72,14 +78,15 @@ COUNTED: Wanted = {b"totalTokens": None, b"cachedContentTokenCount": None}
 class _State:
     """What the chunks of one answer said, in order."""
 
-    __slots__ = ("failed", "finished", "searches", "tier", "usage")
+    __slots__ = ("begun", "error", "finished", "searches", "tier", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
         self.tier: ServiceTier | None = None
         self.searches: int | None = None
+        self.begun = False
         self.finished = False
-        self.failed = False
+        self.error: ProviderError | None = None
 
     def read(self, data: bytes, *, last: bool = True) -> bool:
         """Read a chunk; true if it states usage. ``last``: nothing later was read yet."""
@@ -90,10 +97,12 @@ class _State:
         candidates = read_strictly(_candidates, chunk.candidates) or []
         if last:
             feedback = read_strictly(_feedback, chunk.promptFeedback)
-            self.finished = any(given(candidate.finishReason) for candidate in candidates) or (
-                feedback is not None and given(feedback.blockReason)
+            self.finished = any(filled(candidate.finishReason) for candidate in candidates) or (
+                feedback is not None and filled(feedback.blockReason)
             )
-        self.failed = self.failed or given(chunk.error)
+        self.begun = self.begun or self.finished or any(_says(candidate) for candidate in candidates)
+        if given(chunk.error):
+            self.error = self.error or provider_error(value(chunk.error))
         self._search(candidates, chunk)
         metadata = value(chunk.usageMetadata)
         usage = gemini_usage(metadata)
@@ -123,6 +132,13 @@ class _State:
             model = value(chunk.modelVersion)
             old = isinstance(model, str) and model.startswith(("gemini-1", "gemini-2"))
             self.searches = max(self.searches or 0, 1 if old else queries)
+
+
+def _says(candidate: _Candidate) -> bool:
+    """A candidate carries output: a part that is not an empty text."""
+    content = value(candidate.content)
+    parts = content.get("parts") if isinstance(content, dict) else None
+    return isinstance(parts, list) and any(isinstance(part, dict) and any(part.values()) for part in parts)
 
 
 class GenerateStream(EventStream):
@@ -155,7 +171,14 @@ class GenerateStream(EventStream):
 
     def _scan(self, block: bytes, passed: int) -> bytes:  # noqa: ARG002 - nothing is hidden here
         self.events += count_events(block)
-        self._consider(block)
+        if self._begun:
+            self._consider(block)
+            return block
+        for start, end in event_spans(block):
+            data = data_of(block[start:end])
+            if data and data.rstrip() != DONE:
+                self._event(data)
+        self._open = not self._begun
         return block
 
     def _consider(self, block: bytes) -> None:
@@ -180,19 +203,23 @@ class GenerateStream(EventStream):
         for event in events_backwards(block):
             data = data_of(event)
             if data and data.rstrip() != DONE:
-                if self._state.read(data, last=last):
+                stated = self._state.read(data, last=last)
+                self._error = self._state.error
+                if stated:
                     return
                 last = False
 
     def _event(self, data: bytes) -> bool:
         self._state.read(data)
+        self._begun, self._error = self._state.begun, self._state.error
         return False
 
     def _ended(self) -> bool:
         return self._state.finished
 
-    def _errored(self) -> bool:
-        return self._state.failed
+    def estimated_output(self) -> int:
+        """One token in 50 bytes: 0.75 of what is reported in the median of recorded streams (0.40 to 1.13)."""
+        return self.size // 50
 
     def _reported(self) -> Report:
         return self._state.report(self._head)
@@ -202,6 +229,8 @@ class GenerateArray:
     """A `Scanner` for a stream without ``alt=sse``: one JSON array, an element a chunk."""
 
     __slots__ = ("_chunk", "_head", "_projection", "_state", "_usage", "events", "size")
+
+    sse = False
 
     def __init__(self, head: Head) -> None:
         self.size = 0
@@ -227,15 +256,21 @@ class GenerateArray:
         return b""
 
     @property
-    def complete(self) -> bool:
-        """The array was closed."""
-        return self._projection.closed
+    def begun(self) -> bool:
+        """An element had output."""
+        return self._state.begun
 
     @property
-    def failed(self) -> bool:
+    def ended(self) -> bool:
+        """The array was closed after a finish reason, and no element was an error."""
+        self._settle()
+        return self._projection.closed and self._state.finished and self._state.error is None
+
+    @property
+    def error(self) -> ProviderError | None:
         """An element was an error."""
         self._settle()
-        return self._state.failed
+        return self._state.error
 
     @property
     def at_boundary(self) -> bool:
@@ -247,9 +282,13 @@ class GenerateArray:
         self._settle()
         return self._state.report(self._head)
 
+    def estimated_output(self) -> int:
+        """As of the stream with events."""
+        return self.size // 50
+
     def _element(self, document: bytes) -> None:
         self.events += 1
-        if b'"webSearchQueries"' in document:
+        if not self._state.begun or b'"webSearchQueries"' in document:
             self._settle()
             self._state.read(document)
         elif NEEDLE in document:
@@ -264,17 +303,18 @@ class GenerateArray:
         self._usage = self._chunk = None
 
 
-def read_generated(body: bytes, head: Head) -> Answer | None:
+def read_generated(body: bytes, head: Head) -> Body | None:
     """A whole body of generateContent, embedContent or batchEmbedContents."""
     chunk = read_strictly(_chunk, body)
     if chunk is None:
         return None
     state = _State()
     state.take(chunk)
-    return Answer(state.report(head), state.failed)
+    shaped = state.finished or any(map(given, (chunk.candidates, chunk.embedding, chunk.embeddings)))
+    return Body(state.report(head), shaped, state.error)
 
 
-def read_counted(body: bytes, head: Head) -> Answer | None:  # noqa: ARG001 - one signature for all readers
+def read_counted(body: bytes, head: Head) -> Body | None:  # noqa: ARG001 - one signature for all readers
     """A token count: how large a prompt would be. Nothing was used, nothing is billed."""
     counted = read_strictly(_counted, body)
     if counted is None:
@@ -283,4 +323,5 @@ def read_counted(body: bytes, head: Head) -> Answer | None:  # noqa: ARG001 - on
         "totalTokens": value(counted.totalTokens),
         "cachedContentTokenCount": value(counted.cachedContentTokenCount),
     }
-    return Answer(Report(counted_tokens(stated)))
+    usage = counted_tokens(stated)
+    return Body(Report(usage), usage is not None)

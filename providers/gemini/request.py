@@ -17,6 +17,7 @@ from urllib.parse import quote
 import msgspec
 
 from metering.usage import ServiceTier, Variant
+from providers.answers.body import JsonBody, Reader
 from providers.dialect import Head, Operation, Refusal, Scanner, Target
 from providers.document.look import Look
 from providers.document.members import (
@@ -30,10 +31,11 @@ from providers.document.members import (
     read_nested,
     read_object,
 )
+from providers.document.projection import Wanted
 from providers.document.splice import Edits
 from providers.document.strings import quoted
+from providers.gemini.answer import CHUNK, COUNTED, GenerateArray, GenerateStream, read_counted, read_generated
 from providers.output_limit import LEAST_OUTPUT, lower
-from providers.scanner import scanner_for
 from providers.tools.selection import tools_in_gemini
 from providers.weight import Weight
 
@@ -96,6 +98,14 @@ _TIERS: Final = {
     "standard": ServiceTier.STANDARD,
     "flex": ServiceTier.FLEX,
     "priority": ServiceTier.PRIORITY,
+}
+
+
+_BODIES: Final[dict[Operation, tuple[Reader, Wanted]]] = {
+    Operation.GEMINI_GENERATE: (read_generated, CHUNK),
+    Operation.GEMINI_COUNT_TOKENS: (read_counted, COUNTED),
+    Operation.GEMINI_EMBED: (read_generated, CHUNK),
+    Operation.GEMINI_BATCH_EMBED: (read_generated, CHUNK),
 }
 
 
@@ -164,7 +174,12 @@ class Gemini:
         return f"/v1beta/models/{quote(model, safe='')}:{self._verb}"
 
     def scanner(self, head: Head, *, sse: bool) -> Scanner:
-        return scanner_for(self.operation, head, sse=sse)
+        if self._generates and sse:
+            return GenerateStream(head)
+        if self._streams:
+            return GenerateArray(head)
+        reader, wanted = _BODIES[self.operation]
+        return JsonBody(head, reader, wanted, generated=self._generates)
 
 
 def limited(edits: Edits, tokens: int) -> None:

@@ -19,7 +19,7 @@ import msgspec
 
 from metering.usage import Report
 from providers.answers.sse import DONE, data_of, event_spans, last_boundary
-from providers.dialect import Operation, Scanner
+from providers.dialect import Operation, ProviderError, Scanner
 from providers.masking.masking import PREFIX, Vault, unmask
 from providers.masking.stream_texts import Key, TextPart, ended, texts
 
@@ -39,19 +39,19 @@ class Restored:
         "_held",
         "_last",
         "_operation",
-        "_sse",
         "_through",
         "_vault",
         "events",
         "inner",
         "size",
+        "sse",
     )
 
     def __init__(self, inner: Scanner, vault: Vault, operation: Operation, *, sse: bool) -> None:
         self.inner = inner
         self._vault = vault
         self._operation = operation
-        self._sse = sse
+        self.sse = sse
         self._carry: list[bytes] = []
         self._carried = 0
         self._held: dict[Key, str] = {}
@@ -61,12 +61,16 @@ class Restored:
         self.events = 0
 
     @property
-    def complete(self) -> bool:
-        return self.inner.complete
+    def begun(self) -> bool:
+        return self.inner.begun
 
     @property
-    def failed(self) -> bool:
-        return self.inner.failed
+    def ended(self) -> bool:
+        return self.inner.ended
+
+    @property
+    def error(self) -> ProviderError | None:
+        return self.inner.error
 
     @property
     def at_boundary(self) -> bool:
@@ -74,6 +78,9 @@ class Restored:
 
     def report(self) -> Report:
         return self.inner.report()
+
+    def estimated_output(self) -> int:
+        return self.inner.estimated_output()
 
     def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
         """Never: what passes may be changed."""
@@ -85,7 +92,7 @@ class Restored:
         self.size, self.events = self.inner.size, self.inner.events
         if self._through or not shown:
             return shown
-        if not self._sse:
+        if not self.sse:
             return self._gather(shown, BODY_LIMIT)
         if not self._carried and shown.endswith(b"\n\n") and not self._held and _FIRST not in shown:
             return shown  # whole events, and nothing in them can begin a placeholder
@@ -102,7 +109,7 @@ class Restored:
         self._carry, self._carried = [], 0
         if self._through:
             return block
-        if not self._sse:
+        if not self.sse:
             try:
                 return unmask(block, self._vault)
             except (msgspec.MsgspecError, ValueError):
@@ -116,7 +123,7 @@ class Restored:
             return b""
         whole = b"".join(self._carry)
         self._carry, self._carried = [], 0
-        self._through = not self._sse
+        self._through = not self.sse
         return whole
 
     def _restored(self, block: bytes) -> bytes:

@@ -9,13 +9,14 @@ from typing import Final
 
 import msgspec
 
+from providers.answers.body import JsonBody
 from providers.dialect import Head, Operation, Refusal, Scanner, Target
 from providers.document.look import Look
 from providers.document.members import ABSENT, Members, given, is_list, read_members, read_model, read_nested
 from providers.document.splice import Edits
 from providers.openai import request as openai_request
+from providers.openai.answer import CHAT, ChatStream, read_chat
 from providers.output_limit import LEAST_OUTPUT, lower
-from providers.scanner import scanner_for
 from providers.tools.selection import tools_in_list, tools_in_members
 from providers.weight import Weight
 
@@ -81,7 +82,7 @@ class ChatCompletions:
         return "/v1/chat/completions"
 
     def scanner(self, head: Head, *, sse: bool) -> Scanner:
-        return scanner_for(self.operation, head, sse=sse)
+        return ChatStream(head) if sse else JsonBody(head, read_chat, CHAT, generated=True)
 
 
 def limited(edits: Edits, tokens: int, *, completion_limit: bool = True) -> None:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from providers.answers.body import JsonBody
 from providers.dialect import Head, Operation, Scanner, Target
 from providers.document.look import values
 from providers.document.members import Members, count_of, is_list, read_members, read_model
 from providers.document.splice import Edits
 from providers.openai import request as openai_request
+from providers.openai.answer import CHAT, ChatStream, read_chat
 from providers.openai.chat import wants_usage
 from providers.output_limit import LEAST_OUTPUT, lower_or_state
-from providers.scanner import scanner_for
 from providers.tools.selection import tools_in_members
 from providers.weight import Weight
 
@@ -58,7 +59,7 @@ class Completions:
         return "/v1/completions"
 
     def scanner(self, head: Head, *, sse: bool) -> Scanner:
-        return scanner_for(self.operation, head, sse=sse)
+        return ChatStream(head) if sse else JsonBody(head, read_chat, CHAT, generated=True)
 
 
 def limited(edits: Edits, tokens: int) -> None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from providers.answers.body import JsonBody
 from providers.dialect import Head, Operation, Scanner, Target
 from providers.document.members import read_members, read_model
 from providers.document.splice import Edits
 from providers.openai import request as openai_request
-from providers.scanner import scanner_for
+from providers.openai.answer import CHAT, ChatStream, read_embeddings
 from providers.weight import Weight
 
 
@@ -36,7 +37,7 @@ class Embeddings:
         return "/v1/embeddings"
 
     def scanner(self, head: Head, *, sse: bool) -> Scanner:
-        return scanner_for(self.operation, head, sse=sse)
+        return ChatStream(head) if sse else JsonBody(head, read_embeddings, CHAT, generated=False)
 
 
 WIRE: Final = Embeddings()

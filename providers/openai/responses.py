@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from providers.answers.body import JsonBody
 from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
 from providers.document.look import Look, says
 from providers.document.members import (
@@ -27,9 +28,9 @@ from providers.document.members import (
 )
 from providers.document.splice import Edits
 from providers.openai import request as openai_request
+from providers.openai.answer import COUNTED, RESPONSE, ResponsesStream, read_counted, read_response
 from providers.openai.chat import FILE_ID
 from providers.output_limit import LEAST_OUTPUT, lower_or_state
-from providers.scanner import scanner_for
 from providers.tools.selection import tools_in_list
 from providers.weight import Weight
 
@@ -126,7 +127,9 @@ class Responses:
         return self._path
 
     def scanner(self, head: Head, *, sse: bool) -> Scanner:
-        return scanner_for(self.operation, head, sse=sse)
+        if not self.billed:
+            return JsonBody(head, read_counted, COUNTED, generated=False)
+        return ResponsesStream(head) if sse else JsonBody(head, read_response, RESPONSE, generated=True)
 
 
 def limited(edits: Edits, tokens: int) -> None:

@@ -8,7 +8,7 @@ from providers.anthropic.answer import MessageStream
 from providers.dialect import Head, Operation, Scanner
 from providers.gemini.answer import GenerateArray, GenerateStream
 from providers.openai.answer import ChatStream, ResponsesStream
-from providers.scanner import scanner_for
+from providers.wires import WIRES
 
 HEAD = Head(model="m", stream=True)
 
@@ -25,11 +25,11 @@ HEAD = Head(model="m", stream=True)
     ],
 )
 def test_streams(operation, kind):
-    assert type(scanner_for(operation, HEAD, sse=True)) is kind
+    assert type(WIRES[operation].scanner(HEAD, sse=True)) is kind
 
 
 def test_a_stream_of_google_without_events_is_an_array():
-    assert type(scanner_for(Operation.GEMINI_STREAM, HEAD, sse=False)) is GenerateArray
+    assert type(WIRES[Operation.GEMINI_STREAM].scanner(HEAD, sse=False)) is GenerateArray
 
 
 @pytest.mark.parametrize(
@@ -50,19 +50,18 @@ def test_a_stream_of_google_without_events_is_an_array():
     ],
 )
 def test_bodies(operation, body, usage):
-    scanner = scanner_for(operation, HEAD, sse=False)
+    scanner = WIRES[operation].scanner(HEAD, sse=False)
     assert type(scanner) is JsonBody
     scanner.feed(body)
-    assert scanner.complete
     assert scanner.report().usage == usage
 
 
 @pytest.mark.parametrize("operation", list(Operation))
 @pytest.mark.parametrize("sse", [True, False])
 def test_every_operation_has_a_scanner_that_starts_empty(operation, sse):
-    scanner: Scanner = scanner_for(operation, HEAD, sse=sse)
-    assert not scanner.complete
-    assert not scanner.failed
+    scanner: Scanner = WIRES[operation].scanner(HEAD, sse=sse)
+    assert not scanner.ended
+    assert scanner.error is None
     assert scanner.at_boundary
     assert scanner.report().usage is None
     assert scanner.finish() == b""

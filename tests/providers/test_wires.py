@@ -56,7 +56,7 @@ def test_what_goes_to_the_provider_is_read_again_alike(operation):
 def test_every_wire_has_its_scanner(operation, sse):
     scanner = WIRES[operation].scanner(Head(model="m"), sse=sse)
 
-    assert (scanner.size, scanner.failed) == (0, False)
+    assert (scanner.size, scanner.error) == (0, None)
 
 
 NAMES = st.sampled_from(

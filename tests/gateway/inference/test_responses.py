@@ -47,7 +47,7 @@ def test_a_packed_stream_passes_as_it_is_and_is_counted(size):
     scanner, wire = packed(wants_usage=True), gzip.compress(STREAM)
     out = b"".join(scanner.feed(wire[start : start + size]) for start in range(0, len(wire), size))
     assert out + scanner.finish() == wire
-    assert scanner.complete
+    assert scanner.ended
     assert not scanner.at_boundary  # nothing can be added to a packed stream
     assert scanner.report().usage.output_tokens == 1
 
@@ -66,5 +66,5 @@ def test_what_only_claims_to_be_packed():
     scanner = packed(wants_usage=True)
     assert scanner.feed(b"not packed") == b"not packed"
     assert scanner.feed(b" at all") == b" at all"
-    assert not scanner.complete
+    assert not scanner.ended
     assert packed(wants_usage=False).feed(b"not packed") == b""

@@ -26,7 +26,8 @@ class Scanner:
         self.hide = hide
         self.glances = glances
         self.size = self.events = 0
-        self.complete = self.failed = False
+        self.ended = self.begun = False
+        self.error = None
         self.at_boundary = True
 
     def glance(self, framed, size):

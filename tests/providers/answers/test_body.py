@@ -33,8 +33,8 @@ def test_a_body_cut_anywhere(case):
     for piece in pieces:
         assert found.feed(piece) is piece
     assert found.finish() == b""
-    assert found.complete
-    assert not found.failed
+    assert found.ended
+    assert found.error is None
     assert not found.at_boundary
     assert found.report().usage == COUNTED
     assert found.size == len(whole)
@@ -45,9 +45,9 @@ def test_counts_at_the_end_of_a_huge_body(step):
     whole = body("QUJD" * (KEEP_LIMIT // 2))
     found = scanner()
     for start in range(0, len(whole), step):
-        assert not found.complete
+        assert not found.ended
         found.feed(whole[start : start + step])
-    assert found.complete
+    assert found.ended
     assert found.report().usage == COUNTED
 
 
@@ -71,7 +71,7 @@ def test_what_was_stated_before_a_cut_counts():
     whole = json.dumps({"usage": USAGE, "choices": [{"message": {"content": "cut off here"}}]}).encode()
     found = scanner()
     found.feed(whole[:-10])
-    assert not found.complete
+    assert not found.ended
     assert found.report().usage == COUNTED
 
 
@@ -84,7 +84,7 @@ def test_half_an_object_states_nothing():
 def test_an_error_with_a_good_status():
     found = scanner()
     found.feed(b'{"error":{"message":"x"}}')
-    assert found.failed
+    assert found.error is not None
 
 
 @pytest.mark.parametrize("whole", [b"", b"<html>", b"[]", b"null", b'"x"'])
@@ -92,7 +92,7 @@ def test_what_is_no_object_states_nothing(whole):
     found = scanner()
     found.feed(whole)
     assert found.report().usage is None
-    assert not found.failed
+    assert found.error is None
 
 
 def test_nothing_is_read_twice(monkeypatch):
@@ -101,6 +101,6 @@ def test_nothing_is_read_twice(monkeypatch):
     found._read = lambda whole, head: reads.append(whole) or read_chat(whole, head)
     found.feed(body())
     for _ in range(3):
-        assert found.complete
+        assert found.ended
         assert found.report().usage == COUNTED
     assert len(reads) == 1

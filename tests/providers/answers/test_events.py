@@ -40,6 +40,11 @@ def scanned(pieces: list[bytes], head: Head = ASKED) -> tuple[ChatStream, bytes]
     return scanner, b"".join(out) + scanner.finish()
 
 
+def says(block: bytes) -> bool:
+    """Output, or a reason to stop."""
+    return b'"delta"' in block and (b'"content": ""' not in block or b'"stop"' in block)
+
+
 @st.composite
 def chat_streams(draw: st.DrawFn) -> tuple[list[bytes], bytes, dict]:
     """Blocks of a stream, the usage chunk among them, and what must be found in it."""
@@ -47,10 +52,10 @@ def chat_streams(draw: st.DrawFn) -> tuple[list[bytes], bytes, dict]:
     line = end.encode()
     texts = st.sampled_from(['plain "quoted" \\', "é\u2028\U0001f600", '"usage":{"prompt_tokens":99}', "_tokens", ""])
     blocks = [event(content(draw(texts)), end) for _ in range(draw(st.integers(0, 4)))]
-    expected = {"usage": None, "complete": False, "failed": False, "events": len(blocks)}
+    expected = {"usage": None, "ended": False, "failed": False, "events": len(blocks)}
     if draw(st.booleans()):
         blocks.append(event(FINISH, end))
-        expected["complete"] = True
+        expected["ended"] = True
         expected["events"] += 1
     usage_chunk = b""
     if draw(st.booleans()):
@@ -61,11 +66,11 @@ def chat_streams(draw: st.DrawFn) -> tuple[list[bytes], bytes, dict]:
     if draw(st.booleans()):
         blocks.append(event({"error": {"message": "x", "code": 500}}, end))
         expected["failed"] = True
-        expected["complete"] = False  # a finish reason before an error is no end
+        expected["ended"] = False
         expected["events"] += 1
     if draw(st.booleans()):
         blocks.append(event("[DONE]", end))
-        expected["complete"] = True
+        expected["ended"] = not expected["failed"] and any(map(says, blocks))
         expected["events"] += 1
     for _ in range(draw(st.integers(0, 2))):
         aside = draw(st.sampled_from([b": wait" + line * 2, b"event: ping" + line * 2, b"id: 1" + line * 2, line]))
@@ -75,11 +80,19 @@ def chat_streams(draw: st.DrawFn) -> tuple[list[bytes], bytes, dict]:
     return blocks, usage_chunk, expected
 
 
+def begun() -> ChatStream:
+    """Output has come: from here on chunks are taken at a glance."""
+    scanner = ChatStream(ASKED)
+    scanner.feed(event(content("begun")))
+    assert scanner.begun
+    return scanner
+
+
 def facts(scanner: ChatStream) -> dict:
     return {
         "usage": scanner.report().usage,
-        "complete": scanner.complete,
-        "failed": scanner.failed,
+        "ended": scanner.ended,
+        "failed": scanner.error is not None,
         "events": scanner.events,
     }
 
@@ -126,15 +139,15 @@ def test_chunks_that_are_taken_at_a_glance_count_like_any(stream, data, by_event
 @pytest.mark.parametrize("lead", [b"", b"event: chunk\n", b": a comment\n"])
 def test_an_ordinary_chunk_is_taken_at_a_glance_and_not_decoded(monkeypatch, lead, end):
     decoded = []
+    scanner = begun()
     monkeypatch.setattr(ChatStream, "_event", lambda _, data: decoded.append(data))
-    scanner = ChatStream(ASKED)
     first, last = (lead.replace(b"\n", end.encode()) + event(content(text), end) for text in ("first", "last"))
     scanner.feed(first)
     for chunk in (first, b'{"choices":[]}' + (end * 2).encode(), last):
         assert scanner.glance(framed(chunk), len(chunk))
-    assert scanner.events == 4
+    assert scanner.events == 5
     assert decoded == []
-    assert not scanner.complete
+    assert not scanner.ended
     assert decoded == [last.rstrip().removeprefix(lead.replace(b"\n", end.encode()))[6:]]
 
 
@@ -150,7 +163,7 @@ def test_an_ordinary_chunk_is_taken_at_a_glance_and_not_decoded(monkeypatch, lea
     ],
 )
 def test_what_is_not_taken_at_a_glance_leaves_no_trace(chunk):
-    scanner = ChatStream(ASKED)
+    scanner = begun()
     assert scanner.glance(framed(event(FINISH)), len(event(FINISH)))
     before = {name: getattr(scanner, name) for name in (*EventStream.__slots__,)}
     assert not scanner.glance(framed(chunk), len(chunk))
@@ -164,9 +177,9 @@ def test_a_chunk_whose_line_end_is_wrong_is_not_taken():
 
 def test_an_error_without_a_field_name_is_read_behind_its_size_line():
     error = b'{"error":{"message":"overloaded","code":503}}\n\n'
-    scanner = ChatStream(ASKED)
+    scanner = begun()
     assert scanner.glance(framed(error), len(error))
-    assert scanner.failed
+    assert scanner.error is not None
 
 
 @given(chat_streams(), st.data())
@@ -177,7 +190,7 @@ def test_it_may_be_asked_at_any_time(stream, data):
     for piece in pieces:
         scanner.feed(piece)
         assert scanner.report().usage in (None, expected["usage"])
-        assert expected["failed"] or not scanner.failed
+        assert expected["failed"] or scanner.error is None
         facts(scanner)
     scanner.finish()
     assert facts(scanner) == expected
@@ -195,22 +208,22 @@ def test_a_cut_is_at_a_boundary_exactly_between_two_events(stream, data):
 
 
 def test_ordinary_chunks_are_not_decoded(monkeypatch):
-    scanner = ChatStream(ASKED)
+    scanner = begun()
     decoded = []
     monkeypatch.setattr(ChatStream, "_event", lambda _, data: decoded.append(data))
     chunk = event(content('text with _tokens and "usage":{ in it'))
     for _ in range(100):
         assert scanner.feed(chunk) is chunk
     assert decoded == []
-    assert scanner.events == 100
-    assert not scanner.complete
+    assert scanner.events == 101
+    assert not scanner.ended
     assert len(decoded) == 1
 
 
 def test_the_last_line_end_may_be_missing():
     for tail in (b"data: [DONE]", b"data: [DONE]\n", b"data: [DONE] \n"):
         scanner, _ = scanned([event(content("a")), tail])
-        assert scanner.complete
+        assert scanner.ended
     whole = event(content("a")) + event(USAGE_CHUNK)
     for end in (whole[:-1], whole[:-2]):
         assert scanned([end])[0].report().usage == COUNTED
@@ -223,20 +236,20 @@ def test_a_cut_inside_an_event_passes_on_what_came():
     whole = event(content("a")) + event(content("b"))
     scanner, out = scanned(every_byte(whole[:-9]), NOT_ASKED)
     assert out == whole[:-9]
-    assert not scanner.complete
+    assert not scanner.ended
 
 
 def test_an_end_inside_a_fragment_is_seen():
     whole = event(FINISH) + event("[DONE]") + b": bye\n\n"
-    assert scanned([whole])[0].complete
-    assert scanned([event(content("a")) + event("[DONE]")])[0].complete
+    assert scanned([whole])[0].ended
+    assert scanned([event(content("a")) + event("[DONE]")])[0].ended
 
 
 def test_what_comes_after_the_end_takes_it_back():
     end, comment, more = event("[DONE]"), b": wait\n\n", event(content("a"))
     for pieces in ([end, more], [end + more], [end, comment, more], [end, comment[:3], comment[3:], more]):
-        assert not scanned(pieces)[0].complete
-    assert scanned([end, comment])[0].complete
+        assert not scanned(pieces)[0].ended
+    assert scanned([more, end, comment])[0].ended
 
 
 def test_events_are_held_until_they_end():
@@ -282,7 +295,7 @@ def test_after_a_released_event_hiding_goes_on():
         pieces = [whole[start : start + step] for start in range(0, len(whole), step)]
         scanner, out = scanned(pieces, NOT_ASKED)
         assert out == expected
-        assert scanner.complete
+        assert scanner.ended
 
 
 @pytest.mark.parametrize("head", [ASKED, NOT_ASKED])
@@ -295,7 +308,7 @@ def test_usage_at_the_end_of_a_huge_event_is_found(head, step):
     scanner, out = scanned(pieces, head)
     assert out == whole
     assert scanner.report().usage == COUNTED
-    assert scanner.complete
+    assert scanner.ended
     assert scanner.events == 4
 
 
@@ -329,7 +342,7 @@ def test_usage_on_a_chunk_with_choices_is_not_hidden():
     scanner, out = scanned([event(content("a")), block], NOT_ASKED)
     assert out == event(content("a")) + block
     assert scanner.report().usage == COUNTED
-    assert scanner.complete
+    assert scanner.ended
 
 
 def test_usage_on_every_chunk_the_last_one_counts():
@@ -358,4 +371,4 @@ def test_what_is_not_strictly_json_does_not_cost_the_counts():
     block = b'data: {"choices":[{"logprobs":[NaN],"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":3}}\n\n'
     scanner, _ = scanned([block])
     assert scanner.report().usage == COUNTED
-    assert scanner.complete
+    assert scanner.ended

@@ -63,19 +63,17 @@ def test_a_stream_cut_anywhere(case):
         in_uncached=10, cache_read=5, cache_write_5m=0, out_visible=25, out_reasoning=15
     )
     assert scanner.report().variant == Variant(ServiceTier.STANDARD, Speed.FAST, Geography.US)
-    assert scanner.complete
-    assert not scanner.failed
+    assert scanner.ended
+    assert scanner.error is None
     assert scanner.at_boundary
     assert scanner.events == 8
 
 
 def test_before_the_end():
     scanner = scanned(START, ARGUMENTS, TOOL)
-    assert scanner.report().usage == Usage(in_uncached=10, cache_read=5, cache_write_5m=0, out_visible=1)
-    assert not scanner.complete
-    assert not scanner.final
-    assert not scanned(START, DELTA).complete
-    assert scanned(START, DELTA).final
+    assert scanner.report().usage == Usage(in_uncached=10, cache_read=5, cache_write_5m=0)
+    assert not scanner.ended
+    assert not scanned(START, DELTA).ended
 
 
 def test_a_later_statement_of_the_input_wins():
@@ -88,21 +86,21 @@ def test_a_later_statement_of_the_input_wins():
 def test_usage_of_an_undocumented_event_is_passed_over():
     for kind in ("ping", "content_block_stop", "message_stop", "tomorrow"):
         scanner = scanned(START, event(kind, message=FORGED, **FORGED))
-        assert scanner.report().usage == Usage(in_uncached=10, cache_read=5, cache_write_5m=0, out_visible=1)
+        assert scanner.report().usage == Usage(in_uncached=10, cache_read=5, cache_write_5m=0)
 
 
 def test_an_error_inside_the_stream():
     error = event("error", error={"type": "overloaded_error", "message": "Overloaded", "details": None})
     for pieces in ([START, error], every_byte(START + error)):
         scanner = scanned(*pieces)
-        assert scanner.failed
-        assert not scanner.complete
+        assert scanner.error is not None
+        assert not scanner.ended
 
 
 def test_a_host_that_adds_the_end_of_chat():
     scanner = scanned(START, DELTA, STOP, b"event: data\ndata: [DONE]\n\n")
-    assert scanner.complete
-    assert scanned(START + DELTA + STOP + b"event: data\ndata: [DONE]\n\n").complete
+    assert scanner.ended
+    assert scanned(START + DELTA + STOP + b"event: data\ndata: [DONE]\n\n").ended
 
 
 def test_another_model_that_worked_on_the_request():
@@ -125,8 +123,8 @@ def test_a_whole_message():
     answer = read_message(json.dumps(body).encode(), HEAD)
     assert answer.report.usage == Usage(in_uncached=3, out_visible=4)
     assert answer.report.variant == Variant()
-    assert not answer.failed
-    assert read_message(b'{"type":"error","error":{"type":"api_error"}}', HEAD).failed
+    assert answer.error is None
+    assert read_message(b'{"type":"error","error":{"type":"api_error"}}', HEAD).error is not None
     assert read_message(b'{"type":"mess', HEAD) is None
 
 

@@ -61,9 +61,9 @@ def test_a_stream_cut_anywhere(chunks, end, head, data):
         assert scanner.feed(piece) is piece
     assert scanner.at_boundary
     scanner.finish()
-    assert (scanner.report().usage, scanner.complete) == expected(chunks)
+    assert (scanner.report().usage, scanner.ended) == expected(chunks)
     assert scanner.events == len(chunks)
-    assert not scanner.failed
+    assert scanner.error is None
 
 
 @given(CHUNKS, st.data())
@@ -71,11 +71,11 @@ def test_an_array_cut_anywhere(chunks, data):
     _, pieces = data.draw(cut_up(st.just(array(chunks))))
     scanner = GenerateArray(HEAD)
     for piece in pieces:
-        assert not scanner.complete
+        assert not scanner.ended
         assert scanner.feed(piece) is piece
     assert scanner.finish() == b""
     assert scanner.report().usage == expected(chunks)[0]
-    assert scanner.complete
+    assert scanner.ended == expected(chunks)[1]
     assert scanner.events == len(chunks)
     assert not scanner.at_boundary
 
@@ -86,7 +86,7 @@ def test_an_array_that_was_cut_off(chunks, data):
     scanner = GenerateArray(HEAD)
     scanner.feed(whole[: data.draw(st.integers(0, len(whole) - 1))])
     seen = chunks[: scanner.events]
-    assert not scanner.complete
+    assert not scanner.ended
     assert scanner.report().usage == expected(seen)[0]
 
 
@@ -108,14 +108,14 @@ def test_a_chunk_after_the_last_count():
     for found in (chunk(4), chunk(None), chunk(None, finish="STOP")):
         scanner.feed(sse([found]))
     assert scanner.report().usage == Usage(in_uncached=7, out_visible=4)
-    assert scanner.complete
+    assert scanner.ended
 
 
 def test_only_the_last_chunk_says_whether_it_is_the_end():
     scanner = GenerateStream(HEAD)
     for found in (chunk(4), chunk(None, finish="STOP"), chunk(5)):
         scanner.feed(sse([found]))
-    assert not scanner.complete
+    assert not scanner.ended
 
 
 @pytest.mark.parametrize("part", [CALL, RESULT])
@@ -131,7 +131,7 @@ def test_a_forged_count_does_not_displace_a_true_one(part):
 def test_a_blocked_prompt_is_an_end():
     scanner = GenerateStream(HEAD)
     scanner.feed(sse([{"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 7}}]))
-    assert scanner.complete
+    assert scanner.ended
     assert scanner.report().usage == Usage(in_uncached=7)
 
 
@@ -143,15 +143,15 @@ def test_an_error_inside_the_stream(error):
         scanner = GenerateStream(HEAD)
         for piece in pieces:
             scanner.feed(piece)
-        assert scanner.failed
-        assert not scanner.complete
+        assert scanner.error is not None
+        assert not scanner.ended
         assert scanner.report().usage == Usage(in_uncached=7, out_visible=4)
 
 
 def test_an_error_inside_an_array():
     scanner = GenerateArray(HEAD)
     scanner.feed(b'[{"error":{"code":503}}]')
-    assert scanner.failed
+    assert scanner.error is not None
 
 
 def test_a_huge_image_before_the_count():
@@ -164,7 +164,7 @@ def test_a_huge_image_before_the_count():
             scanner.feed(whole[start : start + 65_536])
         scanner.finish()
         assert scanner.report().usage == Usage(in_uncached=7, out_visible=5)
-        assert scanner.complete
+        assert scanner.ended
 
 
 def grounded(*queries: str, model: str) -> dict:
@@ -192,7 +192,7 @@ def test_a_whole_body():
     answer = read_generated(json.dumps(body).encode(), HEAD)
     assert answer.report.usage == Usage(in_uncached=7, out_visible=5)
     assert answer.report.variant == Variant(tier=ServiceTier.STANDARD)
-    assert not answer.failed
+    assert answer.error is None
     assert read_generated(b"[", HEAD) is None
 
 

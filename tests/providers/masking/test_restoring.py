@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from providers.dialect import Head, Operation
 from providers.masking.masking import Vault
 from providers.masking.restoring import BODY_LIMIT, Restored
-from providers.scanner import scanner_for
+from providers.wires import WIRES
 
 SECRETS = ["hunter22", 'quo"te\\', "two\nlines", "ü"]
 
@@ -176,7 +176,7 @@ DIALECTS = {
 
 def scanner(operation, vault, *, sse=True):
     head = Head(model="m", stream=sse)
-    return Restored(scanner_for(operation, head, sse=sse), vault, operation, sse=sse)
+    return Restored(WIRES[operation].scanner(head, sse=sse), vault, operation, sse=sse)
 
 
 def passed(restored, stream, cuts):
@@ -213,7 +213,7 @@ def test_every_cut_of_words_and_bytes_gives_the_secrets_back(operation, words, m
     if operation is Operation.GEMINI_STREAM:
         expected = json.dumps(text(more, SECRETS))[1:-1]
     assert read(shown) == (text(words, SECRETS), expected)
-    assert restored.complete
+    assert restored.ended
     assert restored.report().usage.output_tokens == 5
 
 

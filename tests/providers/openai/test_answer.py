@@ -60,8 +60,8 @@ def test_a_responses_stream(case):
     scanner = responses(*pieces)
     assert scanner.report().usage == COUNTED
     assert scanner.report().variant == Variant(tier=ServiceTier.FLEX)
-    assert scanner.complete
-    assert scanner.failed == (end == "failed")
+    assert scanner.ended == (end != "failed")
+    assert (scanner.error is not None) == (end == "failed")
     assert scanner.events == 6
 
 
@@ -69,29 +69,29 @@ def test_only_a_terminal_event_counts():
     for kind in ("response.created", "response.in_progress", "response.queued", "response.output_item.done"):
         scanner = responses(named(kind, response=response(usage=USAGE), usage=USAGE))
         assert scanner.report().usage is None
-        assert not scanner.complete
+        assert not scanner.ended
 
 
 def test_usage_beside_the_response_is_not_the_response_s():
     scanner = responses(named("response.completed", response=response(usage=None, x=FORGED), **FORGED))
     assert scanner.report().usage is None
-    assert scanner.complete
+    assert scanner.ended
 
 
 def test_an_error_and_then_the_failure():
     error = named("error", error={"type": "insufficient_quota", "code": "insufficient_quota"})
-    assert responses(CREATED, error).failed
-    assert not responses(CREATED, error).complete
+    assert responses(CREATED, error).error is not None
+    assert not responses(CREATED, error).ended
     ended = responses(CREATED, error, named("response.failed", response=response("failed", usage=None)))
-    assert ended.failed
-    assert ended.complete
+    assert ended.error is not None
+    assert not ended.ended
     assert ended.report().usage is None
 
 
 def test_an_emulation_without_event_names_and_with_the_end_of_chat():
     completed = json.dumps({"type": "response.completed", "response": response(usage=USAGE)})
     scanner = responses(f"data: {completed}\n\ndata: [DONE]\n\n".encode())
-    assert scanner.complete
+    assert scanner.ended
     assert scanner.report().usage == COUNTED
 
 
@@ -121,23 +121,23 @@ def test_counts_inside_a_chat_chunk_s_content_are_content(delta):
             scanner = ChatStream(head)
             assert b"".join([*map(scanner.feed, pieces), scanner.finish()]) == whole
             assert scanner.report().usage is None
-            assert not scanner.complete
+            assert not scanner.ended
 
 
 def test_an_error_inside_a_chat_stream():
     scanner = ChatStream(HEAD)
     scanner.feed(b'data: {"choices":[{"delta":{"content":"a"},"finish_reason":null}]}\n\n')
-    assert not scanner.failed
+    assert scanner.error is None
     scanner.feed(b'event: error\ndata: {"error":{"message":"m","status_code":400}}\n\n')
-    assert scanner.failed
-    assert not scanner.complete
+    assert scanner.error is not None
+    assert not scanner.ended
 
 
 def test_a_null_error_is_none():
     scanner = ChatStream(HEAD)
     scanner.feed(b'data: {"choices":[{"finish_reason":"stop"}],"error":null}\n\n')
-    assert not scanner.failed
-    assert scanner.complete
+    assert scanner.error is None
+    assert scanner.ended
 
 
 def test_the_tier_that_served():
@@ -156,13 +156,13 @@ def test_a_whole_chat_body():
     answer = read_chat(json.dumps(body).encode(), HEAD)
     assert answer.report.usage == Usage(in_uncached=7, out_visible=3)
     assert answer.report.variant == Variant(tier=ServiceTier.PROVISIONED)
-    assert not answer.failed
+    assert answer.error is None
 
 
 def test_an_error_with_a_good_status():
-    assert read_chat(b'{"error":{"message":"filtered"}}', HEAD).failed
-    assert read_response(b'{"status":"failed","error":{"code":"x"}}', HEAD).failed
-    assert not read_response(json.dumps(response(usage=USAGE)).encode(), HEAD).failed
+    assert read_chat(b'{"error":{"message":"filtered"}}', HEAD).error is not None
+    assert read_response(b'{"status":"failed","error":{"code":"x"}}', HEAD).error is not None
+    assert read_response(json.dumps(response(usage=USAGE)).encode(), HEAD).error is None
 
 
 def test_a_token_count():
