@@ -2,8 +2,9 @@
 
 Rules:
 
-1. A message is a sentence of this code base that says the mend. It never quotes a request, an
-   answer, a foreign exception or a client-chosen string.
+1. A message is a sentence of this code base that says how to fix it. It never quotes a request, an
+   answer, a foreign exception or a client-chosen string. The numbers of an error are its members; `sentence` of
+   `gateway.http.answers` adds them where the error becomes an answer.
 2. Foreign errors (store, sockets, TLS, parsers) become one of these at one seam, `exchange`.
 3. Raising one of these before `reserve` holds nothing and charges nothing.
 """
@@ -30,7 +31,7 @@ class GatewayError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     default_message: ClassVar[str] = "The gateway failed. Please retry; if it persists, tell support the x-request-id."
-    should_retry: ClassVar[bool | None] = None
+    should_retry: bool | None = None
 
     def __init__(
         self,
@@ -98,20 +99,32 @@ class TokenRevoked(Unauthorized):
 
 
 class CreditsExhausted(GatewayError):
+    """The account cannot pay for the request; amounts are micro-credits.
+
+    Attributes:
+        needed: What the request needs at least.
+        held: What running requests of the account may still cost.
+        available: What is left beside that.
+    """
+
     status = 402
     code = "credits_exhausted"
-    should_retry = False  # clients would wait for credits that nobody buys
+    default_message = "Not enough credits. Top up, lower the output limit, or send less context."
 
-    def __init__(self, *, needed: int, held: int, available: int) -> None:
+    def __init__(self, *, needed: int, held: int, available: int, retry_after: float | None = None) -> None:
+        """``retry_after`` is given if the credits suffice once running requests have ended. Otherwise nothing is to
+        be waited for: clients would wait for credits that nobody buys.
+        """
         super().__init__(
-            f"Not enough credits: this request needs {needed} micro-credits, {available} are available and {held} are "
-            "held by requests in flight. Top up, lower the output limit, or wait for running requests to end.",
+            None if retry_after is None else "Not enough credits while other requests of this account are running.",
+            retry_after=retry_after,
             headers={
                 "x-credits-needed": str(needed),
                 "x-credits-held": str(held),
                 "x-credits-available": str(available),
             },
         )
+        self.should_retry = retry_after is not None
         self.needed = needed
         self.held = held
         self.available = available
@@ -217,13 +230,13 @@ class UpgradeRequired(GatewayError):
 class RateLimited(GatewayError):
     status = 429
     code = "rate_limited"
-    default_message = "Too many requests or tokens in this minute. Wait as long as Retry-After says."
+    default_message = "Too many requests or tokens in this minute."
 
 
 class ConcurrencyLimited(GatewayError):
     status = 429
     code = "concurrency_limited"
-    default_message = "Too many requests of this account are running at once. Wait for one to end."
+    default_message = "Too many requests of this account are running at once."
 
 
 class HeadersTooLarge(GatewayError):

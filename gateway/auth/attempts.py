@@ -27,7 +27,7 @@ GRANTS_PER_PREFIX = 60  # sign-ins started a minute: an office behind one addres
 GRANTS_EVERYWHERE = 6_000  # a minute; each is held for 10 minutes
 FAILED_TOKENS = 120  # a minute and prefix, at one worker
 MOST_PREFIXES = 50_000
-MESSAGE = "Too many attempts from this network. Wait as long as Retry-After says."
+MESSAGE = "Too many attempts from this network."
 
 
 def prefix_of(address: str) -> str:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from metering.ledger.ledger import Window  # the local broker answers too, and loads no store
 
 SERVER_NAME = "codegrex"  # aiohttp's own would tell its version and Python's
+MICRO_CREDITS = 1_000_000  # in one credit; the local broker loads no prices
 LONGEST_SDK_SLEEP = 30.0  # above it SDKs would sleep the full value with nobody watching
 
 _ERRORS: dict[str, type[GatewayError]] = {
@@ -53,6 +54,29 @@ def error_of_path(fault: PathFault) -> GatewayError:
     return _ERRORS.get(fault.code, InvalidRequest)(fault.message)
 
 
+def sentence(error: GatewayError) -> str:
+    """The error's message for people, with its numbers: credits as decimals, the time to wait in seconds."""
+    parts = [error.message]
+    if isinstance(error, CreditsExhausted):
+        parts.append(
+            f"Needed: {_credits(error.needed)} credits; available: {_credits(error.available)}; "
+            f"held by running requests: {_credits(error.held)}."
+        )
+    if error.retry_after is not None and error.status in {402, 429}:
+        seconds = _seconds(error.retry_after)
+        parts.append(f"Try again in {seconds} second{'' if seconds == 1 else 's'}.")
+    return " ".join(parts)
+
+
+def _credits(micro: int) -> str:
+    whole, rest = divmod(abs(micro), MICRO_CREDITS)
+    return f"{'-' if micro < 0 else ''}{whole}.{rest:06d}".rstrip("0").rstrip(".")
+
+
+def _seconds(retry_after: float) -> int:
+    return max(1, math.ceil(retry_after))
+
+
 def error_response(error: GatewayError, family: Family | None, rid: str) -> web.Response:
     """The answer for ``error`` in the form that the caller's SDK raises its own exception from."""
     amounts = None
@@ -62,7 +86,7 @@ def error_response(error: GatewayError, family: Family | None, rid: str) -> web.
         family,
         error.status,
         error.code,
-        error.message,
+        sentence(error),
         request_id=rid,
         retry_after=error.retry_after,
         param=error.param,
@@ -80,7 +104,7 @@ def error_response(error: GatewayError, family: Family | None, rid: str) -> web.
     if family is Family.ANTHROPIC:
         headers["request-id"] = rid
     if error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+        headers["Retry-After"] = str(_seconds(error.retry_after))
     should_retry = error.should_retry
     if should_retry is None and error.retry_after is not None and error.retry_after > LONGEST_SDK_SLEEP:
         should_retry = False

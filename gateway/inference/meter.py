@@ -42,10 +42,10 @@ from metering.spool.spool import SpoolFull
 from metering.usage import Basis, Outcome, UsageRecord
 
 BUDGET_USED = {
-    "daily": "The credits that this plan allows for one day (UTC) are used or held. Wait as long as Retry-After says, "
-    "lower the output limit, or change the plan.",
-    "monthly": "The credits that this plan allows for one month (UTC) are used or held. Wait as long as Retry-After "
-    "says, lower the output limit, or change the plan.",
+    "daily": "The credits that this plan allows for one day (UTC) are used or held. Lower the output limit, change the "
+    "plan, or wait.",
+    "monthly": "The credits that this plan allows for one month (UTC) are used or held. Lower the output limit, change "
+    "the plan, or wait.",
 }
 MORE_OUTPUT = 512  # tokens held beyond the estimate, so that a growing answer is not raised at each touch
 

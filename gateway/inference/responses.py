@@ -9,7 +9,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from gateway.errors import GatewayError
-from gateway.http.answers import SERVER_NAME, rate_limit_headers
+from gateway.http.answers import SERVER_NAME, rate_limit_headers, sentence
 from gateway.inference.relay import Relay
 from gateway.upstream.connection import Headers
 from metering.ledger.ledger import Window
@@ -121,7 +121,7 @@ def cut_event(operation: Operation, error: GatewayError, rid: str, *, events: in
         operation,
         error.status,
         error.code,
-        error.message,
+        sentence(error),
         request_id=rid,
         retry_after=error.retry_after,
         sequence=events,

@@ -22,7 +22,7 @@ from gateway.auth import revocation
 from gateway.auth.attempts import FailedTokens, StartedGrants
 from gateway.auth.principal import Denial, StoreFailure, lookup, sid_of
 from gateway.errors import GatewayError, MeteringUnavailable, MethodNotAllowed, NotFound
-from gateway.http.answers import SERVER_NAME
+from gateway.http.answers import SERVER_NAME, sentence
 from gateway.http.request import address_of, read_body
 from gateway.inference.services import Services
 from gateway.oauth import device, paths, refresh, software
@@ -95,7 +95,7 @@ class OAuth:
             return _response(body, error.status, rid, {"x-error-origin": "gateway", "x-error-code": error.code})
         except GatewayError as error:
             code = "temporarily_unavailable" if error.status in {429, 503} else "invalid_request"
-            body = {"error": code, "error_description": error.message, "code": error.code}
+            body = {"error": code, "error_description": sentence(error), "code": error.code}
             headers = {"x-error-origin": "gateway", "x-error-code": error.code, **error.headers}
             if error.retry_after is not None:
                 headers["Retry-After"] = str(max(1, round(error.retry_after)))

@@ -44,10 +44,12 @@ def test_what_is_unavailable_says_when_to_come_back() -> None:
     assert all(made(kind).retry_after for kind in tree(Unavailable))
 
 
-def test_credits_are_told_in_numbers_and_never_retried() -> None:
-    error = CreditsExhausted(needed=30, held=20, available=10)
+@pytest.mark.parametrize("retry_after", [None, 5.0])
+def test_credits_are_told_in_numbers_and_waited_for_only_if_they_come_back(retry_after: float | None) -> None:
+    error = CreditsExhausted(needed=30, held=20, available=10, retry_after=retry_after)
     assert error.headers == {"x-credits-needed": "30", "x-credits-held": "20", "x-credits-available": "10"}
-    assert (error.should_retry, error.retry_after) == (False, None)
+    assert (error.should_retry, error.retry_after) == (retry_after is not None, retry_after)
+    assert not any(character.isdigit() for character in error.message)
 
 
 def test_a_401_names_its_code_in_the_challenge() -> None:

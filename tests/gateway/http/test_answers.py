@@ -4,8 +4,15 @@ import json
 
 import pytest
 
-from gateway.errors import CreditsExhausted, GatewayError, ProviderUnavailable, RateLimited, TokenInvalid
-from gateway.http.answers import error_of_path, error_of_refusal, error_response, rate_limit_headers
+from gateway.errors import (
+    ConcurrencyLimited,
+    CreditsExhausted,
+    GatewayError,
+    ProviderUnavailable,
+    RateLimited,
+    TokenInvalid,
+)
+from gateway.http.answers import error_of_path, error_of_refusal, error_response, rate_limit_headers, sentence
 from metering.ledger.ledger import Window
 from providers.dialect import Family, Refusal
 from providers.paths import PathFault, resolve
@@ -55,6 +62,36 @@ def test_402_is_not_waited_for():
     headers = error_response(make(CreditsExhausted), Family.OPENAI, "r").headers
     assert headers["x-should-retry"] == "false"
     assert "Retry-After" not in headers
+
+
+def test_402_is_waited_for_if_running_requests_hold_the_credits():
+    error = CreditsExhausted(needed=3, held=2, available=1, retry_after=5)
+    headers = error_response(error, Family.OPENAI, "r").headers
+    assert (headers["x-should-retry"], headers["Retry-After"]) == ("true", "5")
+
+
+@pytest.mark.parametrize(
+    ("error", "numbers"),
+    [
+        (
+            CreditsExhausted(needed=4_109_250, held=0, available=1_000_000),
+            "Needed: 4.10925 credits; available: 1; held by running requests: 0.",
+        ),
+        (
+            CreditsExhausted(needed=1, held=12_500_000, available=-250_000),
+            "Needed: 0.000001 credits; available: -0.25; held by running requests: 12.5.",
+        ),
+        (CreditsExhausted(needed=1, held=1, available=0, retry_after=5), "Try again in 5 seconds."),
+        (RateLimited(retry_after=11.2), "Try again in 12 seconds."),
+        (RateLimited("The day's credits are used.", retry_after=3_600), "Try again in 3600 seconds."),
+        (ConcurrencyLimited(retry_after=1), "Try again in 1 second."),
+    ],
+)
+@pytest.mark.parametrize("family", [*Family, None])
+def test_numbers_are_told_in_the_units_of_people(error, numbers, family):
+    assert sentence(error) == f"{error.message} {numbers}" or sentence(error).endswith(f". {numbers}")
+    assert numbers in error_response(error, family, "r").body.decode()
+    assert "micro" not in sentence(error)
 
 
 @pytest.mark.parametrize(("seconds", "header", "should"), [(0.2, "1", None), (30, "30", None), (30.5, "31", "false")])
