@@ -1,0 +1,178 @@
+"""Reads a provider's error: is it about the operator's key or account there, or about the caller's request?
+
+A caller can do nothing about the operator's account, and would take "your credit balance is too low" for its own.
+What is about the request stays the caller's, with the provider's words: clients act on them.
+
+Rules that everything here obeys:
+
+1. Structure before words: a status, a code or a type decides if it can. The provider chose it, and no request can.
+2. Words are compared only with the provider's own ``message`` of an error of bounded size, and only from its start:
+   providers quote requests in the middle of their messages. An error that names a member of the request is about
+   the request, whatever its words.
+3. `Certainty` says how sure this is. What follows for other requests (a key is set aside) needs `Certainty.STATED`, or
+   the same request's success with another key; so no caller can set a key aside by what it writes.
+4. Nothing of the error is kept or passed on: the result is two closed values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from providers.account_codes import CODES, CONTENT, CONTENT_CODE, NO_MEMBER, SENTENCES, SIZED, AccountFault
+from providers.dialect import Family
+
+LONGEST_BODY: Final = 65_536
+LONGEST_MESSAGE: Final = 2_000
+_LONGEST_CODE: Final = 100
+
+
+class Certainty(StrEnum):
+    """How it is known."""
+
+    STATED = "stated"  # by a status or a code that means nothing else
+    WORDED = "worded"  # by a known sentence
+    ASSUMED = "assumed"  # a refusal that says nothing about the request
+
+
+class Finding(NamedTuple):
+    """An error that is the operator's, and how that is known."""
+
+    fault: AccountFault
+    certainty: Certainty
+
+
+class _Said(NamedTuple):
+    """What an error says of itself: its words and its codes, in lower case."""
+
+    messages: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()  # the most specific ones first
+    member: str = ""  # of the request, that the provider finds fault with
+
+
+def account_fault(family: Family, status: int, body: bytes) -> Finding | None:
+    """Whether an error is about the operator's key or account.
+
+    Args:
+        family: Whose dialect the error is in.
+        status: Its HTTP status, or the one that an error inside a 2xx answer means.
+        body: The error as the provider sent it: JSON, a JSON array of one, or one event of a stream.
+
+    Returns:
+        The finding; ``None`` for what is about the request, and for faults of the provider's own (5xx).
+    """
+    if not 400 <= status < 500:
+        return None
+    said = _said(body)
+    if status == 402 and any(SIZED.search(message) for message in said.messages):
+        return Finding(AccountFault.CREDIT, Certainty.ASSUMED)  # the account still pays for smaller requests
+    codes = CODES[family]
+    stated = next((codes[code] for code in said.codes if code in codes), None)
+    if stated is not None:
+        return Finding(stated, Certainty.STATED)
+    worded = _worded(said)
+    if status in _STATED:
+        return Finding(worded or _STATED[status], Certainty.STATED)
+    if worded is not None:
+        return Finding(worded, Certainty.WORDED)
+    if status == 403 and not _about_content(said):
+        return Finding(AccountFault.ACCESS, Certainty.ASSUMED)
+    return None
+
+
+_STATED: Final = {401: AccountFault.KEY, 402: AccountFault.CREDIT}
+
+
+def _worded(said: _Said) -> AccountFault | None:
+    if said.member not in NO_MEMBER:
+        return None
+    found = (fault for fault, sentence in SENTENCES for message in said.messages if sentence.match(message))
+    return next(found, None)
+
+
+def _about_content(said: _Said) -> bool:
+    """Whether a refusal is about what was asked: moderation, policies, safety checks."""
+    return any(CONTENT_CODE.search(code) for code in said.codes) or any(
+        CONTENT.search(message) for message in said.messages
+    )
+
+
+# -- what an error says ------------------------------------------------------------------------
+
+
+def _said(body: bytes) -> _Said:
+    if not body or len(body) > LONGEST_BODY:
+        return _Said()
+    try:
+        whole = msgspec.json.decode(_event_data(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _Said()
+    if isinstance(whole, list) and whole:
+        whole = whole[0]  # Gemini's streams without `alt=sse` are arrays
+    if not isinstance(whole, dict):
+        return _Said()
+    error = whole.get("error")
+    if error is None and isinstance(response := whole.get("response"), dict):
+        error = response.get("error")  # `response.failed`
+    if isinstance(error, dict) and isinstance(error.get("error"), dict):
+        error = error["error"]  # wrapped twice by some compatible hosts
+    if isinstance(error, dict):
+        sources: tuple[Mapping[str, Any], ...] = (error, whole)
+        message = error.get("message")
+    else:  # `{"code": ..., "error": "..."}` of xAI, `{"code": ..., "message": ...}` of others
+        sources = (whole,)
+        message = error if isinstance(error, str) else whole.get("message") or whole.get("detail")
+    messages = [message, *_details(sources[0])]
+    member = sources[0].get("param")
+    return _Said(
+        tuple(text.strip() for text in messages if isinstance(text, str) and len(text) <= LONGEST_MESSAGE),
+        tuple(_codes(sources)),
+        member if isinstance(member, str) else "",
+    )
+
+
+def _event_data(body: bytes) -> bytes:
+    """The data of the first event, if the error came as an event stream; else ``body``."""
+    start = body.lstrip()[:6]
+    if not start.startswith((b"data:", b"event:")):
+        return body
+    data = (line[5:] for line in body.splitlines() if line.startswith(b"data:"))
+    return next(data, b"")
+
+
+def _codes(sources: tuple[Mapping[str, Any], ...]) -> Iterator[str]:
+    for source in sources:
+        details = source.get("details")
+        inner = source.get("innererror")  # Azure
+        metadata = source.get("metadata")  # OpenRouter
+        places: list[Any] = [source, details, inner, metadata]
+        if isinstance(details, list):  # Google
+            places.extend(details)
+        for place in places:
+            if isinstance(place, dict):
+                for name in _CODE_MEMBERS:
+                    value = place.get(name)
+                    if isinstance(value, int) and name == "code":
+                        value = str(value)
+                    if isinstance(value, str) and len(value) <= _LONGEST_CODE:
+                        yield value.lower()
+        if isinstance(metadata, dict) and ("reasons" in metadata or "flagged_input" in metadata):
+            yield "moderation"
+
+
+_CODE_MEMBERS: Final = ("code", "type", "status", "error_code", "error_type", "reason", "limit_source")
+
+
+def _details(error: Mapping[str, Any]) -> Iterator[str]:
+    """The words of Google's ``DebugInfo``: the message may be a placeholder."""
+    details = error.get("details")
+    for detail in details if isinstance(details, list) else ():
+        text = detail.get("detail") if isinstance(detail, dict) else None
+        if isinstance(text, str) and text.startswith(_ORIGINAL):
+            yield text[len(_ORIGINAL) :].partition(": ")[2]
+
+
+_ORIGINAL: Final = "[ORIGINAL ERROR] generic::"
