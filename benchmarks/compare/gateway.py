@@ -17,8 +17,8 @@ import urllib.request
 from pathlib import Path
 
 from benchmarks.compare.contenders import Contender, Route, Unavailable, Upstreams, accepts, free_port
+from gateway.accounts.opening import opened
 from gateway.auth import sessions
-from gateway.cli.store import opened
 from gateway.config.load import load
 
 _CREDITS = 1_000_000_000  # micro-credits of each user are this many millions

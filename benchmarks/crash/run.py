@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.crash.audit import Audit, audit, held
 from benchmarks.crash.lines import LINES, Skipped, small_disk
 from benchmarks.crash.stand import Stand
-from gateway.cli.store import opened
+from gateway.accounts.opening import opened
 from gateway.config.load import load
 
 REST_SECONDS = 45.0

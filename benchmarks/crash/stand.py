@@ -24,8 +24,8 @@ import redis
 from benchmarks.compare.accounting import tree
 from benchmarks.crash.faults import Plan
 from benchmarks.simulator import SimulatorProcess
+from gateway.accounts.opening import opened
 from gateway.auth import sessions
-from gateway.cli.store import opened
 from gateway.config.load import load
 from metering.store.embedded import server_binary
 

@@ -26,7 +26,7 @@ from typing import cast
 import uvloop
 from aiohttp import web
 
-from gateway.cli.store import opened
+from gateway.accounts.opening import opened
 from gateway.config import Config
 from gateway.config.load import load
 from gateway.http.request import BodyBudget, read_body

@@ -5,25 +5,20 @@ Rules:
 1. Every act that reads or changes one person's account is noted in the audit stream first, with who
    asked for it (``actor``: a service token's name, or an `Actor`).
 2. An account is named by the user's id at the sign-in service; the pid never has to be known outside.
-3. The store is opened when it is first needed, and again after a failure to open it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from gateway.accounts.opening import open_configured
 from gateway.auth import entitlements as entitlement
 from gateway.auth import revocation, sessions
 from gateway.auth.announcements import Announcement, Topic, publish
 from gateway.auth.entitlements import Entitlements
-from gateway.auth.identity import identity_keys, load_key
-from gateway.config import Config
 from metering import keys
 from metering.accounts import audit, credit_watch
 from metering.accounts.audit import Action, AuditEntry
@@ -31,13 +26,12 @@ from metering.accounts.identity_map import Accounts
 from metering.accounts.retention import Retention
 from metering.accounts.rights import Erasure, Export, Rights
 from metering.ledger.ledger import Account, Ledger
-from metering.spool.journal import FileJournal, Journal
+from metering.spool.journal import Journal
 from metering.store.epoch import Epoch
 from metering.store.store import Store
 from metering.stripe import customers as stripe_customers
 from metering.usage import UsageRecord
 
-LEDGER_TIMEOUT = 5.0  # seconds; a service is more patient than a request
 OnErased = Callable[[str], None]
 
 
@@ -242,40 +236,3 @@ def make_rights(store: Store, ledger: Ledger, accounts: Accounts, journal: Journ
         journal=journal,
         forgetters=(forget_sessions, forget_entitlements, forget_level),
     )
-
-
-class OnDemand:
-    """Opens an `Administration` when it is first needed."""
-
-    def __init__(self, config: Config, on_erased: OnErased | None = None) -> None:
-        self._config = config
-        self._on_erased = on_erased
-        self._opened: Administration | None = None
-        self._lock = asyncio.Lock()
-
-    async def get(self) -> Administration:
-        """Raises what opening the store raises: StoreUnavailable, EmbeddedError, LedgerUnavailable."""
-        async with self._lock:
-            if self._opened is None:
-                self._opened = await self._open()
-            return self._opened
-
-    async def _open(self) -> Administration:
-        config = self._config
-        key = await asyncio.to_thread(load_key, config)
-        store = await open_configured(config)
-        ledger = Ledger(store, timeout=LEDGER_TIMEOUT)
-        try:
-            await ledger.load()
-        except BaseException:
-            await ledger.close()
-            await store.close()
-            raise
-        accounts = Accounts(store, identity_keys(key))
-        journal = FileJournal(config.server.data_dir / "spool")
-        return Administration(store, ledger, accounts, key, journal=journal, on_erased=self._on_erased)
-
-    async def close(self) -> None:
-        if self._opened is not None:
-            await self._opened.close()
-            self._opened = None

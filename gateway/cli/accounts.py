@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from gateway.accounts.opening import opened
 from gateway.cli.options import (
     OperatorError,
     Since,
@@ -18,7 +19,7 @@ from gateway.cli.options import (
     write_table,
 )
 from gateway.cli.rights import erase, export, rectify, restrict, show_request
-from gateway.cli.store import opened, run
+from gateway.cli.store import note, pid_of, run
 from gateway.config import Config
 from metering.accounts.audit import Action
 from metering.ledger.ledger import Account
@@ -51,8 +52,8 @@ def list_(config_path: Path, user: str | None, since: int | None, as_json: bool)
 async def _list(config: Config, user: str | None, since: int | None, shown: list[UsageRecord] | None) -> None:
     """Write the records as they are read, or gather them for a table."""
     async with opened(config) as at:
-        pid = None if user is None else await at.pid_of(user)
-        await at.note(Action.LOOKED_UP, pid or "")
+        pid = None if user is None else await pid_of(at, user)
+        await note(at, Action.LOOKED_UP, pid or "")
         async for record in read_usage(at.store, pid=pid, since_ms=since):
             if shown is None:
                 click.echo(msgspec.json.encode(record).decode())
@@ -102,8 +103,8 @@ def show(config_path: Path, user: str, as_json: bool) -> None:
 async def _show(config: Config, user: str) -> Account:
 
     async with opened(config) as at:
-        pid = await at.pid_of(user)
-        await at.note(Action.LOOKED_UP, pid)
+        pid = await pid_of(at, user)
+        await note(at, Action.LOOKED_UP, pid)
         account = await at.ledger.account(pid)
         if account is None:
             raise OperatorError(

@@ -16,8 +16,8 @@ from typing import Any, Unpack
 
 import orjson
 
+from gateway.accounts.opening import opened
 from gateway.auth import sessions
-from gateway.cli.store import opened
 from gateway.config import Config
 from gateway.config.load import read
 from gateway.process.supervisor import run as supervise
@@ -89,10 +89,10 @@ class DevLog(Log):
 
 
 async def _session(config: Config) -> str:
-    async with opened(config) as store:
+    async with opened(config) as at:
         amount = CREDITS * 1_000_000
-        account = await store.administration.grant(USER, amount, "development", actor=Actor.CLI)
-        issued = await sessions.create(store.store.client, store.key, pid=account.pid, tier="default")
+        account = await at.administration().grant(USER, amount, "development", actor=Actor.CLI)
+        issued = await sessions.create(at.store.client, at.key, pid=account.pid, tier="default")
         return issued.access_token
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
+from gateway.accounts.opening import opened
 from gateway.cli.options import OperatorError, config_option, json_option, load_config, write_json
-from gateway.cli.store import opened, run
+from gateway.cli.store import run
 from gateway.config import Config
 from metering import keys
 from metering.reading.consumer import BillingReader

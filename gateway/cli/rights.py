@@ -12,9 +12,10 @@ import click
 import msgspec
 
 from gateway.accounts.administration import PersonExport
+from gateway.accounts.opening import opened
 from gateway.accounts.webhooks import WebhookEvent, make_webhooks
 from gateway.cli.options import OperatorError, config_option, json_option, load_config, write_json
-from gateway.cli.store import opened, run
+from gateway.cli.store import note, pid_of, run
 from gateway.config import Config
 from gateway.files import write_file
 from metering import keys
@@ -54,7 +55,7 @@ def export(config_path: Path, user: str, form: str, output: Path | None) -> None
 
 async def _export(config: Config, user: str) -> PersonExport:
     async with opened(config) as at:
-        held = await at.administration.export(user, actor=Actor.CLI)
+        held = await at.administration().export(user, actor=Actor.CLI)
         if held is None:
             raise OperatorError("that user has no account, so nothing is held")
         return held
@@ -78,7 +79,7 @@ def erase(config_path: Path, user: str, yes: bool, as_json: bool) -> None:
 
 async def _erase(config: Config, user: str) -> Erasure:
     async with opened(config) as at:
-        erasure = await at.administration.erase(user, actor=Actor.CLI)
+        erasure = await at.administration().erase(user, actor=Actor.CLI)
     if erasure is None:
         raise OperatorError("that user has no account, so there is nothing to erase")
     webhooks = make_webhooks(config.webhooks)
@@ -105,7 +106,7 @@ def restrict(config_path: Path, user: str, lift: bool, as_json: bool) -> None:
 
 async def _restrict(config: Config, user: str, *, restricted: bool) -> Account:
     async with opened(config) as at:
-        account = await at.administration.restrict(user, restricted=restricted, actor=Actor.CLI)
+        account = await at.administration().restrict(user, restricted=restricted, actor=Actor.CLI)
         if account is None:
             raise OperatorError("that user has no account, or no credits were ever granted to it")
         return account
@@ -131,7 +132,7 @@ def rectify(config_path: Path, user: str, rid: str, stated: tuple[str, ...], as_
 
 async def _rectify(config: Config, user: str, rid: str, corrected: dict[str, int]) -> UsageRecord:
     async with opened(config) as at:
-        record = await at.administration.rectify(user, rid, actor=Actor.CLI, **corrected) if keys.is_id(rid) else None
+        record = await at.administration().rectify(user, rid, actor=Actor.CLI, **corrected) if keys.is_id(rid) else None
         if record is None:
             raise OperatorError("that user has no record of this request; see: codegrex-gateway usage list --user U")
         return record
@@ -155,7 +156,7 @@ async def _show(config: Config, rid: str, user: str | None) -> UsageRecord:
     async with opened(config) as at:
         found: UsageRecord | None = None
         if user is not None:
-            pid = await at.pid_of(user)
+            pid = await pid_of(at, user)
             answer = await at.ledger.record(pid, rid) if keys.is_id(rid) else None
             found = answer if isinstance(answer, UsageRecord) else None
         else:
@@ -167,7 +168,7 @@ async def _show(config: Config, rid: str, user: str | None) -> UsageRecord:
             raise OperatorError(
                 "no record has this request id: it is running, was never charged, or is past its retention"
             )
-        await at.note(Action.LOOKED_UP, found.pid)
+        await note(at, Action.LOOKED_UP, found.pid)
         return found
 
 

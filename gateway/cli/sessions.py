@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from gateway.accounts.opening import opened
 from gateway.auth import revocation
 from gateway.auth import sessions as stored
 from gateway.auth.principal import Mode, is_sid, sid_of
@@ -23,7 +24,7 @@ from gateway.cli.options import (
     write_json,
     write_table,
 )
-from gateway.cli.store import opened, run
+from gateway.cli.store import note, pid_of, run
 from gateway.config import Config
 from metering.accounts.audit import Action, Actor
 
@@ -68,12 +69,12 @@ async def _create(config: Config, user: str, amount: int, *, tier: str, mode: Mo
         assert pid is not None
         grant_id = f"cli:{secrets.token_hex(16)}"
         if amount:
-            await at.administration.grant(user, amount, grant_id, actor=Actor.CLI)
+            await at.administration().grant(user, amount, grant_id, actor=Actor.CLI)
         else:  # this still makes the account, without which no request is served
             await at.ledger.grant(pid, 0, grant_id)
-        await at.note(Action.TIER_SET, pid)
+        await note(at, Action.TIER_SET, pid)
         await at.ledger.set_tier(pid, tier)
-        await at.note(Action.ISSUED, pid)
+        await note(at, Action.ISSUED, pid)
         return await stored.create(at.store.client, at.key, pid=pid, tier=tier, mode=mode, life_s=life)
 
 
@@ -111,8 +112,8 @@ def list_(config_path: Path, user: str | None, as_json: bool) -> None:
 async def _list(config: Config, user: str | None) -> list[Session]:
 
     async with opened(config) as at:
-        pid = "" if user is None else await at.pid_of(user)
-        await at.note(Action.LOOKED_UP, pid)
+        pid = "" if user is None else await pid_of(at, user)
+        await note(at, Action.LOOKED_UP, pid)
         return await (stored.of_account(at.store.client, pid) if pid else stored.all_held(at.store.client))
 
 
@@ -140,7 +141,7 @@ async def _revoke(config: Config, sids: tuple[str, ...], user: str | None) -> tu
 
     async with opened(config) as at:
         if user is not None:
-            pid = await at.pid_of(user)
+            pid = await pid_of(at, user)
             return await revocation.revoke_all(at.store, pid, actor=Actor.CLI, journal=at.journal), 0
         revoked = 0
         for text in sids:

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from gateway.accounts.administration import OnDemand
+from gateway.accounts.opening import OnDemand
 from gateway.auth.principal import StoreFailure
 from gateway.config import ConfigError
 from gateway.config.services import ServiceScope, ServiceToken

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import msgspec
 from aiohttp import web
 
-from gateway.accounts.administration import OnDemand
+from gateway.accounts.opening import OnDemand
 from gateway.auth.principal import Principal, lookup
 from gateway.errors import InvalidRequest, RequestTooLarge
 

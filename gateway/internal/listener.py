@@ -18,7 +18,7 @@ from gateway.telemetry.instruments import Instruments
 from gateway.telemetry.log import Log
 
 if TYPE_CHECKING:
-    from gateway.accounts.administration import OnDemand
+    from gateway.accounts.opening import OnDemand
 
 WEBHOOK_SECONDS = 5.0  # that closing waits for events to be delivered
 
@@ -44,7 +44,7 @@ class InternalListener:
         webhooks = make_webhooks(config.webhooks)
         admin, add_api = None, None
         if config.internal.tokens:
-            from gateway.accounts.administration import OnDemand  # noqa: PLC0415 - only where a service is configured
+            from gateway.accounts.opening import OnDemand  # noqa: PLC0415 - only where a service is configured
             from gateway.internal.api import ServiceApi  # noqa: PLC0415
 
             admin = OnDemand(config, on_erased=lambda pid: webhooks.emit(WebhookEvent.ACCOUNT_ERASED, pid))

@@ -18,16 +18,15 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.accounts.administration import make_rights
-from gateway.accounts.opening import open_configured
+from gateway.accounts.opening import open_serving
 from gateway.accounts.webhooks import WebhookEvent, make_webhooks
 from gateway.api.dispatch import Dispatcher
 from gateway.auth import revocation
 from gateway.auth.announcements import Listener, Topic
 from gateway.auth.authenticator import Authenticator
-from gateway.auth.identity import identity_keys, load_key
 from gateway.auth.recheck import Recheck
 from gateway.catalog.catalog import load as load_catalog
-from gateway.config import Config, ConfigError
+from gateway.config import Config
 from gateway.errors import TokenRevoked
 from gateway.evidence.statement import Evidence
 from gateway.hardening.process import observe
@@ -48,12 +47,9 @@ from gateway.telemetry.log import Event, Log
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool, Timeouts
 from metering.accounts.audit import Actor
-from metering.accounts.identity_map import Accounts
-from metering.ledger.ledger import Ledger
 from metering.settlement.reaper import Reaper
 from metering.settlement.settler import Settler
 from metering.spool.replay import Replay
-from metering.spool.spool import Spool
 from metering.store.epoch import Epoch
 from metering.store.store import Unconfirmed
 from metering.usage import Outcome
@@ -115,15 +111,9 @@ class Worker:
         loop.set_exception_handler(quiet.loop_handler(log))
         catalog = load_catalog(config)
         log.close_over(model.name for model in catalog.models)
-        key = load_key(config)
-        store = await open_configured(config)
-        faults = await store.check()
-        if faults:
-            await store.close()
-            raise ConfigError(tuple(f"store.url: {fault}" for fault in faults))
-        spool = Spool(config.server.data_dir / "spool")
-        ledger = Ledger(store, home=spool.home)
-        await ledger.load()
+        opened = await open_serving(config)
+        key, store, ledger = opened.key, opened.store, opened.ledger
+        accounts, spool = opened.accounts, opened.journal
         settler = Settler(
             ledger, journal=spool, on_refused=lambda record: log.error(Event.SETTLEMENT_REFUSED, rid=Rid(record.rid))
         )
@@ -148,7 +138,6 @@ class Worker:
         epoch = Epoch(store)
         await epoch.look()
         reaper = Reaper(store, ledger, epoch, lease_ms=LEASE_MS, intents=spool)
-        accounts = Accounts(store, identity_keys(key))
         rights = make_rights(store, ledger, accounts, spool)
 
         async def erase_again(pid: str, names: Sequence[str]) -> None:

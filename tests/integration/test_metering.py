@@ -102,12 +102,12 @@ def test_of_a_thousand_requests_at_once_exactly_the_affordable_ones_pass(start):
 
 def grant(gateway, user, amount):
     """Micro-credits, which the command line gives in whole credits alone."""
-    from gateway.cli.store import opened
+    from gateway.accounts.opening import opened
     from gateway.config.load import load
 
     async def give():
         async with opened(load(gateway.config)) as at:
-            await at.ledger.grant(await at.pid_of(user), amount, "exact")
+            await at.ledger.grant(await at.accounts.pid_of(user), amount, "exact")
 
     asyncio.run(give())
 

@@ -14,9 +14,9 @@ from urllib.parse import urlencode
 
 import pytest
 
+from gateway.accounts.opening import OpenedAccounts, opened
 from gateway.auth import sessions
 from gateway.auth.principal import sid_of
-from gateway.cli.store import Opened, opened
 from gateway.config.load import load
 from gateway.oauth import device
 from gateway.oauth.device import PollDenied, Redeemed, Started
@@ -56,7 +56,7 @@ class Site:
         page.get_by_role("button", name="Sign out").wait_for()
         return page
 
-    def store(self, work: Callable[[Opened], Any]) -> Any:
+    def store(self, work: Callable[[OpenedAccounts], Any]) -> Any:
         """Work on the gateway's store, as another process (the IDE's side of the flow)."""
 
         async def run() -> Any:
@@ -74,7 +74,7 @@ class Site:
     def noted(self, pid: str) -> list[tuple[str, str]]:
         """Actor and action of what the audit stream has of an account."""
 
-        async def work(at: Opened) -> list[tuple[str, str]]:
+        async def work(at: OpenedAccounts) -> list[tuple[str, str]]:
             return [(one.actor, one.action) async for one in read_audit(at.store) if one.pid == pid]
 
         return self.store(work)
@@ -94,7 +94,7 @@ class Site:
     def expire(self, started: Started) -> None:
         """Ten minutes pass for this grant."""
 
-        async def back(at: Opened) -> None:
+        async def back(at: OpenedAccounts) -> None:
             handle = re.match(r"cgx_dc_([0-9a-f]+)_", started.device_code)
             assert handle is not None
             await at.store.client.hset(device.grant_key(handle[1]), "expires", int(time.time() * 1000) - 1)
@@ -128,7 +128,7 @@ def site(gateway: GatewayProcess, browser: Any) -> Iterator[Site]:
     assert [url for url in found.requested if not url.startswith(found.url + "/")] == []
 
 
-async def _forget_attempts(at: Opened) -> None:
+async def _forget_attempts(at: OpenedAccounts) -> None:
     """All tests come from one network, which may try ten codes a minute."""
     async for name in at.store.client.scan_iter(match="w:*"):
         await at.store.client.delete(name)
@@ -179,7 +179,7 @@ def form(site: Site, path: str, fields: dict[str, str]) -> Any:
     return ask(site.url, _to(site, request("POST", path, urlencode(fields).encode(), headers=headers)))
 
 
-async def _poll_when_allowed(at: Opened, started: Started) -> Redeemed | PollDenied:
+async def _poll_when_allowed(at: OpenedAccounts, started: Started) -> Redeemed | PollDenied:
     """The interval is the device's to keep; here it is put back instead of waited for."""
     handle = re.match(r"cgx_dc_([0-9a-f]+)_", started.device_code)
     assert handle is not None

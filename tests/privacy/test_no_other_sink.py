@@ -37,7 +37,7 @@ SINK_OWNERS = {
 # Modules that serve no request: commands and the reading of configuration.
 OPERATORS = ("gateway/cli/", "gateway/config/", "gateway/auth/identity.py", "gateway/catalog/published.py")
 OPERATORS_OWN = {
-    "gateway/process/app.py": "the store's faults at start",
+    "gateway/accounts/opening.py": "the store's faults at start",
     "gateway/process/supervisor.py": "a port that cannot be listened on",
     "gateway/local/isolation.py": "the user's own machine: what the kernel says",
     "gateway/local/settings.py": "the user's own settings",

@@ -8,14 +8,12 @@ import json
 
 import pytest
 
-from gateway.accounts.administration import Administration, OnDemand
+from gateway.accounts.administration import Administration
 from gateway.auth import entitlements, sessions
 from gateway.auth.announcements import Announcement, Listener, Topic
 from gateway.auth.entitlements import Entitlements
-from gateway.config.load import read
 from metering import keys
 from metering.accounts.audit import read_audit
-from metering.accounts.identity_map import Accounts
 from metering.ledger.ledger import LedgerUnavailable, Limits, Reservation
 from metering.reading.consumer import BillingReader
 from metering.store.epoch import Epoch
@@ -220,21 +218,3 @@ async def test_workers_hear_of_an_organisation_whose_entitlements_changed(admin,
     await until(lambda: len(heard) == 2)
     assert heard == expected
     await listener.close()
-
-
-async def test_the_store_is_opened_when_it_is_first_needed(folder, store, accounts):
-    table = {
-        "server": {"data_dir": str(folder)},
-        "identity": {"key": KEY.decode()},
-        "providers": {
-            "openai": {
-                "kind": "openai", "api_keys": ["k"], "retention_days": 0, "training": False, "region": "global"
-            }
-        },
-    }  # fmt: skip
-    on_demand = OnDemand(read(table, folder / "gateway.toml", {}))
-    admin = await on_demand.get()
-    assert await on_demand.get() is admin
-    assert isinstance(admin.accounts, Accounts)
-    assert admin.accounts.names(USER) == accounts.names(USER)
-    await on_demand.close()
