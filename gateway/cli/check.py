@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from gateway.catalog import catalog, published
 from gateway.catalog.catalog import Catalog
 from gateway.cli.live import verify
 from gateway.cli.options import OperatorError, config_option, json_option, load_config, write_json, write_table
-from gateway.config import Config, ConfigError
+from gateway.config import Config, ConfigError, ProviderConfig
 from gateway.evidence.egress import egress
 from gateway.evidence.statement import policy_of
+from providers.wires import WIRES
 
 
 @click.command()
@@ -63,6 +65,13 @@ def _catalog(config: Config) -> Catalog:
             raise OperatorError(*error.faults) from None
 
 
+def _paths(provider: ProviderConfig) -> Iterator[tuple[str, str]]:
+    """Each operation of a provider's API, and the URL that it is asked at."""
+    for operation, wire in WIRES.items():
+        if operation.family is provider.family:
+            yield operation.value, provider.endpoint.url(wire.path("MODEL"))
+
+
 def _parts(line: str) -> dict[str, str]:
     key, _, rest = line.partition(": ")
     wrong, _, mend = rest.rpartition("; ")
@@ -76,6 +85,7 @@ def _summary(config: Config, found: Catalog) -> dict[str, object]:
         "providers": sorted(config.providers),
         "statements": policy_of(config)["providers"],
         "egress": [{"host": str(place), "for": place.for_, "prompts": place.prompts} for place in egress(config)],
+        "paths": {name: dict(_paths(provider)) for name, provider in sorted(config.providers.items())},
         "models": len(found.models),
         "price_version": found.price_version,
     }
@@ -102,6 +112,15 @@ def _describe(config: Config, found: Catalog) -> None:
         "connects to",
         ("host", "named by", "gets prompts"),
         ((place, place.for_, "yes" if place.prompts else "no") for place in egress(config)),
+    )
+    write_table(
+        "asks",
+        ("provider", "operation", "url"),
+        (
+            (provider.name, operation, url)
+            for provider in config.providers.values()
+            for operation, url in _paths(provider)
+        ),
     )
     markup = config.billing.markup
     paid = f"{float(markup):g} x cost" if markup != 1 else "cost"

@@ -29,7 +29,7 @@ _MEANINGS = {
     401: "rejected: the key is not valid",
     402: "rejected: the account has no credit",
     403: "rejected: the key may not list models",
-    404: "no such path: check base_url",
+    404: "no such path: check base_url; the paths above are what is asked",
     429: "accepted, but its rate or quota is used up",
 }
 
@@ -89,21 +89,18 @@ def _keys(provider: ProviderConfig, sdk: Any) -> Iterator[Live]:
 
 def _list_models(provider: ProviderConfig, key: str, sdk: Any) -> None:
     context = ssl.create_default_context(cafile=None if provider.ca_file is None else str(provider.ca_file))
-    base = str(provider.endpoint)
     if provider.family is Family.GOOGLE:
         network = {"verify": context, "trust_env": False}
-        options = {"base_url": base, "timeout": int(TIMEOUT * 1_000), "client_args": network}
+        base, _, version = provider.endpoint.url("/v1beta/models").removesuffix("/models").rpartition("/")
+        options = {"base_url": base, "api_version": version, "timeout": int(TIMEOUT * 1_000), "client_args": network}
         client = sdk.Client(api_key=key, vertexai=False, http_options=options)
         next(iter(client.models.list(config={"page_size": 1})), None)
         return
     http = sdk.DefaultHttpxClient(verify=context, trust_env=False)
     options = {"api_key": key, "timeout": TIMEOUT, "max_retries": 0, "http_client": http}
-    if provider.family is Family.OPENAI:
-        with sdk.OpenAI(base_url=f"{base}/v1", **options) as client:
-            client.models.list()
-    else:
-        with sdk.Anthropic(base_url=base, **options) as client:
-            client.models.list(limit=1)
+    made = sdk.OpenAI if provider.family is Family.OPENAI else sdk.Anthropic
+    with made(**options) as client:
+        client.get(provider.endpoint.url("/v1/models"), cast_to=object)
 
 
 def _store(config: Config) -> Live:

@@ -15,7 +15,11 @@ from gateway.config.reader import Section, check_name
 from gateway.names import Closed
 from providers.dialect import Family
 
-_VERSION_SEGMENT = re.compile(r"/(v1|v1beta)$")
+_VERSION = re.compile(r"v\d+(?:[._]\d+)?(?:(?:alpha|beta|preview|rc)\d*)?")  # a path segment such as v4 or v1beta
+_SENDABLE = re.compile(r"[!-~]+")  # what may stand in a request line
+_OPERATIONS = re.compile(
+    r"/(?:chat/completions|completions|responses|embeddings|messages|messages/count_tokens|models(?:/[^/]*)?)$"
+)
 
 
 class Region(StrEnum):
@@ -49,18 +53,36 @@ OFFICIAL_HOSTS: Mapping[Family, Mapping[str, tuple[Region, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An origin to connect to and the path prefix before the API's own version segment."""
+    """An origin to connect to, and the path that every request to it begins with.
+
+    Attributes:
+        prefix: Without a slash at its end.
+        versioned: The prefix has the API's version in it (``/api/paas/v4``), or the API has none.
+    """
 
     tls: bool
     host: str
     port: int
     prefix: str = ""
+    versioned: bool = False
 
-    def __str__(self) -> str:
+    def path(self, operation: str) -> str:
+        """Where an operation is, by its path at the API's own maker (``/v1/chat/completions``)."""
+        return self.prefix + (operation[operation.index("/", 1) :] if self.versioned else operation)
+
+    def url(self, operation: str) -> str:
+        """The whole address of an operation."""
+        return self.address + self.path(operation)
+
+    @property
+    def address(self) -> str:
+        """Scheme, host and port."""
         scheme, usual = ("https", 443) if self.tls else ("http", 80)
         host = f"[{self.host}]" if ":" in self.host else self.host
-        port = "" if self.port == usual else f":{self.port}"
-        return f"{scheme}://{host}{port}{self.prefix}"
+        return f"{scheme}://{host}" + ("" if self.port == usual else f":{self.port}")
+
+    def __str__(self) -> str:
+        return self.address + self.prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +203,7 @@ def _endpoint(section: Section, family: Family, region: Region) -> Endpoint | No
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port, parts = None, None, urlsplit("")
-    if parts.scheme not in ("http", "https") or not host or not host.isascii():
+    if parts.scheme not in ("http", "https") or not host or not _SENDABLE.fullmatch(host + parts.path):
         section.fault("base_url", "is not an address", "write https://HOST, with a path if it has one")
         return None
     if parts.username or parts.password or parts.query or parts.fragment:
@@ -191,5 +213,19 @@ def _endpoint(section: Section, family: Family, region: Region) -> Endpoint | No
     if not tls and not is_loopback(host):
         section.fault("base_url", "is plain http beyond this machine", "use https")
         return None
-    prefix = _VERSION_SEGMENT.sub("", parts.path.rstrip("/"))
-    return Endpoint(tls, host, port or (443 if tls else 80), prefix.rstrip("/"))
+    prefix = parts.path.rstrip("/")
+    if _OPERATIONS.search(prefix):
+        section.fault("base_url", "ends in the path of one operation", "leave that out: it is appended")
+        return None
+    versioned = _versioned(family, prefix) or not section.boolean("append_version", True)
+    return Endpoint(tls, host, port or (443 if tls else 80), prefix, versioned)
+
+
+def _versioned(family: Family, prefix: str) -> bool:
+    """Whether a base URL's path states the API's version itself.
+
+    Base URLs of OpenAI's dialect are whole by convention, so that the version may stand anywhere in them
+    (``/v1beta/openai``, ``/client/v4/accounts/ID/ai/v1``). In those of the others an earlier one is a proxy's own.
+    """
+    segments = prefix.split("/")
+    return any(_VERSION.fullmatch(segment) for segment in (segments if family is Family.OPENAI else segments[-1:]))

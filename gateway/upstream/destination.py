@@ -24,7 +24,7 @@ _USER_AGENT = b"user-agent: codegrex-gateway"
 class Destination:
     """Builds request heads for one provider; takes its keys in turn."""
 
-    __slots__ = ("_fixed", "_prefix", "name", "origin")
+    __slots__ = ("_endpoint", "_fixed", "name", "origin")
 
     def __init__(self, provider: ProviderConfig) -> None:
         endpoint = provider.endpoint
@@ -34,7 +34,7 @@ class Destination:
             port=endpoint.port,
             tls=tls_context(provider.ca_file) if endpoint.tls else None,
         )
-        self._prefix = endpoint.prefix.encode()
+        self._endpoint = endpoint
         host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
         authority = host if endpoint.port == (443 if endpoint.tls else 80) else f"{host}:{endpoint.port}"
         # identity: SDKs ask for gzip, and the usage would be invisible inside it.
@@ -50,7 +50,7 @@ class Destination:
         HTTP parser of the listener, so that nothing can be injected here.
         """
         lines = [
-            b"POST " + self._prefix + path.encode() + query.encode() + b" HTTP/1.1",
+            b"POST " + self._endpoint.path(path).encode() + query.encode() + b" HTTP/1.1",
             next(self._fixed),
             *(b"%b: %b" % pair for pair in headers),
             b"content-length: %d\r\n\r\n" % length,

@@ -19,28 +19,73 @@ def test_a_key_that_cannot_be_sent_is_a_fault(keys: str) -> None:
     assert fault("", provider=text).startswith("providers.openai.api_keys: ")
 
 
+CHAT, MESSAGES, GENERATE = "/v1/chat/completions", "/v1/messages", "/v1beta/models/m:generateContent"
+
+
 @pytest.mark.parametrize(
-    ("url", "endpoint", "text"),
+    ("kind", "base", "operation", "asked"),
     [
-        ("https://api.example.com", Endpoint(True, "api.example.com", 443), "https://api.example.com"),
-        ("https://api.example.com/", Endpoint(True, "api.example.com", 443), "https://api.example.com"),
-        ("https://api.example.com/v1", Endpoint(True, "api.example.com", 443), "https://api.example.com"),
-        ("https://api.example.com/v1beta/", Endpoint(True, "api.example.com", 443), "https://api.example.com"),
+        ("openai", "https://api.example.com", CHAT, "https://api.example.com/v1/chat/completions"),
+        ("openai", "https://api.example.com/", CHAT, "https://api.example.com/v1/chat/completions"),
+        ("openai", "https://api.example.com/v1", CHAT, "https://api.example.com/v1/chat/completions"),
+        ("openai", "https://api.example.com/v1/", CHAT, "https://api.example.com/v1/chat/completions"),
+        ("openai", "https://h.example:8443/openai/v1", CHAT, "https://h.example:8443/openai/v1/chat/completions"),
+        ("openai", "https://h.example/openai", CHAT, "https://h.example/openai/v1/chat/completions"),
+        ("openai", "https://h.example/api/paas/v4", CHAT, "https://h.example/api/paas/v4/chat/completions"),
+        ("openai", "https://h.example/api/v3", CHAT, "https://h.example/api/v3/chat/completions"),
+        ("openai", "https://h.example/api/v10/", CHAT, "https://h.example/api/v10/chat/completions"),
         (
-            "https://h.example:8443/openai/v1",
-            Endpoint(True, "h.example", 8443, "/openai"),
-            "https://h.example:8443/openai",
+            "openai",
+            "https://h.example/compatible-mode/v1",
+            CHAT,
+            "https://h.example/compatible-mode/v1/chat/completions",
         ),
-        ("https://h.example/api/v10", Endpoint(True, "h.example", 443, "/api/v10"), "https://h.example/api/v10"),
-        ("http://127.0.0.1:9", Endpoint(False, "127.0.0.1", 9), "http://127.0.0.1:9"),
-        ("http://localhost/v1", Endpoint(False, "localhost", 80), "http://localhost"),
-        ("http://[::1]:81", Endpoint(False, "::1", 81), "http://[::1]:81"),
+        ("openai", "https://h.example/v1beta/openai/", CHAT, "https://h.example/v1beta/openai/chat/completions"),
+        ("openai", "https://h.example/v2/ai/openai", CHAT, "https://h.example/v2/ai/openai/chat/completions"),
+        (
+            "openai",
+            "https://h.example/client/v4/accounts/7/ai/v1",
+            CHAT,
+            "https://h.example/client/v4/accounts/7/ai/v1/chat/completions",
+        ),
+        ("openai", "https://h.example/vault/valley", CHAT, "https://h.example/vault/valley/v1/chat/completions"),
+        ("openai", "http://127.0.0.1:9", CHAT, "http://127.0.0.1:9/v1/chat/completions"),
+        ("openai", "http://localhost/v1", CHAT, "http://localhost/v1/chat/completions"),
+        ("openai", "http://[::1]:81/v4", CHAT, "http://[::1]:81/v4/chat/completions"),
+        ("anthropic", "https://h.example", MESSAGES, "https://h.example/v1/messages"),
+        ("anthropic", "https://h.example/v1", MESSAGES, "https://h.example/v1/messages"),
+        ("anthropic", "https://h.example/api/anthropic", MESSAGES, "https://h.example/api/anthropic/v1/messages"),
+        (
+            "anthropic",
+            "https://h.example/v1/7/gateway/anthropic",
+            MESSAGES,
+            "https://h.example/v1/7/gateway/anthropic/v1/messages",
+        ),
+        ("anthropic", "https://h.example/zen/v2", MESSAGES, "https://h.example/zen/v2/messages"),
+        ("google", "https://h.example", GENERATE, "https://h.example/v1beta/models/m:generateContent"),
+        ("google", "https://h.example/v1beta", GENERATE, "https://h.example/v1beta/models/m:generateContent"),
+        ("google", "https://h.example/v1alpha/", GENERATE, "https://h.example/v1alpha/models/m:generateContent"),
+        ("google", "https://h.example/v1", GENERATE, "https://h.example/v1/models/m:generateContent"),
     ],
 )
-def test_a_base_url_with_and_without_its_version(url: str, endpoint: Endpoint, text: str) -> None:
-    config = parse(model(), provider=PROVIDER + f'base_url = "{url}"\n')
-    assert config.providers["openai"].endpoint == endpoint
-    assert str(endpoint) == text
+def test_a_base_url_keeps_the_version_that_it_states(kind: str, base: str, operation: str, asked: str) -> None:
+    text = PROVIDER.replace('"openai"', f'"{kind}"') + f'base_url = "{base}"\n'
+    endpoint = parse(model(), provider=text).providers["openai"].endpoint
+    assert endpoint.url(operation) == asked
+    assert str(endpoint) == base.rstrip("/")
+
+
+@pytest.mark.parametrize("prefix", ["", "/inference"])
+def test_an_api_without_a_version(prefix: str) -> None:
+    text = PROVIDER + f'base_url = "https://h.example{prefix}"\nappend_version = false\n'
+    endpoint = parse(model(), provider=text).providers["openai"].endpoint
+    assert endpoint.url(CHAT) == f"https://h.example{prefix}/chat/completions"
+
+
+@pytest.mark.parametrize("operation", ["chat/completions", "responses", "messages", "models", "models/gpt-x/"])
+def test_a_base_url_that_names_an_operation_is_a_fault(operation: str) -> None:
+    text = PROVIDER + f'base_url = "https://h.example/v1/{operation}"\n'
+    assert "ends in the path of one operation" in fault("", provider=text)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +102,8 @@ def test_a_base_url_with_and_without_its_version(url: str, endpoint: Endpoint, t
         "https://api.example.com:99999",
         "https://[::1",
         "https://exämple.com",
+        "https://example.com/ä",
+        "https://example.com/a b",
     ],
 )
 def test_a_base_url_that_is_not_served(url: str) -> None:
