@@ -3,32 +3,37 @@
 Rules that everything here obeys:
 
 1. Money is integer micro-credits. A rate is micro-credits per million units of one count of
-   `metering.usage.COUNTS`: tokens, or calls for ``searches``, ``fetches`` and ``code_runs``.
+   `metering.usage.COUNTS` or of a part of one (`PARTS`): tokens, or calls for ``searches``, ``fetches`` and
+   ``code_runs``.
 2. Every token count has a rate once a `Price` is built, because the fall-backs are resolved then
    and not per request. A tool count without a stated row has none: what it counts must be refused
    before the provider is called, never given away.
 3. A price never changes after it was built. Whoever reserves keeps the object and settles with it,
    so that a dated change does not re-price what was reserved before.
+4. A price that no row states is never used in silence. What a count costs at a neighbour's price (`NEIGHBOURS`), at
+   none, or in a variant without a row, makes its `Bill` incomplete.
+5. A long-context step looks at the context of one model request, never at the sum of several.
 
-Fall-backs, where a row does not state a count: ``cache_read``, ``tool_in``, ``audio_in`` and
-``image_in`` cost ``input``; the cache writes cost ``cache_write`` and that costs ``input`` (an hour's
-cache write is dearer at some providers, but only a stated row may say so); ``out_reasoning``,
-``audio_out`` and ``image_out`` cost ``output``.
+Fall-backs, if a row does not state a count: ``cache_read``, ``tool_in``, ``image_in`` and ``video_in`` cost
+``input``, and ``out_reasoning`` costs ``output``: no maker asks more for them unless its list says so. Cached audio
+costs ``audio_in``. The others are neighbours: audio costs ``input`` or ``output``, image output costs ``output``, a
+cache write costs ``cache_write`` or ``input``, a search in files, on maps or by a preview tool costs ``searches``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from metering.usage import (
     COUNTS,
     INPUT_COUNTS,
     OUTPUT_COUNTS,
+    PARTS,
     STANDARD,
     Geography,
     ServiceTier,
@@ -36,6 +41,7 @@ from metering.usage import (
     Usage,
     Variant,
     counts_of,
+    parts_of,
 )
 
 MICRO_CREDITS = 1_000_000  # in one credit
@@ -48,8 +54,9 @@ USD_CEILING = Decimal(1_000_000)  # per million units: above it is a slip of the
 # applies to all units of a request whose input tokens are above its start, not only to the excess.
 Steps: TypeAlias = tuple[tuple[int, Decimal], ...]
 Row: TypeAlias = Mapping[str, Steps]
-Rates: TypeAlias = tuple[int | None, ...]  # aligned with COUNTS; None is no row
+Rates: TypeAlias = tuple[int | None, ...]  # aligned with PRICED; None is no row
 
+PRICED = (*COUNTS, *PARTS)
 TOOL_COUNTS = ("searches", "fetches", "code_runs")  # the last of COUNTS
 FALLBACKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -68,13 +75,36 @@ FALLBACKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "searches": ("searches",),
         "fetches": ("fetches",),
         "code_runs": ("code_runs",),
+        "cache_read_audio": ("cache_read_audio", "audio_in", "cache_read", "input"),
+        "video_in": ("video_in", "input"),
+        "preview_searches": ("preview_searches", "searches"),
+        "file_searches": ("file_searches", "searches"),
+        "map_searches": ("map_searches", "searches"),
     }
 )
+"""What each of `PRICED` costs: the first of these keys that the row states."""
+NEIGHBOURS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "cache_write_5m": frozenset({"input"}),
+        "cache_write_1h": frozenset({"cache_write", "input"}),
+        "cache_write_other": frozenset({"input"}),
+        "audio_in": frozenset({"input"}),
+        "audio_out": frozenset({"output"}),
+        "image_out": frozenset({"output"}),
+        "cache_read_audio": frozenset({"cache_read", "input"}),
+        "preview_searches": frozenset({"searches"}),
+        "file_searches": frozenset({"searches"}),
+        "map_searches": frozenset({"searches"}),
+    }
+)
+"""Keys of those chains that price something else, at some makers less than what is counted."""
 PRICE_KEYS = frozenset(key for chain in FALLBACKS.values() for key in chain)
 
-_SLOT = {name: index for index, name in enumerate(COUNTS)}
+_SLOT = {name: index for index, name in enumerate(PRICED)}
 _ONE = Fraction(1)
 _FIRST_CALL = _SLOT[TOOL_COUNTS[0]]
+_INPUTS = (*INPUT_COUNTS, *(part for part, whole in PARTS.items() if whole in INPUT_COUNTS))
+_PART_SLOTS = tuple((_SLOT[part], _SLOT[whole]) for part, whole in PARTS.items())  # in the order of `parts_of`
 
 
 class PriceError(ValueError):
@@ -87,14 +117,22 @@ class PriceError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Rates by size of the input: ``above`` holds (input tokens, rates), ascending."""
+    """Rates by size of the input: ``above`` holds (input tokens, rates), ascending.
+
+    ``unstated`` names what has no price of its own in the row: a neighbour's, or none.
+    """
 
     base: Rates
     above: tuple[tuple[int, Rates], ...] = ()
+    unstated: tuple[str, ...] = ()
 
     def of(self, usage: Usage) -> Rates:
         """The rates that ``usage`` is billed at."""
         return self.at(usage.input_tokens) if self.above else self.base
+
+    def states(self, usage: Usage) -> bool:
+        """Whether everything that ``usage`` counts has a price of its own."""
+        return not any(getattr(usage, name) for name in self.unstated)
 
     def at(self, input_tokens: int) -> Rates:
         rates = self.base
@@ -155,13 +193,23 @@ def _schedule(row: Row, credit_usd: Decimal) -> Schedule:
     tables = [(start, _rates(row, start, credit_usd)) for start in starts]
     if not tables or tables[0][0] != 0:
         raise PriceError("input", "has no price for short requests; state one")
-    return Schedule(tables[0][1], tuple(tables[1:]))
+    unstated = tuple(name for name in PRICED if not _states(row, name))
+    return Schedule(tables[0][1], tuple(tables[1:]), unstated)
+
+
+def _states(row: Row, name: str) -> bool:
+    key = _key(row, name)
+    return key is not None and key not in NEIGHBOURS.get(name, ())
+
+
+def _key(row: Row, name: str) -> str | None:
+    return next((key for key in FALLBACKS[name] if key in row), None)
 
 
 def _rates(row: Row, start: int, credit_usd: Decimal) -> Rates:
     rates: list[int | None] = []
-    for name in COUNTS:
-        key = next((key for key in FALLBACKS[name] if key in row), None)
+    for name in PRICED:
+        key = _key(row, name)
         if key is None:
             rates.append(None)
             continue
@@ -184,7 +232,7 @@ def priced(price: Price, variant: Variant) -> bool:
 
 
 def prices_calls(price: Price, count: str) -> bool:
-    """Whether ``searches``, ``fetches`` or ``code_runs`` has a row (zero is a row) at this model."""
+    """Whether ``searches``, ``fetches`` or ``code_runs``, or a part of them, has a rate (zero is one) at this model."""
     return price.standard.base[_SLOT[count]] is not None
 
 
@@ -232,6 +280,15 @@ def _units(rates: Rates, usage: Usage) -> tuple[int, int]:
                 tokens += count * rate
             else:
                 calls += count * rate
+    parts = parts_of(usage)
+    if any(parts):
+        for part, (slot, whole) in zip(parts, _PART_SLOTS, strict=True):
+            if part and (rate := rates[slot]) is not None:
+                more = part * (rate - (rates[whole] or 0))
+                if whole < _FIRST_CALL:
+                    tokens += more
+                else:
+                    calls += more
     return tokens, calls
 
 
@@ -245,14 +302,39 @@ def _amount(tokens: int, calls: int, factor: Fraction, markup: Fraction) -> int:
     return -(-total // (MILLION * factor.denominator * markup.denominator))
 
 
+class Bill(NamedTuple):
+    """What a request costs, each in micro-credits and rounded up once.
+
+    Attributes:
+        cost: What the provider asks for.
+        charge: What the user pays: the cost with the markup.
+        complete: Everything that was counted has a price of its own, and so has the variant.
+    """
+
+    cost: int
+    charge: int
+    complete: bool
+
+
+def bill(shares: Sequence[tuple[Price, Usage]], variant: Variant) -> Bill:
+    """Prices a request of one or more model requests, each at its model's price and by its own context."""
+    total: int | Fraction = 0
+    complete = True
+    for price, usage in shares:
+        schedule, factor, known = _select(price, variant)
+        tokens, calls = _units(schedule.of(usage), usage)
+        total += tokens + calls if factor is _ONE else tokens * factor + calls
+        complete = complete and known and schedule.states(usage)
+    cost = -(-total // MILLION)
+    markup = shares[0][0].markup
+    return Bill(cost, cost if markup is _ONE else -(-total * markup // MILLION), complete)
+
+
 def amounts(price: Price, usage: Usage, variant: Variant) -> tuple[int, int]:
     """What the provider asks for ``usage`` and what the user pays for it (with the markup), each in
     micro-credits, rounded up.
     """
-    schedule, factor, _ = _select(price, variant)
-    tokens, calls = _units(schedule.of(usage), usage)
-    cost = _amount(tokens, calls, factor, _ONE)
-    return cost, cost if price.markup is _ONE else _amount(tokens, calls, factor, price.markup)
+    return bill(((price, usage),), variant)[:2]
 
 
 def cost(price: Price, usage: Usage, variant: Variant) -> int:
@@ -298,17 +380,25 @@ def hold(
         input_tokens: From `estimate_input`.
         output_tokens: The bound for one choice: the request's limit or the learnt one.
         choices: How many answers are asked for at once.
-        calls: Tool counts that the request switches on; one call of each is held.
-        worst: Take the dearest rate that the tokens could be billed at (audio, an hour's cache
+        calls: Tool counts, or parts of them, that the request switches on; one call of each is held.
+        worst: Take the highest rate that the tokens could be billed at (audio, video, an hour's cache
             write), not the usual one of text.
     """
     schedule, factor, _ = _select(price, variant)
     rates = schedule.at(input_tokens)
-    usage = Usage(**dict.fromkeys(calls, 1))
-    setattr(usage, _dearest(rates, INPUT_COUNTS if worst else ("in_uncached",)), input_tokens)
+    usage = Usage()
+    for name in calls:
+        _put(usage, name, 1)
+    _put(usage, _dearest(rates, _INPUTS if worst else ("in_uncached",)), input_tokens)
     outputs = OUTPUT_COUNTS if worst else ("out_visible", "out_reasoning")
-    setattr(usage, _dearest(rates, outputs), output_tokens * choices)
+    _put(usage, _dearest(rates, outputs), output_tokens * choices)
     return _amount(*_units(rates, usage), factor, price.markup)
+
+
+def _put(usage: Usage, name: str, number: int) -> None:
+    """Add to a count, or to a part and the count that holds it."""
+    for each in {name, PARTS.get(name, name)}:
+        setattr(usage, each, (getattr(usage, each) or 0) + number)
 
 
 def _dearest(rates: Rates, names: Iterable[str]) -> str:

@@ -8,13 +8,16 @@ Rules that everything here obeys:
    ``tool_in``, ``audio_in`` and ``image_in``; output is the sum of ``out_*``, ``audio_out`` and
    ``image_out``; each bucket is priced by its own row.
 3. Nothing here can hold text from a client or a provider: integers and closed enumerations alone.
+4. A count may hold parts that have a price of their own (`PARTS`). A part is never more than its count. Parts are
+   for pricing: a record holds the counts only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from operator import attrgetter
+from types import MappingProxyType
 from typing import TypeAlias
 
 import msgspec
@@ -85,7 +88,15 @@ STANDARD = Variant()
 
 
 class Usage(msgspec.Struct):
-    """Token and tool counts of one request. ``None`` means that nobody stated it."""
+    """Token and tool counts of one request. ``None`` means that nobody stated it.
+
+    Attributes:
+        cache_read_audio: Part of ``cache_read``: audio.
+        video_in: Part of ``in_uncached``: video.
+        preview_searches: Part of ``searches``: calls of OpenAI's tool ``web_search_preview``.
+        file_searches: Part of ``searches``: searches in files.
+        map_searches: Part of ``searches``: grounding with Google Maps.
+    """
 
     in_uncached: int | None = None
     cache_read: int | None = None
@@ -102,10 +113,15 @@ class Usage(msgspec.Struct):
     searches: int | None = None
     fetches: int | None = None
     code_runs: int | None = None
+    cache_read_audio: int | None = None
+    video_in: int | None = None
+    preview_searches: int | None = None
+    file_searches: int | None = None
+    map_searches: int | None = None
 
     def settled(self) -> Usage:
         """A copy in which unknown has become 0: the form of the ledger."""
-        return Usage(*[count or 0 for count in counts_of(self)])
+        return Usage(*[count or 0 for count in _ALL_OF(self)])
 
     @property
     def input_tokens(self) -> int:
@@ -118,13 +134,26 @@ class Usage(msgspec.Struct):
         return sum([count or 0 for count in _OUTPUTS_OF(self)])
 
 
-COUNTS: tuple[str, ...] = Usage.__struct_fields__
+PARTS: Mapping[str, str] = MappingProxyType(
+    {
+        "cache_read_audio": "cache_read",
+        "video_in": "in_uncached",
+        "preview_searches": "searches",
+        "file_searches": "searches",
+        "map_searches": "searches",
+    }
+)
+"""Part -> the count that holds it."""
+COUNTS: tuple[str, ...] = tuple(name for name in Usage.__struct_fields__ if name not in PARTS)
 INPUT_COUNTS: tuple[str, ...] = COUNTS[: COUNTS.index("image_in") + 1]
 OUTPUT_COUNTS: tuple[str, ...] = COUNTS[COUNTS.index("out_visible") : COUNTS.index("image_out") + 1]
 
 Counts: TypeAlias = tuple[int | None, ...]
 counts_of: Callable[[Usage], Counts] = attrgetter(*COUNTS)
 """All counts, in the order of `COUNTS`."""
+parts_of: Callable[[Usage], Counts] = attrgetter(*PARTS)
+"""All parts, in the order of `PARTS`."""
+_ALL_OF: Callable[[Usage], Counts] = attrgetter(*Usage.__struct_fields__)
 _INPUTS_OF: Callable[[Usage], Counts] = attrgetter(*INPUT_COUNTS)
 _OUTPUTS_OF: Callable[[Usage], Counts] = attrgetter(*OUTPUT_COUNTS)
 
@@ -156,7 +185,8 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     Field order is the order of ``usage list --json``. Times are Unix milliseconds, ``cost`` and
     ``charge`` micro-credits, counts tokens or calls. ``charge`` is the request's total: of several
-    records with one ``rid`` the highest ``rev`` replaces the others.
+    records with one ``rid`` the highest ``rev`` replaces the others. ``unpriced`` is 1 if the provider
+    stated something that the price list has no price for, else 0; records from before it count as 0.
     """
 
     v: int = 1
@@ -188,3 +218,4 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
     basis: str
     outcome: str
     price_version: str
+    unpriced: int = 0

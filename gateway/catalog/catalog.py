@@ -7,17 +7,21 @@ Rules:
 2. A `Model`'s ``name`` is a closed name, fit for records and metrics. What a client wrote appears
    only in ``CatalogTarget.model`` of published models, where it is the provider's own dated name.
 3. A catalog never changes. A new price list is a new catalog.
+4. A name that only extends a listed one is the same model if what it adds is a date, a version or a stage; else it is
+   a model that nobody priced.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from hashlib import sha256
 
 from gateway.catalog import published
+from gateway.catalog.naming import is_snapshot, reasons, searches
 from gateway.catalog.published import PublishedList, PublishedModel, Rule
 from gateway.config import Config, ConfigError, ModelConfig, PriceConfig, ProviderConfig, TargetConfig
 from gateway.names import Closed
@@ -26,8 +30,7 @@ from providers.dialect import Family
 
 # A name that may enter a provider's path or body although only a rule matched it.
 _PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
-# OpenAI models that take `include: ["reasoning.encrypted_content"]`; others answer it with a 400.
-_REASONING = re.compile(r"(?:o[1-9]|codex-mini|gpt-(?:[5-9]|\d\d))(?![0-9])(?!.*(?:chat|image|audio|search))")
+MOST_NAMES = 256  # of other models whose listed price is kept, as answers name them
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,11 @@ class CatalogTarget:
     model: str
     price: Price
     reasons: bool
+
+    @property
+    def searches(self) -> bool:
+        """The model searches the web for each request, which is billed: it counts as that server-side tool."""
+        return searches(self.provider.family, self.model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,7 @@ class Catalog:
         until_ms: When a published price changes by its date, or ``None``.
     """
 
-    __slots__ = ("_known", "_open", "models", "price_version", "until_ms")
+    __slots__ = ("_known", "_listed", "_open", "models", "price_version", "until_ms")
 
     def __init__(
         self,
@@ -91,12 +99,14 @@ class Catalog:
         *,
         price_version: str,
         until_ms: int | None = None,
+        listed: Callable[[ProviderConfig, str], Price | None] = lambda _provider, _name: None,
     ) -> None:
         self.models = models
         self.price_version = price_version
         self.until_ms = until_ms
         self._known = known
         self._open = open_rules
+        self._listed = lru_cache(maxsize=MOST_NAMES)(listed)
 
     def resolve(self, name: str) -> Model | None:
         """The model that a client calls ``name``; ``None`` where there is none or it has no price."""
@@ -109,18 +119,17 @@ class Catalog:
                 return None if model is None else model.named(name)
         return None
 
-    def find_by_provider_model(self, provider: str, model: str) -> CatalogTarget | None:
-        """The target at a configured provider by the provider's own name of the model.
+    def price_of(self, provider: ProviderConfig, model: str) -> Price | None:
+        """What a model costs at a configured provider by the provider's own name of it; ``None`` if nobody says.
 
-        For parts of an answer that ran on another model than the one asked for.
+        For an answer, or a part of one, that ran on another model than the one asked for. A stated price goes first.
         """
         found = self.resolve(model)
-        candidates = self.models if found is None else (found, *self.models)
-        for candidate in candidates:
+        for candidate in self.models if found is None else (found, *self.models):
             for target in candidate.targets:
-                if target.provider.name == provider and target.model == model:
-                    return target
-        return None
+                if target.provider is provider and target.model == model:
+                    return target.price
+        return self._listed(provider, model)
 
 
 def load(config: Config) -> Catalog:
@@ -163,19 +172,20 @@ def _stated(config: Config, prices: PublishedList | None) -> Catalog:
         known |= dict.fromkeys((stated.name, *stated.aliases), model)
     if faults:
         raise ConfigError(tuple(faults))
-    until_ms = None if prices is None else prices.until_ms
-    return Catalog(tuple(models), known, price_version=version, until_ms=until_ms)
+    if prices is None:
+        return Catalog(tuple(models), known, price_version=version)
+
+    def listed_price(provider: ProviderConfig, name: str) -> Price | None:
+        listed = _find(prices, provider.family, name) if provider.published_prices else None
+        return None if listed is None else _published_price(config, listed, prices.version)
+
+    return Catalog(tuple(models), known, price_version=version, until_ms=prices.until_ms, listed=listed_price)
 
 
 def _reasons(stated: ModelConfig, target: TargetConfig, provider: ProviderConfig) -> bool:
     if stated.reasoning is not None:
         return stated.reasoning
     return provider.first_party and reasons(provider.family, target.model)
-
-
-def reasons(family: Family, model: str) -> bool:
-    """Whether a model of OpenAI's own keeps reasoning items; elsewhere there are none to ask for."""
-    return family is Family.OPENAI and _REASONING.match(model) is not None
 
 
 def _published(config: Config, prices: PublishedList) -> Catalog:
@@ -196,7 +206,11 @@ def _published(config: Config, prices: PublishedList) -> Catalog:
         for name in listed.names:
             known.setdefault(name, None if model is None else model.named(name))
         if listed.match is not None:
-            open_rules.append((listed.match.compile(), model))
+            rule = listed.match.compile()
+            if model is not None:
+                # First, what is this model under another name; then, what only looks like it.
+                open_rules.append((_snapshots(rule, listed.bases()), model))
+            open_rules.append((rule, None))
     if not models:
         raise ConfigError(("models: none is published for the configured providers; add [[models]]",))
     return Catalog(tuple(models), known, tuple(open_rules), price_version=prices.version, until_ms=prices.until_ms)
@@ -213,13 +227,19 @@ def _published_model(config: Config, listed: PublishedModel, providers: list[Pro
     )
 
 
+def _snapshots(rule: Rule, bases: tuple[str, ...]) -> Rule:
+    return lambda name: rule(name) and is_snapshot(name, bases)
+
+
 def _find(prices: PublishedList, family: Family, name: str) -> PublishedModel | None:
     """The priced entry for a provider's own name of a model."""
-    for listed in prices.models:
-        if listed.family is family and (
-            name in listed.names or (listed.match is not None and listed.match.compile()(name))
-        ):
+    own = [listed for listed in prices.models if listed.family is family]
+    for listed in own:
+        if name in listed.names:
             return listed if listed.row is not None else None
+    for listed in own:
+        if listed.match is not None and listed.match.compile()(name):
+            return listed if listed.row is not None and is_snapshot(name, listed.bases()) else None
     return None
 
 

@@ -2,9 +2,15 @@
 
     python -m gateway.catalog.compile FILE NOW_MS
 
-Only what its maker publishes and this gateway can count is taken: a model whose price depends on
-something that no usage record holds (a fee per request, hours of audio, the time of day) is known
-and unpriced, so it is refused.
+Rules:
+
+1. Only what its maker publishes and this gateway can count is taken. A model whose price depends on anything else (a
+   fee per request, hours of audio, the time of day, a key of genai-prices that is not in `PRICE_KEYS`) is known and
+   unpriced, so it is refused.
+2. A key that genai-prices leaves out means that the makers' more general price holds: what ``input_mtok`` or
+   ``output_mtok`` says of the whole direction. A row says so where it would otherwise borrow a price
+   (`metering.pricing.NEIGHBOURS`). Where the general price is known not to hold, the model is unpriced (`NEEDED`).
+3. What the makers' pages add to the list stands in this file, each with its source: US inference, searches.
 """
 
 from __future__ import annotations
@@ -12,6 +18,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from copy import copy
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,10 +26,13 @@ from pathlib import Path
 import msgspec
 from genai_prices import types
 from genai_prices.data_snapshot import get_snapshot
+from msgspec.structs import replace
 
+from gateway.catalog.naming import reasons, searches
 from gateway.catalog.published import FORMAT, Match, PublishedList, PublishedModel, StoredRow, list_version
 from gateway.files import write_file
 from providers.dialect import Family
+from providers.tools.catalog import TOOLS_BY_ID
 
 # genai-prices' price keys that have a count of their own, and the factor to "per million".
 PRICE_KEYS = {
@@ -32,26 +42,22 @@ PRICE_KEYS = {
     "cache_write_mtok": ("cache_write", 1),
     "cache_write_5m_mtok": ("cache_write_5m", 1),
     "cache_write_1h_mtok": ("cache_write_1h", 1),
+    "cache_audio_read_mtok": ("cache_read_audio", 1),
     "input_tool_mtok": ("tool_in", 1),
     "input_audio_mtok": ("audio_in", 1),
     "input_image_mtok": ("image_in", 1),
+    "input_video_mtok": ("video_in", 1),
     "output_reasoning_mtok": ("out_reasoning", 1),
     "output_audio_mtok": ("audio_out", 1),
     "output_image_mtok": ("image_out", 1),
     "web_searches_kcount": ("searches", 1_000),
+    "storage_searches_kcount": ("file_searches", 1_000),
     "code_executions_kcount": ("code_runs", 1_000),
 }
-# Finer than the counts of a usage record, or of something that the data plane refuses.
-IGNORED_KEYS = frozenset(
-    {
-        "cache_audio_read_mtok",
-        "cache_image_read_mtok",
-        "cache_text_read_mtok",
-        "input_text_mtok",
-        "output_text_mtok",
-        "input_video_mtok",
-        "storage_searches_kcount",
-    }
+# OpenAI asks 8 to 20 times as much for audio, and Google as much for images, as the general price says.
+NEEDED = (
+    (Family.OPENAI, re.compile(r"audio"), {"input_audio_mtok", "output_audio_mtok"}),
+    (Family.GOOGLE, re.compile(r"image|banana"), {"output_image_mtok"}),
 )
 CONTEXTS = {
     ("service_tier", "flex"): "flex",
@@ -74,6 +80,16 @@ NOT_SERVED = {
     Family.ANTHROPIC: re.compile(r"^$"),
     Family.GOOGLE: re.compile(r"-live|tts|streaming"),
 }
+# A preview search costs more at models that don't reason; a model that searches by itself is billed like its tool:
+# https://developers.openai.com/api/docs/pricing (built-in tools). On maps, Gemini 2 is billed by the grounded prompt
+# and Gemini 3 by the query, as on the web: https://ai.google.dev/gemini-api/docs/pricing.
+_LIST_PRICES = {tool.id: tool.usd_per_1000 for tool in TOOLS_BY_ID.values() if tool.usd_per_1000 is not None}
+PREVIEW = _LIST_PRICES["openai_web_search_preview"] * 1_000
+MAPS_BY_PROMPT = _LIST_PRICES["gemini_google_maps"] * 1_000
+OWN_SEARCH = (
+    ("-search-preview", PREVIEW),
+    ("-search-api", _LIST_PRICES["openai_web_search"] * 1_000),
+)
 # US-only inference costs 1.1 times as much from Claude 4.6 on:
 # https://platform.claude.com/docs/en/manage-claude/data-residency
 US_FACTOR = (11, 10)
@@ -93,7 +109,7 @@ def compile_list(now: datetime) -> PublishedList:
         names = _closed_names(own)
         for model in own:
             changes |= {start for start in _starts(model) if start > now}
-            models.append(_model(family, model, names[model.id], now))
+            models += _models(family, model, names[model.id], now)
     until = min(changes, default=None)
     return PublishedList(
         FORMAT, list_version(), None if until is None else int(until.timestamp() * 1_000), tuple(models)
@@ -150,6 +166,19 @@ def _starts(model: types.ModelInfo) -> Iterator[datetime]:
             yield datetime.combine(condition.start_date, datetime.min.time(), UTC)
 
 
+def _models(family: Family, model: types.ModelInfo, names: tuple[str, ...], now: datetime) -> Iterator[PublishedModel]:
+    """The model; and on its own, what the list names among its names although it is billed for searches, too."""
+    searching = tuple(name for name in names if searches(family, name))
+    if not searching or searches(family, model.id):
+        yield _model(family, model, names, now)
+        return
+    yield _model(family, model, tuple(name for name in names if name not in searching), now)
+    own = copy(model)
+    own.id = min(searching, key=len)
+    own.price_variants = None  # the list states them of the other model
+    yield replace(_model(family, own, searching, now), match=None)
+
+
 def _model(family: Family, model: types.ModelInfo, names: tuple[str, ...], now: datetime) -> PublishedModel:
     match = _match(model.match)
     row = None if NOT_SERVED[family].search(model.id) else _row(family, model, model.get_prices(now))
@@ -170,20 +199,38 @@ def _model(family: Family, model: types.ModelInfo, names: tuple[str, ...], now: 
 
 def _row(family: Family, model: types.ModelInfo, prices: types.ModelPrice) -> StoredRow | None:
     stated = {key: price for key, price in vars(prices).items() if price is not None}
-    if "input_mtok" not in stated or stated.keys() - PRICE_KEYS.keys() - IGNORED_KEYS:
+    if "input_mtok" not in stated or stated.keys() - PRICE_KEYS.keys():
+        return None
+    if any(family is whose and name.search(model.id) and needed - stated.keys() for whose, name, needed in NEEDED):
         return None
     row: StoredRow = {}
     for key, price in stated.items():
-        if key in PRICE_KEYS:
-            name, factor = PRICE_KEYS[key]
-            row[name] = _steps(price, factor)
+        name, factor = PRICE_KEYS[key]
+        row[name] = _steps(price, factor)
     if "output" not in row:
         if "embedding" not in model.id:
             return None
         row["output"] = _steps(Decimal(0), 1)
+    if family is Family.OPENAI:
+        row.setdefault("cache_write", row["input"])
+    elif family is Family.GOOGLE and "audio_in" not in row:
+        row["audio_in"] = row["input"]
+        row["cache_read_audio"] = row.get("cache_read", row["input"])
     for name in FREE_CALLS[family]:
         row.setdefault(name, _steps(Decimal(0), 1))
+    _add_searches(family, model.id, row)
     return row
+
+
+def _add_searches(family: Family, model: str, row: StoredRow) -> None:
+    """What the makers' pages say of searches and genai-prices does not."""
+    if searches(family, model):
+        row["searches"] = _steps(next(price for ending, price in OWN_SEARCH if ending in model), 1)
+    elif "searches" in row and family is Family.OPENAI:
+        row["preview_searches"] = row["searches"] if reasons(family, model) else _steps(PREVIEW, 1)
+    elif "searches" in row and family is Family.GOOGLE:
+        by_prompt = model.startswith("gemini-2")
+        row["map_searches"] = _steps(MAPS_BY_PROMPT, 1) if by_prompt else row["searches"]
 
 
 def _steps(price: Decimal | types.TieredPrices, factor: int) -> tuple[tuple[int, Decimal], ...]:

@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +25,7 @@ import msgspec
 from gateway.config import Config, ConfigError
 from providers.dialect import Family
 
-FORMAT = 1
+FORMAT = 2
 COMPILE_TIMEOUT = 120
 
 Rule: TypeAlias = Callable[[str], bool]
@@ -42,6 +42,13 @@ class Match(msgspec.Struct, frozen=True, omit_defaults=True):
     def closed(self) -> bool:
         """Whether the names that it takes can be listed."""
         return self.op == "equals" or (self.op == "any" and all(rule.closed() for rule in self.of))
+
+    def texts(self) -> Iterator[str]:
+        """The plain texts that the rule looks for."""
+        if self.op != "regex" and self.text:
+            yield self.text
+        for rule in self.of:
+            yield from rule.texts()
 
     def compile(self) -> Rule:
         text = self.text
@@ -82,6 +89,10 @@ class PublishedModel(msgspec.Struct, frozen=True, omit_defaults=True):
     factors: dict[str, tuple[int, int]] = {}
     context_window: int | None = None
     deprecated: bool = False
+
+    def bases(self) -> tuple[str, ...]:
+        """The names that a dated one may extend."""
+        return (*self.names, *(() if self.match is None else self.match.texts()))
 
 
 class PublishedList(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ from metering.reading.reader import read_usage
 from metering.usage import COUNTS, UsageRecord
 
 WEBHOOK_SECONDS = 20.0
-CORRECTABLE = (*COUNTS, "cost", "charge")
+CORRECTABLE = (*COUNTS, "cost", "charge", "unpriced")
 
 user_option = click.option("--user", required=True, help="The user's id at your sign-in service.")
 

@@ -217,8 +217,7 @@ class Meter:
         services, provider = self._services, target.provider.name
 
         def price_of(model: str) -> pricing.Price | None:
-            found = self._catalog.find_by_provider_model(provider, model)
-            return found.price if found is not None else None
+            return self._catalog.price_of(target.provider, model)
 
         return accounting.record(
             accounting.Identity(

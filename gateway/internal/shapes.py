@@ -204,7 +204,8 @@ CorrectionBody = msgspec.defstruct(
     [
         (name, Annotated[int, msgspec.Meta(ge=0, le=LARGEST)] | msgspec.UnsetType, msgspec.UNSET)
         for name in (*COUNTS, "cost", "charge")
-    ],
+    ]
+    + [("unpriced", Annotated[int, msgspec.Meta(ge=0, le=1)] | msgspec.UnsetType, msgspec.UNSET)],
     frozen=True,
     forbid_unknown_fields=True,
 )

@@ -1,8 +1,8 @@
 """How a usage record is written in the store, for readers in any language.
 
 An entry of ``m:{p}:usage`` is a flat list of field and value, named as in `UsageRecord`. Numbers are
-decimal. A count of zero is left out: a reader takes an absent number for 0 (nothing is unknown
-after settlement). ``v`` comes first and says which version of this contract the entry follows.
+decimal. A count or ``unpriced`` of zero is left out: a reader takes an absent number for 0 (nothing is
+unknown after settlement). ``v`` comes first and says which version of this contract the entry follows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from metering.usage import COUNTS, INPUT_COUNTS, OUTPUT_COUNTS, UsageRecord
 FIELDS: tuple[str, ...] = UsageRecord.__struct_fields__
 _TEXT = frozenset(field.name for field in msgspec.structs.fields(UsageRecord) if field.type is str)
 _TOKENS = (*INPUT_COUNTS, *OUTPUT_COUNTS)
-_OPTIONAL = frozenset((*COUNTS, "cost", "charge"))
+_OPTIONAL = frozenset((*COUNTS, "cost", "charge", "unpriced"))
 _KEPT = tuple(name for name in FIELDS if name not in _OPTIONAL)
 _LEFT_OUT_AT_ZERO = tuple(name for name in FIELDS if name in _OPTIONAL)
 _KEPT_LINES = "".join(f"{name}\n%s\n" for name in _KEPT)

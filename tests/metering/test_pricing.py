@@ -12,10 +12,13 @@ from metering.pricing import (
     FALLBACKS,
     INPUT_OVERHEAD,
     MILLION,
+    NEIGHBOURS,
     PRICE_KEYS,
+    PRICED,
     Price,
     PriceError,
     Row,
+    bill,
     build,
     charge,
     cost,
@@ -24,7 +27,7 @@ from metering.pricing import (
     priced,
     prices_calls,
 )
-from metering.usage import COUNTS, Geography, ServiceTier, Speed, Usage, Variant
+from metering.usage import COUNTS, PARTS, Geography, ServiceTier, Speed, Usage, Variant
 
 CENT = Decimal("0.01")
 STANDARD = Variant()
@@ -54,7 +57,8 @@ def test_one_usd_is_a_hundred_credits_of_a_million_micro_credits() -> None:
 
 
 def test_every_count_has_a_fall_back_chain_and_nothing_else_has() -> None:
-    assert tuple(FALLBACKS) == COUNTS
+    assert tuple(FALLBACKS) == PRICED == (*COUNTS, *PARTS)
+    assert all(keys < set(FALLBACKS[name]) for name, keys in NEIGHBOURS.items())
 
 
 def test_the_exact_sum_of_a_mixed_request() -> None:
@@ -274,6 +278,18 @@ def test_the_worst_hold_covers_every_way_to_bill_the_same_tokens() -> None:
     assert held > hold(built, STANDARD, input_tokens=10, output_tokens=10)
 
 
+def test_the_worst_hold_covers_the_parts_of_a_count() -> None:
+    built = price(row(input="1", output="1", audio_in="6.5", video_in="12"))
+    held = hold(built, STANDARD, input_tokens=10, output_tokens=0, worst=True)
+    assert held == charge(built, Usage(in_uncached=10, video_in=10), STANDARD) == 100 * 120
+
+
+def test_a_hold_takes_the_price_of_the_very_search_tool() -> None:
+    built = price(row(input="0", output="0", searches="10000", preview_searches="25000"))
+    assert hold(built, STANDARD, input_tokens=0, output_tokens=0, calls=("preview_searches",)) == 2_500_000
+    assert hold(built, STANDARD, input_tokens=0, output_tokens=0, calls=("searches", "preview_searches")) == 3_500_000
+
+
 def test_a_hold_is_taken_at_the_rate_of_the_input_size() -> None:
     built = price(row(input=((0, "1"), (100, "2")), output="0"))
     assert hold(built, STANDARD, input_tokens=101, output_tokens=0) == 100 * 202
@@ -282,3 +298,106 @@ def test_a_hold_is_taken_at_the_rate_of_the_input_size() -> None:
 def test_the_price_keys_are_documented_names() -> None:
     assert {"input", "output", "cache_read", "cache_write"} <= PRICE_KEYS
     assert not {"in_uncached", "out_visible"} & PRICE_KEYS
+
+
+# Parts of counts, and what nobody stated a price for.
+
+FULL = row(
+    **dict.fromkeys(("input", "output", "cache_read", "cache_write", "cache_write_1h", "audio_in", "audio_out"), "1"),
+    **dict.fromkeys(("image_out", "searches", "preview_searches", "file_searches", "map_searches"), "1"),
+    **dict.fromkeys(("fetches", "code_runs"), "1"),
+)
+
+
+def test_a_part_costs_its_own_price_and_the_rest_of_its_count_the_usual_one() -> None:
+    built = price(
+        row(input="0.3", output="2.5", cache_read="0.03", audio_in="1", cache_read_audio="0.1", video_in="12")
+    )
+    usage = Usage(in_uncached=1_000, video_in=400, cache_read=100_000, cache_read_audio=60_000)
+    usd = 600 * Decimal("0.3") + 400 * 12 + 40_000 * Decimal("0.03") + 60_000 * Decimal("0.1")
+    assert bill([(built, usage)], STANDARD) == (usd * 100, usd * 100, True)
+
+
+def test_each_kind_of_search_has_its_own_row() -> None:
+    built = price(
+        row(
+            input="1",
+            output="1",
+            searches="10000",
+            preview_searches="25000",
+            file_searches="2500",
+            map_searches="14000",
+        )
+    )
+    usage = Usage(searches=10, preview_searches=2, file_searches=3, map_searches=1)
+    assert cost(built, usage, STANDARD) == 100 * (4 * 10_000 + 2 * 25_000 + 3 * 2_500 + 14_000)
+
+
+def test_cached_audio_without_a_row_costs_what_audio_costs() -> None:
+    built = price(row(input="1", output="1", cache_read="0.1", audio_in="10"))
+    assert bill([(built, Usage(cache_read=5, cache_read_audio=5))], STANDARD) == (5_000, 5_000, True)
+
+
+@pytest.mark.parametrize("name", PRICED)
+def test_a_bill_is_complete_only_if_each_count_has_a_price_of_its_own(name: str) -> None:
+    usage = Usage(**{name: 1, PARTS.get(name, name): 1})
+    assert bill([(price(FULL), usage)], STANDARD).complete
+    bare = price(row(input="1", output="1"))
+    own = {"in_uncached", "cache_read", "tool_in", "image_in", "video_in", "out_visible", "out_reasoning"}
+    assert bill([(bare, usage)], STANDARD).complete is (name in own)
+    assert bill([(bare, Usage(**{name: 0, "out_visible": 1}))], STANDARD).complete
+
+
+def test_an_hours_cache_write_at_the_price_of_five_minutes_is_incomplete() -> None:
+    built = price(row(input="1", output="1", cache_write="1.25"))
+    assert bill([(built, Usage(cache_write_5m=1, cache_write_other=1))], STANDARD).complete
+    assert not bill([(built, Usage(cache_write_1h=1))], STANDARD).complete
+
+
+def test_a_variant_without_a_row_is_charged_as_the_rest_and_makes_the_bill_incomplete() -> None:
+    usage = Usage(in_uncached=10)
+    assert bill([(price(), usage)], PRIORITY) == (*bill([(price(), usage)], STANDARD)[:2], False)
+    assert bill([(price(None, {"priority": Fraction(2)}), usage)], PRIORITY).complete
+
+
+def test_each_model_request_is_priced_by_its_own_context_and_the_sum_rounded_once() -> None:
+    steps = row(input=((0, "3"), (200_000, "6")), output=((0, "15"), (200_000, "22.5")))
+    built = price(steps, None, Fraction(11, 10))
+    four = [(built, Usage(in_uncached=60_000, out_visible=100))] * 4
+    assert bill(four, STANDARD).cost == 100 * (240_000 * 3 + 400 * 15)
+    one_long = [*four, (built, Usage(in_uncached=200_001))]
+    assert bill(one_long, STANDARD).cost == 100 * (240_000 * 3 + 400 * 15 + 200_001 * 6)
+    third = price(row(input="0.000000005", output="0"))
+    assert bill([(third, Usage(in_uncached=1))] * 3, STANDARD).cost == 1
+    other = price(row(input="5", output="25"), None, Fraction(11, 10))
+    both = bill([(built, Usage(in_uncached=1)), (other, Usage(out_visible=1))], STANDARD)
+    assert (both.cost, both.charge) == (100 * 28, 100 * 28 * 11 // 10)
+
+
+@given(
+    shares=st.lists(
+        st.dictionaries(st.sampled_from(COUNTS), st.integers(0, 10**6), max_size=4), min_size=1, max_size=4
+    ),
+    share=st.fractions(0, 1, max_denominator=7),
+    factor=st.fractions(0, 3, max_denominator=9),
+)
+def test_any_bill_is_the_sum_of_exact_amounts(shares: list[dict[str, int]], share: Fraction, factor: Fraction) -> None:
+    built = price(FULL | row(cache_read_audio="7", video_in="9", map_searches="3"), {"priority": factor})
+    rates = dict(zip(PRICED, built.standard.base, strict=True))
+    usages, exact = [], Fraction(0)
+    for counts in shares:
+        parts = {
+            part: int(counts.get(whole, 0) * share)
+            for part, whole in PARTS.items()
+            if part in ("cache_read_audio", "video_in", "map_searches")
+        }
+        usages.append((built, Usage(**counts, **parts)))
+        rest = {**counts, **parts}
+        for part, number in parts.items():
+            rest[PARTS[part]] = rest.get(PARTS[part], 0) - number
+        calls = ("searches", "fetches", "code_runs", "map_searches")
+        exact += sum(
+            Fraction(number * (rates[name] or 0), MILLION) * (1 if name in calls else factor)
+            for name, number in rest.items()
+        )
+    assert bill(usages, PRIORITY).cost == -((-exact) // 1)

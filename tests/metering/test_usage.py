@@ -6,6 +6,7 @@ from metering.usage import (
     COUNTS,
     INPUT_COUNTS,
     OUTPUT_COUNTS,
+    PARTS,
     Geography,
     ServiceTier,
     Speed,
@@ -21,6 +22,12 @@ def test_unknown_is_not_zero_until_it_is_settled() -> None:
     settled = usage.settled()
     assert all(getattr(settled, name) is not None for name in COUNTS)
     assert usage.cache_read is None
+
+
+def test_parts_are_settled_and_change_no_total() -> None:
+    usage = Usage(in_uncached=5, video_in=3, searches=2, map_searches=1).settled()
+    assert (usage.video_in, usage.map_searches, usage.cache_read_audio) == (3, 1, 0)
+    assert usage.input_tokens == 5
 
 
 def test_totals_are_the_sums_of_disjoint_buckets() -> None:
@@ -46,5 +53,8 @@ def test_a_variant_is_a_closed_name(variant: Variant, text: str) -> None:
 def test_the_record_holds_every_count_and_nothing_that_is_text_of_a_caller() -> None:
     fields = UsageRecord.__struct_fields__
     assert [name for name in fields if name in COUNTS] == list(COUNTS)
+    assert not set(fields) & set(PARTS)
+    assert set(PARTS.values()) <= set(COUNTS)
+    assert set(Usage.__struct_fields__) == {*COUNTS, *PARTS}
     texts = {name for name, kind in UsageRecord.__annotations__.items() if kind == "str"}
     assert texts == {"rid", "pid", "provider", "model", "variant", "basis", "outcome", "price_version"}

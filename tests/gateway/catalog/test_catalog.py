@@ -3,7 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -16,12 +16,13 @@ from genai_prices import types
 from genai_prices.data_snapshot import get_snapshot
 
 from gateway.catalog import catalog, published
-from gateway.catalog.catalog import Catalog, reasons
-from gateway.catalog.compile import IGNORED_KEYS, PRICE_KEYS, compile_list
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.compile import PRICE_KEYS, compile_list
+from gateway.catalog.naming import reasons
 from gateway.catalog.published import Match, PublishedList, PublishedModel
 from gateway.config import Config, ConfigError
 from gateway.config.load import read
-from metering.pricing import cost, priced, prices_calls
+from metering.pricing import Price, bill, cost, priced, prices_calls
 from metering.usage import Geography, ServiceTier, Speed, Usage, Variant
 from providers.dialect import Family
 
@@ -152,11 +153,30 @@ def test_the_price_list_of_makers_does_not_hold_elsewhere(folder: Path) -> None:
 
 
 def test_parts_of_an_answer_are_found_by_the_providers_own_name(all_published: Catalog) -> None:
-    target = all_published.find_by_provider_model("anthropic", "claude-haiku-4-5-20251001")
-    assert target is not None
-    assert target.price == all_published.find_by_provider_model("anthropic", "claude-haiku-4-5").price  # type: ignore[union-attr]
-    assert all_published.find_by_provider_model("openai", "claude-haiku-4-5") is None
-    assert all_published.find_by_provider_model("anthropic", "claude-nothing") is None
+    haiku = all_published.resolve("claude-haiku-4-5")
+    assert haiku is not None
+    at = haiku.targets[0].provider
+    assert all_published.price_of(at, "claude-haiku-4-5-20251001") is haiku.targets[0].price
+    assert all_published.price_of(at, "claude-nothing") is None
+    gpt = all_published.resolve("gpt-4o")
+    assert gpt is not None
+    assert all_published.price_of(gpt.targets[0].provider, "claude-haiku-4-5") is None
+
+
+def test_with_models_the_list_still_says_what_another_model_of_the_maker_costs(
+    load: Load, all_published: Catalog
+) -> None:
+    named = '[[models]]\nname = "fast"\ntargets = [{provider = "anthropic", model = "claude-haiku-4-5"}]\n'
+    stated = load(named + PROVIDERS)
+    target = stated.models[0].targets[0]
+    other, listed = stated.price_of(target.provider, "claude-opus-4-1"), all_published.resolve("claude-opus-4-1")
+    assert other is not None
+    assert listed is not None
+    assert other == listed.targets[0].price
+    assert stated.price_of(target.provider, "claude-haiku-4-5") is target.price
+    assert stated.price_of(target.provider, "gpt-4o") is None
+    priced_here = load(named.replace("}]", "}]\nprice = {input = 1, output = 2}") + PROVIDERS)
+    assert priced_here.price_of(priced_here.models[0].targets[0].provider, "claude-opus-4-1") is None
 
 
 @pytest.mark.parametrize(
@@ -172,6 +192,7 @@ def test_parts_of_an_answer_are_found_by_the_providers_own_name(all_published: C
         ("gpt-4.1", False),
         ("gpt-5-chat-latest", False),
         ("gpt-5-search-api", False),
+        ("o3-deep-research", True),
         ("o100", False),
         ("chatgpt-4o-latest", False),
     ],
@@ -192,67 +213,211 @@ def test_reasoning_follows_the_name_that_was_asked_for(all_published: Catalog) -
 
 # The compiled list against genai-prices' own arithmetic.
 
-COUNT_OF = {
-    "input_tokens": "in_uncached",
-    "cache_read_tokens": "cache_read",
-    "cache_write_tokens": "cache_write_5m",
-    "output_tokens": "out_visible",
-    "web_searches": "searches",
+CONTEXTS: list[tuple[Variant, dict[str, dict[str, str]]]] = [
+    (Variant(), {}),
+    (Variant(tier=ServiceTier.PRIORITY), {kind: {"service_tier": "priority"} for kind in Family}),
+    (Variant(tier=ServiceTier.FLEX), {kind: {"service_tier": "flex"} for kind in Family}),
+    (Variant(tier=ServiceTier.BATCH), {kind: {"processing": "batch"} for kind in Family}),
+    (Variant(speed=Speed.FAST), {"openai": {"service_tier": "fast"}, "anthropic": {"speed": "fast"}}),
+]
+# A key of genai-prices -> what a request counts under it.
+COUNTED: dict[str, dict[str, int]] = {
+    "input_mtok": {"in_uncached": 101},
+    "output_mtok": {"out_visible": 103},
+    "cache_read_mtok": {"cache_read": 107},
+    "cache_write_mtok": {"cache_write_5m": 109, "cache_write_other": 3},
+    "cache_write_5m_mtok": {"cache_write_5m": 113},
+    "cache_write_1h_mtok": {"cache_write_1h": 127},
+    "cache_audio_read_mtok": {"cache_read": 131, "cache_read_audio": 131},
+    "input_tool_mtok": {"tool_in": 137},
+    "input_audio_mtok": {"audio_in": 139},
+    "input_image_mtok": {"image_in": 149},
+    "input_video_mtok": {"in_uncached": 151, "video_in": 151},
+    "output_reasoning_mtok": {"out_reasoning": 157},
+    "output_audio_mtok": {"audio_out": 163},
+    "output_image_mtok": {"image_out": 167},
+    "web_searches_kcount": {"searches": 5},
+    "storage_searches_kcount": {"searches": 7, "file_searches": 7},
+    "code_executions_kcount": {"code_runs": 11},
 }
 
 
-@pytest.mark.parametrize("size", [1_000, 199_999, 200_001, 300_000])
-@pytest.mark.parametrize(
-    ("variant", "contexts"),
-    [
-        (Variant(), {}),
-        (Variant(tier=ServiceTier.PRIORITY), {family: {"service_tier": "priority"} for family in Family}),
-        (Variant(tier=ServiceTier.FLEX), {family: {"service_tier": "flex"} for family in Family}),
-        (Variant(speed=Speed.FAST), {"openai": {"service_tier": "fast"}, "anthropic": {"speed": "fast"}}),
-    ],
-)
-def test_every_published_price_is_what_genai_prices_computes(
+CALLS = ("searches", "preview_searches", "file_searches", "map_searches", "fetches", "code_runs")
+
+
+def theirs(usage: Usage) -> types.Usage:
+    """The same request in genai-prices' counts, which hold one another."""
+    settled = usage.settled()
+    of = {name: getattr(settled, name) for name in usage.__struct_fields__}
+    web = of["searches"] - of["preview_searches"] - of["file_searches"] - of["map_searches"]
+    found = {
+        "input_tokens": settled.input_tokens,
+        "output_tokens": settled.output_tokens,
+        "cache_read_tokens": of["cache_read"],
+        "cache_audio_read_tokens": of["cache_read_audio"],
+        "cache_write_tokens": of["cache_write_5m"] + of["cache_write_1h"] + of["cache_write_other"],
+        "cache_write_1h_tokens": of["cache_write_1h"],
+        "input_audio_tokens": of["audio_in"] + of["cache_read_audio"],
+        "input_image_tokens": of["image_in"],
+        "input_video_tokens": of["video_in"],
+        "input_tool_tokens": of["tool_in"],
+        "output_reasoning_tokens": of["out_reasoning"],
+        "output_audio_tokens": of["audio_out"],
+        "output_image_tokens": of["image_out"],
+        "web_searches": web,
+        "storage_searches": of["file_searches"],
+        "code_executions": of["code_runs"],
+    }
+    return types.Usage(**{name: count for name, count in found.items() if count})
+
+
+def served(catalog: Catalog) -> Iterator[tuple[types.Provider, types.ModelInfo, Price]]:
+    """Every model of genai-prices that the catalog serves at its maker, with the price that it has here."""
+    for provider in get_snapshot().providers:
+        for info in provider.models if provider.id in tuple(Family) else ():
+            model = catalog.resolve(info.id)
+            if model is not None and model.targets[0].provider.name == provider.id:
+                yield provider, info, model.targets[0].price
+
+
+@pytest.mark.parametrize("size", [0, 99_000, 199_000, 271_000, 400_000])
+@pytest.mark.parametrize(("variant", "contexts"), CONTEXTS)
+def test_every_key_of_every_model_costs_what_genai_prices_computes(
     all_published: Catalog, size: int, variant: Variant, contexts: dict[str, dict[str, str]]
 ) -> None:
-    compared = 0
-    for provider in get_snapshot().providers:
-        for info in provider.models:
-            model = all_published.resolve(info.id) if provider.id in tuple(Family) else None
-            if model is None or model.targets[0].provider.name != provider.id:
-                continue
-            stated = vars(info.get_prices(datetime.now(UTC)))
-            price = model.targets[0].price
-            if not priced(price, variant) or "output_mtok" not in stated:
-                continue
-            context = contexts.get(provider.id)
-            usage = {"input_tokens": size, "output_tokens": 777}
-            if "cache_read_mtok" in stated:
-                usage["cache_read_tokens"] = 300
-            if "cache_write_mtok" in stated:
-                usage["cache_write_tokens"] = 50
-            if "web_searches_kcount" in stated:
-                usage["web_searches"] = 3
-            expected = info.calc_price(types.Usage(**usage), provider, price_context=context).total_price
-            ours = Usage(**{COUNT_OF[key]: count for key, count in usage.items()})
-            assert ours.in_uncached is not None
-            ours.in_uncached -= (ours.cache_read or 0) + (ours.cache_write_5m or 0)
-            assert cost(price, ours, variant) == ceil(expected * 10**8), info.id
-            compared += 1
-    assert compared > (3 if contexts else 100)
-
-
-def test_every_price_key_of_the_makers_is_either_counted_or_knowingly_ignored() -> None:
-    seen: set[str] = set()
-    for provider in get_snapshot().providers:
-        if provider.id not in tuple(Family):
+    compared: set[tuple[str, str]] = set()
+    for provider, info, price in served(all_published):
+        if not priced(price, variant) or (contexts and provider.id not in contexts):
             continue
-        for model in provider.models:
-            rows = model.prices if isinstance(model.prices, list) else [model.prices]
-            for row in rows:
-                prices = row.prices if isinstance(row, types.ConditionalPrice) else row
-                if "input_mtok" in vars(prices):
-                    seen |= {key for key, value in vars(prices).items() if value is not None}
-    assert seen - PRICE_KEYS.keys() - IGNORED_KEYS == {"output_video_mtok"}  # no count: such models are refused
+        context = contexts.get(provider.id)
+        keys = vars(info.get_prices(datetime.now(UTC), context)).keys() & COUNTED.keys()
+        together = Usage(in_uncached=size)
+        for key in sorted(keys):
+            usage = Usage(in_uncached=size)
+            for count, number in COUNTED[key].items():
+                for each in (usage, together):
+                    setattr(each, count, (getattr(each, count) or 0) + number)
+            for each in (usage, together):
+                expected = info.calc_price(theirs(each), provider, price_context=context).total_price
+                assert bill([(price, each)], variant) == (*[ceil(expected * 10**8)] * 2, True), (info.id, key)
+            compared.add((info.id, key))
+    assert len({model for model, _ in compared}) > (3 if contexts else 100)
+    assert contexts or {key for _, key in compared} >= {
+        "cache_audio_read_mtok",
+        "input_video_mtok",
+        "storage_searches_kcount",
+        "output_image_mtok",
+        "cache_write_1h_mtok",
+    }
+
+
+def test_a_model_with_a_key_that_is_not_counted_is_not_served(all_published: Catalog) -> None:
+    assert PRICE_KEYS.keys() == COUNTED.keys()
+    for provider in get_snapshot().providers:
+        for info in provider.models if provider.id in tuple(Family) else ():
+            if "claude" in info.id and provider.id == Family.GOOGLE:
+                continue
+            keys = {key for key, price in vars(info.get_prices(datetime.now(UTC))).items() if price is not None}
+            if keys - PRICE_KEYS.keys() or "input_mtok" not in keys:
+                found = all_published.resolve(info.id)
+                assert found is None or found.targets[0].provider.name != provider.id, info.id
+
+
+# What no answer of a maker's served models counts: OpenAI's models for audio have a row of their own, only Anthropic
+# and OpenAI write caches, and only Anthropic for an hour.
+NOT_COUNTED = {
+    Family.OPENAI: {"audio_in", "audio_out", "image_out", "cache_read_audio", "cache_write_1h"},
+    Family.ANTHROPIC: {"audio_in", "audio_out", "image_out", "cache_read_audio"},
+    Family.GOOGLE: {"audio_out", "image_out", "cache_write_5m", "cache_write_1h", "cache_write_other"},
+}
+
+
+def test_no_published_price_is_borrowed_for_what_its_model_can_be_billed_for(all_published: Catalog) -> None:
+    for provider, info, price in served(all_published):
+        borrowed = set(price.standard.unstated) - NOT_COUNTED[Family(provider.id)] - set(CALLS)
+        if borrowed:  # older than prompt caching
+            assert info.id in {"claude-2", "claude-v1"}
+            assert borrowed == {"cache_write_5m", "cache_write_1h", "cache_write_other"}
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "usd"),
+    [
+        ("gpt-4o-mini-search-preview", "searches", 25),
+        ("gpt-4o-mini-search-preview-2025-03-11", "searches", 25),
+        ("gpt-4o-search-preview", "searches", 25),
+        ("gpt-5-search-api", "searches", 10),
+        ("gpt-4o", "searches", 10),
+        ("gpt-4o", "preview_searches", 25),
+        ("gpt-4.1-mini", "preview_searches", 25),
+        ("gpt-5", "preview_searches", 10),
+        ("o3-deep-research", "preview_searches", 10),
+        ("gpt-4o", "file_searches", Decimal("2.5")),
+        ("gemini-2.5-flash", "searches", 35),
+        ("gemini-2.5-flash", "map_searches", 25),
+        ("gemini-3.1-pro-preview", "map_searches", 14),
+        ("gemini-3.1-pro-preview", "searches", 14),
+    ],
+)
+def test_what_a_thousand_searches_cost(all_published: Catalog, name: str, key: str, usd: Decimal) -> None:
+    model = all_published.resolve(name)
+    assert model is not None
+    usage = Usage(**dict.fromkeys({key, "searches"}, 1_000))
+    assert cost(model.targets[0].price, usage, Variant()) == usd * 100_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("gpt-4o-mini-search-preview", True),
+        ("gpt-4o-mini-search-preview-2025-03-11", True),
+        ("gpt-5-search-api", True),
+        ("gpt-4o-mini", False),
+        ("o3-deep-research", False),
+    ],
+)
+def test_which_models_search_by_themselves(all_published: Catalog, name: str, expected: bool) -> None:
+    model = all_published.resolve(name)
+    assert model is not None
+    assert model.targets[0].searches is expected
+    assert ("search" in model.name.replace("research", "")) is expected
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "gpt-4o-audio-preview",
+        "gpt-4o-mini-audio-preview-2024-12-17",
+        "gemini-2.0-flash-exp-image-generation",
+        "gemini-2.5-pro-native-audio",
+        "gemini-3.6-flash-live",
+        "gemini-1.5-flash-8b",
+        "gpt-5-nano-audio",
+        "claude-haiku-4-5-fast",
+        "gemini-omni-1.1-flash",
+    ],
+)
+def test_a_model_without_a_price_of_its_own_is_not_served_at_its_neighbours(all_published: Catalog, asked: str) -> None:
+    assert all_published.resolve(asked) is None
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "gemini-2.5-pro-preview-05-06",
+        "gemini-2.5-pro-exp-03-25",
+        "gemini-3.1-pro-preview-customtools",
+        "gemini-2.5-flash-lite-preview-09-2025",
+        "gemini-2.0-flash-001",
+        "gemini-2.0-flash-thinking-exp-01-21",
+        "claude-3-7-sonnet-20250219",
+        "claude-sonnet-4-20250514",
+        "gpt-5-nano-2025-08-07",
+        "computer-use-preview-2025-03-11",
+    ],
+)
+def test_a_date_a_version_or_a_stage_is_the_same_model(all_published: Catalog, asked: str) -> None:
+    assert all_published.resolve(asked) is not None
 
 
 def test_us_only_inference_costs_a_tenth_more_from_claude_4_6_on(all_published: Catalog) -> None:
@@ -318,11 +483,13 @@ def test_prices_are_those_of_the_moment_and_the_next_change_is_named(monkeypatch
         ],
     )
     first = made_up(monkeypatch, model)
-    assert first.models[0].row == {"input": ((0, Decimal(2)),), "output": ((0, Decimal(2)),)}
+    two = ((0, Decimal(2)),)
+    assert first.models[0].row == {"input": two, "output": two, "cache_write": two}
     assert first.models[0].variants == {}
     assert first.until_ms == int(datetime(2026, 12, 1, tzinfo=UTC).timestamp() * 1_000)
     second = made_up(monkeypatch, model, datetime(2026, 12, 1, tzinfo=UTC))
-    assert second.models[0].variants == {"flex": {"input": ((0, Decimal("0.5")),)}}
+    half = ((0, Decimal("0.5")),)
+    assert second.models[0].variants == {"flex": {"input": half, "cache_write": half}}
     assert second.until_ms == int(datetime(2027, 1, 1, tzinfo=UTC).timestamp() * 1_000)
     third = made_up(monkeypatch, model, datetime(2027, 1, 1, tzinfo=UTC))
     assert third.models[0].row is not None
@@ -404,8 +571,7 @@ def test_with_models_those_and_no_others(load: Load) -> None:
     assert not model.allows("free")
     assert stated.resolve("gpt-4o") is None
     assert stated.resolve("gpt-x") is None
-    target = stated.find_by_provider_model("host", "vendor/y")
-    assert target is model.targets[1]
+    assert stated.price_of(model.targets[1].provider, "vendor/y") is model.targets[1].price
 
 
 def test_a_model_without_tiers_is_for_every_one(load: Load) -> None:

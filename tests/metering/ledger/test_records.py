@@ -14,6 +14,7 @@ any_record = st.builds(
     rev=st.integers(0, 9),
     **dict.fromkeys(["rid", "pid", "provider", "model", "variant", "basis", "outcome", "price_version"], text),
     **dict.fromkeys([*COUNTS, "cost", "charge", "started_ms", "settled_ms"], number),
+    unpriced=st.integers(0, 1),
 )
 
 
@@ -43,6 +44,21 @@ def test_fields_of_a_newer_version_are_passed_over(make_record):
     record = make_record("r", "p", in_uncached=4)
     entry = entry_of(records.encode(record)) | {b"invented": b"text"}
     assert records.decode(entry) == record
+
+
+def test_a_record_from_before_unpriced_is_read_as_priced(make_record):
+    record = make_record("r", "p", in_uncached=4)
+    assert b"unpriced" not in entry_of(records.encode(record))
+    assert records.decode(entry_of(records.encode(record))).unpriced == 0
+    marked = msgspec.structs.replace(record, unpriced=1)
+    assert entry_of(records.encode(marked))[b"unpriced"] == b"1"
+    assert msgspec.json.decode(msgspec.json.encode({"v": 1} | without(record, "unpriced")), type=type(record)) == record
+
+
+def without(record, name):
+    fields = msgspec.structs.asdict(record)
+    del fields[name]
+    return fields
 
 
 def test_tokens_count_every_bucket_once_and_no_calls(make_record):

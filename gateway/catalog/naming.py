@@ -1,0 +1,42 @@
+"""What the name of a model says of it.
+
+Price lists and answers know a model under several names. What is decided by name is decided here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from providers.dialect import Family
+
+# OpenAI models that take `include: ["reasoning.encrypted_content"]`; others answer it with a 400.
+_REASONING = re.compile(r"(?:o[1-9]|codex-mini|gpt-(?:[5-9]|\d\d))(?![0-9])(?!.*(?:chat|image|audio|(?<!re)search))")
+# "The model always retrieves information from the web before responding to your query":
+# https://developers.openai.com/api/docs/guides/tools-web-search (Chat Completions)
+_SEARCHING = re.compile(r"-search-(?:preview|api)(?=-|$)")
+# What may follow a listed name and still mean the same model at the same price: dates, versions, stages.
+_SUFFIX = re.compile(
+    r"(?:-(?:preview|exp|latest|customtools|\d{3,8}|\d\d-\d\d|\d\d-\d{4}|\d{4}-\d\d-\d\d)|@(?:\d{8}|latest|default))*"
+)
+
+
+def reasons(family: Family, model: str) -> bool:
+    """Whether a model of OpenAI's own keeps reasoning items; elsewhere there are none to ask for."""
+    return family is Family.OPENAI and _REASONING.match(model) is not None
+
+
+@lru_cache(maxsize=1_024)
+def searches(family: Family, model: str) -> bool:
+    """Whether the model searches the web for each request, whatever it is asked, and each search is billed."""
+    return family is Family.OPENAI and _SEARCHING.search(model) is not None
+
+
+def is_snapshot(name: str, of: Iterable[str]) -> bool:
+    """Whether ``name`` is a dated, versioned or staged form of one of the names ``of``.
+
+    Price lists match names by their first letters. Without this, a new kind of model (``-mini``, ``-tts``,
+    ``-image-generation``) would be served at the price of the model whose name it extends.
+    """
+    return any(name.startswith(base) and _SUFFIX.fullmatch(name, len(base)) for base in of)
