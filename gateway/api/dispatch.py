@@ -17,7 +17,7 @@ from gateway.api.models import list_models, show_model
 from gateway.api.routes import OwnRoute, Part
 from gateway.auth import policy
 from gateway.auth.attempts import FailedTokens
-from gateway.auth.principal import Principal, Scope
+from gateway.auth.principal import Principal, Scope, worth_trying
 from gateway.errors import (
     Draining,
     GatewayError,
@@ -26,6 +26,7 @@ from gateway.errors import (
     MethodNotAllowed,
     NotFound,
     TokenInvalid,
+    Unauthorized,
     UpgradeRequired,
 )
 from gateway.http import request as inbound
@@ -126,10 +127,23 @@ class Dispatcher:
         return principal
 
     async def _authenticate(self, request: web.BaseRequest) -> Principal:
-        """The session of the request's token; guesses are counted by where they come from."""
+        """The session of the first of the request's tokens that is valid.
+
+        Raises:
+            Unauthorized: None is; of several, what is wrong with the first.
+        """
+        denied: Unauthorized | None = None
+        for token in worth_trying(inbound.tokens_of(request)):
+            try:
+                return await self._session(request, token)
+            except Unauthorized as error:
+                denied = denied or error
+        raise denied or TokenInvalid
+
+    async def _session(self, request: web.BaseRequest, token: str) -> Principal:
+        """The session of a token; guesses are counted by where they come from."""
         services = self._services
-        token = inbound.token_of(request)
-        if token is None or isinstance(services.authenticator.cached(token), Principal):
+        if isinstance(services.authenticator.cached(token), Principal):
             return await services.authenticator.authenticate(token)
         address = inbound.address_of(request, services.config.server.behind_tls_proxy)
         self._failed.check(address)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hmac
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -30,6 +30,7 @@ from gateway.auth.secret_text import SECRET_LENGTH
 TOKEN_PREFIX = "cgx_at_"  # noqa: S105 - what every token starts with, not a token
 PERSONAL_PREFIX = "cgx_pat_"  # the start of a personal access token
 SID_LENGTH = 20
+MOST_TOKENS = 3  # that are looked up for one request
 
 Client: TypeAlias = Redis | RedisCluster
 StoreFailure = RedisError  # what the functions on a `Client` raise, for callers outside this folder
@@ -113,6 +114,19 @@ def sid_of(token: str) -> str | None:
     """The session id inside a well-formed token."""
     match = _TOKEN.fullmatch(token)
     return match[1] if match else None
+
+
+def worth_trying(tokens: Sequence[str]) -> Sequence[str]:
+    """Which tokens of one request to look up, in order; at most `MOST_TOKENS`.
+
+    Agents send a leftover beside the one that counts: another service's bearer with ``x-api-key``, or a key of the
+    environment with a bearer. What has the form of the gateway's own tokens is tried, each once; if nothing has it,
+    the first is what the caller is told about.
+    """
+    if len(tokens) < 2:
+        return tokens
+    own = [token for token in dict.fromkeys(tokens) if sid_of(token) is not None]
+    return own[:MOST_TOKENS] or tokens[:1]
 
 
 def token_digest(key: bytes, token: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import zlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import parse_qsl
 
@@ -35,13 +36,20 @@ TOKEN_HEADERS: Final = ("Authorization", "x-api-key", "x-goog-api-key")
 _KEYS_IN_QUERY: Final = frozenset({"key", "api_key", "access_token"})
 
 
-def token_of(request: web.BaseRequest) -> str | None:
-    """The caller's token from the header that its SDK uses, or ``None``."""
+def tokens_of(request: web.BaseRequest) -> Sequence[str]:
+    """The caller's tokens from the headers that its SDKs use, in the order of `TOKEN_HEADERS`; often one."""
     headers = request.headers
-    value = headers.get("Authorization")
-    if value is not None and value[:7].lower() == "bearer ":
-        return value[7:].strip()
-    return headers.get("x-api-key") or headers.get("x-goog-api-key")
+    found = []
+    for header in TOKEN_HEADERS:
+        for value in headers.getall(header, ()):
+            text = value
+            if header == "Authorization":
+                scheme, _, text = value.partition(" ")
+                if scheme.lower() != "bearer":
+                    continue
+            if text := text.strip():
+                found.append(text)
+    return found
 
 
 def address_of(request: web.BaseRequest, behind_proxy: bool) -> str:

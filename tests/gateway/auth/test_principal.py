@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.auth import sessions
-from gateway.auth.principal import Client, Denial, Mode, Principal, lookup, session_key, sid_of, token_digest
+from gateway.auth.principal import (
+    Client,
+    Denial,
+    Mode,
+    Principal,
+    lookup,
+    session_key,
+    sid_of,
+    token_digest,
+    worth_trying,
+)
 from metering.store.store import open_store
 
 KEY = b"k" * 32
@@ -129,3 +139,25 @@ def test_only_well_formed_tokens_have_a_session_id(token: str) -> None:
 def test_the_digest_is_keyed_and_not_the_token() -> None:
     assert token_digest(KEY, WELL_FORMED) != token_digest(b"x" * 32, WELL_FORMED)
     assert WELL_FORMED not in token_digest(KEY, WELL_FORMED)
+
+
+A, B, C = (f"cgx_at_{letter * 20}_{letter * 43}" for letter in "abc")
+PERSONAL = f"cgx_pat_{'p' * 20}_{'p' * 43}"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "tried"),
+    [
+        ([], []),
+        (["anything"], ["anything"]),
+        (["sk-ant-oat01-stale", A], [A]),
+        ([A, "sk-ant-api03-cached"], [A]),
+        (["sk-old", PERSONAL, "sk-older"], [PERSONAL]),
+        ([A, A], [A]),
+        ([B, A], [B, A]),
+        ([A, B, C, PERSONAL], [A, B, C]),
+        (["a", "b"], ["a"]),
+    ],
+)
+def test_which_of_several_tokens_are_tried(tokens: list[str], tried: list[str]) -> None:
+    assert list(worth_trying(tokens)) == tried

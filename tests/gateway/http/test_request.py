@@ -8,7 +8,7 @@ import pytest
 from multidict import CIMultiDict
 
 from gateway.errors import InvalidRequest, Overloaded, RequestTooLarge
-from gateway.http.request import BodyBudget, _decode, refuse_key_in_query, token_of
+from gateway.http.request import BodyBudget, _decode, refuse_key_in_query, tokens_of
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -19,20 +19,23 @@ PACK = {"gzip": gzip.compress, "x-gzip": gzip.compress, "zstd": zstd.compress}
 
 
 @pytest.mark.parametrize(
-    ("headers", "token"),
+    ("headers", "tokens"),
     [
-        ({"Authorization": "Bearer t"}, "t"),
-        ({"authorization": "bearer  t "}, "t"),
-        ({"x-api-key": "t"}, "t"),
-        ({"x-goog-api-key": "t"}, "t"),
-        ({"Authorization": "Basic eA==", "x-api-key": "t"}, "t"),
-        ({"Authorization": "Bearer a", "x-api-key": "b"}, "a"),
-        ({"Authorization": "Basic eA=="}, None),
-        ({}, None),
+        ([("Authorization", "Bearer t")], ["t"]),
+        ([("authorization", "bearer  t ")], ["t"]),
+        ([("x-api-key", "t")], ["t"]),
+        ([("x-goog-api-key", "t")], ["t"]),
+        ([("Authorization", "Basic eA=="), ("x-api-key", "t")], ["t"]),
+        ([("Authorization", "Basic eA==")], []),
+        ([("Authorization", "Bearer "), ("x-api-key", "")], []),
+        ([("Authorization", "Bearer")], []),
+        ([], []),
+        ([("x-goog-api-key", "c"), ("x-api-key", "b"), ("Authorization", "Bearer a")], ["a", "b", "c"]),
+        ([("Authorization", "Bearer a"), ("Authorization", "Bearer b")], ["a", "b"]),
     ],
 )
-def test_where_a_token_is_found(headers, token):
-    assert token_of(SimpleNamespace(headers=CIMultiDict(headers))) == token
+def test_where_tokens_are_found(headers, tokens):
+    assert list(tokens_of(SimpleNamespace(headers=CIMultiDict(headers)))) == tokens
 
 
 @pytest.mark.parametrize("query", ["key=x", "alt=sse&key=", "api_key=x", "access_token=x", "%6bey=x"])
