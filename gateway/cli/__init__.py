@@ -2,8 +2,8 @@
 
 Rules:
 
-1. Exit codes: 0 done, 1 a fault, 2 wrong usage. A fault is one line on standard error each, with
-   the mend; never a traceback for something that the operator can mend.
+1. Exit codes: 0 done, 1 a fault, 2 wrong usage. Each fault is one line on standard error that
+   says how to fix it; never a traceback for something that the operator can fix.
 2. ``--json`` writes to standard output what programs read, one object a line, and nothing else.
 3. A command's module is imported when that command runs, so that none waits for another's imports.
 """
@@ -20,9 +20,9 @@ from gateway.hardening.environment import forget_key_log
 
 COMMANDS = {
     "serve": ("gateway.cli.serve", "serve"),
-    "dev": ("gateway.cli.serve", "dev"),
+    "dev": ("gateway.cli.dev", "dev"),
     "sessions": ("gateway.cli.sessions", "sessions"),
-    "usage": ("gateway.cli.accounts", "usage"),
+    "usage": ("gateway.cli.usage", "usage"),
     "accounts": ("gateway.cli.accounts", "accounts"),
     "token": ("gateway.cli.token", "token"),
     "export": ("gateway.cli.export", "export"),

@@ -1,4 +1,7 @@
-"""``usage`` and ``accounts``: what was used, what is left; what support does is in `gateway.cli.rights`."""
+"""``accounts show | export | erase | restrict | rectify``: what users have, and what support does for them.
+
+Each act is noted in the audit stream, as ``cli``.
+"""
 
 from __future__ import annotations
 
@@ -7,73 +10,24 @@ from pathlib import Path
 import click
 import msgspec
 
+from gateway.accounts.administration import PersonExport
 from gateway.accounts.opening import opened
-from gateway.cli.options import (
-    OperatorError,
-    Since,
-    config_option,
-    json_option,
-    load_config,
-    local_time,
-    write_json,
-    write_table,
-)
-from gateway.cli.rights import erase, export, rectify, restrict, show_request
+from gateway.accounts.webhooks import WebhookEvent, make_webhooks
+from gateway.cli.options import OperatorError, config_option, json_option, load_config, write_json
 from gateway.cli.store import note, pid_of, run
+from gateway.cli.usage import write_record
 from gateway.config import Config
-from metering.accounts.audit import Action
+from gateway.files import write_file
+from metering import keys
+from metering.accounts.audit import Action, Actor
+from metering.accounts.rights import Erasure
 from metering.ledger.ledger import Account
-from metering.reading.reader import read_usage
-from metering.usage import INPUT_COUNTS, OUTPUT_COUNTS, UsageRecord
+from metering.usage import COUNTS, UsageRecord
 
-COLUMNS = ("request", "account", "model", "settled", "input", "output", "charge", "basis", "outcome")
+WEBHOOK_SECONDS = 20.0
+CORRECTABLE = (*COUNTS, "cost", "charge", "unpriced")
 
-
-@click.group()
-def usage() -> None:
-    """What requests used."""
-
-
-@usage.command("list")
-@config_option
-@click.option("--user", default=None, help="Only this user's.")
-@click.option("--since", type=Since(), default=None, help="2026-01-31, 2026-01-31T12:00Z, or a span such as 24h.")
-@json_option
-def list_(config_path: Path, user: str | None, since: int | None, as_json: bool) -> None:
-    """Usage records, oldest first; amounts are micro-credits. With --json one record a line."""
-    config = load_config(config_path, need_keys=False)
-
-    shown: list[UsageRecord] = []
-    run(_list(config, user, since, None if as_json else shown))
-    if not as_json:
-        write_table(f"{len(shown)} requests", COLUMNS, (_row(record) for record in shown))
-
-
-async def _list(config: Config, user: str | None, since: int | None, shown: list[UsageRecord] | None) -> None:
-    """Write the records as they are read, or gather them for a table."""
-    async with opened(config) as at:
-        pid = None if user is None else await pid_of(at, user)
-        await note(at, Action.LOOKED_UP, pid or "")
-        async for record in read_usage(at.store, pid=pid, since_ms=since):
-            if shown is None:
-                click.echo(msgspec.json.encode(record).decode())
-            else:
-                shown.append(record)
-
-
-def _row(record: UsageRecord) -> tuple[object, ...]:
-
-    return (
-        record.rid,
-        record.pid,
-        record.model,
-        local_time(record.settled_ms),
-        sum(getattr(record, name) for name in INPUT_COUNTS),
-        sum(getattr(record, name) for name in OUTPUT_COUNTS),
-        record.charge,
-        record.basis,
-        record.outcome,
-    )
+user_option = click.option("--user", required=True, help="The user's id at your sign-in service.")
 
 
 @click.group()
@@ -83,12 +37,11 @@ def accounts() -> None:
 
 @accounts.command()
 @config_option
-@click.option("--user", required=True, help="The user's id at your sign-in service.")
+@user_option
 @json_option
 def show(config_path: Path, user: str, as_json: bool) -> None:
     """Credits of an account, in micro-credits."""
     config = load_config(config_path, need_keys=False)
-
     account = run(_show(config, user))
     amounts = {name: getattr(account, name) for name in ("granted", "spent", "held", "available")}
     if as_json:
@@ -101,7 +54,6 @@ def show(config_path: Path, user: str, as_json: bool) -> None:
 
 
 async def _show(config: Config, user: str) -> Account:
-
     async with opened(config) as at:
         pid = await pid_of(at, user)
         await note(at, Action.LOOKED_UP, pid)
@@ -113,6 +65,108 @@ async def _show(config: Config, user: str) -> Account:
         return account
 
 
-for command in (export, erase, restrict, rectify):
-    accounts.add_command(command)
-usage.add_command(show_request)
+@accounts.command()
+@config_option
+@user_option
+@click.option("--format", "form", type=click.Choice(["json", "csv"]), default="json", show_default=True)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="A new file; default: standard output.")
+def export(config_path: Path, user: str, form: str, output: Path | None) -> None:
+    """All that is held about a user, as one JSON document or one table."""
+    if output is not None and output.exists():
+        raise OperatorError("--output: exists already; name a new file")
+    held = run(_export(load_config(config_path, need_keys=False), user))
+    text = held.csv() if form == "csv" else msgspec.json.encode(held.json()).decode() + "\n"
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        write_file(output, text.encode(), replace=False)
+    except OSError as error:
+        raise OperatorError(
+            f"--output: cannot be written ({error.strerror}); name a new file in a folder of yours"
+        ) from None
+
+
+async def _export(config: Config, user: str) -> PersonExport:
+    async with opened(config) as at:
+        held = await at.administration().export(user, actor=Actor.CLI)
+        if held is None:
+            raise OperatorError("that user has no account, so nothing is held")
+        return held
+
+
+@accounts.command()
+@config_option
+@user_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def erase(config_path: Path, user: str, yes: bool, as_json: bool) -> None:
+    """Erase a user's account: sessions, credits, and the records that billing has booked."""
+    if not yes:
+        click.confirm("This cannot be undone. Erase the account?", abort=True, err=True)
+    erasure = run(_erase(load_config(config_path, need_keys=False), user))
+    if as_json:
+        write_json({"pid": erasure.pid, "deleted": erasure.deleted, "waiting": erasure.waiting})
+        return
+    click.echo(f"erased; {erasure.deleted} records deleted, {erasure.waiting} go once billing has booked them")
+
+
+async def _erase(config: Config, user: str) -> Erasure:
+    async with opened(config) as at:
+        erasure = await at.administration().erase(user, actor=Actor.CLI)
+    if erasure is None:
+        raise OperatorError("that user has no account, so there is nothing to erase")
+    webhooks = make_webhooks(config.webhooks)
+    webhooks.start()
+    webhooks.emit(WebhookEvent.ACCOUNT_ERASED, erasure.pid)
+    await webhooks.drain(WEBHOOK_SECONDS if config.webhooks is not None else 0)
+    await webhooks.close()
+    return erasure
+
+
+@accounts.command()
+@config_option
+@user_option
+@click.option("--lift", is_flag=True, help="Take new requests again.")
+@json_option
+def restrict(config_path: Path, user: str, lift: bool, as_json: bool) -> None:
+    """Refuse a user's new requests, and leave what is held as it is."""
+    account = run(_restrict(load_config(config_path, need_keys=False), user, restricted=not lift))
+    if as_json:
+        write_json({"restricted": account.restricted})
+        return
+    click.echo("restricted" if account.restricted else "no longer restricted")
+
+
+async def _restrict(config: Config, user: str, *, restricted: bool) -> Account:
+    async with opened(config) as at:
+        account = await at.administration().restrict(user, restricted=restricted, actor=Actor.CLI)
+        if account is None:
+            raise OperatorError("that user has no account, or no credits were ever granted to it")
+        return account
+
+
+@accounts.command()
+@config_option
+@user_option
+@click.argument("rid")
+@click.option("--set", "stated", multiple=True, required=True, metavar="FIELD=NUMBER", help="Such as charge=120.")
+@json_option
+def rectify(config_path: Path, user: str, rid: str, stated: tuple[str, ...], as_json: bool) -> None:
+    """Replace a request's record by a corrected one, of a higher rank."""
+    corrected: dict[str, int] = {}
+    for item in stated:
+        name, _, value = item.partition("=")
+        if name not in CORRECTABLE or not (value.isascii() and value.isdecimal()):
+            raise click.BadParameter("write FIELD=NUMBER with one of " + ", ".join(CORRECTABLE), param_hint="--set")
+        corrected[name] = int(value)
+    record = run(_rectify(load_config(config_path, need_keys=False), user, rid, corrected))
+    write_record(record, as_json=as_json)
+
+
+async def _rectify(config: Config, user: str, rid: str, corrected: dict[str, int]) -> UsageRecord:
+    async with opened(config) as at:
+        record = await at.administration().rectify(user, rid, actor=Actor.CLI, **corrected) if keys.is_id(rid) else None
+        if record is None:
+            raise OperatorError("that user has no record of this request; see: codegrex-gateway usage list --user U")
+        return record

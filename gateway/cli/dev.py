@@ -1,6 +1,6 @@
-"""``make run``: the gateway on this machine, with a token and lines to paste.
+"""``dev``, which ``make run`` runs: the gateway on this machine, with a token and lines to paste.
 
-Routes to the providers whose keys are in the environment, by published prices; where there is none,
+Routes to the providers whose keys are in the environment, by published prices; if there is none,
 it starts the provider simulator and routes to it, and says so.
 """
 
@@ -14,13 +14,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Unpack
 
+import click
 import orjson
 
 from gateway.accounts.opening import opened
 from gateway.auth import sessions
-from gateway.config import Config
+from gateway.cli.options import OperatorError
+from gateway.config import Config, ConfigError
 from gateway.config.load import read
-from gateway.process.supervisor import run as supervise
 from gateway.telemetry.log import Fields, Log
 from metering.accounts.audit import Actor
 
@@ -148,8 +149,30 @@ def _start_simulator() -> tuple[subprocess.Popen[bytes], str]:
     return process, str(orjson.loads(process.stdout.readline())["url"])
 
 
-def run(port: int, data_dir: Path) -> int:
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65_535), default=8080, show_default=True, help="0 takes any free one.")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("data/dev"),
+    show_default=True,
+    help="Where the development store and keys live.",
+)
+def dev(port: int, data_dir: Path) -> None:
+    """Try it out: serve with a session token and lines to paste.
+
+    Routes to the providers whose keys are in the environment, else to the provider simulator.
+    """
+    try:
+        sys.exit(_run(port=port, data_dir=data_dir))
+    except ConfigError as error:
+        raise OperatorError(*error.faults) from None
+
+
+def _run(port: int, data_dir: Path) -> int:
     """Serve for development until Ctrl-C; the exit code."""
+    from gateway.process.supervisor import run  # noqa: PLC0415 - not for the help of every command
+
     providers = _real_providers(os.environ)
     simulator: subprocess.Popen[bytes] | None = None
     url: str | None = None
@@ -165,7 +188,7 @@ def run(port: int, data_dir: Path) -> int:
             sys.stdout.write(_lines(public, token, models, simulated=url is not None))
             sys.stdout.flush()
 
-        return supervise(Path("gateway.toml"), config, 1, started, log=DevLog())
+        return run(Path("gateway.toml"), config, 1, started, log=DevLog())
     finally:
         if simulator is not None:
             assert simulator.stdin is not None

@@ -10,7 +10,7 @@ import pytest
 from metering.ledger.ledger import Ledger
 from tests.contracts.servers import Server
 from tests.gateway.billing_fixtures import record
-from tests.gateway.cli.test_cli import command, noted, on_store
+from tests.gateway.cli.commands import command, noted, on_store
 
 __all__ = ["command"]
 
