@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= auto
 ENGINE := .venv-local
 
-.PHONY: setup run test check lint types contracts lock bench crash local-e2e privacy clean
+.PHONY: setup tools run test check lint types contracts lock bench crash local-e2e privacy clean
 
 setup: $(STAMP)
 
@@ -16,6 +16,10 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
+
+# The system's programs that tests need, through apt-get: strace, chromium, redis-server, nginx, curl.
+tools:
+	@$(PYTHON) tests/tools.py
 
 run: setup
 	$(BIN)/codegrex-gateway dev
@@ -43,7 +47,7 @@ lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -o requirements/local-e2e.txt requirements/local-e2e.in
 	echo hatchling | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements/dev.txt -o requirements/build.txt -
 
-# The canary hunt, its positive controls and every other privacy test, as one report; needs strace.
+# The canary hunt, its positive controls and every other privacy test, as one report; fails where one of them is skipped.
 privacy: setup
 	$(BIN)/python -m tests.privacy -n $(WORKERS)
 

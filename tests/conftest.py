@@ -1,5 +1,12 @@
-"""A run of every test ends with the privacy report, see `tests.privacy.plugin`."""
+"""A run ends with what it did not test (`tests.untested`), a run of every test with the privacy report as well
+(`tests.privacy.plugin`)."""
 
-from tests.privacy.plugin import pytest_configure
+import pytest
 
-__all__ = ["pytest_configure"]
+from tests import untested
+from tests.privacy import plugin
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    plugin.pytest_configure(config)
+    untested.pytest_configure(config)

@@ -1,14 +1,12 @@
-"""Chromium as a person has it, for the tests of the portal's pages; where there is none, they skip and say so."""
+"""Chromium as a person has it, for the tests of the portal's pages."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
+from tests.tools import need
 
 FLAGS = [
     "--headless",
@@ -22,17 +20,10 @@ FLAGS = [
 ]
 
 
-def executable() -> str:
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := os.environ.get("CHROMIUM") or shutil.which(name):
-            return found
-    pytest.skip("NO CHROMIUM ON THIS MACHINE: the portal's pages are NOT tested; install it or set CHROMIUM")
-
-
 @contextmanager
 def launched() -> Iterator[Any]:
     """A browser; each ``new_context`` of it is another person's."""
-    path = executable()
+    path = need("chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

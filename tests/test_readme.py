@@ -15,6 +15,7 @@ import pytest
 from benchmarks.simulator import MARK
 from metering.accounts.audit import read_audit
 from metering.store.store import open_store
+from tests.tools import needs
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -95,6 +96,7 @@ def test_the_snippet_streams_an_answer(running: tuple[str, dict[str, str]], text
     assert MARK in done.stdout
 
 
+@needs("curl")
 def test_the_curl_line_streams_an_answer(running: tuple[str, dict[str, str]]) -> None:
     url, environment = running
     (command,) = re.findall(r"^curl -N (?:.*\\\n)*.*\n", README, re.MULTILINE)
@@ -106,8 +108,6 @@ def test_the_curl_line_streams_an_answer(running: tuple[str, dict[str, str]]) ->
         env=environment,
         timeout=60,
     )
-    if done.returncode == 127:
-        pytest.skip("curl is not installed")
     assert done.returncode == 0, done.stderr
     assert MARK in done.stdout
     assert done.stdout.rstrip().endswith("data: [DONE]")

@@ -14,6 +14,7 @@ from benchmarks.compare.measure import Measurement, Workload, measure
 from benchmarks.compare.rows import Row, by_round, fill, per_event
 from benchmarks.compare.table import ratio_text, wanted_text
 from benchmarks.simulator import SimulatorProcess
+from tests.tools import needs
 
 
 def measured(contender, number, cpu, events=1000):
@@ -113,11 +114,17 @@ def test_a_loaded_machine_is_refused(monkeypatch):
         comparison.compare()
 
 
-def test_a_comparison_from_start_to_finish(tmp_path, monkeypatch):
-    small = Workload("streams-200", callers=3, seconds=0.3, warmup=0.2, chunks=20, pace=1)
-    monkeypatch.setattr(rows, "STREAMS", small)
-    monkeypatch.setattr(rows, "STARTS", replace(small, name="starts-200"))
+@pytest.fixture
+def small(monkeypatch):
+    """Workloads of a third of a second, on a machine that counts as quiet."""
+    workload = Workload("streams-200", callers=3, seconds=0.3, warmup=0.2, chunks=20, pace=1)
+    monkeypatch.setattr(rows, "STREAMS", workload)
+    monkeypatch.setattr(rows, "STREAMS_TLS", replace(workload, name="streams-tls", tls=True))
+    monkeypatch.setattr(rows, "STARTS", replace(workload, name="starts-200"))
     monkeypatch.setattr(accounting, "foreign_load", lambda: 0.0)
+
+
+def test_a_comparison_from_start_to_finish(tmp_path, small):
     out = tmp_path / "comparison.json"
     result = comparison.compare(rounds=1, parts=("streams",), only=("direct", "aiohttp"), out=out)
     assert result["rows"][0]["name"] == "CPU per streamed chunk, 200 streams"
@@ -125,3 +132,14 @@ def test_a_comparison_from_start_to_finish(tmp_path, monkeypatch):
     assert result["rows"][0]["values"]["aiohttp"] > 0
     assert result["rows"][0]["verdict"] == "not measured"
     assert out.exists()
+
+
+@needs("nginx")
+def test_the_gateway_is_compared_with_nginx(small):
+    result = comparison.compare(rounds=1, parts=("streams", "tls"), only=("nginx", "gateway"))
+    assert result["skipped"] == {}
+    assert len(result["rows"]) == 5
+    for row in result["rows"]:
+        assert set(row["values"]) == {"nginx", "gateway"}
+        assert all(value > 0 for value in row["values"].values())
+        assert len(row["ratios"]) == 1

@@ -1,4 +1,3 @@
-import shutil
 import socket
 import subprocess
 import time
@@ -7,23 +6,21 @@ import pytest
 
 from tests.contracts.servers import make_cluster
 from tests.ledger_fixtures import embedded_url, folder, ledger, make_record, new_rid, store
+from tests.tools import need
 
 __all__ = ["embedded_url", "folder", "ledger", "make_record", "new_rid", "store"]
-
-REDIS = shutil.which("redis-server")
 
 
 @pytest.fixture(scope="session")
 def redis_url(folder):
-    if REDIS is None:
-        pytest.skip("redis-server is not installed: the contract ran on the embedded store alone")
+    binary = need("redis-server")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     home = folder / "redis"
     home.mkdir()
     server = subprocess.Popen(
-        [REDIS, "--port", str(port), "--bind", "127.0.0.1", "--dir", home, "--save", "", "--appendonly", "no"],
+        [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", home, "--save", "", "--appendonly", "no"],
         stdout=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 10

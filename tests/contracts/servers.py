@@ -6,7 +6,6 @@ Each listens on a free port of loopback, keeps its files in a folder of its own,
 from __future__ import annotations
 
 import contextlib
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +19,6 @@ from redis.exceptions import RedisError
 
 from metering.store.embedded import server_binary
 
-REDIS = shutil.which("redis-server")
 PATIENCE = 20.0
 
 

@@ -8,7 +8,6 @@ does leave and does ask, under the same recorder, and must be caught.
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,9 +18,9 @@ import pytest
 
 from gateway.local.address import loopback
 from tests.local_process import BrokerProcess, ScriptedEngine, chat_chunk, chat_engine, chunks, ollama, reply
+from tests.tools import need, needs
 
-STRACE = shutil.which("strace")
-pytestmark = pytest.mark.skipif(STRACE is None, reason="NO STRACE HERE: the sockets of local mode are not recorded")
+pytestmark = needs("strace")
 
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
 ASKED = [
@@ -75,8 +74,7 @@ class Record:
 
 
 def recorder(path: Path) -> list[str]:
-    assert STRACE is not None
-    return [STRACE, "-f", "-qq", "-s", "256", "-e", "trace=%network,openat,open", "-o", str(path)]
+    return [need("strace"), "-f", "-qq", "-s", "256", "-e", "trace=%network,openat,open", "-o", str(path)]
 
 
 def recorded(tmp_path: Path, options: list[str], drive: Callable[[BrokerProcess], None]) -> Record:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from google.genai import errors, types
 from tests.integration.test_local_sockets import Record, recorder
 from tests.local_e2e.conftest import MODEL, Installed, free_port
 from tests.local_process import BrokerProcess
+from tests.tools import needs
 
 pytestmark = [pytest.mark.local_e2e, pytest.mark.timeout(600)]
 
@@ -154,7 +154,7 @@ def test_a_client_that_leaves_frees_the_engine(broker: BrokerProcess) -> None:
     assert gpt(broker).chat.completions.create(**asked()).choices[0].message.content  # the engine serves one at a time
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="NO STRACE HERE: sockets are not recorded")
+@needs("strace")
 def test_nothing_leaves_the_machine(engine: int, tmp_path: Path) -> None:
     path = tmp_path / "calls"
     with BrokerProcess("--engine", f"127.0.0.1:{engine}", prefix=recorder(path)) as traced:

@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Reporting(), "privacy-report")
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Reporting(Collector):
     """A pytest plugin. ``strict``: what could not be tried is a failure."""
 

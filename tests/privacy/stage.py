@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import shutil
 import socket
 import subprocess
 import threading
@@ -28,8 +27,9 @@ from tests.gateway_process import CLI, GatewayProcess
 from tests.privacy.canaries import Canaries
 from tests.privacy.record import LONGEST, TRACED
 from tests.raw_http import Answer, RawClient, ask, request
+from tests.tools import TOOLS
 
-STRACE = shutil.which("strace")
+STRACE = TOOLS["strace"].path
 PATIENCE = 30.0
 
 

@@ -16,10 +16,11 @@ from tests.privacy import sinks
 from tests.privacy.canaries import Canaries
 from tests.privacy.denied import catalog
 from tests.privacy.scenarios import ANSWERS, SCENARIOS, SETTINGS, Setting, drained
-from tests.privacy.stage import STRACE, Stage
+from tests.privacy.stage import Stage
 from tests.privacy.traffic import form, send
+from tests.tools import needs
 
-pytestmark = pytest.mark.skipif(STRACE is None, reason="strace is not installed: WITHOUT IT NOTHING IS HUNTED")
+pytestmark = needs("strace")
 # A leak's name in leaks/sitecustomize.py, and the sink that must show it.
 CONTROLS = {
     "stdout": "stdout",

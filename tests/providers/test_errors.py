@@ -163,7 +163,8 @@ def test_google_raises_its_own_exception(server, origin, status, code):
     ],
 )
 def test_the_ended_google_sdk_raises_its_own_exception(server, origin, status, code, expected):
-    generativeai = pytest.importorskip("google.generativeai")
+    from google import generativeai
+
     answer(server, Family.GOOGLE, status, code)
     generativeai.configure(api_key="k", transport="rest", client_options={"api_endpoint": origin})
 

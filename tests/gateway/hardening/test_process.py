@@ -5,8 +5,6 @@ import resource
 import signal
 from pathlib import Path
 
-import pytest
-
 from gateway.hardening.process import OWN, Measure, Measured
 from tests.gateway.hardening.conftest import needs_landlock, needs_seccomp
 
@@ -70,9 +68,10 @@ CRASH = """
 """
 
 
-@pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_CORE)[1] == 0, reason="no core can be written here at all")
 def test_no_core_is_written_even_if_the_limit_were_raised(run, tmp_path):
-    to_a_file = Path("/proc/sys/kernel/core_pattern").read_text().strip() == "core"
+    # If no core can be written here at all, none is written either way.
+    allowed = resource.getrlimit(resource.RLIMIT_CORE)[1] != 0
+    to_a_file = allowed and Path("/proc/sys/kernel/core_pattern").read_text().strip() == "core"
     for step in ("", "harden(config)"):
         done = run(CRASH.format(step), check=False)
         assert done.returncode == -signal.SIGABRT

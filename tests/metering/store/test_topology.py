@@ -12,7 +12,8 @@ from cryptography.x509.oid import NameOID
 
 from metering.ledger.ledger import Ledger
 from metering.store.store import StoreUnavailable, open_store
-from tests.contracts.servers import REDIS, Server, until
+from tests.contracts.servers import Server, until
+from tests.tools import need
 
 
 @pytest.fixture
@@ -60,9 +61,7 @@ async def test_a_password_and_a_database_of_its_own(tmp_path):
 
 
 async def test_tls_is_checked_and_used_for_the_ledger_too(certificate, tmp_path):
-    if REDIS is None:
-        pytest.skip("redis-server is not installed, and the embedded server is built without TLS")
-    server = Server(tmp_path / "server", binary=REDIS)
+    server = Server(tmp_path / "server", binary=need("redis-server"))  # the embedded server is built without TLS
     server.stop()
     tls_port = server.port
     server.answers = lambda: socket.create_connection(("127.0.0.1", tls_port)).close() is None
