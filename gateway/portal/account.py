@@ -15,7 +15,7 @@ from gateway.accounts.webhooks import WebhookEvent
 from gateway.auth import choice, revocation, sessions
 from gateway.auth.principal import Scope
 from gateway.auth.sessions import Session
-from gateway.portal import account_page, chart, page, personal, tokens
+from gateway.portal import account_page, chart, page, personal
 from gateway.portal.cookies import PortalSession, form_token
 from gateway.portal.paths import PagePath
 from gateway.portal.sign_in import end
@@ -76,7 +76,7 @@ async def _revoke_all(portal: Portal, _visit: Visit, session: PortalSession) -> 
 
 async def _token(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
     name, days = visit.fields.get("name", "").strip(), visit.fields.get("days", "")
-    if days not in tokens.LIVES:
+    if days not in account_page.TOKEN_LIVES:
         return portal.fault(visit, 400, "Not accepted", "Choose one of the times of the page.")
     services = portal.services
     try:
@@ -90,7 +90,7 @@ async def _token(portal: Portal, visit: Visit, session: PortalSession) -> web.Re
         )
     except personal.InvalidToken as invalid:
         return portal.fault(visit, 400, "Not accepted", str(invalid))
-    return portal.html(session, "Access token", tokens.made(issued.access_token, name))
+    return portal.html(session, "Access token", account_page.token_made(issued.access_token, name))
 
 
 async def _policy(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:

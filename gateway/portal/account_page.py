@@ -1,17 +1,16 @@
-"""The page of an account: credits, usage, sessions, where prompts may go, and what its owner may ask for."""
+"""The page of an account: credits, usage, sessions, access tokens, where prompts may go, and what its owner may do."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from gateway.auth.choice import Choice
 from gateway.auth.sessions import Session
 from gateway.config import Region
 from gateway.portal.chart import UsageByDay, draw
-from gateway.portal.page import amount, esc, hidden
+from gateway.portal.page import amount, esc, hidden, when
 from gateway.portal.paths import PagePath
-from gateway.portal.session_row import session_row
-from gateway.portal.tokens import tokens
 from metering.ledger.ledger import Account
 
 DONE = {
@@ -40,6 +39,8 @@ _MODES = (
     ("local", "Local only", "Prompts never leave your machine. Requests to cloud models are refused."),
 )
 MODES = frozenset(value for value, _, _ in _MODES)
+TOKEN_LIVES: Final = {"30": "30 days", "90": "90 days", "365": "1 year"}
+"""Days that a personal access token may last, and how the page says it."""
 
 
 def account_page(
@@ -51,7 +52,7 @@ def account_page(
         f"<h1>Account</h1>{said}{_credits(account)}"
         f'<section class="card" aria-labelledby="usage"><h2 id="usage">Usage, last 30 days</h2>{draw(used)}</section>'
         f"{_sessions([one for one in sessions if not one.personal], token)}"
-        f"{tokens([one for one in sessions if one.personal], token=token)}{_policy(policy, token)}{_data(token)}"
+        f"{_tokens([one for one in sessions if one.personal], token)}{_policy(policy, token)}{_data(token)}"
     )
 
 
@@ -76,6 +77,42 @@ def _sessions(sessions: Sequence[Session], token: str) -> str:
         f'{head}<ul class="rows">{items}</ul>'
         f'<form method="post" action="{PagePath.REVOKE_ALL}">{hidden("form_token", token)}'
         '<button class="danger">Revoke all</button></form></section>'
+    )
+
+
+def session_row(session: Session, token: str) -> str:
+    """One item of the lists: a session or an access token, until when it works, and a form to end it.
+
+    ``token`` is the form's.
+    """
+    if session.personal:
+        name, made = session.name, "Made"
+    else:
+        name = " ".join(part for part in (session.platform, session.app_version) if part) or "Session"
+        made = "Signed in"
+    sid = esc(session.sid)
+    return (
+        f'<li><div><strong id="s-{sid}">{esc(name)}</strong><span class="quiet">{made} '
+        f"{when(session.created_ms)} \N{MIDDLE DOT} ends {when(session.expires_ms)}</span></div>"
+        f'<form method="post" action="{PagePath.REVOKE}">{hidden("form_token", token)}{hidden("sid", session.sid)}'
+        f'<button aria-describedby="s-{sid}">Revoke</button></form></li>'
+    )
+
+
+def _tokens(held: Sequence[Session], token: str) -> str:
+    """Keys for tools that take one static key. ``held``: those that still work; ``token``: the form's."""
+    field = hidden("form_token", token)
+    items = "".join(session_row(session, token) for session in held)
+    listed = f'<ul class="rows">{items}</ul>' if items else '<p class="quiet">None yet.</p>'
+    lives = "".join(f'<option value="{days}">{said}</option>' for days, said in TOKEN_LIVES.items())
+    return (
+        '<section class="card" aria-labelledby="tokens"><h2 id="tokens">Access tokens</h2>'
+        '<p class="quiet">For tools that take one key, such as coding agents. A token works until it ends or is revoked'
+        f".</p>{listed}"
+        f'<form method="post" action="{PagePath.TOKEN}">{field}'
+        '<label for="name">Name</label><input id="name" name="name" required maxlength="32" autocomplete="off">'
+        f'<label for="days">Lasts</label><select id="days" name="days">{lives}</select>'
+        '<button class="main">Create token</button></form></section>'
     )
 
 
@@ -113,4 +150,15 @@ def _data(token: str) -> str:
         f'<form method="post" action="{PagePath.DELETE}">{field}<label for="confirm">Type <strong>delete</strong> to '
         'confirm</label><input id="confirm" name="confirm" required pattern="delete" autocomplete="off">'
         '<button class="danger">Delete account</button></form></details></section>'
+    )
+
+
+def token_made(secret: str, name: str) -> str:
+    """The main part of the page that shows a new access token, this once."""
+    return (
+        '<h1>Access token</h1><section class="card" aria-labelledby="made">'
+        f'<h2 id="made">{esc(name)}</h2>'
+        '<p role="status">Copy the token now: it is not shown again. Whoever has it can use your credits.</p>'
+        f'<label for="secret">Token</label><textarea id="secret" readonly rows="3">{esc(secret)}</textarea>'
+        f'<p><a href="{PagePath.ACCOUNT}#tokens">Back to the account</a></p></section>'
     )

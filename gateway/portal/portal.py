@@ -25,11 +25,7 @@ from gateway.auth.principal import StoreFailure
 from gateway.errors import MeteringUnavailable, MethodNotAllowed, NotFound, RateLimited
 from gateway.http import request as inbound
 from gateway.inference.services import Services
-from gateway.portal import account as portal_account
-from gateway.portal import cookies as portal_session
-from gateway.portal import device as portal_device
-from gateway.portal import page
-from gateway.portal import sign_in as portal_sign_in
+from gateway.portal import account, cookies, device, page, sign_in
 from gateway.portal.cookies import PortalSession
 from gateway.portal.page import esc
 from gateway.portal.paths import PagePath
@@ -87,9 +83,7 @@ class Portal:
         host = request.headers.get("Host", "")
         if self.verifier is None and not is_loopback(_name(host)):
             raise NotFound
-        session = portal_session.open_session(
-            self.key, request.cookies.get(self.cookie(portal_session.SESSION_COOKIE), "")
-        )
+        session = cookies.open_session(self.key, request.cookies.get(self.cookie(cookies.SESSION_COOKIE), ""))
         if request.method == "GET":
             fields: Mapping[str, str] = _fields(query)
         elif request.method == "POST":
@@ -109,14 +103,14 @@ class Portal:
     async def _get(self, visit: Visit) -> web.Response:
         match visit.path:
             case PagePath.SIGN_IN:
-                return portal_sign_in.begin(self, visit)
+                return sign_in.begin(self, visit)
             case PagePath.CALLBACK:
-                return portal_sign_in.callback(self)
+                return sign_in.callback(self)
         if visit.path not in (PagePath.DEVICE, PagePath.ACCOUNT):
             raise MethodNotAllowed("POST")
         if visit.session is None:
-            return portal_sign_in.ask(self, visit)
-        show = portal_device.show if visit.path is PagePath.DEVICE else portal_account.show
+            return sign_in.ask(self, visit)
+        show = device.show if visit.path is PagePath.DEVICE else account.show
         return await show(self, visit, visit.session)
 
     async def _post(self, visit: Visit) -> web.Response:
@@ -124,18 +118,18 @@ class Portal:
             return self._foreign(visit)
         match visit.path:
             case PagePath.SESSION:
-                return await portal_sign_in.finish(self, visit)
+                return await sign_in.finish(self, visit)
             case PagePath.DEVELOPMENT:
-                return await portal_sign_in.finish_development(self, visit)
+                return await sign_in.finish_development(self, visit)
         if visit.session is None:
-            return portal_sign_in.ask(self, visit, status=401)
-        if not portal_session.form_token_fits(self.key, visit.session, visit.fields.get("form_token", "")):
+            return sign_in.ask(self, visit, status=401)
+        if not cookies.form_token_fits(self.key, visit.session, visit.fields.get("form_token", "")):
             return self._foreign(visit)
         if visit.path is PagePath.SIGN_OUT:
-            return portal_sign_in.end(self)
+            return sign_in.end(self)
         if visit.path is PagePath.DEVICE:
-            return await portal_device.decide(self, visit, visit.session)
-        act = portal_account.ACTS.get(visit.path)
+            return await device.decide(self, visit, visit.session)
+        act = account.ACTS.get(visit.path)
         if act is None:
             raise MethodNotAllowed("GET")
         return await act(self, visit, visit.session)
@@ -158,7 +152,7 @@ class Portal:
     # What the pages' handlers share
 
     def html(self, session: PortalSession | None, title: str, main: str, status: int = 200) -> web.Response:
-        token = portal_session.form_token(self.key, session) if session is not None else ""
+        token = cookies.form_token(self.key, session) if session is not None else ""
         return page.html(page.page(title, main, development=self.verifier is None, form_token=token), status)
 
     def fault(self, visit: Visit, status: int, title: str, text: str) -> web.Response:

@@ -13,8 +13,7 @@ from urllib.parse import quote, urlencode
 import orjson
 from aiohttp import web
 
-from gateway.portal import cookies as portal_session
-from gateway.portal import page
+from gateway.portal import cookies, page
 from gateway.portal.page import esc, hidden
 from gateway.portal.paths import PagePath
 from gateway.portal.supabase import IssuerAway, NotSignedIn
@@ -27,7 +26,7 @@ DEVELOPER = "developer"
 
 def ask(portal: Portal, visit: Visit, status: int = 200) -> web.Response:
     """The page for somebody who is not signed in."""
-    path: str = PagePath.DEVICE if visit.path is PagePath.DEVICE else portal_session.START
+    path: str = PagePath.DEVICE if visit.path is PagePath.DEVICE else cookies.START
     if code := visit.fields.get("user_code", ""):
         path = f"{path}?{urlencode({'user_code': code})}"
     if portal.verifier is None:
@@ -45,14 +44,14 @@ def ask(portal: Portal, visit: Visit, status: int = 200) -> web.Response:
 
 def begin(portal: Portal, visit: Visit) -> web.Response:
     """Send the browser to the sign-in service."""
-    sign_in = portal_session.new_sign_in(visit.fields.get("next", ""))
+    sign_in = cookies.new_sign_in(visit.fields.get("next", ""))
     if portal.verifier is None:
         return page.see_other(sign_in.next)
     url = portal.services.config.portal.sign_in_url
     back = f"{visit.origin}{PagePath.CALLBACK}?state={sign_in.state}"
     response = page.see_other(f"{url}{'&' if '?' in url else '?'}{urlencode({'redirect_to': back})}")
-    sealed = portal_session.seal(portal.key, sign_in)
-    portal.set_cookie(response, portal_session.SIGN_IN_COOKIE, sealed, portal_session.SIGN_IN_SECONDS)
+    sealed = cookies.seal(portal.key, sign_in)
+    portal.set_cookie(response, cookies.SIGN_IN_COOKIE, sealed, cookies.SIGN_IN_SECONDS)
     return response
 
 
@@ -73,12 +72,10 @@ async def finish(portal: Portal, visit: Visit) -> web.Response:
 
     200 ``{"next": path}``; 401 where the token or the state is not good; 503 where the issuer's keys can't be had.
     """
-    sign_in = portal_session.open_sign_in(
-        portal.key, visit.request.cookies.get(portal.cookie(portal_session.SIGN_IN_COOKIE), "")
-    )
+    sign_in = cookies.open_sign_in(portal.key, visit.request.cookies.get(portal.cookie(cookies.SIGN_IN_COOKIE), ""))
     if portal.verifier is None or sign_in is None:
         return _json({"error": "sign_in_not_begun"}, 401)
-    if not portal_session.same(sign_in.state, visit.fields.get("state", "")):
+    if not cookies.same(sign_in.state, visit.fields.get("state", "")):
         return _json({"error": "sign_in_not_begun"}, 401)
     scheme, _, bearer = visit.request.headers.get("Authorization", "").partition(" ")
     token = bearer.strip() if scheme.lower() == "bearer" else visit.fields.get("access_token", "")
@@ -89,7 +86,7 @@ async def finish(portal: Portal, visit: Visit) -> web.Response:
     except IssuerAway:
         return _json({"error": "issuer_unavailable"}, 503)
     response = _json({"next": sign_in.next}, 200)
-    portal.set_cookie(response, portal_session.SIGN_IN_COOKIE, "", 0)
+    portal.set_cookie(response, cookies.SIGN_IN_COOKIE, "", 0)
     await _sign_in(portal, response, user)
     return response
 
@@ -98,14 +95,14 @@ async def finish_development(portal: Portal, visit: Visit) -> web.Response:
     """Sign in the local user; there only where no sign-in service is configured, on this machine alone."""
     if not portal.services.config.development_sign_in:
         return portal.fault(visit, 404, "Not found", "There is no development sign-in here.")
-    response = page.see_other(portal_session.new_sign_in(visit.fields.get("next", "")).next)
+    response = page.see_other(cookies.new_sign_in(visit.fields.get("next", "")).next)
     await _sign_in(portal, response, DEVELOPER)
     return response
 
 
 def end(portal: Portal) -> web.Response:
-    response = page.see_other(portal_session.START)
-    portal.set_cookie(response, portal_session.SESSION_COOKIE, "", 0)
+    response = page.see_other(cookies.START)
+    portal.set_cookie(response, cookies.SESSION_COOKIE, "", 0)
     return response
 
 
@@ -113,9 +110,9 @@ async def _sign_in(portal: Portal, response: web.Response, user: str) -> None:
     pid = await portal.accounts.pid_of(user, create=True)
     assert pid is not None
     await portal.services.ledger.grant(pid, 0, f"portal:{pid}")  # makes the account, where it is new
-    session = portal_session.new_session(pid, portal.accounts.names(user))
-    sealed = portal_session.seal(portal.key, session)
-    portal.set_cookie(response, portal_session.SESSION_COOKIE, sealed, portal_session.SESSION_SECONDS)
+    session = cookies.new_session(pid, portal.accounts.names(user))
+    sealed = cookies.seal(portal.key, session)
+    portal.set_cookie(response, cookies.SESSION_COOKIE, sealed, cookies.SESSION_SECONDS)
 
 
 def _json(body: dict[str, str], status: int) -> web.Response:

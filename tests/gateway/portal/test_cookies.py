@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.portal import cookies as portal_session
+from gateway.portal import cookies
 from gateway.portal.cookies import (
     form_token,
     form_token_fits,
@@ -42,8 +42,8 @@ def test_one_kind_never_stands_in_for_another() -> None:
 
 def test_a_session_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     text = seal(KEY, new_session("pabc", []))
-    later = portal_session._now() + portal_session.SESSION_SECONDS
-    monkeypatch.setattr(portal_session, "_now", lambda: later)
+    later = cookies._now() + cookies.SESSION_SECONDS
+    monkeypatch.setattr(cookies, "_now", lambda: later)
     assert open_session(KEY, text) is None
 
 

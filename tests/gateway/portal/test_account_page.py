@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.auth.sessions import Session
-from gateway.portal.session_row import session_row
+from gateway.portal.account_page import session_row
 
 SIGNED_IN = Session("s" * 20, "p1", "t", "cloud", "", "1.2.3", "macos", 0, 86_400_000, None)
 
