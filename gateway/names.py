@@ -8,8 +8,10 @@ are drawn.
 from __future__ import annotations
 
 import os
-import time
+import re
 from typing import NewType
+
+from metering.clock import now_ms
 
 Closed = NewType("Closed", str)
 """A name that this process knew before any request came."""
@@ -19,6 +21,7 @@ Rid = NewType("Rid", str)
 
 LOG_LEVELS = ("debug", "info", "warning", "error")  # from most to least
 
+_RID = re.compile(r"req_[0-9a-f]{32}")
 _RID_BYTES = 10
 _random = b""  # drawn and not used yet; a worker is a process of its own, never a fork of a running one
 
@@ -29,4 +32,9 @@ def new_rid() -> Rid:
     if len(_random) < _RID_BYTES:
         _random = os.urandom(4096)  # one system call for hundreds of ids
     drawn, _random = _random[:_RID_BYTES], _random[_RID_BYTES:]
-    return Rid(f"req_{time.time_ns() // 1_000_000:012x}{drawn.hex()}")
+    return Rid(f"req_{now_ms():012x}{drawn.hex()}")
+
+
+def is_rid(text: str) -> bool:
+    """Whether a text has the form of this gateway's request ids."""
+    return _RID.fullmatch(text) is not None

@@ -20,8 +20,9 @@ from benchmarks.compare.contenders import Contender, Route, Unavailable, Upstrea
 from gateway.accounts.opening import opened
 from gateway.auth import sessions
 from gateway.config.load import load
+from metering.pricing import MICRO_CREDITS
 
-_CREDITS = 1_000_000_000  # micro-credits of each user are this many millions
+_CREDITS = 1_000_000_000  # of each user
 _USERS = 40
 _STATEMENT = 'retention_days = 0\ntraining = false\nregion = "local"\n'
 _PRICE = "price = { input = 1, output = 2, cache_read = 0.1, cache_write = 1.25 }\n"
@@ -77,7 +78,7 @@ class Gateway(Contender):
             for number in range(_USERS):
                 pid = await at.accounts.pid_of(f"bench-{number}", create=True)
                 assert pid is not None
-                await at.ledger.grant(pid, _CREDITS * 1_000_000, "bench")
+                await at.ledger.grant(pid, _CREDITS * MICRO_CREDITS, "bench")
                 issued = await sessions.create(at.store.client, at.key, pid=pid, tier="default")
                 tokens.append(issued.access_token)
         return tokens

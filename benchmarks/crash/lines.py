@@ -7,7 +7,6 @@ import random
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,11 +16,10 @@ from benchmarks.crash.faults import POINTS, Plan
 from benchmarks.crash.load import Seen, send
 from benchmarks.crash.stand import Account, Stand, StoreServer, until
 from metering import keys
+from metering.clock import DAY_MS, DAY_SECONDS, now_ms
 from metering.ledger import records
 from metering.spool import frames
 from metering.usage import COUNTS, UsageRecord
-
-DAY_MS = 86_400_000
 
 Line = Callable[[Stand, Sequence[Account]], Awaitable[tuple[list[Seen], dict[str, Any]]]]
 
@@ -128,7 +126,7 @@ async def store_loses_the_last_second(stand: Stand, accounts: Sequence[Account])
 
 async def too_old(stand: Stand, accounts: Sequence[Account]) -> tuple[list[Seen], dict[str, Any]]:
     """A settlement of 35 days ago turns up in a dead worker's spool: it goes to the dead letters."""
-    account, now = accounts[0], time.time_ns() // 1_000_000
+    account, now = accounts[0], now_ms()
     old = _record(account.pid, "req_old", now - 35 * DAY_MS)
     (stand.spool / "0000000000000-dead-000001.log").write_bytes(frames.frame(frames.SETTLED, records.encode(old)))
     stream = f"{keys.tag(keys.partition(account.pid))}dead"
@@ -200,7 +198,7 @@ LINES: dict[str, tuple[str, Line, Plan]] = {
     "old": ("a settlement older than 34 days", too_old, Plan()),
     "twice": ("the same settlement again and again", the_same_twice, Plan()),
     "disk": ("disk full for the spool", disk_full, Plan()),
-    "clock": ("clock stepped by 40 days", clock_steps, Plan(step_seconds=10 * 86_400)),
+    "clock": ("clock stepped by 40 days", clock_steps, Plan(step_seconds=10 * DAY_SECONDS)),
     "back": ("clock stepped back by 4 hours", clock_steps, Plan(step_seconds=-3_600)),
 }
 

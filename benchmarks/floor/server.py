@@ -17,7 +17,6 @@ import gc
 import signal
 import socket
 import sys
-import time
 from contextlib import AsyncExitStack, suppress
 from itertools import cycle
 from pathlib import Path
@@ -34,8 +33,10 @@ from gateway.http.server import Server
 from gateway.inference.relay import Relay
 from gateway.inference.responses import is_sse
 from gateway.names import new_rid
+from gateway.telemetry.log import Log
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool, Timeouts
+from metering.clock import now_ms
 from metering.ledger.ledger import Ledger, Limits, Refused, Reservation
 from metering.settlement.settler import Settler
 from metering.usage import COUNTS, Report, UsageRecord
@@ -186,7 +187,7 @@ class Layer:
 
 
 def _record(rid: str, pid: str) -> UsageRecord:
-    now = time.time_ns() // 1_000_000
+    now = now_ms()
     return UsageRecord(
         rid=rid, rev=1, pid=pid, provider="plain", model="bench", variant="standard", started_ms=now, settled_ms=now,
         cost=100, charge=100, basis="reported", outcome="completed", price_version="1",
@@ -210,7 +211,7 @@ async def serve(config: Config, name: str) -> None:
                 at = await stack.enter_async_context(opened(config))
                 pids = [await at.accounts.pid_of(f"bench-{number}") for number in range(40)]
                 layer.meter(at.ledger, [pid for pid in pids if pid])
-            listener = Server(layer.handle, lambda *_: web.Response(status=500), loop)
+            listener = Server(layer.handle, lambda *_: web.Response(status=500), Log("error"), loop)
             server = await loop.create_server(listener, config.server.host, config.server.port, backlog=4096)
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)  # as a worker's

@@ -33,6 +33,7 @@ QUEUE = 1_000
 # Seconds before each further try: about a day in all, as Standard Webhooks recommends.
 RETRIES = (5.0, 60.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0)
 TIMEOUT_SECONDS = 15.0
+CLOSING_SECONDS = 5.0  # that a process which ends waits for events to be delivered
 
 
 class WebhookEvent(StrEnum):
@@ -93,7 +94,7 @@ class Webhooks(Background):
         if self._url:
             super().start()
 
-    async def drain(self, timeout: float) -> bool:
+    async def drain(self, timeout: float = CLOSING_SECONDS) -> bool:
         """Wait until nothing is queued, for at most ``timeout`` seconds; whether that is so."""
         try:
             await asyncio.wait_for(self._idle.wait(), timeout)

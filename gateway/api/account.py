@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import time
 
 import msgspec
 import orjson
@@ -14,10 +12,11 @@ from gateway.auth.principal import Principal
 from gateway.errors import MeteringUnavailable, NotFound
 from gateway.http.answers import json_response
 from gateway.inference.services import Services
+from gateway.names import is_rid
+from metering import clock
 from metering.ledger.ledger import LedgerUnavailable, State, Window
 from metering.usage import UsageRecord
 
-_RID = re.compile(r"req_[0-9a-f]{32}")
 # The ledger's policy to its name in the configuration, and what it counts.
 _LIMITS = {
     "requests": ("requests_per_minute", "requests"),
@@ -38,7 +37,7 @@ async def usage_record(services: Services, principal: Principal, rid: str, query
         NotFound: No such request of this account (another account's looks the same).
         MeteringUnavailable: The store can't answer.
     """
-    if not _RID.fullmatch(rid):
+    if not is_rid(rid):
         raise NotFound(_GONE)
     try:
         found = await services.ledger.record(principal.pid, rid)
@@ -70,7 +69,7 @@ async def account(services: Services, principal: Principal, own_rid: str) -> web
         )
     except LedgerUnavailable:
         raise MeteringUnavailable from None
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock.now_ms()
     credits_ = {"granted": 0, "spent": 0, "held": 0, "available": 0}
     if found is not None:
         credits_ = {

@@ -35,7 +35,6 @@ from gateway.inference.exchange import Exchange, refused_response
 from gateway.inference.services import Services
 from gateway.names import Rid, new_rid
 from gateway.oauth.endpoints import OAuth
-from gateway.telemetry.log import Event
 from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
 
 
@@ -160,15 +159,9 @@ class Dispatcher:
         self._services.instruments.local_mode.add(1)
         raise LocalMode
 
-    def broken(self, request: web.BaseRequest, error: GatewayError, cause: BaseException | None) -> web.Response:
+    def broken(self, request: web.BaseRequest, path: str, error: GatewayError, rid: Rid) -> web.Response:
         """The answer for what is not HTTP, and for a handler that failed."""
-        rid = new_rid()
-        if cause is not None:
-            self._services.log.failure(Event.HANDLER_FAILED, cause, rid=rid)
-        # What could not be parsed has no path of its own; the connection knows the one that was meant.
-        target = getattr(request.protocol, "broken_target", None) or request.raw_path
-        found = _find(request, target.partition("?")[0])
-        return refused_response(error, found.family, rid, self._services)
+        return refused_response(error, _find(request, path).family, rid, self._services)
 
 
 def _find(request: web.BaseRequest, path: str) -> OwnRoute | Route | PathFault:

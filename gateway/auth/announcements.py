@@ -27,6 +27,7 @@ from redis.asyncio import RedisCluster
 from redis.exceptions import RedisError
 
 from gateway.auth.principal import Client, is_sid
+from metering import keys
 from metering.background import end
 from metering.store.link import StoreEndpoint
 from metering.store.topology import endpoint_of
@@ -38,7 +39,6 @@ BACKOFF = (0.02, 1.0)
 
 _PID = re.compile(r"p[a-z0-9]{1,39}")
 _ORG = re.compile(r"[0-9a-f]{64}")
-_RID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Topic(StrEnum):
@@ -66,7 +66,7 @@ class Announcement(msgspec.Struct, frozen=True, omit_defaults=True):
             return named is not None and self.sid == self.rid == "" and not (self.org and self.pid)
         of_session = is_sid(self.sid) and self.pid == self.org == ""
         if self.topic is Topic.SUPERSEDED:
-            return of_session and 0 <= self.slot <= 65_535 and _RID.fullmatch(self.rid) is not None
+            return of_session and 0 <= self.slot <= 65_535 and keys.is_id(self.rid)
         return of_session and self.rid == ""
 
 

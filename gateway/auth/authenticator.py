@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 from gateway.auth import choice, entitlements, policy
 from gateway.auth.principal import Client, Denial, Principal, judge, session_key, sid_of, texts
 from gateway.errors import GatewayError, MeteringUnavailable, TokenExpired, TokenInvalid, TokenRevoked
+from metering.clock import now_ms
 
 CACHE_SECONDS = 5.0
 CACHE_ENTRIES = 100_000
@@ -67,7 +68,7 @@ class Authenticator:
         if found is None:
             found = await self._find(token)
         if isinstance(found, Principal):
-            if found.expires_ms <= time.time_ns() // 1_000_000:
+            if found.expires_ms <= now_ms():
                 raise TokenExpired
             return found
         raise _DENIALS[found]

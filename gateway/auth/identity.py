@@ -17,6 +17,7 @@ from pathlib import Path
 from gateway.config import Config, ConfigError
 from gateway.files import write_file
 from metering.accounts.identity_map import IdentityKey
+from metering.clock import DAY_SECONDS
 
 KEY_FILE = "identity.key"
 KEY_BYTES = 32
@@ -71,7 +72,7 @@ def pseudonym(key: bytes, pid: str, provider: str, now: float | None = None) -> 
     All accounts change at the same moment (midnight UTC), so that none is told by when it changes.
     ``now`` is Unix seconds, for tests.
     """
-    period = int((time.time() if now is None else now) // (ROTATION_DAYS * 86_400))
+    period = int((time.time() if now is None else now) // (ROTATION_DAYS * DAY_SECONDS))
     return _pseudonym(key, pid, provider, period)
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hmac
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,6 +25,7 @@ from redis.exceptions import RedisError
 
 from gateway.auth.identity import digest
 from gateway.auth.secret_text import SECRET_LENGTH
+from metering import clock
 
 TOKEN_PREFIX = "cgx_at_"  # noqa: S105 - what every token starts with, not a token
 PERSONAL_PREFIX = "cgx_pat_"  # the start of a personal access token
@@ -162,7 +162,7 @@ def judge(fields: dict[str, str], key: bytes, token: str, now_ms: int | None = N
         return Denial.TOKEN_INVALID
     if "revoked" in fields:
         return Denial.TOKEN_REVOKED
-    if expires <= (time.time_ns() // 1_000_000 if now_ms is None else now_ms):
+    if expires <= (clock.now_ms() if now_ms is None else now_ms):
         return Denial.TOKEN_EXPIRED
     return Principal(
         sid=sid_of(token) or "",

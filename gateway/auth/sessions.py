@@ -8,7 +8,6 @@ expired one for a day longer, so that the caller is told which of the two it was
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -28,9 +27,10 @@ from gateway.auth.principal import (
     token_digest,
 )
 from gateway.auth.secret_text import drawn
+from metering.clock import DAY_MS, DAY_SECONDS, now_ms
 
-EXPIRED_GRACE_MS = 24 * 3_600_000
-DEFAULT_LIFE_S = 30 * 24 * 3_600
+EXPIRED_GRACE_MS = DAY_MS
+DEFAULT_LIFE_S = 30 * DAY_SECONDS
 BATCH = 500  # sessions in one round trip
 
 Value: TypeAlias = bytes | bytearray | memoryview | str | int | float
@@ -78,10 +78,6 @@ def index_key(pid: str) -> str:
     return f"ss:{pid}"
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 def check_label(*labels: str) -> None:
     """Raises `ValueError` where one is not a short word of letters, digits and ``. _ + -``, or empty."""
     if not all(_LABEL.fullmatch(label) for label in labels):
@@ -115,7 +111,7 @@ async def create(
     check_label(region, app_version, platform)
     sid = drawn(SID_LENGTH)
     token = f"{prefix}{sid}_{drawn()}"
-    now = _now_ms()
+    now = now_ms()
     expires = now + life_s * 1_000
     until = expires if keep_s is None else now + keep_s * 1_000
     gone = until + EXPIRED_GRACE_MS
@@ -207,7 +203,7 @@ async def revoke(client: Client, sid: str) -> bool:
     name = session_key(sid)
     # Where the session goes in between, the expiry in the past takes the new field with it.
     async with client.pipeline(transaction=True) as pipe:
-        pipe.hsetnx(name, "revoked", str(_now_ms()))
+        pipe.hsetnx(name, "revoked", str(now_ms()))
         pipe.pexpireat(name, session.expires_ms + EXPIRED_GRACE_MS)
         await pipe.execute()
     return True

@@ -12,12 +12,12 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
 from gateway.catalog import published
 from gateway.catalog.catalog import Catalog, load
 from gateway.config import Config, ConfigError
+from metering import clock
 from metering.background import Background
 
 RETRY_SECONDS = 60.0
@@ -34,7 +34,7 @@ class PriceChange(Background):
         *,
         put: Callable[[Catalog], None],
         on_failure: Callable[[Exception], None],
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: Callable[[], int] = clock.now_ms,
     ) -> None:
         self._config = config
         self._until_ms = until_ms

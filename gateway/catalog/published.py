@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from importlib.metadata import version
@@ -23,6 +22,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from gateway.config import Config, ConfigError
+from metering import clock
 from providers.dialect import Family
 
 FORMAT = 2
@@ -127,7 +127,7 @@ def prepare(config: Config, now_ms: int | None = None) -> None:
     if not needed(config):
         return
     path = list_path(config.server.data_dir)
-    now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    now = clock.now_ms() if now_ms is None else now_ms
     try:
         found = read(path)
     except ConfigError:

@@ -24,7 +24,7 @@ from metering.accounts.rights import Erasure
 from metering.ledger.ledger import Account
 from metering.usage import COUNTS, UsageRecord
 
-WEBHOOK_SECONDS = 20.0
+DELIVERY_SECONDS = 20.0  # a command has more patience than a process that ends
 CORRECTABLE = (*COUNTS, "cost", "charge", "unpriced")
 
 user_option = click.option("--user", required=True, help="The user's id at your sign-in service.")
@@ -119,7 +119,7 @@ async def _erase(config: Config, user: str) -> Erasure:
     webhooks = make_webhooks(config.webhooks)
     webhooks.start()
     webhooks.emit(WebhookEvent.ACCOUNT_ERASED, erasure.pid)
-    await webhooks.drain(WEBHOOK_SECONDS if config.webhooks is not None else 0)
+    await webhooks.drain(DELIVERY_SECONDS if config.webhooks is not None else 0)
     await webhooks.close()
     return erasure
 

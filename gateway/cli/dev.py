@@ -24,6 +24,7 @@ from gateway.config import Config, ConfigError
 from gateway.config.load import read
 from gateway.telemetry.log import Fields, Log
 from metering.accounts.audit import Actor
+from metering.pricing import MICRO_CREDITS
 
 CREDITS = 1_000  # of the development account: ten dollars' worth
 USER = "developer"
@@ -81,7 +82,7 @@ class DevLog(Log):
 
     def request(self, **fields: Unpack[Fields]) -> None:
         charge = fields.get("charge")
-        credits_ = f"{charge / 1_000_000:.4f} credits" if isinstance(charge, int) else "not charged"
+        credits_ = f"{charge / MICRO_CREDITS:.4f} credits" if isinstance(charge, int) else "not charged"
         sys.stdout.write(
             f"{fields['model']}  {fields.get('input_tokens', 0)} in, {fields.get('output_tokens', 0)} out  "
             f"{credits_}  first byte {fields['first_byte_ms']} ms  {fields['outcome']}\n"
@@ -91,7 +92,7 @@ class DevLog(Log):
 
 async def _session(config: Config) -> str:
     async with opened(config) as at:
-        amount = CREDITS * 1_000_000
+        amount = CREDITS * MICRO_CREDITS
         account = await at.administration().grant(USER, amount, "development", actor=Actor.CLI)
         issued = await sessions.create(at.store.client, at.key, pid=account.pid, tier="default")
         return issued.access_token

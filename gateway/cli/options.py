@@ -18,13 +18,14 @@ from rich.text import Text
 
 from gateway.config import Config, ConfigError
 from gateway.config.load import load
+from metering.clock import DAY_SECONDS
+from metering.pricing import MICRO_CREDITS
 
-MICRO_CREDITS = 1_000_000
 LARGEST_AMOUNT = 2**53
 WIDEST = 10_000  # a table takes what it needs of it
 
 _DURATION = re.compile(r"(\d{1,9})([smhd])")
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": DAY_SECONDS}
 
 config_option = click.option(
     "--config",

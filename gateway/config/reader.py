@@ -14,6 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
+from metering.clock import DAY_SECONDS
+
 ENV = "env:"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")  # of tables that the operator names: they stand in records and labels
 
@@ -139,7 +141,7 @@ class Section:
 
     def seconds(self, key: str, default: float) -> float:
         value = self.decimal(key, Decimal(str(default)))
-        if not Decimal("0.001") <= value <= 86_400:
+        if not Decimal("0.001") <= value <= DAY_SECONDS:
             self.fault(key, "is out of range", "write seconds from 0.001 to 86400")
             return default
         return float(value)

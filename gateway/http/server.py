@@ -19,13 +19,15 @@ import re
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from gateway.errors import GatewayError, HeadersTooLarge, InvalidRequest
+from gateway.names import Rid, new_rid
+from gateway.telemetry.log import Event, Log
 
 MAX_HEADER_FIELD = 16_384
 MAX_HEADERS = 128
@@ -40,6 +42,10 @@ _SILENT.propagate = False
 _SILENT.disabled = True
 
 _TARGET = re.compile(rb"[A-Z]{3,10} (/[!-~]{0,1024}) HTTP/")
+
+
+OnBroken: TypeAlias = Callable[[web.BaseRequest, str, GatewayError, Rid], web.Response]
+"""Takes the request, its path as far as it is known, the error and the request id."""
 
 
 class Flow(Protocol):
@@ -118,7 +124,12 @@ class ClientConnection(RequestHandler):
         server = cast("Server | None", self._manager)
         if server is None:
             raise ConnectionError
-        response = server.on_broken(request, error, exc if status >= 500 else None)
+        rid = new_rid()
+        if status >= 500 and exc is not None:
+            server.log.failure(Event.HANDLER_FAILED, exc, rid=rid)
+        # What could not be parsed has no path of its own; the connection knows the one that was meant.
+        path = (self.broken_target or request.raw_path).partition("?")[0]
+        response = server.on_broken(request, path, error, rid)
         response.force_close()
         return response
 
@@ -129,19 +140,21 @@ class Server(web.Server):
     def __init__(
         self,
         handler: Handler,
-        on_broken: Callable[[web.BaseRequest, GatewayError, BaseException | None], web.Response],
+        on_broken: OnBroken,
+        log: Log,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         """Build the server.
 
         Args:
             handler: Answers one request.
-            on_broken: Makes the answer for a request that never reached ``handler`` or that broke
-                it; in the second case it gets the exception, to count its type and nothing else.
+            on_broken: Makes the answer for a request that never reached ``handler`` or that broke it.
+            log: Takes the type of what broke ``handler``, and nothing else of it.
             loop: The event loop.
         """
         super().__init__(cast("Any", handler), handler_cancellation=True, loop=loop)
         self.on_broken = on_broken
+        self.log = log
         self._event_loop = loop
 
     def __call__(self) -> RequestHandler:

@@ -12,7 +12,6 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -37,6 +36,7 @@ from gateway.inference.services import Services
 from gateway.names import Rid
 from gateway.telemetry.log import Event
 from metering import pricing
+from metering.clock import now_ms
 from metering.ledger.ledger import LedgerConflict, LedgerUnavailable, Refused, Reservation, Reserved, Touch, Window
 from metering.spool.spool import SpoolFull
 from metering.usage import Basis, Outcome, UsageRecord
@@ -87,7 +87,7 @@ class Meter:
         self._principal = principal
         self._admission = admission
         self._catalog = services.catalog  # a dated change of prices leaves this request alone
-        self._started_ms = time.time_ns() // 1_000_000
+        self._started_ms = now_ms()
         self._decided = False
         self._held_output = self._asked_output = admission.output_tokens  # of one choice
         self._request: Metered | None = None
@@ -233,7 +233,7 @@ class Meter:
             price=target.price,
             asked=self._admission.head.variant,
             price_of=price_of,
-            settled_ms=time.time_ns() // 1_000_000,
+            settled_ms=now_ms(),
             abort=services.config.billing.abort,
         )
 

@@ -20,8 +20,6 @@ from gateway.telemetry.log import Log
 if TYPE_CHECKING:
     from gateway.accounts.opening import OnDemand
 
-WEBHOOK_SECONDS = 5.0  # that closing waits for events to be delivered
-
 
 class InternalListener:
     """Serves until `close`. ``port`` is where."""
@@ -61,5 +59,5 @@ class InternalListener:
         await self._runner.cleanup()
         if self._admin is not None:
             await self._admin.close()
-        await self._webhooks.drain(WEBHOOK_SECONDS)
+        await self._webhooks.drain()
         await self._webhooks.close()

@@ -95,14 +95,9 @@ class Broker:
             return list_models(names, route.family, rid)
         return show_model(names, route.family, route.name or "", rid)
 
-    def broken(self, request: web.BaseRequest, error: GatewayError, cause: BaseException | None) -> web.Response:
+    def broken(self, request: web.BaseRequest, path: str, error: GatewayError, rid: Rid) -> web.Response:
         """The answer for what is not HTTP, and for a handler that failed."""
-        rid = new_rid()
-        if cause is not None:
-            self._log.failure(Event.HANDLER_FAILED, cause, rid=rid)
-        target = getattr(request.protocol, "broken_target", None) or request.raw_path
-        found = _find(request, target.partition("?")[0])
-        return error_response(error, _form(found), rid)
+        return error_response(error, _form(_find(request, path)), rid)
 
 
 def _form(found: Route | PathFault | None) -> Family | None:
@@ -141,7 +136,7 @@ async def serve(settings: Settings, sock: socket.socket, log: Log, engine: isola
     port = sock.getsockname()[1]
     directory = Directory(loop, settings.engines, usual_ports=settings.usual_ports)
     broker = Broker(settings, directory, port, log)
-    server = await loop.create_server(Server(broker.handle, broker.broken, loop), sock=sock)
+    server = await loop.create_server(Server(broker.handle, broker.broken, log, loop), sock=sock)
     log.info(Event.STARTED, port=port, count=len(await directory.look()))
     try:
         await stop.wait()

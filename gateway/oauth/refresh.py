@@ -25,11 +25,12 @@ from gateway.auth.principal import SID_LENGTH, TOKEN_PREFIX, Client, session_key
 from gateway.auth.secret_text import SECRET_LENGTH, derived, drawn
 from gateway.oauth.device import Redeemed
 from gateway.oauth.software import check_software
+from metering.clock import DAY_SECONDS
 
 REFRESH_PREFIX = "cgx_rt_"
 CHECK_LENGTH = 11  # base 62, 64 bits: who guesses it revokes one session, and opens none
 ACCESS_LIFE_S = 900
-REFRESH_LIFE_S = 90 * 24 * 3_600
+REFRESH_LIFE_S = 90 * DAY_SECONDS
 GRACE_S = 30
 
 _REFRESH = re.compile(

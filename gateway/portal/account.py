@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -20,12 +19,11 @@ from gateway.portal.cookies import PortalSession, form_token
 from gateway.portal.paths import PagePath
 from gateway.portal.sign_in import end
 from metering.accounts.audit import Actor
+from metering.clock import DAY_MS, DAY_SECONDS, now_ms
 from metering.reading.reader import read_usage
 
 if TYPE_CHECKING:
     from gateway.portal.portal import Portal, Visit
-
-DAY_MS = 86_400_000
 
 
 async def show(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
@@ -33,7 +31,7 @@ async def show(portal: Portal, visit: Visit, session: PortalSession) -> web.Resp
     account = await services.ledger.account(pid)
     if account is None:  # erased since the sign-in
         return end(portal)
-    since = time.time_ns() // 1_000_000 - chart.DAYS * DAY_MS
+    since = now_ms() - chart.DAYS * DAY_MS
     records = [record async for record in read_usage(services.store, pid=pid, since_ms=since)]
     main = account_page.account_page(
         account,
@@ -48,7 +46,7 @@ async def show(portal: Portal, visit: Visit, session: PortalSession) -> web.Resp
 
 async def _live(portal: Portal, pid: str) -> list[Session]:
     """The sessions that still work, newest first."""
-    now = time.time_ns() // 1_000_000
+    now = now_ms()
     held = await sessions.of_account(portal.services.store.client, pid)
     live = [session for session in held if session.revoked_ms is None and session.expires_ms > now]
     return sorted(live, key=lambda session: -session.created_ms)
@@ -86,7 +84,7 @@ async def _token(portal: Portal, visit: Visit, session: PortalSession) -> web.Re
             pid=session.pid,
             name=name,
             scopes=(Scope.INFERENCE, Scope.MODELS),
-            life_s=int(days) * 86_400,
+            life_s=int(days) * DAY_SECONDS,
         )
     except personal.InvalidToken as invalid:
         return portal.fault(visit, 400, "Not accepted", str(invalid))

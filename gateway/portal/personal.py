@@ -11,7 +11,6 @@ Rules:
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Collection
 
 from gateway.auth import sessions
@@ -20,13 +19,14 @@ from gateway.auth.sessions import Issued, Session
 from gateway.config import DEFAULT_TIER
 from metering.accounts import audit
 from metering.accounts.audit import Action, Actor
+from metering.clock import DAY_SECONDS, now_ms
 from metering.store.store import Store
 
 MOST = 50
-LONGEST_LIFE_S = 366 * 24 * 3_600
+LONGEST_LIFE_S = 366 * DAY_SECONDS
 
 _SCOPES = f"Choose at least one of the scopes {', '.join(Scope)}."
-_LIFE = f"A token lasts from 1 to {LONGEST_LIFE_S // 86_400} days."
+_LIFE = f"A token lasts from 1 to {LONGEST_LIFE_S // DAY_SECONDS} days."
 _FULL = f"An account has {MOST} personal access tokens at most. Revoke one that is not used."
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._+-]{0,30}[A-Za-z0-9])?")
 
@@ -66,7 +66,7 @@ async def create(
         raise InvalidToken(_SCOPES)
     if not 0 < life_s <= LONGEST_LIFE_S:
         raise InvalidToken(_LIFE)
-    now = time.time_ns() // 1_000_000
+    now = now_ms()
     held = await of_account(store.client, pid)
     if sum(token.revoked_ms is None and token.expires_ms > now for token in held) >= MOST:
         raise InvalidToken(_FULL)

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import socket
 import ssl
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -47,6 +46,7 @@ from gateway.telemetry.log import Event, Log
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool, Timeouts
 from metering.accounts.audit import Actor
+from metering.clock import now_ms
 from metering.settlement.reaper import Reaper
 from metering.settlement.settler import Settler
 from metering.spool.replay import Replay
@@ -177,13 +177,13 @@ class Worker:
             lanes=lanes,
             listener=listener,
             running=running,
-            evidence=Evidence(config, key, observe(), time.time_ns() // 1_000_000),
+            evidence=Evidence(config, key, observe(), now_ms()),
             secrets=make_secrets(config.policy),
         )
         services.portal = _portal(services)
         oauth = OAuth(services, lambda kind, pid: services.webhooks.emit(WebhookEvent(f"session.{kind}"), pid))
         dispatcher = Dispatcher(services, oauth)
-        server = Server(dispatcher.handle, dispatcher.broken, loop)
+        server = Server(dispatcher.handle, dispatcher.broken, log, loop)
         tls = _listener_tls(config)
         listeners = [await loop.create_server(server, sock=sock, ssl=tls, backlog=BACKLOG) for sock in sockets]
         worker = cls(services, server, listeners, Watches(epoch, reaper, replay, recheck))

@@ -16,8 +16,6 @@ from metering.accounts.credit_watch import CreditWatch
 from metering.accounts.retention import Retention, Swept
 from metering.accounts.sweeper import Sweeper
 
-WEBHOOK_SECONDS = 5.0  # that closing waits for events to be delivered
-
 
 class Upkeep:
     """Call `start` from the running loop and `close` before the ledger is closed."""
@@ -69,7 +67,7 @@ class Upkeep:
         await self._sweeper.close()
         await self._prices.close()
         await self._watch.close()
-        await self.webhooks.drain(WEBHOOK_SECONDS)
+        await self.webhooks.drain()
         await self.webhooks.close()
 
     def _put_catalog(self, catalog: Catalog) -> None:

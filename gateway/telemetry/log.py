@@ -14,7 +14,6 @@ Rules:
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable
 from enum import Enum, StrEnum
@@ -24,12 +23,10 @@ from typing import Any, TypedDict, Unpack
 import orjson
 import structlog
 
-from gateway.names import LOG_LEVELS, Closed, Rid
+from gateway.names import LOG_LEVELS, Closed, Rid, is_rid
 from gateway.telemetry.log_file import KEEP_DAYS, LogFile
 from metering.usage import Basis, Outcome
 from providers.dialect import Operation
-
-_RID = re.compile(r"req_[0-9a-f]{32}")
 
 
 class Event(StrEnum):
@@ -132,7 +129,7 @@ class Log:
                 raise TypeError(name)
             if isinstance(value, _SCALARS) or value in self._closed:
                 continue
-            if name != "rid" or not isinstance(value, str) or not _RID.fullmatch(value):
+            if name != "rid" or not isinstance(value, str) or not is_rid(value):
                 raise TypeError(name)
 
     def info(self, event: Event, **fields: Unpack[Fields]) -> None:

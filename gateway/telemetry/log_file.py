@@ -20,8 +20,9 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from metering.clock import DAY_SECONDS
+
 KEEP_DAYS = 14
-_DAY_SECONDS = 86_400
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -41,7 +42,7 @@ class LogFile:
         self._day = 0  # days since 1970 in UTC, of what the open file holds
         self._open()
         now = int(clock())
-        if self._day != now // _DAY_SECONDS:  # left over from another day
+        if self._day != now // DAY_SECONDS:  # left over from another day
             self._roll(now)
         self._sweep(now)
 
@@ -56,7 +57,7 @@ class LogFile:
     def tick(self) -> None:
         """End the file where its day is over."""
         now = int(self._clock())
-        if now // _DAY_SECONDS != self._day:
+        if now // DAY_SECONDS != self._day:
             with suppress(OSError):
                 self._roll(now)
                 self._sweep(now)
@@ -71,7 +72,7 @@ class LogFile:
         self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         found = os.fstat(self._descriptor)
         moment = found.st_mtime if found.st_size else self._clock()
-        self._day = int(moment) // _DAY_SECONDS
+        self._day = int(moment) // DAY_SECONDS
 
     def _roll(self, now: int) -> None:
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
@@ -84,10 +85,10 @@ class LogFile:
         finally:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         self._open()
-        self._day = now // _DAY_SECONDS
+        self._day = now // DAY_SECONDS
 
     def _sweep(self, now: int) -> None:
-        last = _date(now // _DAY_SECONDS) - timedelta(days=self._keep_days)
+        last = _date(now // DAY_SECONDS) - timedelta(days=self._keep_days)
         for old in self._path.parent.glob(f"{self._path.name}.*"):
             day = old.name.removeprefix(f"{self._path.name}.")
             if _DATE.fullmatch(day) and day <= last.isoformat():
@@ -96,4 +97,4 @@ class LogFile:
 
 
 def _date(day: int) -> date:
-    return datetime.fromtimestamp(day * _DAY_SECONDS, UTC).date()
+    return datetime.fromtimestamp(day * DAY_SECONDS, UTC).date()

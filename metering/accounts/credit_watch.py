@@ -19,13 +19,14 @@ from redis.exceptions import RedisError
 
 from metering import keys
 from metering.background import Background
+from metering.clock import DAY_SECONDS
 from metering.ledger.ledger import Account, Ledger, LedgerConflict, LedgerUnavailable
 from metering.store.link import StoreError
 from metering.store.store import Store
 from metering.usage import UsageRecord
 
 GATHER_SECONDS = 0.5
-KEEP_SECONDS = 90 * 86_400
+KEEP_SECONDS = 90 * DAY_SECONDS
 ENOUGH, LOW, OUT = 0, 1, 2
 Tell = Callable[[str, int], None]
 

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from metering import keys
+from metering.clock import DAY_MS
 from metering.ledger.ledger import Ledger
 from metering.reading.positions import EVERYTHING, StreamId, floors, format_id, parse_id, positions
 from metering.store.store import Store
 from metering.stripe import customers as stripe_customers
 
-DAY_MS = 86_400_000
 PAGE = 100
 AUDIT_DAYS = 400
 

@@ -14,6 +14,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
 
+from metering.clock import now_ms
 from metering.spool import frames
 from metering.spool.segment import SUFFIX, Segment
 
@@ -44,7 +45,7 @@ class FileJournal:
 
     def _leave(self, frame: bytes) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        name = f"{time.time_ns() // 1_000_000:013d}-{secrets.token_hex(4)}-000001{SUFFIX}"
+        name = f"{now_ms():013d}-{secrets.token_hex(4)}-000001{SUFFIX}"
         segment = Segment.create(self._folder / name, time.monotonic())
         try:
             segment.write(frame)

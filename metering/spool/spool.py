@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from metering.clock import now_ms
 from metering.ledger import records
 from metering.spool import frames
 from metering.spool.segment import SUFFIX, Segment, adopt_dead
@@ -242,7 +243,7 @@ class Spool:
 
     def _rotate(self) -> Segment:
         self._number += 1
-        name = f"{time.time_ns() // 1_000_000:013d}-{self._process}-{self._number:06d}{SUFFIX}"
+        name = f"{now_ms():013d}-{self._process}-{self._number:06d}{SUFFIX}"
         segment = Segment.create(self._folder / name, self._clock())
         self._mine.append(segment)
         return segment

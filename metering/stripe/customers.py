@@ -10,10 +10,11 @@ import re
 from typing import Any
 
 from metering import keys
+from metering.clock import DAY_MS
 from metering.store.store import Store
 
 _CUSTOMER = re.compile(r"cus_[A-Za-z0-9]{1,64}")
-TOMBSTONE_MS = 35 * 86_400_000
+TOMBSTONE_MS = 35 * DAY_MS
 
 
 def _key(pid: str) -> str:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from metering import keys
+from metering.clock import DAY_SECONDS
 from metering.reading.consumer import BillingReader, Delivery
 from metering.store.store import Store
 from metering.stripe import customers as stripe_customers
@@ -31,8 +32,8 @@ from metering.usage import UsageRecord
 
 GROUP = "stripe"
 PATIENCE = 2**31  # deliveries before a record is put aside: an account's customer may be stated late
-KEEP_SECONDS = 40 * 86_400
-OLDEST_SECONDS = 35 * 86_400 - 3_600  # an hour of margin to Stripe's 35 days
+KEEP_SECONDS = 40 * DAY_SECONDS
+OLDEST_SECONDS = 35 * DAY_SECONDS - 3_600  # an hour of margin to Stripe's 35 days
 IDENTIFIER_SECONDS = 23 * 3_600
 
 

@@ -1,17 +1,20 @@
 """The listener's own protocol: nothing that a client sent reaches a log or an error page."""
 
 import asyncio
+import json
 import logging
 
 import pytest
 from aiohttp import web
 
 from gateway.http.server import Server
+from gateway.names import is_rid
+from gateway.telemetry.log import Log
 from tests.gateway.upstream_peer import PATIENCE
 
 
 @pytest.fixture
-async def listening():
+async def listening(tmp_path):
     seen = []
 
     async def handle(request):
@@ -19,14 +22,15 @@ async def listening():
             raise ValueError(request.headers["x-secret"])
         return web.Response(body=b"fine")
 
-    def on_broken(request, error, cause):
-        seen.append((request.protocol.broken_target, error.status, type(cause)))
+    def on_broken(_request, path, error, rid):
+        seen.append((path, error.status, is_rid(rid)))
         return web.Response(status=error.status, body=error.code.encode())
 
     loop = asyncio.get_running_loop()
-    server = Server(handle, on_broken, loop)
+    log = Log("debug", tmp_path / "log")
+    server = Server(handle, on_broken, log, loop)
     listener = await loop.create_server(server, "127.0.0.1", 0)
-    yield listener.sockets[0].getsockname(), seen
+    yield listener.sockets[0].getsockname(), seen, tmp_path / "log"
     listener.close()
     await server.shutdown(0.1)
 
@@ -41,26 +45,29 @@ async def say(address, data):
         writer.close()
 
 
-async def test_a_handler_that_raises_is_counted_by_type_and_closes(listening, caplog, capfd):
-    address, seen = listening
+async def test_a_handler_that_raises_is_logged_by_type_and_closes(listening, caplog, capfd):
+    address, seen, log = listening
     with caplog.at_level(logging.DEBUG):
         answer = await say(address, b"GET /fail HTTP/1.1\r\nhost: x\r\nx-secret: canary\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 500 ")
-    assert seen == [("", 500, ValueError)]
-    assert "canary" not in caplog.text + answer.decode() + "".join(capfd.readouterr())
+    assert seen == [("/fail", 500, True)]
+    (line,) = log.read_text().splitlines()
+    assert json.loads(line).items() >= {"event": "handler_failed", "error": "ValueError"}.items()
+    assert "canary" not in line + caplog.text + answer.decode() + "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize(
-    ("data", "target", "status"),
+    ("data", "path", "status"),
     [
-        (b"POST /v1/messages?x=1 HTTP/1.1\r\nhost: x\r\ncontent-length: canary\r\n\r\n", "/v1/messages?x=1", 400),
-        (b"canary\r\n\r\n", "", 400),
+        (b"POST /v1/messages?x=1 HTTP/1.1\r\nhost: x\r\ncontent-length: canary\r\n\r\n", "/v1/messages", 400),
+        (b"canary\r\n\r\n", "/", 400),
     ],
 )
-async def test_what_is_not_http_is_told_apart_by_its_target_alone(listening, caplog, data, target, status):
-    address, seen = listening
+async def test_of_what_is_not_http_only_its_path_is_told(listening, caplog, data, path, status):
+    address, seen, log = listening
     with caplog.at_level(logging.DEBUG):
         answer = await say(address, data)
     assert b"canary" not in answer
     assert "canary" not in caplog.text
-    assert seen == [(target, status, type(None))]
+    assert seen == [(path, status, True)]
+    assert log.read_text() == ""
