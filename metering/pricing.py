@@ -46,8 +46,6 @@ from metering.usage import (
 
 MICRO_CREDITS = 1_000_000  # in one credit
 MILLION = 1_000_000  # units that a rate is stated for
-BYTES_PER_TOKEN_MILLI = 4_000  # of request bodies in JSON, until a model's own ratio is learnt
-INPUT_OVERHEAD = 32  # tokens that providers add around the messages
 USD_CEILING = Decimal(1_000_000)  # per million units: above it is a slip of the pen
 
 # USD per million units by price key, as steps: ((0, base), (start, price), ...), ascending. A step
@@ -347,21 +345,6 @@ def charge(price: Price, usage: Usage, variant: Variant) -> int:
     return amounts(price, usage, variant)[1]
 
 
-def estimate_input(
-    body_bytes: int,
-    *,
-    bytes_per_token_milli: int = BYTES_PER_TOKEN_MILLI,
-    ceiling: int | None = None,
-) -> int:
-    """Input tokens expected from a request body of so many bytes.
-
-    ``bytes_per_token_milli`` is the model's learnt ratio in thousandths; ``ceiling`` is its context
-    window, which an image in base64 would otherwise pass many times over.
-    """
-    tokens = -(-body_bytes * 1_000 // bytes_per_token_milli) + INPUT_OVERHEAD
-    return tokens if ceiling is None else min(tokens, ceiling)
-
-
 def hold(
     price: Price,
     variant: Variant,
@@ -377,7 +360,7 @@ def hold(
     Args:
         price: The target's price.
         variant: What the request asks for.
-        input_tokens: From `estimate_input`.
+        input_tokens: The bound of the request's input.
         output_tokens: The bound for one choice: the request's limit or the learnt one.
         choices: How many answers are asked for at once.
         calls: Tool counts, or parts of them, that the request switches on; one call of each is held.

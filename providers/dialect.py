@@ -15,7 +15,7 @@ from typing import Protocol, Self
 import msgspec
 
 from metering.usage import STANDARD, Report, Variant
-from providers.weight import Weight
+from providers.weight.weight import Weight
 
 
 class Family(StrEnum):

@@ -39,23 +39,29 @@ class Admission(msgspec.Struct, frozen=True):
         head: What is acted on of its body.
         model: What it asks for.
         targets: Where it may go, in order; never empty.
-        input_bound: Tokens of input that it has at most, by estimate: for the hold and the token rate.
-        input_expected: Tokens of input that it probably has: what it costs if its provider never says.
+        input: Its tokens of input, by estimate.
         output_tokens: Output held for, of one choice.
         amount: Micro-credits to hold.
         billed: Whether anybody pays for this operation.
-        body_bytes: Of its body, for learning; 0 where the body says nothing of its text.
     """
 
     head: Head
     model: Model
     targets: tuple[CatalogTarget, ...]
-    input_bound: int
-    input_expected: Expected
+    input: estimate.Input
     output_tokens: int
     amount: int
     billed: bool
-    body_bytes: int
+
+    @property
+    def input_bound(self) -> int:
+        """Tokens of input that it has at most, by estimate: for the hold and the token rate."""
+        return self.input.bound
+
+    @property
+    def input_expected(self) -> Expected:
+        """Tokens of input that it probably has: what it costs if its provider never says."""
+        return self.input.expected
 
     @property
     def tokens(self) -> int:
@@ -112,14 +118,19 @@ def admit(
     targets = regions.within(targets, pinned)
     _check_prices(targets[0], head)
     worst = config.billing.hold is HoldRule.WORST
-    ratio, window = learning.bytes_per_token_milli(model.name), model.context_window
-    bound = estimate.bound(head.weight, bytes_per_token_milli=ratio, window=window)
-    expected = estimate.expected(head.weight, bytes_per_token_milli=ratio, window=window)
+    counted = estimate.of_input(
+        head.weight,
+        wire.operation,
+        [target.model for target in targets],
+        factor=learning.input_factor(model.name),
+        cached_share=learning.cached_share(model.name, principal.pid),
+        window=model.context_window,
+    )
     output = output_limit(head, model)
     if not worst:
         output = min(output, learning.usual_output(model.name) or USUAL_OUTPUT)
-    amount = hold(targets[0], head, bound, output, worst=worst) if wire.billed else 0
-    return Admission(head, model, targets, bound, expected, output, amount, wire.billed, len(body))
+    amount = hold(targets[0], head, counted.bound, output, worst=worst) if wire.billed else 0
+    return Admission(head, model, targets, counted, output, amount, wire.billed)
 
 
 def _check_prices(target: CatalogTarget, head: Head) -> None:

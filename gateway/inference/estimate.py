@@ -3,14 +3,21 @@
 1. `bound` is for holds and for the token rate: rarely exceeded, never an invoice.
 2. `expected` is for charges of requests that ended before their provider stated the input: without bias, and never
    above the bound.
+
+Measured against the recordings by ``python -m benchmarks estimates``; the result is in docs/billing.md.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
-from metering import pricing
-from providers.weight import Weight
+from providers.dialect import Operation
+from providers.weight import tokens
+from providers.weight.weight import Weight
+
+_THOUSAND = 1_000
 
 
 class Expected(msgspec.Struct, frozen=True):
@@ -30,19 +37,55 @@ class Expected(msgspec.Struct, frozen=True):
         return self.uncached + self.cached
 
 
-def bound(weight: Weight, *, bytes_per_token_milli: int | None = None, window: int | None = None) -> int:
-    """Input tokens that the request has at most, by estimate.
+class Input(msgspec.Struct, frozen=True):
+    """Both estimates of one request.
+
+    Attributes:
+        bound: Tokens that it has at most, by estimate, whichever of its targets answers.
+        expected: Tokens that it probably has at its first target.
+        text: Of the expected ones, those that come from text and JSON, before what was learnt: what learning compares
+            with the provider's count. 0 for a request with media.
+    """
+
+    bound: int
+    expected: Expected
+    text: int
+
+
+def of_input(
+    weight: Weight,
+    operation: Operation,
+    models: Iterable[str],
+    *,
+    factor: int | None = None,
+    cached_share: int = 0,
+    window: int | None = None,
+) -> Input:
+    """Estimate a request's input.
 
     Args:
         weight: What it gives the model to read.
-        bytes_per_token_milli: The model's learnt ratio in thousandths, or ``None``: not learnt yet.
+        operation: In which dialect it is asked.
+        models: The targets' own names of the model, in order; not empty.
+        factor: Thousandths by which the model's counts exceed the estimate, as learnt; ``None``: not learnt yet.
+        cached_share: Thousandths of the account's last input to the model that came from the provider's cache.
         window: The model's context window in tokens, which no input exceeds.
     """
-    return pricing.estimate_input(
-        weight.text, bytes_per_token_milli=bytes_per_token_milli or pricing.BYTES_PER_TOKEN_MILLI, ceiling=window
-    )
-
-
-def expected(weight: Weight, *, bytes_per_token_milli: int | None = None, window: int | None = None) -> Expected:
-    """Input tokens that the request probably has; the same arguments as `bound`."""
-    return Expected(uncached=bound(weight, bytes_per_token_milli=bytes_per_token_milli, window=window))
+    first: tuple[int, int] | None = None
+    most = 0
+    for model in dict.fromkeys(models):
+        tokenizer = tokens.tokenizer_of(operation, model)
+        text = tokens.text_tokens(weight, tokenizer)
+        media, most_media = tokens.media_tokens(weight, operation.family, model) if weight.media else (0, 0)
+        learnt = text if factor is None else -(-text * factor // _THOUSAND)
+        if first is None:
+            first = text, learnt + media
+        at_most = tokens.most_text_tokens(weight, tokenizer) * max(_THOUSAND, factor or 0) // _THOUSAND
+        most = max(most, at_most + most_media, learnt + media)
+    assert first is not None
+    text, probably = first
+    if window is not None:
+        most = min(most, window)
+    probably = min(probably, most)
+    cached = probably * min(max(cached_share, 0), _THOUSAND) // _THOUSAND
+    return Input(most, Expected(probably - cached, cached), 0 if weight.media else text)

@@ -182,8 +182,10 @@ class Meter:
             admitted, usage = self._admission, settled.usage
             self._services.learning.observe(
                 admitted.model.name,
-                body_bytes=0 if usage.image_in or usage.audio_in else admitted.body_bytes,
+                self._principal.pid,
+                estimated=0 if admitted.head.server_tools else admitted.input.text,
                 input_tokens=usage.input_tokens,
+                cached_tokens=usage.cache_read or 0,
                 output_tokens=usage.output_tokens // admitted.head.choices,
             )
         return record

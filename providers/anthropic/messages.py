@@ -16,6 +16,7 @@ import msgspec
 from metering.usage import STANDARD, Geography, ServiceTier, Speed, Variant
 from providers.answers.body import JsonBody
 from providers.anthropic.answer import COUNTED, MESSAGE, MessageStream, read_counted, read_message
+from providers.anthropic.weight import weigh_messages
 from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
 from providers.document.look import Look, says
 from providers.document.members import (
@@ -32,7 +33,6 @@ from providers.document.splice import Edits
 from providers.document.strings import quoted
 from providers.output_limit import LEAST_OUTPUT, lower
 from providers.tools.selection import tool_in_definition, tools_in_list, tools_in_members
-from providers.weight import Weight
 
 
 class _Source(msgspec.Struct):
@@ -98,7 +98,7 @@ class Messages:
             server_tools=frozenset(tools),
             variant=_read_variant(members),
             members=members.spans,
-            weight=Weight(len(body)),
+            weight=weigh_messages(members, len(body)),
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> bytes:

@@ -35,9 +35,9 @@ from providers.document.projection import Wanted
 from providers.document.splice import Edits
 from providers.document.strings import quoted
 from providers.gemini.answer import CHUNK, COUNTED, GenerateArray, GenerateStream, read_counted, read_generated
+from providers.gemini.weight import weigh
 from providers.output_limit import LEAST_OUTPUT, lower
 from providers.tools.selection import tools_in_gemini
-from providers.weight import Weight
 
 
 class _File(msgspec.Struct):
@@ -143,7 +143,7 @@ class Gemini:
             server_tools=frozenset(tools),
             variant=_read_variant(members),
             members=members.spans,
-            weight=Weight(len(body)),
+            weight=weigh(members, len(body)),
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> bytes:

@@ -16,9 +16,9 @@ from providers.document.members import ABSENT, Members, given, is_list, read_mem
 from providers.document.splice import Edits
 from providers.openai import request as openai_request
 from providers.openai.answer import CHAT, ChatStream, read_chat
+from providers.openai.weight import weigh_chat
 from providers.output_limit import LEAST_OUTPUT, lower
 from providers.tools.selection import tools_in_list, tools_in_members
-from providers.weight import Weight
 
 
 class _Message(msgspec.Struct):
@@ -63,7 +63,7 @@ class ChatCompletions:
             ),
             variant=openai_request.read_variant(members),
             members=members.spans,
-            weight=Weight(len(body)),
+            weight=weigh_chat(members, len(body)),
         )
         if members.truthy("models"):  # a router's list of models to fall back on
             raise Refusal("unsupported_feature", _ONE_MODEL, "models")

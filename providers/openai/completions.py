@@ -15,9 +15,9 @@ from providers.document.splice import Edits
 from providers.openai import request as openai_request
 from providers.openai.answer import CHAT, ChatStream, read_chat
 from providers.openai.chat import wants_usage
+from providers.openai.weight import weigh_prompt
 from providers.output_limit import LEAST_OUTPUT, lower_or_state
 from providers.tools.selection import tools_in_members
-from providers.weight import Weight
 
 _UNSTATED_OUTPUT: Final = 16  # the documented default of max_tokens, which many compatible hosts do not have
 
@@ -44,7 +44,7 @@ class Completions:
             server_tools=frozenset(tools_in_members(self.operation.family, members)),
             variant=openai_request.read_variant(members),
             members=members.spans,
-            weight=Weight(len(body)),
+            weight=weigh_prompt(members, len(body), "prompt"),
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> bytes:

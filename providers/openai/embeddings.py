@@ -13,7 +13,7 @@ from providers.document.members import read_members, read_model
 from providers.document.splice import Edits
 from providers.openai import request as openai_request
 from providers.openai.answer import CHAT, ChatStream, read_embeddings
-from providers.weight import Weight
+from providers.openai.weight import weigh_prompt
 
 
 class Embeddings:
@@ -25,7 +25,10 @@ class Embeddings:
     def read(self, body: bytes, path_model: str | None) -> Head:
         members = read_members(body)
         return Head(
-            model=read_model(members, path_model), output_limit=0, members=members.spans, weight=Weight(len(body))
+            model=read_model(members, path_model),
+            output_limit=0,
+            members=members.spans,
+            weight=weigh_prompt(members, len(body), "input"),
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> bytes:

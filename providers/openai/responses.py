@@ -30,9 +30,9 @@ from providers.document.splice import Edits
 from providers.openai import request as openai_request
 from providers.openai.answer import COUNTED, RESPONSE, ResponsesStream, read_counted, read_response
 from providers.openai.chat import FILE_ID
+from providers.openai.weight import weigh_responses
 from providers.output_limit import LEAST_OUTPUT, lower_or_state
 from providers.tools.selection import tools_in_list
-from providers.weight import Weight
 
 
 class _Part(msgspec.Struct):
@@ -111,7 +111,7 @@ class Responses:
             server_tools=frozenset(tools),
             variant=openai_request.read_variant(members),
             members=members.spans,
-            weight=Weight(len(body)),
+            weight=weigh_responses(members, len(body)),
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> bytes:

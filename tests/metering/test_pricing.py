@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from metering.pricing import (
     FALLBACKS,
-    INPUT_OVERHEAD,
     MILLION,
     NEIGHBOURS,
     PRICE_KEYS,
@@ -22,7 +21,6 @@ from metering.pricing import (
     build,
     charge,
     cost,
-    estimate_input,
     hold,
     priced,
     prices_calls,
@@ -239,23 +237,6 @@ def test_a_variant_row_is_checked_like_any_other() -> None:
 def test_an_odd_credit_rounds_rates_up_not_down() -> None:
     built = build(row(input="1", output="1"), {}, credit_usd=Decimal("0.03"), version="t")
     assert built.standard.base[0] == 33_333_334
-
-
-@pytest.mark.parametrize(
-    ("size", "ceiling", "tokens"),
-    [
-        (0, None, INPUT_OVERHEAD),
-        (1, None, 1 + INPUT_OVERHEAD),
-        (4_001, None, 1_001 + INPUT_OVERHEAD),
-        (10**8, 200_000, 200_000),
-    ],
-)
-def test_the_input_estimate(size: int, ceiling: int | None, tokens: int) -> None:
-    assert estimate_input(size, ceiling=ceiling) == tokens
-
-
-def test_the_input_estimate_follows_a_learnt_ratio() -> None:
-    assert estimate_input(3_000, bytes_per_token_milli=3_000) == 1_000 + INPUT_OVERHEAD
 
 
 def test_a_hold_is_what_the_estimate_would_be_charged() -> None:

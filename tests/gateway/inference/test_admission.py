@@ -11,7 +11,6 @@ from gateway.config.load import read
 from gateway.errors import GatewayError
 from gateway.inference.admission import USUAL_OUTPUT, admit
 from metering.learning import Learning
-from metering.pricing import INPUT_OVERHEAD
 from providers.dialect import Operation
 from providers.wires import WIRES
 
@@ -92,12 +91,13 @@ def test_a_tier_that_the_model_names_may_use_it(decide):
 
 def test_what_was_learnt_of_a_model_replaces_the_usual_figures(decide):
     learning = Learning()
-    body = {"model": "m", "messages": [{"role": "user", "content": "x" * 700}]}
+    body = {"model": "m", "messages": [{"role": "user", "content": "some words " * 100}]}
     before = decide(body, learning=learning)
-    for _ in range(100):
-        learning.observe("m", body_bytes=2_000, input_tokens=1_000, output_tokens=300)
+    for number in range(200):
+        learning.observe("m", f"{number}", estimated=1_000, input_tokens=1_500, cached_tokens=0, output_tokens=300)
+    learning.observe("m", "p", estimated=0, input_tokens=1_000, cached_tokens=800, output_tokens=300)
     after = decide(body, learning=learning)
-    assert before.input_bound == -(-before.body_bytes // 4) + INPUT_OVERHEAD
-    assert after.input_bound == -(-after.body_bytes // 2) + INPUT_OVERHEAD
+    assert after.input_expected.tokens == pytest.approx(1.5 * before.input_expected.tokens, rel=0.05)
+    assert after.input_expected.cached == after.input_expected.tokens * 8 // 10
     assert (before.output_tokens, after.output_tokens) == (USUAL_OUTPUT, learning.usual_output("m"))
     assert decide(body, learning=learning, hold="worst").output_tokens == 10_000

@@ -1,0 +1,134 @@
+"""What a request of the Messages API gives a model to read (``anthropic.types``)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from providers.document.look import Look
+from providers.document.members import ABSENT, Members, is_list, is_object
+from providers.media.medium import Kind
+from providers.weight.tally import Tally, is_string
+from providers.weight.weight import Weight
+
+# Tokens that the definition of a tool of Anthropic's own takes, which the request only names:
+# https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview#pricing, and the recordings for computer use.
+_OWN_TOOLS: Final = {b"computer": 1_200, b"bash": 245, b"text_editor": 700}
+_OWN_TOOL: Final = re.compile(rb'"(computer|bash|text_editor)_20\d{6}"')
+_MOST_OWN: Final = 8
+_RESULT: Final = re.compile(rb'"tool_result"')
+_OPENING: Final = 512  # of a message, in which its first block's type is
+_DEEPEST: Final = 6  # as deep as `providers.anthropic.messages` looks
+
+
+class _Source(msgspec.Struct):
+    media_type: msgspec.Raw = ABSENT
+    data: msgspec.Raw = ABSENT
+    url: msgspec.Raw = ABSENT
+    content: msgspec.Raw = ABSENT
+
+
+class _Block(msgspec.Struct):
+    type: msgspec.Raw = ABSENT
+    text: msgspec.Raw = ABSENT
+    thinking: msgspec.Raw = ABSENT
+    signature: msgspec.Raw = ABSENT
+    data: msgspec.Raw = ABSENT
+    source: msgspec.Raw = ABSENT
+    content: msgspec.Raw = ABSENT
+    input: msgspec.Raw = ABSENT
+    title: msgspec.Raw = ABSENT
+    context: msgspec.Raw = ABSENT
+
+
+class _Message(msgspec.Struct):
+    role: msgspec.Raw = ABSENT
+    content: msgspec.Raw = ABSENT
+
+
+class _Format(msgspec.Struct):
+    schema: msgspec.Raw = ABSENT
+
+
+class _Config(msgspec.Struct):
+    format: _Format | None = None
+
+
+_MESSAGES: Final = Look(_Message)
+_BLOCKS: Final = Look(_Block)
+_SOURCE: Final = Look(_Source)
+_FORMAT: Final = Look(_Format)
+_CONFIG: Final = Look(_Config)
+
+
+def weigh_messages(members: Members, body: int) -> Weight:
+    """Of ``POST /v1/messages`` and ``/v1/messages/count_tokens``."""
+    tally = Tally()
+    system = members.raw("system")
+    if system is not None:
+        tally.instructed = True
+        _content(tally, system)
+    for message in _MESSAGES.elements(members.raws.get("messages")):
+        tally.turns += 1
+        if bytes(message.role) == b'"user"' and not _RESULT.search(memoryview(message.content)[:_OPENING]):
+            tally.ask()
+        _content(tally, message.content)
+    _tools(tally, members.raws.get("tools"))
+    thinking = members.raw("thinking")
+    tally.thinks = thinking is not None and b'"disabled"' not in bytes(thinking)
+    stated = members.raw("output_format")
+    if stated is not None and (form := _FORMAT.single(stated)) is not None:
+        tally.schema(form.schema)
+    stated = members.raw("output_config")
+    if stated is not None and (config := _CONFIG.single(stated)) is not None and config.format is not None:
+        tally.schema(config.format.schema)
+    return tally.weight(body)
+
+
+def _tools(tally: Tally, raw: msgspec.Raw | None) -> None:
+    tally.define(raw)
+    if raw is not None and b"_20" in (text := bytes(raw)):  # tools of Anthropic's own carry a date
+        tally.tokens += sum(_OWN_TOOLS[name] for name in _OWN_TOOL.findall(text)[:_MOST_OWN])
+
+
+def _content(tally: Tally, raw: msgspec.Raw, depth: int = 0) -> None:
+    if is_string(raw):
+        tally.text(raw)
+    elif is_list(raw) and depth <= _DEEPEST:
+        for block in _BLOCKS.elements(raw):
+            _block(tally, block, depth)
+
+
+def _block(tally: Tally, block: _Block, depth: int) -> None:
+    tally.text(block.text)
+    tally.thought(block.thinking)
+    tally.text(block.title)
+    tally.text(block.context)
+    tally.signed += len(block.signature) + len(block.data)
+    if len(block.input):
+        tally.calls += 1
+        tally.data(block.input)
+    if len(block.source):
+        _source(tally, block, depth)
+    if len(block.content):
+        if len(block.type) and not is_object(block.content):
+            tally.calls += 1
+        _content(tally, block.content, depth + 1)
+
+
+def _source(tally: Tally, block: _Block, depth: int) -> None:
+    source = _SOURCE.single(block.source)
+    if source is None:
+        return  # a search result names its source as a string
+    kind = Kind.IMAGE if bytes(block.type) == b'"image"' else Kind.PDF
+    if len(source.data):
+        if bytes(source.media_type) == b'"text/plain"':
+            tally.text(source.data)  # plain text, not base64
+        else:
+            tally.media.add(source.data, source.media_type, kind=kind)
+    elif len(source.url):
+        tally.media.remote(kind)
+    elif len(source.content):
+        _content(tally, source.content, depth + 1)

@@ -1,0 +1,175 @@
+"""What a request of the Gemini API gives a model to read (``google.genai.types``), in either spelling."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from providers.document.look import Look
+from providers.document.members import ABSENT, Members, read_nested
+from providers.weight.tally import Tally, is_string
+from providers.weight.weight import Weight
+
+_DEEPEST: Final = 3
+
+
+class _Blob(msgspec.Struct, rename="camel"):
+    mime_type: msgspec.Raw = ABSENT
+    data: msgspec.Raw = ABSENT
+    file_uri: msgspec.Raw = ABSENT
+
+
+class _SnakeBlob(msgspec.Struct):
+    mime_type: msgspec.Raw = ABSENT
+    data: msgspec.Raw = ABSENT
+    file_uri: msgspec.Raw = ABSENT
+
+
+class _Call(msgspec.Struct):
+    args: msgspec.Raw = ABSENT
+    response: msgspec.Raw = ABSENT
+    parts: msgspec.Raw = ABSENT
+
+
+class _Part(msgspec.Struct):
+    thought: msgspec.Raw = ABSENT
+    text: msgspec.Raw = ABSENT
+    thoughtSignature: msgspec.Raw = ABSENT  # noqa: N815 - the wire's spelling
+    thought_signature: msgspec.Raw = ABSENT
+    inlineData: msgspec.Raw = ABSENT  # noqa: N815
+    inline_data: msgspec.Raw = ABSENT
+    fileData: msgspec.Raw = ABSENT  # noqa: N815
+    file_data: msgspec.Raw = ABSENT
+    functionCall: _Call | None = None  # noqa: N815
+    function_call: _Call | None = None
+    functionResponse: _Call | None = None  # noqa: N815
+    function_response: _Call | None = None
+    mediaResolution: msgspec.Raw = ABSENT  # noqa: N815
+    media_resolution: msgspec.Raw = ABSENT
+    executableCode: msgspec.Raw = ABSENT  # noqa: N815
+    codeExecutionResult: msgspec.Raw = ABSENT  # noqa: N815
+
+
+class _Content(msgspec.Struct):
+    role: msgspec.Raw = ABSENT
+    parts: list[_Part] = []
+
+
+class _OddContent(msgspec.Struct):
+    role: msgspec.Raw = ABSENT
+    parts: msgspec.Raw = ABSENT
+
+
+class _Tool(msgspec.Struct):
+    functionDeclarations: msgspec.Raw = ABSENT  # noqa: N815
+    function_declarations: msgspec.Raw = ABSENT
+
+
+class _Request(msgspec.Struct):
+    content: msgspec.Raw = ABSENT
+
+
+class _Level(msgspec.Struct):
+    level: msgspec.Raw = ABSENT
+
+
+_CONTENTS: Final = Look(_Content)
+_ODD_CONTENTS: Final = Look(_OddContent)
+_PARTS: Final = Look(_Part)
+_BLOB: Final = Look(_Blob)
+_SNAKE_BLOB: Final = Look(_SnakeBlob)
+_TOOLS: Final = Look(_Tool)
+_REQUESTS: Final = Look(_Request)
+_LEVEL: Final = Look(_Level)
+
+
+def weigh(members: Members, body: int) -> Weight:
+    """Of ``generateContent``, ``countTokens`` and the embeddings."""
+    tally = Tally()
+    _request(tally, members)
+    nested = read_nested(members, "generateContentRequest", "generate_content_request")
+    if nested is not None:
+        _request(tally, nested)
+    for request in _REQUESTS.one_or_more(members.raws.get("requests")):
+        _contents(tally, request.content)
+    return tally.weight(body)
+
+
+def _request(tally: Tally, members: Members) -> None:
+    config = read_nested(members, "generationConfig", "generation_config")
+    resolution = None if config is None else config.raw("mediaResolution", "media_resolution")
+    system = members.raw("systemInstruction", "system_instruction")
+    if system is not None:
+        tally.instructed = True
+        _contents(tally, system)
+    for name in ("contents", "content"):
+        raw = members.raw(name)
+        if raw is not None:
+            _contents(tally, raw, resolution)
+    for tool in _TOOLS.one_or_more(members.raws.get("tools")):
+        tally.define(tool.functionDeclarations)
+        tally.define(tool.function_declarations)
+    if config is not None:
+        tally.schema(config.raw("responseSchema", "response_schema", "responseJsonSchema", "response_json_schema"))
+
+
+def _contents(tally: Tally, raw: msgspec.Raw, resolution: msgspec.Raw | None = None) -> None:
+    if is_string(raw):
+        tally.turns += 1
+        tally.text(raw)
+        return
+    usual = _CONTENTS.fitting(raw)
+    if usual is not None:
+        for content in usual:
+            _content(tally, content.role, content.parts, resolution)
+        return
+    for odd in _ODD_CONTENTS.one_or_more(raw):  # a lone object for a list, or something that the provider refuses
+        _content(tally, odd.role, _PARTS.one_or_more(odd.parts), resolution)
+
+
+def _content(tally: Tally, role: msgspec.Raw, parts: list[_Part], resolution: msgspec.Raw | None) -> None:
+    tally.turns += 1
+    if bytes(role) != b'"model"' and not any(part.functionResponse or part.function_response for part in parts):
+        tally.ask()
+    _parts(tally, parts, resolution)
+
+
+def _parts(tally: Tally, parts: list[_Part], resolution: msgspec.Raw | None, depth: int = 0) -> None:
+    for part in parts:
+        if bytes(part.thought) == b"true":
+            tally.thought(part.text)
+        else:
+            tally.text(part.text)
+        tally.signed += len(part.thoughtSignature) + len(part.thought_signature)
+        for blob in (part.inlineData, part.inline_data, part.fileData, part.file_data):
+            if len(blob):
+                _blob(tally, blob, _closer(part) or resolution)
+        for call in (part.functionCall, part.function_call, part.functionResponse, part.function_response):
+            if call is not None:
+                tally.calls += 1
+                tally.data(call.args)
+                tally.data(call.response)
+                if len(call.parts) and depth < _DEEPEST:
+                    _parts(tally, _PARTS.one_or_more(call.parts), resolution, depth + 1)
+        tally.data(part.executableCode)
+        tally.data(part.codeExecutionResult)
+
+
+def _closer(part: _Part) -> msgspec.Raw | None:
+    for raw in (part.mediaResolution, part.media_resolution):
+        if len(raw):
+            return raw if is_string(raw) else (_LEVEL.single(raw) or _Level()).level
+    return None
+
+
+def _blob(tally: Tally, raw: msgspec.Raw, resolution: msgspec.Raw | None) -> None:
+    camel, snake = _BLOB.single(raw), _SNAKE_BLOB.single(raw)
+    if camel is None or snake is None:
+        return
+    mime = camel.mime_type if len(camel.mime_type) else snake.mime_type
+    if len(camel.data):
+        tally.media.add(camel.data, mime, detail=resolution)
+    else:
+        address = camel.file_uri if len(camel.file_uri) else snake.file_uri
+        tally.media.add(address, mime, detail=resolution)

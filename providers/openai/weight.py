@@ -1,0 +1,230 @@
+"""What OpenAI's requests give a model to read: chat, responses, completions and embeddings.
+
+Fields as the SDK types them (``openai.types.chat``, ``openai.types.responses``); compatible hosts' own parts
+(``video_url``, ``document_url``) are known as well.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from providers.document.look import Look
+from providers.document.members import ABSENT, Members, is_list, is_object, read_nested
+from providers.media.medium import Kind
+from providers.weight.tally import Tally, is_string
+from providers.weight.weight import Weight
+
+
+class _Address(msgspec.Struct):
+    url: msgspec.Raw = ABSENT
+    detail: msgspec.Raw = ABSENT
+    data: msgspec.Raw = ABSENT
+    format: msgspec.Raw = ABSENT
+    file_data: msgspec.Raw = ABSENT
+    file_url: msgspec.Raw = ABSENT
+
+
+class _Part(msgspec.Struct):
+    type: msgspec.Raw = ABSENT
+    text: msgspec.Raw = ABSENT
+    refusal: msgspec.Raw = ABSENT
+    image_url: msgspec.Raw = ABSENT
+    detail: msgspec.Raw = ABSENT
+    input_audio: msgspec.Raw = ABSENT
+    file: msgspec.Raw = ABSENT
+    file_data: msgspec.Raw = ABSENT
+    file_url: msgspec.Raw = ABSENT
+    video_url: msgspec.Raw = ABSENT
+    document_url: msgspec.Raw = ABSENT
+
+
+class _Function(msgspec.Struct):
+    arguments: msgspec.Raw = ABSENT
+    input: msgspec.Raw = ABSENT
+
+
+class _Call(msgspec.Struct):
+    function: _Function | None = None
+    custom: _Function | None = None
+
+
+class _Message(msgspec.Struct):
+    role: msgspec.Raw = ABSENT
+    content: msgspec.Raw = ABSENT
+    tool_calls: msgspec.Raw = ABSENT
+    function_call: msgspec.Raw = ABSENT
+
+
+class _Item(msgspec.Struct):
+    type: msgspec.Raw = ABSENT
+    role: msgspec.Raw = ABSENT
+    content: msgspec.Raw = ABSENT
+    output: msgspec.Raw = ABSENT
+    arguments: msgspec.Raw = ABSENT
+    input: msgspec.Raw = ABSENT
+    code: msgspec.Raw = ABSENT
+    action: msgspec.Raw = ABSENT
+    summary: msgspec.Raw = ABSENT
+    encrypted_content: msgspec.Raw = ABSENT
+    result: msgspec.Raw = ABSENT  # of an image that was generated
+    tools: msgspec.Raw = ABSENT
+
+
+class _Format(msgspec.Struct):
+    schema: msgspec.Raw = ABSENT
+
+
+class _ResponseFormat(msgspec.Struct):
+    json_schema: _Format | None = None
+
+
+class _Text(msgspec.Struct):
+    format: _Format | None = None
+
+
+_COMPACTED_BYTES: Final = 10  # a token, in the recordings
+_PRO_TOKENS: Final = 1_500  # of what the provider adds in the mode "pro", in the recordings
+_MESSAGES: Final = Look(_Message)
+_ITEMS: Final = Look(_Item)
+_PARTS: Final = Look(_Part)
+_CALLS: Final = Look(_Call)
+_FUNCTION: Final = Look(_Function)
+_ADDRESS: Final = Look(_Address)
+_RESPONSE_FORMAT: Final = Look(_ResponseFormat)
+_TEXT: Final = Look(_Text)
+
+
+def weigh_chat(members: Members, body: int) -> Weight:
+    """Of ``POST /v1/chat/completions``."""
+    tally = Tally()
+    for message in _MESSAGES.elements(members.raws.get("messages")):
+        tally.turns += 1
+        _content(tally, message.content)
+        if len(message.tool_calls):
+            for call in _CALLS.elements(message.tool_calls):
+                _call(tally, call.function or call.custom)
+        if len(message.function_call):
+            _call(tally, _FUNCTION.single(message.function_call))
+    tally.define(members.raws.get("tools"))
+    tally.define(members.raws.get("functions"))
+    stated = members.raw("response_format")
+    if stated is not None and (form := _RESPONSE_FORMAT.single(stated)) is not None and form.json_schema is not None:
+        tally.schema(form.json_schema.schema)
+    return tally.weight(body)
+
+
+def weigh_responses(members: Members, body: int) -> Weight:
+    """Of ``POST /v1/responses`` and its siblings."""
+    tally = Tally()
+    instructions = members.raw("instructions")
+    if instructions is not None:
+        tally.instructed = True
+        tally.turns += 1
+        _content(tally, instructions)
+    given = members.raw("input")
+    if given is not None and is_string(given):
+        tally.turns += 1
+        tally.text(given)
+    for item in _ITEMS.elements(given):
+        _item(tally, item)
+    tally.define(members.raws.get("tools"))
+    reasoning = read_nested(members, "reasoning")
+    if reasoning is not None:
+        tally.thinks = True
+        if reasoning.text("mode") == "pro":
+            tally.tokens += _PRO_TOKENS
+    stated = members.raw("text")
+    if stated is not None and (text := _TEXT.single(stated)) is not None and text.format is not None:
+        tally.schema(text.format.schema)
+    return tally.weight(body)
+
+
+def weigh_prompt(members: Members, body: int, name: str) -> Weight:
+    """Of legacy completions and of embeddings: a prompt that is text or tokens."""
+    tally = Tally()
+    tally.text_or_tokens(members.raw(name))
+    suffix = members.raw("suffix")
+    if suffix is not None:
+        tally.text(suffix)
+    return tally.weight(body)
+
+
+def _content(tally: Tally, raw: msgspec.Raw) -> None:
+    if is_string(raw):
+        tally.text(raw)
+    elif is_list(raw):
+        for part in _PARTS.elements(raw):
+            _part(tally, part)
+
+
+def _call(tally: Tally, function: _Function | None) -> None:
+    tally.calls += 1
+    if function is not None:
+        tally.data(function.arguments)
+        tally.text(function.input)
+
+
+def _item(tally: Tally, item: _Item) -> None:
+    if len(item.role):
+        tally.turns += 1
+        if bytes(item.role) == b'"user"':
+            tally.ask()
+    if len(item.content):
+        _content(tally, item.content)
+    if len(item.output):
+        tally.calls += 1
+        if is_object(item.output):
+            part = _PARTS.single(item.output)
+            if part is not None and len(part.image_url):
+                _part(tally, part)
+            else:
+                tally.data(item.output)
+        else:
+            _content(tally, item.output)
+    if len(item.arguments) or len(item.input) or len(item.code):
+        tally.calls += 1
+        tally.data(item.arguments)
+        tally.text(item.input)
+        tally.text(item.code)
+    if len(item.encrypted_content):
+        if bytes(item.type) == b'"compaction"':  # stands for the turns before it, so that no turn drops it
+            tally.tokens += len(item.encrypted_content) // _COMPACTED_BYTES
+        else:
+            tally.signed += len(item.encrypted_content)
+    if len(item.result):
+        tally.media.add(item.result, kind=Kind.IMAGE)
+    if len(item.tools):
+        tally.define(item.tools)
+
+
+def _part(tally: Tally, part: _Part) -> None:
+    tally.text(part.text)
+    tally.text(part.refusal)
+    media = tally.media
+    if len(part.image_url):
+        address = _address(part.image_url)
+        media.add(address.url, kind=Kind.IMAGE, detail=address.detail if len(address.detail) else part.detail)
+    if len(part.input_audio):
+        address = _address(part.input_audio)
+        media.add(address.data, kind=Kind.AUDIO)
+    if len(part.file):
+        address = _address(part.file)
+        if len(address.file_data):
+            media.add(address.file_data, kind=Kind.PDF)
+        else:
+            media.remote(Kind.PDF)
+    if len(part.file_data):
+        media.add(part.file_data, kind=Kind.PDF)
+    elif len(part.file_url):
+        media.remote(Kind.PDF)
+    if len(part.video_url):
+        media.add(_address(part.video_url).url, kind=Kind.VIDEO)
+    if len(part.document_url):
+        media.add(_address(part.document_url).url, kind=Kind.PDF)
+
+
+def _address(raw: msgspec.Raw) -> _Address:
+    """A medium's address, which is an object in one API and a plain string in another."""
+    return _Address(url=raw) if is_string(raw) else _ADDRESS.single(raw) or _Address()

@@ -1,0 +1,128 @@
+"""Collects what a dialect finds in a request, and makes a `Weight` of it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from providers.document.look import values
+from providers.document.members import is_list, is_object
+from providers.media.look import Gallery
+from providers.weight import text
+from providers.weight.weight import Weight
+
+
+def is_string(raw: msgspec.Raw) -> bool:
+    """The value is a JSON string."""
+    return len(raw) > 1 and memoryview(raw)[0] == ord('"')
+
+
+class Tally:
+    """What was found so far. A dialect adds each value once.
+
+    Attributes:
+        media: The request's images, documents, audio and video.
+        turns: Messages.
+        instructed: There are instructions beside the messages.
+        calls: Calls of tools, and their results.
+        signed: Bytes of signatures and encrypted reasoning.
+        thinks: Reasoning is asked for.
+        tokens: What is given in tokens, or has a fixed number of them.
+    """
+
+    __slots__ = (
+        "_data",
+        "_definitions",
+        "_schemas",
+        "_texts",
+        "_thoughts",
+        "_tools",
+        "calls",
+        "instructed",
+        "media",
+        "signed",
+        "thinks",
+        "tokens",
+        "turns",
+    )
+
+    def __init__(self) -> None:
+        self.media = Gallery()
+        self.turns = self.calls = self.signed = self.tokens = 0
+        self.instructed = self.thinks = False
+        self._texts: list[msgspec.Raw] = []
+        self._data: list[msgspec.Raw] = []
+        self._definitions: list[msgspec.Raw] = []
+        self._schemas: list[msgspec.Raw] = []
+        self._thoughts: list[msgspec.Raw] = []
+        self._tools = 0
+
+    def text(self, raw: msgspec.Raw) -> None:
+        """A string that the model reads; anything else is left to the rest."""
+        if is_string(raw):
+            self._texts.append(raw)
+
+    def thought(self, raw: msgspec.Raw) -> None:
+        """Reasoning that comes back with its turn."""
+        if is_string(raw):
+            self._thoughts.append(raw)
+
+    def ask(self) -> None:
+        """The user asks something new: providers drop the reasoning of the turns before."""
+        self._thoughts.clear()
+        self.signed = 0
+
+    def data(self, raw: msgspec.Raw) -> None:
+        """An object, a list, or a string of JSON, such as a call's arguments."""
+        if len(raw):
+            self._data.append(raw)
+
+    def define(self, raw: msgspec.Raw | None, number: int | None = None) -> None:
+        """Definitions of tools: the request's list of them. ``number`` where it is not the list's length."""
+        if raw is not None and is_list(raw):
+            self._definitions.append(raw)
+            self._tools += len(values(raw)) if number is None else number
+
+    def schema(self, raw: msgspec.Raw | None) -> None:
+        """The schema of a structured answer."""
+        if raw is not None and is_object(raw):
+            self._schemas.append(raw)
+
+    def text_or_tokens(self, raw: msgspec.Raw | None) -> None:
+        """A prompt as OpenAI's older APIs take it: a string, tokens, or a list of either."""
+        if raw is None:
+            return
+        if is_string(raw):
+            self.text(raw)
+        elif is_list(raw):
+            if bytes(memoryview(raw)[1:64]).lstrip(b" \t\r\n")[:1] == b'"':
+                for one in values(raw):
+                    self.text(one)
+            else:  # tokens, or lists of them: one between two commas
+                self.tokens += bytes(raw).count(b",") + 1
+
+    def weight(self, body: int) -> Weight:
+        """What a body of so many bytes weighs."""
+        self._texts += self._thoughts
+        counted = (
+            sum(map(len, self._texts))
+            + sum(map(len, self._data))
+            + sum(map(len, self._definitions))
+            + sum(map(len, self._schemas))
+            + self.media.text
+            + self.signed
+        )
+        return Weight(
+            text=text.count(self._texts),
+            data=text.count_json(self._data),
+            definitions=text.count_json(self._definitions),
+            schema=text.count_json(self._schemas),
+            turns=self.turns,
+            instructed=self.instructed,
+            calls=self.calls,
+            tools=self._tools,
+            signed=self.signed,
+            thinks=self.thinks,
+            tokens=self.tokens,
+            rest=max(0, body - counted),
+            media=self.media.done(),
+        )

@@ -1,0 +1,189 @@
+"""Counts text as tokenizers cut it, without cutting it.
+
+Rules that everything here obeys:
+
+1. Byte-pair encodings cut text at the ends of words, runs of digits, runs of blanks and marks before they merge
+   anything. So the numbers of those runs tell the tokens within a few per cent, whatever the text is; bytes divided
+   by four is wrong by half for code, JSON and tables.
+2. The work is bounded: of long text, a sample of evenly spread pieces is looked at. Where they lie cannot be known in
+   advance, so that nobody can write text that is dense elsewhere.
+3. Nothing is kept. What is decoded is at most `SAMPLE` bytes, for the time of the call.
+
+`WEIGHTS` were fitted to OpenAI's ``o200k`` encoding on 1,100 pieces of prose, code, JSON, HTML, logs and tables
+(80 % within 0.89 to 1.09 of the true count) and checked on the recordings (docs/billing.md).
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_right
+from itertools import accumulate
+from typing import Final
+
+import msgspec
+
+from providers.document.members import decode_text
+from providers.weight.weight import NO_TEXT, TextWeight
+
+SAMPLE: Final = 2_048
+"""Bytes of one kind of text that are looked at."""
+
+_PIECES: Final = 8
+_PIECE: Final = SAMPLE // _PIECES
+_SEAM: Final = 16  # bytes at the ends of a piece in which it is cut cleanly
+_LONGEST: Final = 8  # letters of a word, on average; code and every language in Latin letters have fewer
+
+# Thousandths of a token.
+_WORD, _LETTER, _HUMP, _NUMBER, _GAP, _MARK, _UNBROKEN = 920, 35, 1_120, 1_600, 1_350, 450, 90
+
+_LOWER, _UPPER, _DIGIT, _BLANK, _SIGN, _TWO, _THREE, _FOUR = range(8)  # bits of a byte's class
+_CLASSES: Final = {
+    _LOWER: range(ord("a"), ord("z") + 1),
+    _UPPER: range(ord("A"), ord("Z") + 1),
+    _DIGIT: range(ord("0"), ord("9") + 1),
+    _BLANK: b" \t\r\n",
+    _TWO: range(0xC2, 0xE0),
+    _THREE: range(0xE0, 0xF0),
+    _FOUR: range(0xF0, 0xF5),
+}
+_CLASS_OF: Final = {code: 1 << bit for bit, codes in _CLASSES.items() for code in codes}
+_TABLE: Final = bytes(_CLASS_OF.get(code, 1 << _SIGN if 33 <= code < 127 else 0) for code in range(256))
+
+
+def count(strings: list[msgspec.Raw]) -> TextWeight:
+    """The text of JSON strings, each with its quotes.
+
+    Exact up to `SAMPLE` bytes, beyond that by sample.
+    """
+    if not strings:
+        return NO_TEXT
+    total = sum(map(len, strings)) - 2 * len(strings)
+    if total <= SAMPLE:
+        return count_bytes(_unescaped(b" ".join([bytes(one)[1:-1] for one in strings])))
+    pieces = [piece for piece in _pieces(strings) if piece]
+    looked = sum(map(len, pieces))
+    if not looked:
+        return NO_TEXT
+    return _scaled(count_bytes(b" ".join(map(_unescaped, pieces))), total, looked)
+
+
+def count_json(values: list[msgspec.Raw]) -> TextWeight:
+    """The text of JSON values as they are written, names and brackets included."""
+    if not values:
+        return NO_TEXT
+    total = sum(map(len, values))
+    if total <= SAMPLE:
+        return count_bytes(_unescaped(b" ".join(map(bytes, values)), whole=False))
+    pieces = [piece for piece in _pieces(values) if piece]
+    looked = sum(map(len, pieces))
+    if not looked:
+        return NO_TEXT
+    return _scaled(count_bytes(b" ".join([_unescaped(piece, whole=False) for piece in pieces])), total, looked)
+
+
+def count_bytes(text: bytes) -> TextWeight:
+    """UTF-8 text, all of it looked at.
+
+    Every byte becomes a bit of its class, and the classes are integers of as many bytes as the text: runs begin where a
+    bit is set whose neighbour is not. That is several times faster than to search the text.
+    """
+    if not text:
+        return NO_TEXT
+    classes = int.from_bytes(text.translate(_TABLE), "big")
+    ones = int.from_bytes(b"\x01" * len(text), "big")
+    lower, upper = classes & ones, classes >> _UPPER & ones
+    digits, blanks = classes >> _DIGIT & ones, classes >> _BLANK & ones
+    marks = (classes >> _SIGN & ones).bit_count()
+    letters = lower | upper
+    many = letters.bit_count()
+    words = many - (letters & letters >> 8).bit_count()
+    unbroken = max(0, many - _LONGEST * words)
+    gaps = (blanks & blanks >> 8).bit_count() - (blanks & blanks >> 8 & blanks >> 16).bit_count()
+    plain = (
+        _WORD * words
+        + _LETTER * (many - unbroken)
+        + _UNBROKEN * unbroken
+        + _HUMP * (upper & lower >> 8).bit_count()
+        + _NUMBER * (digits.bit_count() - (digits & digits >> 8).bit_count())
+        + _GAP * gaps
+        + _MARK * marks
+    )
+    if text.isascii():
+        return TextWeight(len(text), plain, marks=marks, unbroken=unbroken)
+    two, three, four = ((classes >> bit & ones).bit_count() for bit in (_TWO, _THREE, _FOUR))
+    return TextWeight(len(text), plain, two, three, four, marks, unbroken)
+
+
+def _scaled(text: TextWeight, total: int, looked: int) -> TextWeight:
+    return TextWeight(
+        text.size * total // looked,
+        text.plain * total // looked,
+        text.two * total // looked,
+        text.three * total // looked,
+        text.four * total // looked,
+        text.marks * total // looked,
+        text.unbroken * total // looked,
+    )
+
+
+def _pieces(values: list[msgspec.Raw]) -> list[bytes]:
+    """Pieces of the values' text, spread evenly from a place that no sender can know."""
+    ends = list(accumulate(map(len, values)))
+    stripe = ends[-1] // _PIECES
+    offset = int(random.random() * max(1, stripe - _PIECE))  # noqa: S311 - a sample, not a secret
+    pieces: list[bytes] = []
+    for start in range(offset, ends[-1] - _PIECE + 1, stripe):
+        left, position = _PIECE, start
+        index = bisect_right(ends, start)
+        while left > 0 and index < len(values):
+            value = memoryview(values[index])
+            begin = position - (ends[index] - len(value))
+            piece = bytes(value[begin : begin + left])
+            pieces.append(_clean(piece, begin, begin + len(piece) == len(value)))
+            left -= len(piece)
+            position = ends[index]
+            index += 1
+    return pieces
+
+
+def _clean(piece: bytes, begin: int, ends: bool) -> bytes:
+    """A piece without the halves of escapes and characters that its cuts made, and without a string's quotes."""
+    if begin > 0:
+        blank = piece.find(b" ", 0, _SEAM)
+        piece = piece[blank + 1 :] if blank >= 0 else piece
+    elif piece[:1] == b'"':
+        piece = piece[1:]
+    if ends:
+        return piece[:-1] if piece[-1:] == b'"' else piece
+    blank = piece.rfind(b" ", -_SEAM)
+    return piece[:blank] if blank > 0 else piece
+
+
+def _unescaped(text: bytes, *, whole: bool = True) -> bytes:
+    """The text of a JSON string; near enough where ``text`` is a piece of one, or of JSON around it."""
+    if b"\\" not in text:
+        return text
+    if whole and (decoded := decode_text(msgspec.Raw(b'"%b"' % text))) is not None:
+        return decoded.encode()
+    text = text.replace(b"\\\\", b"/").replace(b"\\n", b"\n").replace(b"\\t", b"\t").replace(b'\\"', b'"')
+    return _escapes(text) if b"\\u" in text else text
+
+
+def _escapes(text: bytes) -> bytes:
+    r"""A piece of at most a sample: each ``\uXXXX`` becomes a character of as many bytes."""
+    first, *rest = text.split(b"\\u")
+    parts = [first]
+    for part in rest:
+        code = part[:4]
+        if code[:1] == b"0":
+            parts.append(b"<" if code[1:2] == b"0" and code[2:3] < b"8" else b"\xc3\xa9")
+        elif code[:2].lower() in _HIGH:
+            parts.append(b"\xf0\x9f\x98\x80")
+        elif code[:2].lower() not in _LOW:
+            parts.append(b"\xe4\xb8\xad")
+        parts.append(part[4:])
+    return b"".join(parts)
+
+
+_HIGH: Final = frozenset((b"d8", b"d9", b"da", b"db"))
+_LOW: Final = frozenset((b"dc", b"dd", b"de", b"df"))

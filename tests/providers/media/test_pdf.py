@@ -1,0 +1,73 @@
+"""A PDF's pages, without a PDF library."""
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from providers.media import pdf
+from providers.media.payload import Payload
+from tests.providers.media import files
+from tests.providers.media.files import text_of
+
+
+def pages(data, budget=pdf.WHOLE):
+    return pdf.pages(Payload(msgspec.Raw(json.dumps(text_of(data)).encode())), budget)
+
+
+@pytest.mark.parametrize("count", [1, 3, 250])
+@pytest.mark.parametrize("packed", [False, True])
+def test_pages_are_counted(count, packed):
+    found, most, looked = pages(files.pdf(count, packed=packed))
+    assert found == count
+    assert most >= count
+    assert looked > 0
+
+
+def test_a_file_without_packed_objects_has_no_hidden_pages():
+    data = files.pdf(2, bytes_a_page=100_000)
+    assert pages(data)[:2] == (2, 2)
+    hidden = data.replace(b"/Parent", b"/ObjStm")
+    assert pages(hidden)[0] == 2
+    assert pages(hidden)[1] == len(hidden) // 3_000
+
+
+def test_a_large_file_is_told_by_its_ends():
+    data = files.pdf(30, bytes_a_page=200_000)
+    found, most, looked = pages(data)
+    assert found == 30
+    assert most == len(data) // 3_000
+    assert looked < len(data) / 4
+
+
+def test_a_count_that_the_file_cannot_hold_is_not_believed():
+    data = files.pdf(1).replace(b"/Count 1", b"/Count 999999")
+    assert pages(data)[0] == 1
+
+
+def test_without_a_budget_the_size_tells():
+    data = files.pdf(3, bytes_a_page=60_000)
+    assert pages(data, 100) == (3, len(data) // 3_000, 0)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        b"%PDF-1.7" + b"/Type/Pages" * 100_000,
+        b"%PDF-1.7" + b"/Type/ObjStm" * 100_000,
+        b"%PDF-1.7" + b"/Type /ObjStm stream\n" * 50_000,
+        b"%PDF-1.7 /ObjStm stream\n" + b"\x78\x9c" * 50_000,
+        b"%PDF-1.7" + b"/Type/Page " * 100_000,
+    ],
+)
+def test_a_forged_file_is_read_within_bounds(forged):
+    found, most, _ = pages(forged)
+    assert 1 <= found <= most
+
+
+@given(st.binary(max_size=300))
+def test_noise_is_read_without_an_error(noise):
+    found, most, _ = pages(b"%PDF-1.4 " + noise)
+    assert 1 <= found <= most
