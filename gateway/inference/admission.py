@@ -14,6 +14,7 @@ from gateway.auth.principal import Principal
 from gateway.catalog.catalog import Catalog, CatalogTarget, Model
 from gateway.config import Config, HoldRule
 from gateway.errors import (
+    GatewayError,
     ModelNotFound,
     ModelNotInPlan,
     PrivacyUnsupported,
@@ -25,11 +26,12 @@ from gateway.inference.estimate import Expected
 from metering import pricing
 from metering.learning import Learning
 from providers.anthropic.messages import check_beta
-from providers.dialect import Family, Head, Refusal, Wire
-from providers.tools.catalog import TOOLS_BY_ID, refuse_tools
+from providers.dialect import Family, Head, Operation, Refusal, Wire
+from providers.tools.catalog import TOOLS_BY_ID, refuse_tools, refuse_uncounted
 
 # Until a model's own p99 is learnt, this many output tokens are held where the request's limit is higher.
 USUAL_OUTPUT = 4_096
+SEARCH = "openai_web_search"  # what a model that searches by itself counts as, for policy
 
 
 class Admission(msgspec.Struct, frozen=True):
@@ -116,7 +118,8 @@ def admit(
         )
     pinned = policy.narrow(principal.regions, asked_regions) if asked_regions else principal.regions
     targets = regions.within(targets, pinned)
-    _check_prices(targets[0], head)
+    if wire.billed:
+        targets = _billable(targets, head, wire.operation, config.policy.server_tools)
     worst = config.billing.hold is HoldRule.WORST
     counted = estimate.of_input(
         head.weight,
@@ -133,19 +136,54 @@ def admit(
     return Admission(head, model, targets, counted, output, amount, wire.billed)
 
 
-def _check_prices(target: CatalogTarget, head: Head) -> None:
-    """Refuse what could not be billed."""
+def _billable(
+    targets: tuple[CatalogTarget, ...], head: Head, operation: Operation, allowed: frozenset[str]
+) -> tuple[CatalogTarget, ...]:
+    """The targets at which all that is asked for can be billed. The first one decides whether it is served at all;
+    a later one at which something has no price is no fallback.
+
+    Raises:
+        UnsupportedFeature, PrivacyUnsupported: It can't be billed at the first target.
+    """
+    refused = [refusal_of(target, head, operation, allowed) for target in targets]
+    if refused[0] is not None:
+        raise refused[0]
+    return tuple(target for target, error in zip(targets, refused, strict=True) if error is None)
+
+
+def refusal_of(target: CatalogTarget, head: Head, operation: Operation, allowed: frozenset[str]) -> GatewayError | None:
+    """Why a request can't be billed at a target, or ``None`` if it can."""
     if not pricing.priced(target.price, head.variant):
-        raise UnsupportedFeature(
+        return UnsupportedFeature(
             "This service tier or speed has no price here: leave it out, or choose another.", param="service_tier"
         )
-    for tool in head.server_tools:
-        unit = TOOLS_BY_ID[tool].unit
-        if unit is not None and not pricing.prices_calls(target.price, unit):
-            raise PrivacyUnsupported(
-                "This server-side tool has no price here, so its use can't be billed: run it on the client.",
-                param="tools",
+    tools = head.server_tools
+    if target.searches:
+        if SEARCH not in allowed:
+            return PrivacyUnsupported(
+                "This model searches the web for each request, which is switched off here (openai_web_search): choose "
+                "another model.",
+                param="model",
             )
+        tools -= {SEARCH}  # counted by the request, and so are the options of its search
+    try:
+        refuse_uncounted(tools, operation)
+    except Refusal as error:
+        return error_of_refusal(error)
+    if not all(pricing.prices_calls(target.price, call) for call in calls_of(target, head)):
+        return PrivacyUnsupported(
+            "This server-side tool has no price here, so its use can't be billed: run it on the client.",
+            param="tools",
+        )
+    return None
+
+
+def calls_of(target: CatalogTarget, head: Head) -> tuple[str, ...]:
+    """The counts of calls, or parts of them, that a request switches on at a target, each once."""
+    if not head.server_tools and not target.searches:
+        return ()
+    units = {unit for tool in head.server_tools if (unit := TOOLS_BY_ID[tool].unit)}
+    return tuple(sorted(units | {"searches"} if target.searches else units))
 
 
 def output_limit(head: Head, model: Model) -> int:
@@ -158,13 +196,12 @@ def output_limit(head: Head, model: Model) -> int:
 
 def hold(target: CatalogTarget, head: Head, tokens: int, output: int, *, worst: bool) -> int:
     """Micro-credits for ``tokens`` of input and ``output`` of each choice at a target's price."""
-    calls = [unit for tool in head.server_tools if (unit := TOOLS_BY_ID[tool].unit)] if head.server_tools else ()
     return pricing.hold(
         target.price,
         head.variant,
         input_tokens=tokens,
         output_tokens=output,
         choices=head.choices,
-        calls=calls,
+        calls=calls_of(target, head),
         worst=worst,
     )

@@ -58,6 +58,7 @@ class _Item(_AnyItem):
 
 class _Tool(msgspec.Struct):
     container: msgspec.Raw = ABSENT
+    environment: msgspec.Raw = ABSENT
     input_image_mask: msgspec.Raw = ABSENT
 
 
@@ -76,7 +77,10 @@ _BACKGROUND: Final = (
     "A background response is kept at the provider until it is fetched: leave out background and stream."
 )
 _CONTAINER: Final = "Containers are kept at the provider: let the tool make its own (type auto)."
-_WITH_FILES: Final = frozenset(("openai_code_interpreter", "openai_image_generation"))
+# A larger container costs up to 64 times as much: https://developers.openai.com/api/docs/pricing (containers)
+_USUAL_MEMORY: Final = "1g"
+_MEMORY: Final = "Containers of this size have no price here: leave out memory_limit, or set it to 1g."
+_WITH_FILES: Final = frozenset(("openai_code_interpreter", "openai_shell", "openai_image_generation"))
 _REFERENCE: Final = "Earlier items are not stored: resend the item itself instead of a reference to it."
 _ENCRYPTED: Final = "reasoning.encrypted_content"
 
@@ -99,9 +103,9 @@ class Responses:
         if members.boolean("background"):
             raise Refusal("privacy_unsupported", _BACKGROUND, "background")
         tools = tools_in_list(self.operation.family, members.raws.get("tools"))
-        _read_items(members, tools)
         if tools & _WITH_FILES:
-            _refuse_tool_files(members)
+            _refuse_tool_files(members.raws.get("tools"))
+        _read_items(members, tools)
         return Head(
             model=read_model(members, path_model),
             stream=self._generates and members.boolean("stream"),
@@ -161,19 +165,26 @@ def _read_item(item: _AnyItem, tools: set[str]) -> None:
     elif given(item.id) and not given(item.role):  # the type of a reference may be left out
         raise Refusal("privacy_unsupported", _REFERENCE, "input")
     if len(item.tools):  # tools can also come with the conversation
-        tools |= tools_in_list(Family.OPENAI, item.tools)
+        named = tools_in_list(Family.OPENAI, item.tools)
+        if named & _WITH_FILES:
+            _refuse_tool_files(item.tools)
+        tools |= named
     if len(item.output):  # a computer's output is one object, a function's may be a list of parts
         _refuse_files(_PARTS.one_or_more(item.output))
 
 
-def _refuse_tool_files(members: Members) -> None:
-    for tool in _TOOLS.elements(members.raws.get("tools")):
+def _refuse_tool_files(tools: msgspec.Raw | None) -> None:
+    for tool in _TOOLS.elements(tools):
         if decode_text(tool.container) is not None:
             raise Refusal("privacy_unsupported", _CONTAINER, "tools")
-        for raw in (tool.container, tool.input_image_mask):
+        for raw in (tool.container, tool.environment, tool.input_image_mask):
             named = read_object(bytes(raw)) if is_object(raw) else None
-            if named is not None and (named.truthy("file_ids") or named.truthy("file_id")):
+            if named is None:
+                continue
+            if named.truthy("file_ids") or named.truthy("file_id"):
                 raise Refusal("privacy_unsupported", FILE_ID, "tools")
+            if named.raw("memory_limit") is not None and named.text("memory_limit") != _USUAL_MEMORY:
+                raise Refusal("unsupported_feature", _MEMORY, "tools")
 
 
 def _refuse_files(parts: list[_Part]) -> None:

@@ -7,20 +7,23 @@ Rules that everything here obeys:
 2. ``by_default`` is true only where the provider's own page says that the tool keeps nothing beyond
    the request. Where a page is silent, or was not found, the tool counts as keeping data.
 3. Nothing here quotes the request: ids are ours, and so are the sentences.
+4. What a tool costs beside its tokens is counted, or the tool is refused (`bills`): whatever policy says, nothing is
+   served whose fee no answer of the operation states.
 
 Prices are list prices in US dollars for 1,000 calls (`PRICE_PAGES`), as a starting point for the
 catalog; tokens that a tool adds are billed at the model's rates by the provider and need no row here.
-Where a provider counts otherwise, the dearer reading stands: Google's search is priced by the prompt
+Where a provider counts otherwise, the higher reading stands: Google's search is priced by the prompt
 for older models (35) and by the query for newer ones (14), OpenAI's containers by the session.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal
 
-from providers.dialect import Family, Head, Refusal
+from providers.dialect import Family, Head, Operation, Refusal
 
 UNKNOWN: Final = "unknown"
 
@@ -36,7 +39,10 @@ class ServerTool:
         members: Top-level members that switch it on instead.
         keeps: What stays with the provider after the answer, as far as its pages say.
         by_default: Allowed without being named in the policy.
-        unit: The count of the usage record that it raises, or None where calls are not counted.
+        unit: The count, or part of one, that a call raises (`metering.usage`), or None where a call costs the tokens
+            that it adds and nothing else.
+        counted: False where it costs something that the answers do not state, or that nobody publishes.
+        in_chat: Chat Completions state its calls, too; of most tools only the Responses API does.
         usd_per_1000: List price of 1,000 calls, or None where none is public.
         source: The page that says what is kept.
     """
@@ -49,7 +55,9 @@ class ServerTool:
     dated: bool = False
     members: tuple[str, ...] = ()
     by_default: bool = False
-    unit: Literal["searches", "fetches", "code_runs"] | None = None
+    unit: Literal["searches", "preview_searches", "file_searches", "map_searches", "fetches", "code_runs"] | None = None
+    counted: bool = True
+    in_chat: bool = False
     usd_per_1000: Decimal | None = None
 
 
@@ -83,7 +91,7 @@ SERVER_TOOLS: Final[tuple[ServerTool, ...]] = (
         _UNSTATED,
         _OPENAI_DATA,
         dated=True,
-        unit="searches",
+        unit="preview_searches",
         usd_per_1000=Decimal(25),
     ),
     ServerTool(
@@ -92,7 +100,7 @@ SERVER_TOOLS: Final[tuple[ServerTool, ...]] = (
         ("file_search",),
         "the searched files, until they are deleted",
         _OPENAI_DATA,
-        unit="searches",
+        unit="file_searches",
         usd_per_1000=Decimal("2.5"),
     ),
     ServerTool(
@@ -113,10 +121,15 @@ SERVER_TOOLS: Final[tuple[ServerTool, ...]] = (
         unit="code_runs",
         usd_per_1000=Decimal(30),
     ),
-    ServerTool("openai_image_generation", Family.OPENAI, ("image_generation",), _UNSTATED, _OPENAI_DATA),
+    ServerTool("openai_image_generation", Family.OPENAI, ("image_generation",), _UNSTATED, _OPENAI_DATA, counted=False),
     ServerTool("openai_mcp", Family.OPENAI, ("mcp",), "whatever the MCP server keeps", _OPENAI_DATA),
     ServerTool(
-        "openai_programmatic_tool_calling", Family.OPENAI, ("programmatic_tool_calling",), _UNSTATED, _OPENAI_DATA
+        "openai_programmatic_tool_calling",
+        Family.OPENAI,
+        ("programmatic_tool_calling",),
+        _UNSTATED,
+        _OPENAI_DATA,
+        counted=False,
     ),
     ServerTool("openai_tool_search", Family.OPENAI, ("tool_search",), _UNSTATED, _OPENAI_DATA),
     ServerTool(
@@ -126,6 +139,7 @@ SERVER_TOOLS: Final[tuple[ServerTool, ...]] = (
         _UNSTATED,
         "https://openrouter.ai/docs/features/web-search",
         members=("plugins",),
+        counted=False,
     ),
     ServerTool(
         "openrouter_web_search",
@@ -133,6 +147,8 @@ SERVER_TOOLS: Final[tuple[ServerTool, ...]] = (
         ("openrouter:web_search",),
         _UNSTATED,
         "https://openrouter.ai/docs/features/web-search",
+        unit="searches",
+        in_chat=True,
     ),
     ServerTool(
         "xai_live_search",
@@ -141,6 +157,7 @@ SERVER_TOOLS: Final[tuple[ServerTool, ...]] = (
         _UNSTATED,
         "https://docs.x.ai/docs/guides/live-search",
         members=("search_parameters",),
+        counted=False,
     ),
     ServerTool(
         "groq_compound",
@@ -149,6 +166,7 @@ SERVER_TOOLS: Final[tuple[ServerTool, ...]] = (
         _UNSTATED,
         "https://console.groq.com/docs/compound",
         members=("compound_custom", "search_settings"),
+        counted=False,
     ),
     ServerTool(
         "qwen_search",
@@ -157,6 +175,7 @@ SERVER_TOOLS: Final[tuple[ServerTool, ...]] = (
         _UNSTATED,
         "https://www.alibabacloud.com/help/en/model-studio",
         members=("enable_search",),
+        counted=False,
     ),
     ServerTool(
         "anthropic_web_search",
@@ -239,7 +258,7 @@ SERVER_TOOLS: Final[tuple[ServerTool, ...]] = (
         ("google_maps",),
         "prompts, context and answers, 30 days",
         _GEMINI_DATA,
-        unit="searches",
+        unit="map_searches",
         usd_per_1000=Decimal(25),
     ),
     ServerTool(
@@ -266,7 +285,6 @@ SERVER_TOOLS: Final[tuple[ServerTool, ...]] = (
         ("file_search",),
         "the searched files, until they are deleted",
         _GEMINI_DATA,
-        unit="searches",
     ),
     ServerTool("gemini_mcp", Family.GOOGLE, ("mcp_servers",), "whatever the MCP server keeps", _GEMINI_DATA),
     ServerTool(
@@ -275,9 +293,11 @@ SERVER_TOOLS: Final[tuple[ServerTool, ...]] = (
         ("enterprise_web_search", "retrieval", "parallel_ai_search", "exa_ai_search"),
         _UNSTATED,
         _GEMINI_DATA,
-        unit="searches",
+        counted=False,
     ),
 )
+
+_CHAT: Final = frozenset((Operation.OPENAI_CHAT, Operation.OPENAI_COMPLETIONS))
 
 TOOLS_BY_ID: Final = {tool.id: tool for tool in SERVER_TOOLS}
 DEFAULT_ALLOWED: Final = frozenset(tool.id for tool in SERVER_TOOLS if tool.by_default)
@@ -290,6 +310,28 @@ _REFUSED: Final = {
     )
     for tool in SERVER_TOOLS
 }
+
+
+_UNCOUNTED: Final = {
+    tool.id: (
+        "A tool of this request costs something that the answer would not count "
+        f"({tool.id}): remove it, or run it in the client as a function."
+    )
+    for tool in SERVER_TOOLS
+}
+
+
+def bills(tool: str, operation: Operation) -> bool:
+    """Whether what a tool costs is counted in the answers of an operation: its tokens, or its calls too."""
+    known = TOOLS_BY_ID[tool]
+    return known.counted and (known.unit is None or known.in_chat or operation not in _CHAT)
+
+
+def refuse_uncounted(tools: Iterable[str], operation: Operation) -> None:
+    """Raise `Refusal` for the first tool, by id, whose fee the answers of ``operation`` do not count."""
+    uncounted = sorted(tool for tool in tools if not bills(tool, operation))
+    if uncounted:
+        raise Refusal("privacy_unsupported", _UNCOUNTED[uncounted[0]], "tools")
 
 
 def refuse_tools(head: Head, allowed: frozenset[str]) -> None:

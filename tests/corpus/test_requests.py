@@ -83,6 +83,16 @@ def expected_refusals(operation: Operation, body: dict) -> set[str]:
     return _anthropic_refusals(body) if operation.family is Family.ANTHROPIC else _gemini_refusals(body)
 
 
+def uncounted(operation: Operation, body: dict) -> bool:
+    """The request switches on a tool that costs something which the answer does not count: it is refused as well."""
+    if operation.family is not Family.OPENAI:
+        return False
+    if operation is Operation.OPENAI_CHAT:
+        members = {"plugins", "web_search_options", "search_parameters", "search_settings", "compound_custom"}
+        return any(body.get(name) is not None for name in members)
+    return any(tool.get("type") == "image_generation" for tool in items(body.get("tools")))
+
+
 def _openai_refusals(operation: Operation, body: dict) -> set[str]:
     found = {"models"} if body.get("models") else set()
     if operation in (Operation.OPENAI_RESPONSES, Operation.OPENAI_COMPACT, Operation.OPENAI_INPUT_TOKENS):

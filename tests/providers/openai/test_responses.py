@@ -44,6 +44,7 @@ def spliced(raw, wire=RESPONSES, **target):
         ),
         ({"tools": [{"type": "code_interpreter", "container": "cntr_1"}]}, "tools"),
         ({"tools": [{"type": "code_interpreter", "container": {"type": "auto", "file_ids": ["f"]}}]}, "tools"),
+        ({"tools": [{"type": "shell", "environment": {"type": "container_auto", "file_ids": ["f"]}}]}, "tools"),
         ({"tools": [{"type": "image_generation", "input_image_mask": {"file_id": "f"}}]}, "tools"),
     ],
 )
@@ -56,8 +57,25 @@ def test_what_would_live_at_the_provider_is_refused_with_the_mend(wire, members,
 
 
 @pytest.mark.parametrize(
+    "tools",
+    [
+        [{"type": "code_interpreter", "container": {"type": "auto", "memory_limit": "4g"}}],
+        [{"type": "code_interpreter", "container": {"type": "auto", "memory_limit": 4}}],
+        [{"type": "shell", "environment": {"type": "container_auto", "memory_limit": "64g"}}],
+    ],
+)
+def test_a_container_of_a_size_without_a_price_is_refused(tools):
+    for members in ({"tools": tools}, {"input": [{"type": "tool_search_output", "tools": tools}]}):
+        refused = refusal(body(**members))
+        assert (refused.code, refused.param) == ("unsupported_feature", "tools")
+        assert "memory_limit" in refused.message
+
+
+@pytest.mark.parametrize(
     "members",
     [
+        {"tools": [{"type": "code_interpreter", "container": {"type": "auto", "memory_limit": "1g"}}]},
+        {"tools": [{"type": "code_interpreter", "container": {"type": "auto", "memory_limit": None}}]},
         {"previous_response_id": None, "conversation": None, "prompt": None, "background": False},
         {"input": "item_reference file_id"},
         {"input": [{"role": "user", "content": "item_reference"}]},
