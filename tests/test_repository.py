@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import tomllib
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -147,6 +149,35 @@ def test_links_between_documents_lead_somewhere() -> None:
         for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
             if "://" not in link:
                 assert (path.parent / link).exists(), (path, link)
+
+
+def exists(dotted: str) -> bool:
+    """Whether a module, or something in it, has this name."""
+    found, *rest = dotted.split(".")
+    at = import_module(found)
+    for name in rest:
+        found = f"{found}.{name}"
+        if not hasattr(at, name) and (not hasattr(at, "__path__") or find_spec(found) is None):
+            return False
+        at = getattr(at, name, None) or import_module(found)
+    return True
+
+
+def test_every_module_and_file_that_a_text_names_exists() -> None:
+    named = "|".join((*PACKAGES, "benchmarks"))
+    for path in [*documents(), *(path for path in tracked() if path.suffix == ".py")]:
+        text = path.read_text()
+        for dotted in set(re.findall(rf"`((?:{named})(?:\.\w+)+)`", text)):
+            assert dotted.endswith(".toml") or exists(dotted), (path, dotted)
+        for file in set(re.findall(rf"\b(?:{named}|tests)/[\w/]+\.py\b", text)):
+            assert (ROOT / file).exists(), (path, file)
+
+
+def test_the_tests_have_the_folders_of_the_packages() -> None:
+    folders = {path.parent.relative_to(ROOT / "tests") for path in tracked() if path.is_relative_to(ROOT / "tests")}
+    for folder in folders:
+        if folder.parts and folder.parts[0] in PACKAGES:
+            assert (ROOT / folder / "__init__.py").exists(), folder
 
 
 def test_decisions_are_numbered_without_a_gap_and_have_three_parts() -> None:
