@@ -48,7 +48,7 @@ def replaced(p: int) -> str:
 
 
 def of_settlement(t: str, pid: str, rid: str) -> tuple[str, ...]:
-    """The eleven keys that writing a record may touch, in the order of ``cgx1_settle``; ``t`` is the tag."""
+    """The eleven keys that writing a record may touch, in the order of ``cgx2_settle``; ``t`` is the tag."""
     return (
         f"{t}acct:{pid}",
         f"{t}holds:{pid}",

@@ -16,7 +16,10 @@ from metering.store.store import Store
 from metering.usage import Basis, Outcome, UsageRecord
 
 COUNTS = dict.fromkeys(usage.COUNTS, 17)
-RESERVED = [b"ok", b"1000000", b"requests", b"600", b"599", b"0", b"tokens", b"1000000", b"998000", b"0"]
+RESERVED = [
+    *(b"ok", b"1000000", b"0", b"123456", b"123456"),
+    *(b"requests", b"600", b"599", b"0", b"tokens", b"1000000", b"998000", b"0"),
+]
 
 
 class _Topology:
@@ -29,7 +32,7 @@ class _Topology:
     def send(self, _partition: int, command: tuple[Any, ...]) -> asyncio.Future[Any]:
         self.packed += len(hiredis.pack_command(command))
         future = self.loop.create_future()
-        future.set_result(RESERVED if command[1] == "cgx1_reserve" else b"done")
+        future.set_result(RESERVED if command[1] == "cgx2_reserve" else b"done")
         return future
 
 

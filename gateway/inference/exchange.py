@@ -170,7 +170,8 @@ class Exchange:
                 self._rid,
                 self._forwarding.target.provider.name,
                 charge=record.charge if record else 0,
-                remaining=self._meter.reserved.remaining if self._meter.reserved else 0,
+                balance=self._meter.reserved.balance if self._meter.reserved else 0,
+                held=self._meter.reserved.held if self._meter.reserved else 0,
                 windows=self._meter.windows,
             )
             if record is not None and self._request.headers.get(RECEIPT_HEADER) == "1":

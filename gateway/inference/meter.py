@@ -245,7 +245,12 @@ def _refused(decision: Refused) -> GatewayError:
     retry = max(1.0, decision.retry_after_ms / 1000)
     match decision.reason:
         case "credits" | "unknown_account":
-            return CreditsExhausted(needed=decision.needed, held=decision.held, available=decision.available)
+            return CreditsExhausted(
+                needed=decision.needed,
+                held=decision.held,
+                available=decision.available,
+                retry_after=retry if decision.retry_after_ms else None,
+            )
         case "requests" | "tokens":
             return RateLimited(retry_after=retry, headers=headers)
         case "daily" | "monthly":

@@ -171,16 +171,29 @@ def held_response(
     provider: str,
     *,
     charge: int,
-    remaining: int,
+    balance: int,
+    held: int,
     windows: Sequence[Window] = (),
 ) -> web.Response:
-    """A whole answer, with what it cost (micro-credits) and the caller's limits in its headers."""
+    """A whole answer, with what it cost and the caller's limits in its headers.
+
+    Args:
+        relay: The answer.
+        family: Whose form the headers have.
+        rid: The request.
+        provider: Who answered.
+        charge: Micro-credits.
+        balance: The account's micro-credits before this charge, what running requests hold included.
+        held: What other requests of the account hold.
+        windows: The caller's limits.
+    """
     headers = _headers(relay, family, rid, provider)
     if windows:
         headers.update(rate_limit_headers(windows))
     if 200 <= relay.status < 300:
         headers["x-credits-charged"] = str(charge)
-        headers["x-credits-remaining"] = str(remaining)
+        headers["x-credits-remaining"] = str(balance - charge)
+        headers["x-credits-held"] = str(held)
     else:
         headers["x-error-origin"] = "provider"
     return web.Response(body=relay.held(), status=relay.status, headers=headers)

@@ -115,7 +115,7 @@ class Retention:
             pids = sorted({fields[b"pid"].decode() for _, fields in entries if b"pid" in fields})
             names = [keys.usage_stream(p), keys.replaced(p), *(f"{t}ids:{pid}" for pid in pids)]
             ids = [name for name, _ in entries]
-            await self._ledger.calls.run(p, ("FCALL", "cgx1_trim", len(names), *names, ids[-1], *ids))
+            await self._ledger.calls.run(p, ("FCALL", "cgx2_trim", len(names), *names, ids[-1], *ids))
             swept.aged += len(ids)
 
     async def _forget_all(self, p: int, booked: StreamId, swept: Swept) -> None:
@@ -143,5 +143,5 @@ class Retention:
                 f"{t}erasures",
                 *(f"{t}req:{rid}" for rid in rids),
             ]
-            await self._ledger.calls.run(p, ("FCALL", "cgx1_forget", len(names), *names, pid, *due))
+            await self._ledger.calls.run(p, ("FCALL", "cgx2_forget", len(names), *names, pid, *due))
             swept.erased += len(due)

@@ -147,7 +147,7 @@ class Rights:
             for name in names:
                 await self._client.delete(name)
             await self._ledger.calls.run(p, (
-                "FCALL", "cgx1_erase", 10,
+                "FCALL", "cgx2_erase", 10,
                 f"{t}acct:{pid}", f"{t}holds:{pid}", f"{t}lease:{pid}", f"{t}due", f"{t}ids:{pid}",
                 f"{t}erase:{pid}", f"{t}erasures", f"{t}grants:{pid}",
                 f"{t}rate:{pid}:requests", f"{t}rate:{pid}:tokens", pid,

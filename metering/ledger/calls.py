@@ -22,7 +22,7 @@ from metering.ledger.types import LedgerConflict, LedgerUnavailable
 from metering.store.link import Command, StoreError, Unreachable
 from metering.store.store import Store
 
-LIBRARY = "codegrex_v1"
+LIBRARY = "codegrex_v2"
 NOT_NOW = frozenset({"LOADING", "BUSY", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "READONLY", "OOM", "MISCONF",
                      "NOREPLICAS", "MOVED", "ASK", "NOAUTH"})  # fmt: skip
 NEVER = frozenset({"CGXCONFLICT", "CGXGONE", "CGXARG"})

@@ -1,4 +1,4 @@
-#!lua name=codegrex_v1
+#!lua name=codegrex_v2
 -- The ledger's function library: every change of credits, holds, rates and records is one call.
 --
 -- Rules:
@@ -10,12 +10,17 @@
 --    they arrive: replay, duplication and reordering end in the same state.
 -- 4. All keys are declared, so that a Cluster moving their slot answers TRYAGAIN before the call
 --    runs and never in the middle of it.
--- 5. A changed meaning is a new library and new function names (v2, cgx2_): two versions must be
---    able to serve side by side.
+-- 5. A changed meaning is a new library and new function names (v3, cgx3_): two versions must be
+--    able to serve side by side. This one follows v1, which knows no most of a hold.
+-- 6. No account can owe more than it has: what its running requests may cost at most (the sum of most in its holds)
+--    stays within its credit whenever one is admitted.
 --
 -- m:{p}:acct:<pid> is a hash: granted; spent; tier; restricted; erased; and of the current UTC day and month day,
 -- dspent and month, mspent: the number of the (first) day, and what requests that began in it were charged. A window
 -- counts once a charge moves it, so that settlements, corrections and orphans in any order end in the same sum.
+--
+-- m:{p}:holds:<pid> is a hash: rid to held, or to held, a NUL and most, where the request may cost more than is held.
+-- tonumber stops at a NUL (Lua 5.1), so that v1 reads what is held. A hold of v1 has no most: it is what is held.
 --
 -- m:{p}:req:<rid> is a hash: s = h held | d done | v voided | x dead letter | e erased; pid;
 -- f fingerprint of reserve's arguments; t, tl token estimate and limit; home the spool that knows
@@ -30,6 +35,7 @@ local LANE = 600000        -- how long the newest request of an autocomplete lan
 local STAMP = 16           -- a rid begins with its time, in so many characters that compare as text
 local MONTHS = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
 local TOO_OLD = 34 * DAY   -- beyond this a settlement's state may be gone
+local WAIT = 5000000       -- when credit that running requests may need is asked for again
 
 -- Of a whole number. '%d' goes through a C long: its 64 bits keep every number up to MAX exact, below 0 as well, and it
 -- takes a third of the time of '%.0f'. Only times that an absurd estimate or lease gives lie beyond.
@@ -53,10 +59,25 @@ local function now_us()
   return tonumber(t[1]) * 1000000 + tonumber(t[2])
 end
 
+-- What a hold holds, and what its request may cost at most.
+local function parts_of(hold)
+  local at = string.find(hold, '\0', 1, true)
+  if not at then return tonumber(hold), tonumber(hold) end
+  return tonumber(string.sub(hold, 1, at - 1)), tonumber(string.sub(hold, at + 1))
+end
+
+local function hold_of(held, most)
+  return most > held and text(held) .. '\0' .. text(most) or text(held)
+end
+
+-- The sums of an account's holds.
 local function held_in(holds)
-  local sum = 0
-  for _, amount in ipairs(redis.call('HVALS', holds)) do sum = sum + tonumber(amount) end
-  return sum
+  local held, most = 0, 0
+  for _, hold in ipairs(redis.call('HVALS', holds)) do
+    local one, all = parts_of(hold)
+    held, most = held + one, most + all
+  end
+  return held, most
 end
 
 -- A record travels as one argument: name, value, name, value ..., each ended by a line feed.
@@ -156,35 +177,41 @@ local function over(limit, window, held, amount, now)
 end
 
 -- keys: acct holds lease due req rate:requests rate:tokens [lane]
--- args: rid pid amount tokens lease_ms requests/min tokens/min concurrent daily monthly home [checkpoint]
--- Only the newest request of a lane holds, by the time in its rid, and it counts for no concurrency.
--- gives: ok remaining [policy limit remaining reset_ms]*
---    or: took remaining replaced-rid [...]*   for a lane
---    or: no reason needed held available retry_ms [policy limit remaining reset_ms]*
+-- args: rid pid amount worst least tokens lease_ms requests/min tokens/min concurrent daily monthly home [checkpoint]
+-- amount is held if the credit covers worst beside what all that runs may cost. Else all that is left is held, and is
+-- the most that the request may cost, if that is least at least. Only the newest request of a lane holds, by the time
+-- in its rid, and it counts for no concurrency.
+-- gives: ok balance held hold most [policy limit remaining reset_ms]*   balance: granted - spent; held: by others
+--    or: took balance held hold most replaced-rid [...]*   for a lane
+--    or: no reason needed held available retry_ms [policy limit remaining reset_ms]*   held: what others may cost at
+--        most; available: what is left beside that; retry_ms of credits: 0 if no running request's end can help
 local function reserve(keys, args)
   local acct, holds, lease, due, req = keys[1], keys[2], keys[3], keys[4], keys[5]
   local rid, pid = args[1], args[2]
-  local amount, tokens, lease_ms = int(args[3]), int(args[4]), int(args[5])
-  local per_minute, tokens_per_minute, concurrent = int(args[6]), int(args[7]), int(args[8])
-  local daily, monthly, lane = int(args[9]), int(args[10]), keys[8]
-  if not (amount and tokens and lease_ms and per_minute and tokens_per_minute and concurrent and daily and monthly) then
+  local amount, worst, least = int(args[3]), int(args[4]), int(args[5])
+  local tokens, lease_ms = int(args[6]), int(args[7])
+  local per_minute, tokens_per_minute, concurrent = int(args[8]), int(args[9]), int(args[10])
+  local daily, monthly, lane = int(args[11]), int(args[12]), keys[8]
+  if not (amount and worst and least and tokens and lease_ms and per_minute and tokens_per_minute and concurrent
+      and daily and monthly) or amount > worst or least > worst then
     return bad('reserve')
   end
-  local fingerprint = table.concat(args, ':', 3, 8)
+  local fingerprint = table.concat(args, ':', 3, 10)
   local now = now_us()
   local now_ms = math.floor(now / 1000)
 
   local account = redis.call('HMGET', acct, 'granted', 'spent', 'erased', 'restricted',
     'day', 'dspent', 'month', 'mspent')
-  local held = held_in(holds)
+  local held, may_cost = held_in(holds)
   local running = redis.call('ZCOUNT', lease, '(' .. text(now_ms), '+inf')
   redis.call('ZCARD', due)
   local known = redis.call('HMGET', req, 's', 'pid', 'f')
   local newest = lane and redis.call('GET', lane) or nil
-  local available = tonumber(account[1] or '0') - tonumber(account[2] or '0') - held
+  local balance = tonumber(account[1] or '0') - tonumber(account[2] or '0')
+  local room = balance - may_cost
 
   local function no(reason, retry_us, windows)
-    local reply = {'no', reason, text(amount), text(held), text(available), text(math.ceil(retry_us / 1000))}
+    local reply = {'no', reason, text(least), text(may_cost), text(room), text(math.ceil(retry_us / 1000))}
     for _, part in ipairs(windows or {}) do reply[#reply + 1] = part end
     return reply
   end
@@ -194,12 +221,19 @@ local function reserve(keys, args)
     if known[2] ~= pid then return redis.error_reply('CGXCONFLICT rid') end
     if known[1] ~= 'h' then return no('voided', 0) end
     if known[3] and known[3] ~= fingerprint then return redis.error_reply('CGXCONFLICT fingerprint') end
-    return {'ok', text(available)}
+    local own = redis.call('HGET', holds, rid)
+    local hold, most = parts_of(own or hold_of(amount, worst))
+    return {'ok', text(balance), text(own and held - hold or held), text(hold), text(most)}
   end
   if not (account[1] or account[2]) then return no('unknown_account', 0) end
   if account[4] then return no('restricted', 0) end
   if newest and string.sub(newest, 1, STAMP) > string.sub(rid, 1, STAMP) then return no('superseded', 0) end
-  if available < amount then return no('credits', 0) end
+  local hold, most = amount, worst
+  if room < worst then
+    if room < least then return no('credits', balance < least and 0 or WAIT) end
+    hold, most = room, room
+  end
+  amount = math.min(amount, hold)
 
   -- Of all that refuse, the one that refuses longest is told: then its time is when the request may pass.
   local reason, retry = nil, 0
@@ -225,7 +259,7 @@ local function reserve(keys, args)
   if tokens_per_minute > 0 then
     push_rate(windows, 'tokens', tokens_per_minute, reason and tokens_at or tokens_after, now)
   end
-  local taken = held + (reason and 0 or amount)
+  local taken = held + (reason and 0 or hold)
   if daily > 0 then push(windows, 'daily', daily, daily - day[1] - taken, day[2] - now_ms) end
   if monthly > 0 then push(windows, 'monthly', monthly, monthly - month[1] - taken, month[2] - now_ms) end
   if reason then return no(reason, retry, windows) end
@@ -234,16 +268,16 @@ local function reserve(keys, args)
   -- First, since an absurd estimate's time is more than an expiry can be, and fails.
   if tokens_per_minute > 0 then store_rate(keys[7], tokens_after, now) end
   if per_minute > 0 then store_rate(keys[6], after, now) end
-  redis.call('HSET', holds, rid, text(amount))
+  redis.call('HSET', holds, rid, hold_of(hold, most))
   redis.call('ZADD', due, expiry, pid .. ':' .. rid)
   redis.call('HSET', req, 's', 'h', 'pid', pid, 'f', fingerprint, 't', text(tokens),
-    'tl', text(tokens_per_minute), 'home', args[11] or '', 'ck', args[12] or '')
+    'tl', text(tokens_per_minute), 'home', args[13] or '', 'ck', args[14] or '')
   redis.call('PEXPIRE', req, KEEP)
-  local reply = {'ok', text(available - amount)}
+  local reply = {'ok', text(balance), text(held), text(hold), text(most)}
   if lane then
     redis.call('SET', lane, rid, 'PX', LANE)
     redis.call('HSET', req, 'lane', '1')
-    reply = {'took', reply[2], newest or ''}
+    reply[1], reply[6] = 'took', newest or ''
   else
     redis.call('ZADD', lease, expiry, rid)
   end
@@ -367,36 +401,41 @@ local function reap(keys, args)
 end
 
 -- Extends a running request's lease, raises its hold and notes how far it has come.
--- keys: acct holds lease due req      args: rid pid lease_ms amount home checkpoint
+-- keys: acct holds lease due req      args: rid pid lease_ms amount most home checkpoint
 -- gives: ok available | no available (not enough credit for the raise; the lease is extended) | gone
--- A hold that a failover lost is made again: the request is running. One that was reaped by mistake
+-- A raise beyond the most that was admitted needs credit beside what all that runs may cost. A hold that a failover
+-- lost is made again, with the most that the caller knows: the request is running. One that was reaped by mistake
 -- goes on without: its settlement will replace the orphan.
 local function touch(keys, args)
   local acct, holds, lease, due, req = keys[1], keys[2], keys[3], keys[4], keys[5]
-  local rid, pid, lease_ms, amount = args[1], args[2], int(args[3]), int(args[4])
-  if not (rid and pid and lease_ms and amount and args[5] and args[6]) then return bad('touch') end
+  local rid, pid, lease_ms, amount, most = args[1], args[2], int(args[3]), int(args[4]), int(args[5])
+  if not (rid and pid and lease_ms and amount and most and args[6] and args[7]) then return bad('touch') end
   local account = redis.call('HMGET', acct, 'granted', 'spent', 'erased')
-  local held = held_in(holds)
-  local before = tonumber(redis.call('HGET', holds, rid) or '0')
+  local held, may_cost = held_in(holds)
+  local own = redis.call('HGET', holds, rid)
   redis.call('ZCARD', lease)
   redis.call('ZCARD', due)
   local known = redis.call('HMGET', req, 's', 'pid', 'r', 'lane')
   if known[1] and known[2] ~= pid then return redis.error_reply('CGXCONFLICT rid') end
-  local available = tonumber(account[1] or '0') - tonumber(account[2] or '0') - held
+  local balance = tonumber(account[1] or '0') - tonumber(account[2] or '0')
+  local available, before = balance - held, 0
+  if own then before, most = parts_of(own) end
   if account[3] or not (account[1] or account[2]) then return {'gone', '0'} end
   if known[1] == 'd' and known[3] == '0' then return {'ok', text(available)} end
   if known[1] and known[1] ~= 'h' then return {'gone', '0'} end
   local answer = 'ok'
   if amount < before then amount = before end
-  if known[1] and amount > before and available < amount - before then
-    answer, amount = 'no', before
+  local beyond = math.max(0, amount - most)
+  if known[1] and amount > before
+      and (available < amount - before or (beyond > 0 and balance - may_cost < beyond)) then
+    answer, amount, beyond = 'no', before, 0
   end
   local expiry = text(math.floor(now_us() / 1000) + lease_ms)
-  redis.call('HSET', holds, rid, text(amount))
+  redis.call('HSET', holds, rid, hold_of(amount, most + beyond))
   if not known[4] then redis.call('ZADD', lease, expiry, rid) end
   redis.call('ZADD', due, expiry, pid .. ':' .. rid)
-  redis.call('HSET', req, 's', 'h', 'pid', pid, 'home', args[5])
-  if args[6] ~= '' then redis.call('HSET', req, 'ck', args[6]) end
+  redis.call('HSET', req, 's', 'h', 'pid', pid, 'home', args[6])
+  if args[7] ~= '' then redis.call('HSET', req, 'ck', args[7]) end
   redis.call('PEXPIRE', req, KEEP)
   return {answer, text(available - amount + before)}
 end
@@ -503,13 +542,13 @@ local function record(keys, args)
   return reply
 end
 
-redis.register_function('cgx1_reserve', reserve)
-redis.register_function('cgx1_settle', settle)
-redis.register_function('cgx1_void', void)
-redis.register_function('cgx1_touch', touch)
-redis.register_function('cgx1_reap', reap)
-redis.register_function('cgx1_grant', grant)
-redis.register_function('cgx1_set_tier', set_tier)
-redis.register_function{function_name = 'cgx1_account', callback = account, flags = {'no-writes'}}
-redis.register_function{function_name = 'cgx1_record', callback = record, flags = {'no-writes'}}
-redis.register_function{function_name = 'cgx1_limits', callback = limits, flags = {'no-writes'}}
+redis.register_function('cgx2_reserve', reserve)
+redis.register_function('cgx2_settle', settle)
+redis.register_function('cgx2_void', void)
+redis.register_function('cgx2_touch', touch)
+redis.register_function('cgx2_reap', reap)
+redis.register_function('cgx2_grant', grant)
+redis.register_function('cgx2_set_tier', set_tier)
+redis.register_function{function_name = 'cgx2_account', callback = account, flags = {'no-writes'}}
+redis.register_function{function_name = 'cgx2_record', callback = record, flags = {'no-writes'}}
+redis.register_function{function_name = 'cgx2_limits', callback = limits, flags = {'no-writes'}}

@@ -68,7 +68,7 @@ class Ledger:
         await self.calls.load()
 
     async def reserve(self, r: Reservation) -> Reserved | Refused:
-        """Check rates, concurrency and credits, and hold ``amount``: all or nothing, in one call.
+        """Check rates, concurrency and credits, and hold: all or nothing, in one call.
 
         Raises:
             LedgerUnavailable: No answer in time. Where ``maybe_ran``, hand the rid to `Settler.void`.
@@ -77,11 +77,12 @@ class Ledger:
         p = keys.partition(r.pid)
         t, pid, rid, limits = keys.tag(p), r.pid, r.rid, r.limits
         lane = (f"{t}lane:{pid}:{r.lane}",) if r.lane else ()
+        worst = r.amount if r.worst is None else r.worst
         command: Command = (
-            "FCALL", "cgx1_reserve", 7 + len(lane),
+            "FCALL", "cgx2_reserve", 7 + len(lane),
             f"{t}acct:{pid}", f"{t}holds:{pid}", f"{t}lease:{pid}", f"{t}due", f"{t}req:{rid}",
             f"{t}rate:{pid}:requests", f"{t}rate:{pid}:tokens", *lane,
-            rid, pid, r.amount, r.tokens, r.lease_ms,
+            rid, pid, r.amount, worst, worst if r.least is None else r.least, r.tokens, r.lease_ms,
             limits.requests_per_minute, limits.tokens_per_minute, limits.concurrent, limits.daily, limits.monthly,
             self._home,
         )  # fmt: skip
@@ -89,15 +90,22 @@ class Ledger:
             command = (*command, records.encode(r.orphan))
         reply = await self.calls.run(p, command)
         if reply[0] == b"ok":
-            return Reserved(int(reply[1]), _windows(reply, 2))
+            return _reserved(reply, 5)
         if reply[0] == b"took":
-            return Reserved(int(reply[1]), _windows(reply, 3), reply[2].decode())
+            return _reserved(reply, 6, reply[5].decode())
         return Refused(
             reply[1].decode(), int(reply[2]), int(reply[3]), int(reply[4]), int(reply[5]), _windows(reply, 6)
         )
 
     async def touch(
-        self, pid: str, rid: str, *, lease_ms: int, amount: int = 0, checkpoint: UsageRecord | None = None
+        self,
+        pid: str,
+        rid: str,
+        *,
+        lease_ms: int,
+        amount: int = 0,
+        checkpoint: UsageRecord | None = None,
+        most: int = 0,
     ) -> Touched:
         """Say that a request still runs: extend its lease, raise its hold, note how far it has come.
 
@@ -107,7 +115,7 @@ class Ledger:
             LedgerUnavailable: No answer; the request goes on, and the next touch repeats it all.
             LedgerConflict: The rid belongs to another account.
         """
-        reply = await self.calls.run(*self._touch(Touch(pid, rid, lease_ms, amount, checkpoint)))
+        reply = await self.calls.run(*self._touch(Touch(pid, rid, lease_ms, amount, checkpoint, most)))
         return _TOUCHED[reply[0]]
 
     async def touch_each(self, touches: Sequence[Touch]) -> list[Touched | None]:
@@ -185,7 +193,7 @@ class Ledger:
         t = keys.tag(p)
         digest = keys.grant_digest(grant_id)
         reply = await self.calls.run(p, (
-            "FCALL", "cgx1_grant", 4,
+            "FCALL", "cgx2_grant", 4,
             f"{t}acct:{pid}", f"{t}holds:{pid}", f"{t}grant:{pid}:{digest}", f"{t}grants:{pid}",
             pid, amount, digest,
         ))  # fmt: skip
@@ -196,14 +204,14 @@ class Ledger:
         """Set the account's tier, a closed id of the configuration. Raises as `grant` does."""
         p = keys.partition(pid)
         t = keys.tag(p)
-        command = ("FCALL", "cgx1_set_tier", 2, f"{t}acct:{pid}", f"{t}holds:{pid}", tier)
+        command = ("FCALL", "cgx2_set_tier", 2, f"{t}acct:{pid}", f"{t}holds:{pid}", tier)
         return _account(pid, await self.calls.run(p, command))
 
     async def restrict(self, pid: str, *, restricted: bool) -> Account | None:
         """Refuse new requests of the account (or no longer). Raises as `grant` does."""
         p = keys.partition(pid)
         t = keys.tag(p)
-        command = ("FCALL", "cgx1_restrict", 2, f"{t}acct:{pid}", f"{t}holds:{pid}", int(restricted))
+        command = ("FCALL", "cgx2_restrict", 2, f"{t}acct:{pid}", f"{t}holds:{pid}", int(restricted))
         reply = await self.calls.run(p, command)
         return _account(pid, reply) if reply else None
 
@@ -211,7 +219,7 @@ class Ledger:
         """The account as it stands, or ``None``. Raises `LedgerUnavailable`."""
         p = keys.partition(pid)
         t = keys.tag(p)
-        reply = await self.calls.run(p, ("FCALL", "cgx1_account", 2, f"{t}acct:{pid}", f"{t}holds:{pid}"))
+        reply = await self.calls.run(p, ("FCALL", "cgx2_account", 2, f"{t}acct:{pid}", f"{t}holds:{pid}"))
         return _account(pid, reply) if reply else None
 
     async def limits(self, pid: str, limits: Limits) -> tuple[Window, ...]:
@@ -219,7 +227,7 @@ class Ledger:
         p = keys.partition(pid)
         t = keys.tag(p)
         reply = await self.calls.run(p, (
-            "FCALL", "cgx1_limits", 5,
+            "FCALL", "cgx2_limits", 5,
             f"{t}acct:{pid}", f"{t}holds:{pid}", f"{t}lease:{pid}", f"{t}rate:{pid}:requests", f"{t}rate:{pid}:tokens",
             *msgspec.structs.astuple(limits),
         ))  # fmt: skip
@@ -229,7 +237,7 @@ class Ledger:
         """The record of a request of this account, or why there is none. Raises `LedgerUnavailable`."""
         p = keys.partition(pid)
         t = keys.tag(p)
-        reply = await self.calls.run(p, ("FCALL", "cgx1_record", 2, f"{t}req:{rid}", f"{t}usage", pid))
+        reply = await self.calls.run(p, ("FCALL", "cgx2_record", 2, f"{t}req:{rid}", f"{t}usage", pid))
         if len(reply) > 1:
             return records.decode(records.pairs(reply[1:]))
         return _STATES[reply[0]] if reply else State.UNKNOWN
@@ -249,9 +257,9 @@ class Ledger:
         p = keys.partition(pid)
         t = keys.tag(p)
         return p, (
-            "FCALL", "cgx1_touch", 5,
+            "FCALL", "cgx2_touch", 5,
             f"{t}acct:{pid}", f"{t}holds:{pid}", f"{t}lease:{pid}", f"{t}due", f"{t}req:{rid}",
-            rid, pid, touch.lease_ms, touch.amount, self._home,
+            rid, pid, touch.lease_ms, touch.amount, touch.most, self._home,
             "" if checkpoint is None else records.encode(checkpoint),
         )  # fmt: skip
 
@@ -264,7 +272,7 @@ class Ledger:
         except ValueError:
             return None
         return p, (
-            "FCALL", "cgx1_settle", 11, *keys.of_settlement(t, pid, rid),
+            "FCALL", "cgx2_settle", 11, *keys.of_settlement(t, pid, rid),
             rid, pid, record.rev, record.charge, records.tokens(record), record.started_ms, lines,
         )  # fmt: skip
 
@@ -273,7 +281,7 @@ def _void(pid: str, rid: str) -> tuple[int, Command]:
     p = keys.partition(pid)
     t = keys.tag(p)
     return p, (
-        "FCALL", "cgx1_void", 5,
+        "FCALL", "cgx2_void", 5,
         f"{t}holds:{pid}", f"{t}lease:{pid}", f"{t}due", f"{t}req:{rid}", f"{t}rate:{pid}:tokens",
         rid, pid,
     )  # fmt: skip
@@ -303,6 +311,10 @@ def _account(pid: str, reply: Sequence[bytes]) -> Account:
     granted, spent, held = (int(number) for number in reply[:3])
     available = granted - spent - held
     return Account(pid, granted, spent, held, available, reply[3].decode(), restricted=reply[4] == b"1")
+
+
+def _reserved(reply: Sequence[bytes], start: int, replaced: str = "") -> Reserved:
+    return Reserved(int(reply[1]), int(reply[2]), int(reply[3]), int(reply[4]), _windows(reply, start), replaced)
 
 
 def _windows(reply: Sequence[bytes], start: int) -> tuple[Window, ...]:

@@ -104,7 +104,7 @@ local function trim(keys, args)
   return 'done'
 end
 
-redis.register_function('cgx1_restrict', restrict)
-redis.register_function('cgx1_erase', erase)
-redis.register_function('cgx1_forget', forget)
-redis.register_function('cgx1_trim', trim)
+redis.register_function('cgx2_restrict', restrict)
+redis.register_function('cgx2_erase', erase)
+redis.register_function('cgx2_forget', forget)
+redis.register_function('cgx2_trim', trim)

@@ -76,7 +76,7 @@ class Reservation(msgspec.Struct, frozen=True):
     Attributes:
         rid: The request's id, drawn by the gateway.
         pid: The account.
-        amount: Micro-credits to hold.
+        amount: Micro-credits to hold while the account's credit covers ``worst`` of all that it runs.
         tokens: Estimate for the token rate.
         lease_ms: How long the hold counts as running without a touch.
         limits: The account's limits.
@@ -85,6 +85,9 @@ class Reservation(msgspec.Struct, frozen=True):
             would be charged.
         lane: ``<sid>:<slot>`` of an autocomplete lane, or empty. Of a lane only the newest request holds; it does not
             count as running at once.
+        worst: The most that the request may cost, ``amount`` at least; ``None`` is ``amount``.
+        least: If less credit is left than ``worst``, the least that the request may be limited to; ``None`` is
+            ``worst``: it takes no limit.
     """
 
     rid: str
@@ -95,6 +98,8 @@ class Reservation(msgspec.Struct, frozen=True):
     limits: Limits
     orphan: UsageRecord | None = None
     lane: str = ""
+    worst: int | None = None
+    least: int | None = None
 
 
 class Touch(msgspec.Struct, frozen=True):
@@ -106,6 +111,7 @@ class Touch(msgspec.Struct, frozen=True):
         lease_ms: The new lease, from now.
         amount: The new hold in micro-credits; a smaller one than now held changes nothing.
         checkpoint: The record that the reaper would write (see `Reservation.orphan`).
+        most: What the reserve said that the request may cost at most, should the store have lost the hold.
     """
 
     pid: str
@@ -113,6 +119,7 @@ class Touch(msgspec.Struct, frozen=True):
     lease_ms: int
     amount: int = 0
     checkpoint: UsageRecord | None = None
+    most: int = 0
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -129,12 +136,22 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class Reserved(msgspec.Struct, frozen=True):
-    """The hold stands; ``remaining`` micro-credits are available beside it.
+    """The hold stands. Money is in micro-credits.
 
-    ``replaced`` is the rid whose lane this request took over, which may have ended; the caller must end it.
+    Attributes:
+        balance: granted - spent of the account.
+        held: What its other requests hold.
+        hold: What this request holds.
+        most: What this request may cost at most. Below the reservation's ``worst``, the credit does not cover that:
+            the caller must limit the request to this.
+        windows: The account's limits.
+        replaced: The rid whose lane this request took over, which may have ended; the caller must end it.
     """
 
-    remaining: int
+    balance: int
+    held: int
+    hold: int
+    most: int
     windows: tuple[Window, ...]
     replaced: str = ""
 
@@ -144,7 +161,9 @@ class Refused(msgspec.Struct, frozen=True):
 
     ``reason`` is ``credits``, ``requests``, ``tokens``, ``concurrency``, ``daily``, ``monthly``, ``superseded``
     (a newer request has the lane), ``voided`` (this rid has ended), ``restricted`` (its owner asked to leave it
-    alone) or ``unknown_account``. Money is in micro-credits.
+    alone) or ``unknown_account``. Money is in micro-credits: ``needed`` is the reservation's ``least``, ``held`` what
+    running requests may cost at most, and ``available`` what is left beside that. ``retry_after_ms`` of ``credits`` is
+    0 if the credit does not suffice either once they have ended.
     """
 
     reason: str

@@ -128,7 +128,7 @@ class Reaper(Background):
         for p, pid, rid in due:
             home = self._intents.home if self._intents is not None and sent is not None and rid not in sent else ""
             t = keys.tag(p)
-            command: Command = ("FCALL", "cgx1_reap", 11, *keys.of_settlement(t, pid, rid), rid, pid, home)
+            command: Command = ("FCALL", "cgx2_reap", 11, *keys.of_settlement(t, pid, rid), rid, pid, home)
             try:
                 fate = await self._ledger.calls.run(p, command)
             except (LedgerConflict, StoreError):

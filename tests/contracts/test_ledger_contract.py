@@ -16,6 +16,7 @@ from metering.ledger.ledger import (
     Reservation,
     Reserved,
     State,
+    Touched,
     Verdict,
 )
 from metering.reading.reader import read_usage
@@ -27,6 +28,11 @@ LARGEST = 2**53 - 1
 
 def asks(rid, *, amount=10, tokens=0, lease_ms=60_000, limits=Limits(), pid=PID):  # noqa: B008 - frozen
     return Reservation(rid, pid, amount, tokens, lease_ms, limits)
+
+
+def may(rid, amount, worst, least):
+    """A request that usually costs ``amount``, at most ``worst``, and can be limited to ``least``."""
+    return Reservation(rid, PID, amount, 0, 60_000, Limits(), worst=worst, least=least)
 
 
 def key(name, pid=PID):
@@ -59,7 +65,7 @@ async def test_a_store_that_may_evict_is_a_fault(store):
 async def test_reserve_holds_and_settle_charges(ledger, store, make_record):
     await ledger.grant(PID, 100, "g")
 
-    assert await ledger.reserve(asks("r1", amount=30)) == Reserved(70, ())
+    assert await ledger.reserve(asks("r1", amount=30)) == Reserved(100, 0, 30, 30, ())
     account = await ledger.account(PID)
     assert (account.granted, account.spent, account.held, account.available) == (100, 0, 30, 70)
     assert await ledger.record(PID, "r1") is State.PENDING
@@ -108,7 +114,7 @@ async def test_an_account_that_is_not_there(ledger):
 async def test_credits_refused_says_what_is_missing(ledger):
     await ledger.grant(PID, 25, "g")
     await ledger.reserve(asks("r1", amount=20))
-    assert await ledger.reserve(asks("r2", amount=6)) == Refused("credits", 6, 20, 5, 0, ())
+    assert await ledger.reserve(asks("r2", amount=6)) == Refused("credits", 6, 20, 5, 5_000, ())
     assert isinstance(await ledger.reserve(asks("r3", amount=5)), Reserved)
 
 
@@ -118,6 +124,75 @@ async def test_of_a_thousand_at_once_exactly_the_affordable_pass(ledger):
     passed = [answer for answer in answers if isinstance(answer, Reserved)]
     assert len(passed) == 10
     assert {answer.reason for answer in answers if isinstance(answer, Refused)} == {"credits"}
+    assert (await ledger.account(PID)).available == 0
+
+
+async def test_credit_that_covers_the_worst_of_all_that_runs_holds_the_usual(ledger, store):
+    await ledger.grant(PID, 200, "g")
+    assert await ledger.reserve(may("r1", 10, 60, 20)) == Reserved(200, 0, 10, 60, ())
+    assert await ledger.reserve(may("r2", 10, 60, 20)) == Reserved(200, 10, 10, 60, ())
+    assert (await ledger.account(PID)).held == 20
+    assert await store.client.hget(key(f"holds:{PID}"), "r2") == b"10\x0060"
+
+
+async def test_the_last_credit_is_held_whole_and_is_the_most_that_the_request_may_cost(ledger, make_record):
+    await ledger.grant(PID, 100, "g")
+    assert await ledger.reserve(may("r1", 10, 60, 20)) == Reserved(100, 0, 10, 60, ())
+    assert await ledger.reserve(may("r2", 10, 60, 20)) == Reserved(100, 10, 40, 40, ())
+    waits = Refused("credits", 20, 100, 0, 5_000, ())
+    assert await ledger.reserve(may("r3", 10, 60, 20)) == waits
+    assert await ledger.reserve(may("r3", 10, 60, 20)) == waits
+    await ledger.settle([make_record("r1", PID, charge=5)])
+    assert await ledger.reserve(may("r3", 10, 60, 20)) == Reserved(95, 40, 55, 55, ())
+    await ledger.settle([make_record("r2", PID, charge=40), make_record("r3", PID, charge=55)])
+    account = await ledger.account(PID)
+    assert (account.spent, account.available, account.held) == (100, 0, 0)
+
+
+async def test_a_request_that_takes_no_limit_waits_for_its_worst_case_or_is_refused_for_good(ledger):
+    await ledger.grant(PID, 100, "g")
+    await ledger.reserve(may("r1", 10, 60, 20))
+    assert await ledger.reserve(may("r2", 10, 60, 60)) == Refused("credits", 60, 60, 40, 5_000, ())
+    assert await ledger.reserve(may("r3", 10, 101, 101)) == Refused("credits", 101, 60, 40, 0, ())
+
+
+async def test_a_thousand_at_once_may_cost_no_more_than_the_credit(ledger, make_record):
+    await ledger.grant(PID, 10_000, "g")
+    rids = [f"r{number}" for number in range(1_000)]
+    asked = [may(rid, 10, 700 + number, 50) for number, rid in enumerate(rids)]
+    answers = await asyncio.gather(*map(ledger.reserve, asked))
+    passed = {rid: answer for rid, answer in zip(rids, answers, strict=True) if isinstance(answer, Reserved)}
+    assert 6 <= len(passed) < 20
+    assert sum(answer.most for answer in passed.values()) == 10_000
+    assert {answer.retry_after_ms for answer in answers if isinstance(answer, Refused)} == {5_000}
+    await ledger.settle([make_record(rid, PID, charge=answer.most) for rid, answer in passed.items()])
+    assert (await ledger.account(PID)).available == 0
+
+
+async def test_a_reserve_that_is_repeated_gets_the_same_answer(ledger):
+    await ledger.grant(PID, 100, "g")
+    await ledger.reserve(may("r1", 10, 60, 20))
+    capped = await ledger.reserve(may("r2", 10, 60, 20))
+    assert await ledger.reserve(may("r2", 10, 60, 20)) == capped == Reserved(100, 10, 40, 40, ())
+    with pytest.raises(LedgerConflict):
+        await ledger.reserve(may("r2", 10, 61, 20))
+
+
+@pytest.mark.parametrize(("amount", "worst", "least"), [(11, 10, 5), (5, 10, 11)])
+async def test_a_worst_case_below_the_others_is_no_worst_case(ledger, amount, worst, least):
+    await ledger.grant(PID, 100, "g")
+    with pytest.raises(LedgerConflict):
+        await ledger.reserve(may("r1", amount, worst, least))
+
+
+async def test_a_touch_raises_freely_up_to_the_most_and_beyond_it_only_what_nobody_may_need(ledger):
+    await ledger.grant(PID, 100, "g")
+    await ledger.reserve(may("r1", 10, 60, 20))
+    await ledger.reserve(may("r2", 10, 30, 20))
+    assert await ledger.touch(PID, "r1", lease_ms=60_000, amount=60) is Touched.HELD
+    assert await ledger.touch(PID, "r1", lease_ms=60_000, amount=70) is Touched.HELD
+    assert await ledger.touch(PID, "r1", lease_ms=60_000, amount=71) is Touched.CREDITS  # r2 may need the rest
+    assert await ledger.touch(PID, "r2", lease_ms=60_000, amount=30) is Touched.HELD
     assert (await ledger.account(PID)).available == 0
 
 
@@ -187,7 +262,7 @@ async def test_digits_are_never_lost(ledger, make_record):
     assert (await ledger.grant(PID, LARGEST, "g")).granted == LARGEST
     with pytest.raises(LedgerConflict):
         await ledger.grant(PID, 1, "one too many")
-    assert await ledger.reserve(asks("r1", amount=1)) == Reserved(LARGEST - 1, ())
+    assert await ledger.reserve(asks("r1", amount=1)) == Reserved(LARGEST, 0, 1, 1, ())
     await ledger.settle([make_record("r1", PID, charge=LARGEST)])
     assert (await ledger.account(PID)).spent == LARGEST
     assert await ledger.settle_each([make_record("r2", PID, charge=1)]) == [Verdict.REFUSED]
@@ -256,7 +331,7 @@ async def test_a_key_of_the_wrong_type_stops_every_path_before_it_writes(ledger,
     elif path.startswith("reap"):
         with pytest.raises(StoreError):
             await ledger.calls.run(keys.partition(PID), (
-                "FCALL", "cgx1_reap", 11, *keys.of_settlement(key(""), PID, "r1"), "r1", PID, "",
+                "FCALL", "cgx2_reap", 11, *keys.of_settlement(key(""), PID, "r1"), "r1", PID, "",
             ))  # fmt: skip
     elif path == "void":
         assert await ledger.void_each([(PID, "r1")]) == [Verdict.REFUSED]
@@ -287,7 +362,7 @@ async def test_what_is_kept_of_an_ended_request_is_packed_and_goes_after_35_days
     if end == "reaped":
         await ledger.touch(PID, "r1", lease_ms=0)
         await ledger.calls.run(keys.partition(PID), (
-            "FCALL", "cgx1_reap", 11, *keys.of_settlement(key(""), PID, "r1"), "r1", PID, "",
+            "FCALL", "cgx2_reap", 11, *keys.of_settlement(key(""), PID, "r1"), "r1", PID, "",
         ))  # fmt: skip
     elif end in ("voided", "barred"):
         await ledger.void(PID, "r1")
@@ -390,7 +465,7 @@ async def test_another_version_of_the_library_serves_beside(ledger, store):
 async def test_the_library_text_is_replaced_where_it_differs(ledger, store):
     await store.on_primaries(
         "FUNCTION", "LOAD", "REPLACE",
-        f"#!lua name={LIBRARY}\nredis.register_function('cgx1_reserve', function() return {{'ok', '1'}} end)",
+        f"#!lua name={LIBRARY}\nredis.register_function('cgx2_reserve', function() return {{'ok', '1'}} end)",
     )  # fmt: skip
     await ledger.load()
     assert (await ledger.reserve(asks("r1"))).reason == "unknown_account"

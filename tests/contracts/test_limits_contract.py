@@ -198,10 +198,10 @@ async def test_looking_at_the_limits_uses_nothing(ledger):
 async def test_a_newer_request_takes_the_lane_and_names_the_older(ledger):
     await ledger.grant(PID, 1_000, "g")
     first, second = TIMED.format(100, 5), TIMED.format(101, 1)
-    assert await ledger.reserve(asks(first, lane="s:1")) == Reserved(990, (), "")
-    assert await ledger.reserve(asks(second, lane="s:1")) == Reserved(980, (), first)
-    assert await ledger.reserve(asks(TIMED.format(99, 1), lane="s:2")) == Reserved(970, (), "")
-    assert await ledger.reserve(asks(TIMED.format(99, 2), lane="t:1")) == Reserved(960, (), "")
+    assert await ledger.reserve(asks(first, lane="s:1")) == Reserved(1_000, 0, 10, 10, (), "")
+    assert await ledger.reserve(asks(second, lane="s:1")) == Reserved(1_000, 10, 10, 10, (), first)
+    assert await ledger.reserve(asks(TIMED.format(99, 1), lane="s:2")) == Reserved(1_000, 20, 10, 10, (), "")
+    assert await ledger.reserve(asks(TIMED.format(99, 2), lane="t:1")) == Reserved(1_000, 30, 10, 10, (), "")
 
 
 async def test_an_older_request_that_comes_late_is_refused_and_takes_nothing(ledger):
@@ -211,7 +211,7 @@ async def test_an_older_request_that_comes_late_is_refused_and_takes_nothing(led
     assert (await ledger.reserve(asks(older, lane="s:1"))).reason == "superseded"
     assert (await ledger.account(PID)).held == 10
     newest = TIMED.format(101, 0)  # of one millisecond the one that comes last is the newer
-    assert await ledger.reserve(asks(newest, lane="s:1")) == Reserved(980, (), newer)
+    assert await ledger.reserve(asks(newest, lane="s:1")) == Reserved(1_000, 10, 10, 10, (), newer)
 
 
 async def test_lanes_count_for_no_concurrency(ledger, store, make_record):

@@ -55,5 +55,7 @@ async def test_a_request_is_seen_by_its_owner_alone_and_moves_the_credits(gatewa
     _, _, account = ask(gateway, "/v1/account", token)
     assert account["credits"]["spent"] == record["charge"]
     assert account["credits"]["available"] == 10_000_000 - record["charge"]
+    assert int(headers["x-credits-remaining"]) == account["credits"]["available"]
+    assert headers["x-credits-held"] == "0"
     for path in (f"/v1/requests/{rid}", "/v1/requests/req_" + "0" * 32, "/v1/requests/nonsense"):
         assert ask(gateway, path, other)[0] == 404

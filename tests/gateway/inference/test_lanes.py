@@ -86,11 +86,11 @@ async def test_an_announcement_ends_the_request_it_names_and_no_newer_one(tmp_pa
     there.take(SID, 1, "r1", mine)
     taken = here.take(SID, 1, "r9", Request())
     for replaced in ("", "r0"):
-        await taken.reserve(answer(Reserved(1, (), replaced)))
+        await taken.reserve(answer(Reserved(1, 0, 1, 1, (), replaced)))
     own = here.take(SID, 1, "r9a", Request())
-    await own.reserve(answer(Reserved(1, (), "r9")))  # its own: not announced
+    await own.reserve(answer(Reserved(1, 0, 1, 1, (), "r9")))  # its own: not announced
     await taken.reserve(answer(Refused("superseded", 1, 0, 0, 0, ())))
-    await here.take(SID, 9, "r9", Request()).reserve(answer(Reserved(1, (), "last")))
+    await here.take(SID, 9, "r9", Request()).reserve(answer(Reserved(1, 0, 1, 1, (), "last")))
     await asyncio.wait_for(heard.wait(), 10)
     assert mine.stopped == []
     there.end(Announcement(Topic.SUPERSEDED, sid=SID, slot=1, rid="r1"))
@@ -110,7 +110,7 @@ async def test_what_a_cancelled_reserve_replaced_is_announced_all_the_same(tmp_p
     async def late() -> Reserved | Refused:
         asked.set()
         await answered.wait()
-        return Reserved(1, (), "r0")
+        return Reserved(1, 0, 1, 1, (), "r0")
 
     reserve = asyncio.get_running_loop().create_task(here.take(SID, 1, "r1", Request()).reserve(late()))
     await asked.wait()

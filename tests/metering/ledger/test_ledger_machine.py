@@ -53,7 +53,7 @@ class Request:
 
     def __init__(self):
         self.state = "new"  # held | voided | done | erased
-        self.amount = 0
+        self.amount = self.most = 0
         self.lease = ALIVE
         self.checkpoint = None
         self.fingerprint = None
@@ -109,8 +109,11 @@ class LedgerMachine(RuleBasedStateMachine):
     def spent(self, user):
         return sum(request.charge for request in self.requests[user].values() if request.state == "done")
 
-    def available(self, user):
-        return self.granted[user] - self.spent(user) - self.held(user)
+    def may_cost(self, user):
+        return sum(request.most for request in self.requests[user].values() if request.state == "held")
+
+    def balance(self, user):
+        return self.granted[user] - self.spent(user)
 
     # What may happen.
 
@@ -134,14 +137,20 @@ class LedgerMachine(RuleBasedStateMachine):
         user=st.sampled_from(USERS),
         rid=st.sampled_from(RIDS),
         amount=st.integers(0, 6),
+        more=st.integers(0, 9),
+        least=st.none() | st.integers(0, 15),
         lease=st.sampled_from([DEAD, ALIVE]),
         orphan=st.none() | st.integers(0, 5),
     )
-    def reserve(self, user, rid, amount, lease, orphan):
+    def reserve(self, user, rid, amount, more, least, lease, orphan):
         request, pid, name = self.requests[user][rid], self.pid[user], self.rid(user, rid)
         checkpoint = None if orphan is None else record(name, pid, 1, orphan)
-        reservation = Reservation(name, pid, amount, 5, lease, Limits(), checkpoint)
-        fingerprint = (amount, lease)
+        worst = amount + more
+        least = worst if least is None else min(least, worst)
+        reservation = Reservation(name, pid, amount, 5, lease, Limits(), checkpoint, worst=worst, least=least)
+        fingerprint = (amount, worst, least, lease)
+        balance, held, may_cost = self.balance(user), self.held(user), self.may_cost(user)
+        room = balance - may_cost
         try:
             answer = self.run(self.ledger.reserve(reservation))
         except LedgerConflict:
@@ -152,31 +161,35 @@ class LedgerMachine(RuleBasedStateMachine):
             assert answer.reason == "unknown_account"
         elif request.state == "held":
             assert request.fingerprint in (None, fingerprint)
-            assert isinstance(answer, Reserved)
+            assert answer == Reserved(balance, held - request.amount, request.amount, request.most, ())
         elif request.state != "new":
             assert answer.reason == "voided"
         elif not self.known[user]:
             assert answer.reason == "unknown_account"
-        elif self.available(user) < amount:
-            assert answer == Refused("credits", amount, self.held(user), self.available(user), 0, ())
+        elif room < least:
+            waits = balance >= least
+            assert answer == Refused("credits", least, may_cost, room, 5_000 if waits else 0, ())
         else:
-            assert answer == Reserved(self.available(user) - amount, ())
-            assert answer.remaining >= 0
-            request.state, request.amount, request.lease = "held", amount, lease
+            hold, most = (amount, worst) if room >= worst else (room, room)
+            assert answer == Reserved(balance, held, hold, most, ())
+            request.state, request.amount, request.most, request.lease = "held", hold, most, lease
             request.checkpoint, request.fingerprint = orphan, fingerprint
+            assert self.may_cost(user) <= balance
 
     @rule(
         user=st.sampled_from(USERS),
         rid=st.sampled_from(RIDS),
-        amount=st.integers(0, 8),
+        amount=st.integers(0, 18),
+        most=st.integers(0, 9),
         lease=st.sampled_from([DEAD, ALIVE]),
         checkpoint=st.none() | st.integers(0, 5),
     )
-    def touch(self, user, rid, amount, lease, checkpoint):
+    def touch(self, user, rid, amount, most, lease, checkpoint):
         request, pid, name = self.requests[user][rid], self.pid[user], self.rid(user, rid)
         seen = None if checkpoint is None else record(name, pid, 1, checkpoint)
-        before = self.available(user)
-        touched = self.run(self.ledger.touch(pid, name, lease_ms=lease, amount=amount, checkpoint=seen))
+        available = self.balance(user) - self.held(user)
+        room = self.balance(user) - self.may_cost(user)
+        touched = self.run(self.ledger.touch(pid, name, lease_ms=lease, amount=amount, checkpoint=seen, most=most))
         if self.erased[user] or not self.known[user]:
             assert touched is Touched.GONE
             return
@@ -186,13 +199,19 @@ class LedgerMachine(RuleBasedStateMachine):
         if request.state not in ("new", "held"):
             assert touched is Touched.GONE
             return
-        if request.state == "held" and amount > request.amount and before < amount - request.amount:
-            assert touched is Touched.CREDITS
-            amount = request.amount
+        if request.state == "new":  # a hold that the store lost
+            assert touched is Touched.HELD
+            request.amount, request.most = amount, max(amount, most)
+        elif amount > request.amount:
+            beyond = max(0, amount - request.most)
+            if available < amount - request.amount or (beyond and room < beyond):
+                assert touched is Touched.CREDITS
+            else:
+                assert touched is Touched.HELD
+                request.amount, request.most = amount, request.most + beyond
         else:
             assert touched is Touched.HELD
         request.state, request.lease = "held", lease
-        request.amount = max(amount, request.amount)
         if checkpoint is not None:
             request.checkpoint = checkpoint
 
