@@ -32,6 +32,7 @@ from typing import NamedTuple, TypeAlias
 from metering.usage import (
     COUNTS,
     INPUT_COUNTS,
+    MICRO_CREDITS,
     OUTPUT_COUNTS,
     PARTS,
     STANDARD,
@@ -44,7 +45,6 @@ from metering.usage import (
     parts_of,
 )
 
-MICRO_CREDITS = 1_000_000  # in one credit
 MILLION = 1_000_000  # units that a rate is stated for
 USD_CEILING = Decimal(1_000_000)  # per million units: above it is a slip of the pen
 

@@ -22,6 +22,8 @@ from typing import TypeAlias
 
 import msgspec
 
+MICRO_CREDITS = 1_000_000  # in one credit; every amount of credits is a whole number of them
+
 
 class Basis(StrEnum):
     """Where the counts of a record come from."""

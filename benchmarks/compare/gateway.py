@@ -20,7 +20,7 @@ from benchmarks.compare.contenders import Contender, Route, Unavailable, Upstrea
 from gateway.accounts.opening import opened
 from gateway.auth import sessions
 from gateway.config.load import load
-from metering.pricing import MICRO_CREDITS
+from metering.usage import MICRO_CREDITS
 
 _CREDITS = 1_000_000_000  # of each user
 _USERS = 40

@@ -24,7 +24,7 @@ from gateway.config import Config, ConfigError
 from gateway.config.load import read
 from gateway.telemetry.log import Fields, Log
 from metering.accounts.audit import Actor
-from metering.pricing import MICRO_CREDITS
+from metering.usage import MICRO_CREDITS
 
 CREDITS = 1_000  # of the development account: ten dollars' worth
 USER = "developer"

@@ -19,7 +19,7 @@ from rich.text import Text
 from gateway.config import Config, ConfigError
 from gateway.config.load import load
 from metering.clock import DAY_SECONDS
-from metering.pricing import MICRO_CREDITS
+from metering.usage import MICRO_CREDITS
 
 LARGEST_AMOUNT = 2**53
 WIDEST = 10_000  # a table takes what it needs of it

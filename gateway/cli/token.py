@@ -27,9 +27,8 @@ import orjson
 from gateway.cli.options import OperatorError
 from gateway.files import write_file
 from gateway.oauth import paths
+from gateway.oauth.paths import CLIENT, DEVICE_GRANT
 
-CLIENT = "codegrex-ide"
-DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 LEAST_LEFT_S = 300  # agents keep what a helper gives them for some minutes
 TIMEOUT_S = 30
 RETRY_S = 2

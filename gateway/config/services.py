@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from gateway.addresses import is_loopback
 from gateway.config.reader import Section, check_name
 from metering.accounts.audit import Actor
-from metering.pricing import MICRO_CREDITS
+from metering.usage import MICRO_CREDITS
 
 SHORTEST_TOKEN = 32
 SHORTEST_SECRET, LONGEST_SECRET = 24, 64  # bytes, as Standard Webhooks asks

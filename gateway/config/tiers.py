@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from gateway.config.reader import Section, check_name
-from metering.pricing import MICRO_CREDITS
+from metering.usage import MICRO_CREDITS
 
 DEFAULT_TIER = "default"
 MOST_MICRO_CREDITS = 2**53 - 1

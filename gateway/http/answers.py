@@ -24,6 +24,7 @@ from gateway.errors import (
 )
 from gateway.http.request import linger
 from gateway.http.server import reset
+from metering.usage import MICRO_CREDITS
 from providers.dialect import Family, Refusal
 from providers.errors import content_type, error_body
 from providers.paths import PathFault
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from metering.ledger.ledger import Window  # the local broker answers too, and loads no store
 
 SERVER_NAME = "codegrex"  # aiohttp's own would tell its version and Python's
-MICRO_CREDITS = 1_000_000  # in one credit; the local broker loads no prices
 LONGEST_SDK_SLEEP = 30.0  # above it SDKs would sleep the full value with nobody watching
 
 _ERRORS: dict[str, type[GatewayError]] = {

@@ -27,14 +27,13 @@ from gateway.http.request import address_of, read_body
 from gateway.inference.services import Services
 from gateway.oauth import device, paths, refresh, software
 from gateway.oauth.device import Redeemed
+from gateway.oauth.paths import CLIENT, DEVICE_GRANT
 from gateway.oauth.refresh import Reused, Tokens
 from metering.accounts import audit
 from metering.accounts.audit import Action, Actor
 from metering.store.store import Unconfirmed
 
-DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 REFRESH_GRANT = "refresh_token"
-CLIENT = "codegrex-ide"
 SCOPE = "inference"
 MOST_BYTES = 8_192
 FORM = "application/x-www-form-urlencoded"

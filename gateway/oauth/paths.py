@@ -1,4 +1,6 @@
-"""The paths of the OAuth endpoints, for the endpoints themselves, their metadata and the command line."""
+"""The paths of the OAuth endpoints and the names in their forms, for the endpoints themselves, their metadata and the
+command line.
+"""
 
 from __future__ import annotations
 
@@ -15,3 +17,8 @@ METADATA: Final = "/.well-known/oauth-authorization-server"
 
 VERIFICATION: Final = "/device"
 """The page on which a person enters the user code (RFC 8628 section 3.2, ``verification_uri``)."""
+
+CLIENT: Final = "codegrex-ide"
+"""The public client that needs no entry in the configuration."""
+DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
+"""RFC 8628 section 3.4."""

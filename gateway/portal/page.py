@@ -19,7 +19,7 @@ from aiohttp import web
 
 from gateway.http.answers import SERVER_NAME
 from gateway.portal.paths import PagePath
-from metering.pricing import MICRO_CREDITS
+from metering.usage import MICRO_CREDITS
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; "

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from metering.usage import (
@@ -58,3 +61,10 @@ def test_the_record_holds_every_count_and_nothing_that_is_text_of_a_caller() -> 
     assert set(Usage.__struct_fields__) == {*COUNTS, *PARTS}
     texts = {name for name, kind in UsageRecord.__annotations__.items() if kind == "str"}
     assert texts == {"rid", "pid", "provider", "model", "variant", "basis", "outcome", "price_version"}
+
+
+def test_what_a_credit_holds_is_written_once() -> None:
+    root = Path(__file__).parents[2]
+    sources = [path for folder in ("gateway", "metering", "providers") for path in (root / folder).rglob("*.py")]
+    again = re.compile(r"^_?MICRO_?CREDITS\b.* = ", re.MULTILINE)
+    assert [str(path.relative_to(root)) for path in sources if again.search(path.read_text())] == ["metering/usage.py"]
