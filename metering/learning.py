@@ -32,6 +32,7 @@ LEAST_FACTOR, MOST_FACTOR = 600, 1_700  # thousandths: vocabularies differ by no
 LEAST_OUTPUT = 256
 LEAST_SPEED, MOST_SPEED = 5, 2_000  # tokens a second
 SHORTEST_REASONING = 64  # tokens: below it the time is the network's
+LATENCY_MS = 300  # of a request before its model begins
 
 _STEPS = 16  # buckets to each doubling of the factor: one is 4 % wide
 _FACTORS = tuple(round(LEAST_FACTOR * 2 ** (index / _STEPS)) for index in range(26))
@@ -156,9 +157,9 @@ class Learning:
 
     def observe_reasoning(self, model: str, account: str, *, tokens: int, milliseconds: int) -> None:
         """A model reasoned unseen: so many tokens in the time from the request to the first output that was seen."""
-        if tokens < SHORTEST_REASONING or milliseconds <= 0:
+        if tokens < SHORTEST_REASONING or milliseconds <= LATENCY_MS:
             return
-        speed = tokens * 1_000 / milliseconds
+        speed = tokens * 1_000 / (milliseconds - LATENCY_MS)
         now = self._clock()
         figures = self._of(model, now)
         if figures is not None and LEAST_SPEED <= speed <= MOST_SPEED:

@@ -27,12 +27,17 @@ class AbortRule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BillingConfig:
-    """How usage becomes credits. ``markup`` is a factor here: 0.2 in the file is 6/5."""
+    """How usage becomes credits. ``markup`` is a factor here: 0.2 in the file is 6/5.
+
+    ``abandoned_credits`` is what an account may cost the operator in an hour by requests that it leaves before their
+    provider's response head; beyond it their input is charged.
+    """
 
     credit_usd: Decimal = Decimal("0.01")
     hold: HoldRule = HoldRule.LEARNT
     markup: Fraction = Fraction(1)
     abort: AbortRule = AbortRule.PRODUCED
+    abandoned_credits: Decimal = Decimal(20)
 
 
 def read_billing(section: Section) -> BillingConfig:
@@ -45,11 +50,16 @@ def read_billing(section: Section) -> BillingConfig:
     if not -1 <= markup <= 10:
         section.fault("markup", "is out of range", "write 0.2 for 20 percent on top; -1 to 10")
         markup = Decimal(0)
+    abandoned = section.decimal("abandoned_credits", usual.abandoned_credits)
+    if not 0 <= abandoned <= 1_000_000:
+        section.fault("abandoned_credits", "is out of range", "write credits an hour from 0 to 1000000; 0 charges all")
+        abandoned = usual.abandoned_credits
     config = BillingConfig(
         credit,
         section.choice("hold", HoldRule.LEARNT),
         1 + Fraction(markup),
         section.choice("abort", AbortRule.PRODUCED),
+        abandoned,
     )
     section.close()
     return config

@@ -1,8 +1,9 @@
 """How many tokens a request's input has, before its provider says so: two estimates for two uses. Pure.
 
-1. `bound` is for holds and for the token rate: rarely exceeded, never an invoice.
-2. `expected` is for charges of requests that ended before their provider stated the input: without bias, and never
-   above the bound.
+1. `Input.bound` is for holds and for the token rate: rarely exceeded, never an invoice.
+2. `Input.expected` is for charges of requests that ended before their provider stated the input: without bias, and
+   never above the bound.
+3. `reasoning` is for the output that no one saw of an answer that was left.
 
 Measured against the recordings by ``python -m benchmarks estimates``; the result is in docs/billing.md.
 """
@@ -13,9 +14,14 @@ from collections.abc import Iterable
 
 import msgspec
 
-from providers.dialect import Operation
+from gateway.catalog.catalog import CatalogTarget
+from metering.learning import LATENCY_MS
+from providers.dialect import Family, Operation
 from providers.weight import tokens
 from providers.weight.weight import Weight
+
+USUAL_SPEED = 60
+"""Tokens a second until a model's own are learnt. In the recordings: gpt-5-mini 54, gpt-5 60, o4-mini 90."""
 
 _THOUSAND = 1_000
 
@@ -89,3 +95,22 @@ def of_input(
     probably = min(probably, most)
     cached = probably * min(max(cached_share, 0), _THOUSAND) // _THOUSAND
     return Input(most, Expected(probably - cached, cached), 0 if weight.media else text)
+
+
+def thinks_unseen(target: CatalogTarget, weight: Weight) -> bool:
+    """The model reasons before it answers, and does not show all of it: its count comes with the usage or not at all.
+
+    OpenAI's reasoning models never show it; Anthropic's do so by summary or not at all if reasoning is asked for;
+    Google states the count of thoughts on the chunks of its stream.
+    """
+    return weight.thinks and (target.reasons or target.provider.family is Family.ANTHROPIC)
+
+
+def reasoning(waited_ms: int, speed: int | None = None) -> int:
+    """Tokens that a model has probably reasoned unseen, before the first output of a stream that its client left.
+
+    Args:
+        waited_ms: Milliseconds from the request to the first output that was seen.
+        speed: Tokens a second, as learnt of the model; ``None``: not learnt yet.
+    """
+    return max(0, waited_ms - LATENCY_MS) * (speed or USUAL_SPEED) // _THOUSAND

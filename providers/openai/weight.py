@@ -85,6 +85,7 @@ class _Text(msgspec.Struct):
 
 
 _COMPACTED_BYTES: Final = 10  # a token, in the recordings
+_NO_EFFORT: Final = frozenset(("none", "minimal"))
 _PRO_TOKENS: Final = 1_500  # of what the provider adds in the mode "pro", in the recordings
 _MESSAGES: Final = Look(_Message)
 _ITEMS: Final = Look(_Item)
@@ -109,6 +110,7 @@ def weigh_chat(members: Members, body: int) -> Weight:
             _call(tally, _FUNCTION.single(message.function_call))
     tally.define(members.raws.get("tools"))
     tally.define(members.raws.get("functions"))
+    tally.thinks = members.text("reasoning_effort") not in _NO_EFFORT
     stated = members.raw("response_format")
     if stated is not None and (form := _RESPONSE_FORMAT.single(stated)) is not None and form.json_schema is not None:
         tally.schema(form.json_schema.schema)
@@ -131,10 +133,9 @@ def weigh_responses(members: Members, body: int) -> Weight:
         _item(tally, item)
     tally.define(members.raws.get("tools"))
     reasoning = read_nested(members, "reasoning")
-    if reasoning is not None:
-        tally.thinks = True
-        if reasoning.text("mode") == "pro":
-            tally.tokens += _PRO_TOKENS
+    tally.thinks = reasoning is None or reasoning.text("effort") not in _NO_EFFORT
+    if reasoning is not None and reasoning.text("mode") == "pro":
+        tally.tokens += _PRO_TOKENS
     stated = members.raw("text")
     if stated is not None and (text := _TEXT.single(stated)) is not None and text.format is not None:
         tally.schema(text.format.schema)

@@ -50,7 +50,7 @@ class Weight(msgspec.Struct, frozen=True):
         tools: Tools that are defined.
         signed: Bytes of signatures and encrypted reasoning of the turn that is under way; what belongs to earlier
             turns is dropped by the providers.
-        thinks: Reasoning is asked for.
+        thinks: Reasoning is asked for, or not switched off where models reason by themselves.
         tokens: Input that is given as tokens, and what has a fixed number of them.
         rest: Bytes of the body that are none of the above: its JSON, settings, and members that nobody here knows.
         media: Images, documents, audio and video, in order.

@@ -19,3 +19,8 @@ def test_how_usage_becomes_credits() -> None:
 @pytest.mark.parametrize("markup", ["-1.1", "10.5", "nan", "inf", '"0.2"', "true"])
 def test_a_markup_out_of_range(markup: str) -> None:
     assert fault(f"[billing]\nmarkup = {markup}").startswith("billing.markup: ")
+
+
+@pytest.mark.parametrize("value", ["-1", "nan", "1000001", '"1"'])
+def test_an_hour_s_abandoned_credits_out_of_range(value: str) -> None:
+    assert fault(f"[billing]\nabandoned_credits = {value}").startswith("billing.abandoned_credits: ")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.inference.estimate import of_input
+from gateway.inference.estimate import of_input, reasoning
 from metering.learning import LEAST_FACTOR, MOST_FACTOR
 from providers.dialect import Operation
 from providers.media.medium import Detail, Kind, Medium
@@ -135,3 +135,28 @@ def test_the_cached_share_is_taken_out_of_what_is_expected():
     weight = WIRES[Operation.OPENAI_CHAT].read(json.dumps(body | {"model": "m"}).encode(), None).weight
     found = of_input(weight, Operation.OPENAI_CHAT, ["gpt-4o"], cached_share=900)
     assert found.expected.cached == found.expected.tokens * 9 // 10
+
+
+@pytest.mark.parametrize(
+    ("waited", "speed", "tokens"), [(0, None, 0), (300, 50, 0), (10_300, None, 600), (10_300, 126, 1_260), (100, 9, 0)]
+)
+def test_reasoning_is_time_by_speed(waited, speed, tokens):
+    assert reasoning(waited, speed) == tokens
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "thinks"),
+    [
+        (Operation.OPENAI_CHAT, {}, True),
+        (Operation.OPENAI_CHAT, {"reasoning_effort": "minimal"}, False),
+        (Operation.OPENAI_RESPONSES, {"reasoning": {"effort": "high"}}, True),
+        (Operation.OPENAI_RESPONSES, {"reasoning": {"effort": "none"}}, False),
+        (Operation.ANTHROPIC_MESSAGES, {}, False),
+        (Operation.ANTHROPIC_MESSAGES, {"thinking": {"type": "disabled"}}, False),
+        (Operation.ANTHROPIC_MESSAGES, {"thinking": {"type": "enabled", "budget_tokens": 9}}, True),
+        (Operation.ANTHROPIC_MESSAGES, {"thinking": {"type": "adaptive"}}, True),
+    ],
+)
+def test_reasoning_that_is_asked_for_is_known(operation, body, thinks):
+    text = json.dumps(body | {"model": "m", "messages": []}).encode()
+    assert WIRES[operation].read(text, None).weight.thinks is thinks
