@@ -169,6 +169,9 @@ class Report(msgspec.Struct, frozen=True):
         others: Parts of the request that ran on another model and that ``usage`` leaves out
             (Anthropic ``iterations``): the provider's model name, used for a catalog look-up and
             nothing else, and its counts.
+        contexts: The tokens of each model request that ``usage`` is the sum of, if the provider states them: a price
+            for long contexts looks at each by itself.
+        model: The provider's name of the model that answered, if it is stated; for a catalog look-up and nothing else.
         suspect: A count contradicts the others (more cached than the prompt holds, a total below a side, a number
             that no request reaches). The side that it belongs to is not stated.
         unpriced: Something is stated that is not zero and that this version has no meaning or price for: a usage
@@ -180,6 +183,8 @@ class Report(msgspec.Struct, frozen=True):
     others: tuple[tuple[str, Usage], ...] = ()
     suspect: bool = False
     unpriced: bool = False
+    contexts: tuple[Usage, ...] = ()
+    model: str | None = None
 
 
 class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,7 +17,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import lru_cache
 from hashlib import sha256
 
 from gateway.catalog import published
@@ -30,7 +29,7 @@ from providers.dialect import Family
 
 # A name that may enter a provider's path or body although only a rule matched it.
 _PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
-MOST_NAMES = 256  # of other models whose listed price is kept, as answers name them
+MOST_NAMES = 256  # of models as answers name them, whose price was looked up
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ class Catalog:
         until_ms: When a published price changes by its date, or ``None``.
     """
 
-    __slots__ = ("_known", "_listed", "_open", "models", "price_version", "until_ms")
+    __slots__ = ("_known", "_listed", "_open", "_prices", "models", "price_version", "until_ms")
 
     def __init__(
         self,
@@ -99,14 +98,15 @@ class Catalog:
         *,
         price_version: str,
         until_ms: int | None = None,
-        listed: Callable[[ProviderConfig, str], Price | None] = lambda _provider, _name: None,
+        listed: Callable[[CatalogTarget, str], Price | None] = lambda _target, _name: None,
     ) -> None:
         self.models = models
         self.price_version = price_version
         self.until_ms = until_ms
         self._known = known
         self._open = open_rules
-        self._listed = lru_cache(maxsize=MOST_NAMES)(listed)
+        self._listed = listed
+        self._prices: dict[tuple[str, str, str], Price | None] = {}
 
     def resolve(self, name: str) -> Model | None:
         """The model that a client calls ``name``; ``None`` where there is none or it has no price."""
@@ -119,17 +119,33 @@ class Catalog:
                 return None if model is None else model.named(name)
         return None
 
-    def price_of(self, provider: ProviderConfig, model: str) -> Price | None:
-        """What a model costs at a configured provider by the provider's own name of it; ``None`` if nobody says.
+    def price_of(self, asked: CatalogTarget, model: str) -> Price | None:
+        """What the model that an answer names costs, by its provider's own name; ``None`` if nobody says.
 
-        For an answer, or a part of one, that ran on another model than the one asked for. A stated price goes first.
+        It is the price of the target that was asked where both are one model: a dated name is no other model than its
+        alias, unless it has a row of its own.
+
+        Args:
+            asked: The target that answered.
+            model: As the answer names it, wholly or for a part of itself. It is looked up and nothing else.
         """
+        if model == asked.model:
+            return asked.price
+        key = (asked.provider.name, asked.model, model)
+        if key not in self._prices:
+            if len(self._prices) >= MOST_NAMES:
+                self._prices.clear()
+            self._prices[key] = self._find_price(asked, model)
+        return self._prices[key]
+
+    def _find_price(self, asked: CatalogTarget, model: str) -> Price | None:
         found = self.resolve(model)
         for candidate in self.models if found is None else (found, *self.models):
             for target in candidate.targets:
-                if target.provider is provider and target.model == model:
+                if target.provider.name == asked.provider.name and target.model == model:
                     return target.price
-        return self._listed(provider, model)
+        listed = self._listed(asked, model)
+        return asked.price if listed is None and is_snapshot(model, (asked.model,)) else listed
 
 
 def load(config: Config) -> Catalog:
@@ -175,9 +191,14 @@ def _stated(config: Config, prices: PublishedList | None) -> Catalog:
     if prices is None:
         return Catalog(tuple(models), known, price_version=version)
 
-    def listed_price(provider: ProviderConfig, name: str) -> Price | None:
-        listed = _find(prices, provider.family, name) if provider.published_prices else None
-        return None if listed is None else _published_price(config, listed, prices.version)
+    def listed_price(asked: CatalogTarget, name: str) -> Price | None:
+        if not asked.provider.published_prices:
+            return None
+        family = asked.provider.family
+        found = _find(prices, family, name)
+        if found is None or found is _find(prices, family, asked.model):
+            return None if found is None else asked.price
+        return _published_price(config, found, prices.version)
 
     return Catalog(tuple(models), known, price_version=version, until_ms=prices.until_ms, listed=listed_price)
 

@@ -219,7 +219,7 @@ class Meter:
         services, provider = self._services, target.provider.name
 
         def price_of(model: str) -> pricing.Price | None:
-            return self._catalog.price_of(target.provider, model)
+            return self._catalog.price_of(target, model)
 
         return accounting.record(
             accounting.Identity(

@@ -155,12 +155,19 @@ def test_the_price_list_of_makers_does_not_hold_elsewhere(folder: Path) -> None:
 def test_parts_of_an_answer_are_found_by_the_providers_own_name(all_published: Catalog) -> None:
     haiku = all_published.resolve("claude-haiku-4-5")
     assert haiku is not None
-    at = haiku.targets[0].provider
-    assert all_published.price_of(at, "claude-haiku-4-5-20251001") is haiku.targets[0].price
+    at = haiku.targets[0]
+    assert all_published.price_of(at, "claude-haiku-4-5-20251001") is at.price
     assert all_published.price_of(at, "claude-nothing") is None
     gpt = all_published.resolve("gpt-4o")
     assert gpt is not None
-    assert all_published.price_of(gpt.targets[0].provider, "claude-haiku-4-5") is None
+    assert all_published.price_of(gpt.targets[0], "claude-haiku-4-5") is None
+    assert all_published.price_of(gpt.targets[0], "gpt-4o-2024-08-06") is gpt.targets[0].price
+    older = all_published.price_of(gpt.targets[0], "gpt-4o-2024-05-13")  # a snapshot with a row of its own
+    assert older is not None
+    assert older != gpt.targets[0].price
+    for number in range(2 * catalog.MOST_NAMES):
+        assert all_published.price_of(at, f"claude-nothing-{number}x") is None
+    assert all_published.price_of(at, "claude-haiku-4-5") is at.price
 
 
 def test_with_models_the_list_still_says_what_another_model_of_the_maker_costs(
@@ -169,14 +176,23 @@ def test_with_models_the_list_still_says_what_another_model_of_the_maker_costs(
     named = '[[models]]\nname = "fast"\ntargets = [{provider = "anthropic", model = "claude-haiku-4-5"}]\n'
     stated = load(named + PROVIDERS)
     target = stated.models[0].targets[0]
-    other, listed = stated.price_of(target.provider, "claude-opus-4-1"), all_published.resolve("claude-opus-4-1")
+    other, listed = stated.price_of(target, "claude-opus-4-1"), all_published.resolve("claude-opus-4-1")
     assert other is not None
     assert listed is not None
     assert other == listed.targets[0].price
-    assert stated.price_of(target.provider, "claude-haiku-4-5") is target.price
-    assert stated.price_of(target.provider, "gpt-4o") is None
-    priced_here = load(named.replace("}]", "}]\nprice = {input = 1, output = 2}") + PROVIDERS)
-    assert priced_here.price_of(priced_here.models[0].targets[0].provider, "claude-opus-4-1") is None
+    assert stated.price_of(target, "claude-haiku-4-5") is target.price
+    assert stated.price_of(target, "gpt-4o") is None
+
+
+def test_a_stated_price_is_that_of_the_models_dated_names_too(load: Load) -> None:
+    text = '[[models]]\nname = "fast"\ntargets = [{provider = "anthropic", model = "claude-haiku-4-5"}]\n'
+    text += "price = {input = 1, output = 2}\n"
+    for more in ("", '[[models]]\nname = "other"\ntargets = [{provider = "openai", model = "gpt-4o"}]\n'):
+        stated = load(text + more + PROVIDERS)
+        target = stated.models[0].targets[0]
+        assert stated.price_of(target, "claude-haiku-4-5-20251001") is target.price
+        assert (stated.price_of(target, "claude-opus-4-1") is None) is not more
+        assert stated.price_of(target, "claude-haiku-4-5-turbo") is None
 
 
 @pytest.mark.parametrize(
@@ -571,7 +587,7 @@ def test_with_models_those_and_no_others(load: Load) -> None:
     assert not model.allows("free")
     assert stated.resolve("gpt-4o") is None
     assert stated.resolve("gpt-x") is None
-    assert stated.price_of(model.targets[1].provider, "vendor/y") is model.targets[1].price
+    assert stated.price_of(model.targets[1], "vendor/y") is model.targets[1].price
 
 
 def test_a_model_without_tiers_is_for_every_one(load: Load) -> None:
