@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: load, compare, floor, report, micro, profile, crash, all, simulator."""
+"""``python -m benchmarks``: load, compare, floor, report, micro, estimates, profile, crash, all, simulator."""
 
 from benchmarks.cli import main
 

@@ -151,6 +151,21 @@ def crash(names: tuple[str, ...], requests: int, out: Path) -> None:
         raise click.ClickException("something was lost, doubled or left held: see the lines above")
 
 
+@main.command()
+@click.option(
+    "--corpus",
+    envvar="CORPUS_DIR",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of recordings.jsonl.gz.",
+)
+def estimates(corpus: Path) -> None:
+    """Compare the estimates of tokens with what providers reported, on recorded traffic."""
+    from benchmarks.estimates.measure import report as run  # noqa: PLC0415 - one command's own import
+
+    run(corpus)
+
+
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def micro(arguments: tuple[str, ...]) -> None:

@@ -1,0 +1,1 @@
+"""How near the estimates come to what providers report, on recorded traffic."""

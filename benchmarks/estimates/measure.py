@@ -1,0 +1,145 @@
+"""Compares the estimates with the counts, and prints the tables of docs/billing.md."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+
+from benchmarks.estimates.recordings import Exchange, exchanges
+from gateway.inference.estimate import of_input, reasoning
+from metering.learning import LATENCY_MS
+from providers.dialect import Operation, Refusal
+from providers.media.medium import Kind
+from providers.weight.weight import Weight
+from providers.wires import WIRES
+
+_APIS = {
+    Operation.OPENAI_CHAT: "OpenAI chat",
+    Operation.OPENAI_RESPONSES: "OpenAI responses",
+    Operation.OPENAI_COMPLETIONS: "OpenAI completions",
+    Operation.OPENAI_EMBEDDINGS: "OpenAI embeddings",
+    Operation.ANTHROPIC_MESSAGES: "Anthropic messages",
+    Operation.GEMINI_GENERATE: "Gemini generate",
+    Operation.GEMINI_STREAM: "Gemini generate",
+}
+_FEWEST = 5
+_SHORTEST_REASONING = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a table: how estimate divided by count is distributed.
+
+    Attributes:
+        api: Whose.
+        what: Of which kind of request.
+        ratios: Estimate divided by count, of each.
+        bounds: Bound divided by count, of each; empty where there is none.
+    """
+
+    api: str
+    what: str
+    ratios: tuple[float, ...]
+    bounds: tuple[float, ...] = ()
+
+    @property
+    def middle(self) -> float:
+        return median(self.ratios)
+
+    @property
+    def within(self) -> float:
+        """The share that is within half of the count."""
+        return sum(0.5 <= ratio <= 1.5 for ratio in self.ratios) / len(self.ratios)
+
+    def line(self) -> str:
+        low, *_, high = quantiles(self.ratios, n=40, method="inclusive")
+        exceeded = sum(bound < 1 for bound in self.bounds) / len(self.bounds) if self.bounds else None
+        cells = [
+            self.api,
+            self.what,
+            str(len(self.ratios)),
+            f"{self.middle:.2f}",
+            f"{low:.2f} to {high:.2f}",
+            f"{self.within:.1%}",
+            "" if exceeded is None else f"{1 - exceeded:.1%}",
+        ]
+        return "| " + " | ".join(cells) + " |"
+
+
+HEADING = """| API | requests | number | median | 95 % lie in | within 0.5 to 1.5 | bound holds |
+|---|---|---|---|---|---|---|"""
+
+
+def kind_of(weight: Weight, *, served: bool) -> str:
+    """Which line a request belongs to."""
+    if served:
+        return "tools at the provider"
+    if weight.media:
+        if any(medium.kind is not Kind.IMAGE for medium in weight.media):
+            return "documents, audio, video"
+        return "images" if all(medium.size for medium in weight.media) else "images by address"
+    if weight.tools or weight.calls:
+        return "tools"
+    return "text"
+
+
+def inputs(found: Iterable[Exchange], *, first_party: bool = True) -> list[Row]:
+    """Estimated input divided by reported input."""
+    cells: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    for exchange in found:
+        api = _APIS.get(exchange.operation)
+        count = exchange.input_tokens
+        if exchange.first_party is not first_party or exchange.request is None or api is None or not count:
+            continue
+        try:
+            head = WIRES[exchange.operation].read(exchange.request, "model")
+        except Refusal:
+            continue
+        estimate = of_input(head.weight, exchange.operation, [exchange.model])
+        kind = kind_of(head.weight, served=bool(head.server_tools))
+        cells[api, kind].append((estimate.expected.tokens / count, estimate.bound / count))
+    return [
+        Row(api, kind, tuple(ratio for ratio, _ in both), tuple(bound for _, bound in both))
+        for (api, kind), both in sorted(cells.items())
+        if len(both) >= _FEWEST
+    ]
+
+
+def hidden(found: Iterable[Exchange]) -> list[Row]:
+    """Output of whole answers of reasoning models, estimated by the time that the provider says it worked and the
+    usual speed of the model's other answers.
+    """
+    models: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    for exchange in found:
+        if exchange.reasoning_tokens and exchange.processing_ms > 1_000 and not exchange.streamed:
+            models[exchange.model.partition("-20")[0]].append((exchange.output_tokens, exchange.processing_ms))
+    rows = []
+    for model, answers in sorted(models.items()):
+        ratios = []
+        for index, (tokens, milliseconds) in enumerate(answers):
+            if tokens < _SHORTEST_REASONING:
+                continue
+            others = [count * 1_000 / (ms - LATENCY_MS) for place, (count, ms) in enumerate(answers) if place != index]
+            if len(others) >= _FEWEST:
+                ratios.append(reasoning(round(milliseconds), round(median(others))) / tokens)
+        if len(ratios) >= _FEWEST:
+            rows.append(Row("reasoning by time", model, tuple(ratios)))
+    if rows:
+        rows.append(Row("reasoning by time", "all", tuple(ratio for row in rows for ratio in row.ratios)))
+    return rows
+
+
+def report(corpus: Path, write: Callable[[str], None] = print) -> None:
+    """Print every table."""
+    found = list(exchanges(corpus))
+    for title, rows in (
+        ("Input, the APIs' own hosts", inputs(found)),
+        ("Input, compatible hosts", inputs(found, first_party=False)),
+        ("Reasoning", hidden(found)),
+    ):
+        write(f"\n{title}\n\n{HEADING}")
+        for row in rows:
+            write(row.line())
