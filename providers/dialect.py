@@ -140,7 +140,7 @@ class ProviderError(msgspec.Struct, frozen=True):
     Attributes:
         status: The HTTP status that it means, 400 to 599; 502 if it does not say.
         body: The error as the dialect's own error body, as JSON: for the caller, who sent the request. It may quote
-            the request, so it is never logged and this type's representation leaves it out.
+            the request, so it is never logged and this type's representation does not show it.
         retry_after: Seconds to wait as the error says, or ``None``.
     """
 

@@ -1,16 +1,16 @@
-"""Which headers cross the gateway, by allow-list: protocol passes, people and accounts do not.
+"""Which headers are sent on, by allow-list: those of the protocol are, those of people and accounts are removed.
 
 Rules that everything here obeys:
 
-1. A header that is not listed stops, in both directions: fingerprints (``x-stainless-*``,
+1. A header that is not listed is removed, in both directions: fingerprints (``x-stainless-*``,
    ``user-agent``, ``x-goog-api-client``), identity (``x-codex-*``, ``x-gemini-api-privileged-user-id``,
    session and installation ids, ``anthropic-user-profile-id``), cookies, credentials, client addresses
-   and tracing (``traceparent``, ``baggage``) are stopped by not being here.
-2. Of a request header that is listed, what has the form of the protocol's own values passes, sorted:
-   neither free text nor an order of the client's gets through. What every client sends alike is
+   and tracing (``traceparent``, ``baggage``) are removed because they are not listed here.
+2. Of a request header that is listed, what has the form of the protocol's own values is sent, sorted:
+   neither free text nor an order of the client's is. What every client sends alike is
    the gateway's own.
 3. Hop-by-hop headers (RFC 9110 section 7.6.1) and framing belong to each connection.
-4. The provider's quotas, organisation, project and workspace are the operator's, and stop.
+4. The provider's quotas, organisation, project and workspace are the operator's, and are removed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REQUEST: Final[dict[Family, dict[str, re.Pattern[bytes]]]] = {
     },
     Family.GOOGLE: {},
 }
-"""Request headers that pass on to the provider, in lower case, and the form of one value of their lists."""
+"""Request headers that are sent to the provider, in lower case, and the form of one value of their lists."""
 
 FIXED: Final = ((b"accept", b"*/*"), (b"content-type", b"application/json"))
 """Request headers that are the same for everybody; every body is JSON."""
@@ -48,7 +48,7 @@ RESPONSE: Final[dict[Family, frozenset[str]]] = {
     Family.ANTHROPIC: _ANSWER,
     Family.GOOGLE: _ANSWER | {"x-gemini-service-tier"},
 }
-"""Response headers that pass back to the caller, in lower case."""
+"""Response headers that are sent back to the caller, in lower case."""
 
 QUERY: Final[dict[str, frozenset[str]]] = {
     "alt": frozenset(("sse", "json", "proto")),
@@ -64,7 +64,7 @@ _RESPONSE_BYTES: Final = {family: frozenset(name.encode() for name in names) for
 
 
 def request_headers(family: Family, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers of the provider's request: `FIXED`, and of the client's what may pass, in a fixed order."""
+    """The headers of the provider's request: `FIXED`, and of the client's what may be sent, in a fixed order."""
     forms = _REQUEST_BYTES[family]
     passed: list[tuple[bytes, bytes]] = []
     for raw, listed in headers:
@@ -84,7 +84,7 @@ def request_headers(family: Family, headers: Iterable[tuple[bytes, bytes]]) -> l
 
 
 def response_headers(family: Family, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The response headers that pass back, in order; names come out in lower case."""
+    """The response headers that are sent back, in order; names are in lower case."""
     allowed = _RESPONSE_BYTES[family]
     return [(name, value) for raw, value in headers if (name := raw.lower()) in allowed]
 

@@ -1,4 +1,4 @@
-"""Takes out of a provider's error what names the operator's account there, before the error goes to a caller.
+"""Removes from a provider's error what names the operator's account there, before a caller gets the error.
 
 Rules that everything here obeys:
 

@@ -235,3 +235,21 @@ def test_every_locked_requirement_has_its_hashes(name: str) -> None:
     assert [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry] == []
     others = [line for line in text.splitlines() if line and not re.match(r"[a-z0-9][a-z0-9.-]*==| |#", line)]
     assert others == []
+
+
+# Phrases that can be read as "is sent" and as "is removed".
+AMBIGUOUS = re.compile(
+    r"\b(?:go|goes|going|went) (?:out|nowhere)\b|\bfalls? away\b|\b(?:take|takes|taken|taking) (?:out|away|off)\b"
+    r"|\bheaders? (?:stop|stops)\b"
+)
+
+
+def test_no_text_can_be_read_as_sent_where_it_means_removed() -> None:
+    """Write "is removed" or "is sent"."""
+    sources = [path for package in PACKAGES for kind in ("*.py", "*.lua") for path in (ROOT / package).rglob(kind)]
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path in [*documents(), ROOT / "gateway.example.toml", *sources]
+        for match in AMBIGUOUS.finditer(path.read_text())
+    ]
+    assert found == []

@@ -2,8 +2,8 @@
 
 Rules:
 
-1. `Webhooks.emit` is synchronous and never raises: it puts the event on a bounded queue. Where that is
-   full, the oldest event goes, and is counted: an event is a hint, the ledger is the truth.
+1. `Webhooks.emit` is synchronous and never raises: it puts the event on a bounded queue. If that is
+   full, the oldest event is dropped, and counted: an event is a hint, the ledger is the truth.
 2. One background task delivers in order of retry time, each event until a 2xx answers or its
    tries are used up. The receiver must take an event that comes twice (same ``webhook-id``).
 3. An event holds a kind, the account's random id and integers: nothing that a client wrote.

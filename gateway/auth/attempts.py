@@ -3,7 +3,7 @@
 Rules:
 
 1. An address is never stored. What is counted is its prefix (/24 of IPv4, /56 of IPv6, as one customer
-   has them), as a keyed digest that changes with each window and is gone when the window is.
+   has them), as a keyed digest that changes with each window and is deleted at its end.
 2. An attempt is counted before its outcome is known: guesses that come at once don't slip through.
 3. The bound over all addresses is what a guesser with many of them meets. It is wide enough for people.
 """

@@ -1,7 +1,7 @@
 """Sessions in the store: made, listed, revoked.
 
 A session is the hash ``s:{<sid>}``; ``ss:<pid>`` is the account's session ids by expiry, for listing
-and erasure. Both go by themselves. A revoked session stays until it would have expired, and an
+and erasure. Both expire by themselves. A revoked session is kept until it would have expired, and an
 expired one for a day longer, so that the caller is told which of the two it was.
 """
 

@@ -4,7 +4,7 @@
 
 Rules:
 
-1. Only what its maker publishes and this gateway can count is taken. A model whose price depends on anything else (a
+1. Only what its maker publishes and this gateway can count is used. A model whose price depends on anything else (a
    fee per request, hours of audio, the time of day, a key of genai-prices that is not in `PRICE_KEYS`) is known and
    unpriced, so it is refused.
 2. A key that genai-prices leaves out means that the makers' more general price holds: what ``input_mtok`` or

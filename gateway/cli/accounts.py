@@ -108,7 +108,7 @@ def erase(config_path: Path, user: str, yes: bool, as_json: bool) -> None:
     if as_json:
         write_json({"pid": erasure.pid, "deleted": erasure.deleted, "waiting": erasure.waiting})
         return
-    click.echo(f"erased; {erasure.deleted} records deleted, {erasure.waiting} go once billing has booked them")
+    click.echo(f"erased; {erasure.deleted} records deleted, {erasure.waiting} are deleted once billing has booked them")
 
 
 async def _erase(config: Config, user: str) -> Erasure:

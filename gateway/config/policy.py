@@ -52,7 +52,7 @@ def read_policy(section: Section, providers: Mapping[str, ProviderConfig]) -> Po
                 section.fault(
                     "cache_isolation",
                     f"the provider {provider.name} ({provider.family}) has no key that separates accounts in its cache",
-                    "leave that provider out, or accept the shared cache",
+                    "remove that provider, or accept the shared cache",
                 )
     sought = frozenset(section.strings("sought")) if section.has("sought") else SOUGHT
     if sought - SOUGHT or not sought:

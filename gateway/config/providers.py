@@ -215,7 +215,7 @@ def _endpoint(section: Section, family: Family, region: Region) -> Endpoint | No
         return None
     prefix = parts.path.rstrip("/")
     if _OPERATIONS.search(prefix):
-        section.fault("base_url", "ends in the path of one operation", "leave that out: it is appended")
+        section.fault("base_url", "ends in the path of one operation", "remove that part: it is appended")
         return None
     versioned = _versioned(family, prefix) or not section.boolean("append_version", True)
     return Endpoint(tls, host, port or (443 if tls else 80), prefix, versioned)

@@ -3,7 +3,7 @@
 Rules:
 
 1. The key is derived from the identity key: gateways that share one sign alike, and nothing more has
-   to be kept. The public half goes with every signature; whoever compares it with one that was
+   to be kept. The public half is sent with every signature; whoever compares it with one that was
    obtained before knows that it is the same gateway.
 2. What is signed is a document's canonical form: JSON with sorted keys and no spaces, of texts,
    integers, booleans, lists and objects alone, behind a fixed line that belongs to no other protocol.

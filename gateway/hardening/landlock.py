@@ -86,7 +86,7 @@ def abi() -> int:
 def confine(writable: Iterable[Path]) -> int:
     """Confine this process's writing to ``writable`` (folders, or files) for good.
 
-    ``no_new_privs`` must be set. A place that does not exist is left out.
+    ``no_new_privs`` must be set. A place that does not exist is not made writable.
 
     Returns:
         The ABI that it was done with.

@@ -4,7 +4,8 @@ Rules:
 
 1. `harden` runs before the first byte of a client is read, before any thread starts, and once more
    in each worker: ``execve`` makes a process dumpable again, everything else is inherited.
-2. What a kernel lacks is left out; `observe` says so. Nothing is assumed to hold because it was asked for.
+2. A measure that the kernel lacks is not applied; `observe` says so. Nothing is assumed to hold because it was asked
+   for.
 3. The only places that can be written afterwards are the data directory, the log file's folder,
    the folder of the embedded store's socket where that is elsewhere, and ``/dev/null``.
 """

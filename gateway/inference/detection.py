@@ -3,7 +3,7 @@
 Rules:
 
 1. Credentials: the patterns of bc-detect-secrets' plugins, run by RE2, whose time is linear in the text. A pattern
-   that RE2 does not take (look-behind) is left out, and `skipped` counts it.
+   that RE2 does not take (look-behind) is not used, and `skipped` counts it.
 2. Personal data: e-mail addresses by the pattern of the HTML standard (section 4.10.5.1.5, "valid e-mail address"),
    bank accounts and payment cards by python-stdnum's check of their check digits, telephone numbers in their
    international form by libphonenumber's own metadata.

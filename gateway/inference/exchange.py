@@ -125,7 +125,7 @@ class Exchange:
         return self._forwarding.target, scanner.estimated_output() if scanner is not None else 0
 
     def _admit(self, body: bytes, path_model: str | None) -> bytes:
-        """Decide; the body as it may go out (secrets masked, where policy wants it)."""
+        """Decide; the body as it is sent to the provider (secrets masked, if the policy wants it)."""
         services, principal, vault = self._services, self._principal, None
         if services.secrets is not None:
             body, vault = services.secrets.apply(body)

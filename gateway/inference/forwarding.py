@@ -58,7 +58,7 @@ class Forwarding:
             services: The worker's.
             wire: What is asked for.
             admission: Where it may go.
-            pid: Whose request it is; goes to a provider as a pseudonym alone, where its rules want one.
+            pid: Whose request it is; a provider gets only a pseudonym of it, if its rules want one.
             vault: Secrets that the answer gets back.
         """
         self._services = services
@@ -77,9 +77,9 @@ class Forwarding:
         """The first answer that is to be passed on, good or bad: its status is known.
 
         Args:
-            body: As it may go out.
-            raw_headers: The client's; what a provider may see of them is passed on.
-            query: The client's, likewise.
+            body: As it is sent to the provider.
+            raw_headers: The client's; only what a provider may see of them is sent.
+            query: The client's; the same.
 
         Raises:
             GatewayError: No target answered; the last one's error.

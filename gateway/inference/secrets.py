@@ -13,7 +13,7 @@ from providers.masking.masking import Detect, Vault, mask
 
 _BLOCKED = (
     "The prompt holds what looks like a credential or personal data, which this account does not send to providers. "
-    "Take it out, or have the policy changed."
+    "Remove it from the prompt, or have the policy changed."
 )
 
 
@@ -26,7 +26,7 @@ class Secrets:
     restores: bool
 
     def apply(self, body: bytes) -> tuple[bytes, Vault | None]:
-        """The body to send, and what was taken out of it where it is to be put back.
+        """The body to send, and the secrets that were replaced in it if the answer is to get them back.
 
         Raises:
             PrivacyUnsupported: A secret was found, and the rule is to block.

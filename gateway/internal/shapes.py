@@ -175,7 +175,7 @@ class ExportShape(msgspec.Struct, frozen=True):
 
 
 class ErasureShape(msgspec.Struct, frozen=True):
-    """``waiting``: records that go once billing has booked them."""
+    """``waiting``: records that are deleted once billing has booked them."""
 
     pid: str
     deleted: int

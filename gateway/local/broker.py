@@ -1,7 +1,7 @@
 """The local broker: a listener on 127.0.0.1 for the programs of this machine, in front of its engines.
 
 Nothing of a request is kept: no file is written, no request is logged, there is no store and no
-account. The token that an SDK sends is not looked at and goes nowhere.
+account. The token that an SDK sends is not read and not sent on.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ Rules:
    it the first in the order of the list has it.
 2. A model that its engine runs in a cloud is refused: by its name, by the engine's list, and once more
    by asking the engine right before the prompt is sent.
-3. On a usual port only an engine that is known by its answers is taken, since anything may listen
-   there. What the user named is taken whoever it is.
+3. On a usual port only an engine that is known by its answers is used, since anything may listen
+   there. What the user named is used whoever it is.
 4. Looking asks for lists and sends empty requests. It never sends content.
 """
 

@@ -88,7 +88,7 @@ def _raise_loopback() -> None:
 
 
 class EngineProcess:
-    """The engine inside of the namespace. What it prints may hold content and goes nowhere."""
+    """The engine inside of the namespace. What it prints may hold content and is discarded."""
 
     def __init__(self, command: Sequence[str]) -> None:
         parent = os.getpid()

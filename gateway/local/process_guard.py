@@ -1,7 +1,7 @@
 """A guard around the whole process: it stands behind every library, and nothing in Python removes it.
 
 Python tells audit hooks of every connection, look-up, program and file before it happens (PEP 578);
-a hook can refuse and can't be taken out again. So code that forgot the rules of `engine`, or a
+a hook can refuse and can't be removed again. So code that forgot the rules of `engine`, or a
 library that never knew them, gets a `PermissionError` instead of a connection.
 
 It is a second layer, not a sandbox: native code is not asked. ``--isolate`` is for that.

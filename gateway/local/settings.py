@@ -58,9 +58,9 @@ def refuse_credentials(environment: Mapping[str, str], table: Mapping[str, Any])
         SettingsError: It names each variable and each key.
     """
     seen = in_environment(environment)
-    faults = [f"{name} is set: local mode takes no cloud credentials. Start it with env -u {name}." for name in seen]
+    faults = [f"{name} is set: local mode accepts no cloud credentials. Start it with env -u {name}." for name in seen]
     faults += [
-        f"{name} does not belong into a file of local mode, which takes no providers and no credentials: take it out."
+        f"{name} does not belong in a file of local mode, which accepts no providers and no credentials: remove it."
         for name in in_configuration(table)
     ]
     if faults:

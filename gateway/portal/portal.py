@@ -2,7 +2,7 @@
 
 Rules:
 
-1. A form is taken only where ``Origin`` is our own and, for somebody who is signed in, the form token of the session
+1. A form is accepted only if ``Origin`` is our own and, for somebody who is signed in, the form token of the session
    is in it. Both, always: neither alone is trusted.
 2. What a browser sends is bounded before it is read, and shown again only escaped.
 3. The development sign-in answers to a loopback name alone, so that a foreign name which was pointed at this machine

@@ -5,7 +5,7 @@ Rules:
 1. Several processes append to one file. A line is one ``write``, so that lines never mix.
 2. When its day is over the file becomes ``NAME.YYYY-MM-DD``, by whichever process writes first; the
    others see that the name leads elsewhere and follow. A lock on the file that ends decides.
-3. A file goes when the first of its lines is ``keep_days`` old: no line is ever kept for longer.
+3. A file is deleted when the first of its lines is ``keep_days`` old: no line is ever kept for longer.
 4. A disk that is full or gone costs lines, never requests.
 """
 

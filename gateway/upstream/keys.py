@@ -123,7 +123,7 @@ class Keys:
         return bool(rests) and all(rest.wait(now) == 0.0 for rest in rests)
 
     def use(self, key: int, model: str, now: float) -> None:
-        """A request goes out with this key."""
+        """A request is sent with this key."""
         self._next = (key + 1) % self.count
         for rest in self._of(key, model):
             if rest.until <= now:

@@ -192,7 +192,7 @@ class Rights:
         return better
 
     async def _rewrite(self) -> None:
-        """What was deleted must leave the append-only file too; a managed store may not let us."""
+        """What was deleted must be removed from the append-only file too; a managed store may not let us."""
         try:
             await self._store.on_primaries("BGREWRITEAOF")
         except RedisError:

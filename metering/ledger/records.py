@@ -39,7 +39,7 @@ def encode(record: UsageRecord) -> str:
 
 
 def decode(entry: Mapping[bytes, bytes]) -> UsageRecord:
-    """The record of a stream entry. Unknown fields (of a newer version) are left out."""
+    """The record of a stream entry. Unknown fields (of a newer version) are ignored."""
     values: dict[str, str | int] = dict.fromkeys(_OPTIONAL, 0)
     for raw, value in entry.items():
         name = raw.decode()

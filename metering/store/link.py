@@ -8,7 +8,7 @@ Rules:
 1. A caller never waits longer than ``timeout``: a call not answered by then fails, and while the
    node is away or silent later calls fail at once. A call that had left this process may have run
    all the same, which `Unreachable.maybe_ran` says; its late reply is discarded.
-2. Replies match calls by order alone, so nothing may be taken out of ``_sent`` but by a reply.
+2. Replies match calls by order alone, so only a reply may remove anything from ``_sent``.
 3. No task a call: one flush a tick, one timer for all deadlines, one task while reconnecting.
 """
 

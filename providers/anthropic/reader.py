@@ -1,6 +1,6 @@
 """Reads a Messages request into a conversation.
 
-Left out, because a chat request has no place for them: ``cache_control``, ``metadata``, citations
+Removed, because a chat request has no place for them: ``cache_control``, ``metadata``, citations
 settings, earlier ``thinking`` blocks (they are of use to the model that signed them) and the mark
 that a tool's result is an error (its text says so). Everything else that can't be told is refused.
 

@@ -7,7 +7,7 @@ dialect, and never a module for a pair of them.
 Rules that everything here obeys:
 
 1. What one side says and the other can't be told is refused by name, or listed in
-   ``docs/local-mode.md`` as left out; it is never changed into something that was not said.
+   ``docs/local-mode.md`` as removed; it is never changed into something that was not said.
 2. JSON that is passed through (tool arguments, schemas) keeps its value, and its bytes where it can.
 3. These types hold content, so their representation shows none of it.
 """

@@ -70,7 +70,7 @@ class Edits:
         view = memoryview(self._text)
         opening = self._text.index(b"{") + 1
         pieces: list[bytes | memoryview] = [view[:opening], b",".join(self._inserted)]
-        position = opening  # everything before it is in the pieces or left out
+        position = opening  # everything before it is in the pieces or removed
         previous = opening  # where the member before ended
         leading = True  # no member was kept so far
         for name, (start, end) in self._spans.items():
@@ -82,7 +82,7 @@ class Edits:
                 continue
             if leading:
                 leading = False
-                if previous != opening:  # members before this one went out: so does their last comma
+                if previous != opening:  # members before this one are removed, with their last comma
                     position = self._text.index(b",", previous) + 1
                 if self._inserted:
                     pieces.append(b",")

@@ -4,8 +4,8 @@ Every member is taken in camelCase and in snake_case, and a lone object as a lis
 reads them. Google's schemas write types in capitals and know ``nullable``; they become JSON Schema.
 Calls of tools may come without an id: then they are numbered, and results find theirs by name.
 
-Left out: safety settings, ``thoughtSignature``, and earlier thoughts. What else has no place in chat
-is refused.
+Removed, so that the engine does not get them: safety settings, ``thoughtSignature``, and earlier thoughts. What else
+has no place in chat is refused.
 
 https://ai.google.dev/api/generate-content
 """
@@ -39,8 +39,8 @@ _PART: Final = (
     "calls and function responses."
 )
 _REMOTE: Final = "In local mode nothing is fetched from the network: send the data as inlineData."
-_TOOLS: Final = "A local engine has function declarations alone: leave out the other tools."
-_MORE: Final = "A local engine gives one candidate, in text: leave this member out."
+_TOOLS: Final = "A local engine has only function declarations: remove the other tools."
+_MORE: Final = "A local engine gives one candidate, in text: remove this member."
 _USES: Final = {"AUTO": Use.AUTO, "ANY": Use.REQUIRED, "NONE": Use.NONE, "VALIDATED": Use.AUTO}
 _UNSUPPORTED: Final[tuple[tuple[str, frozenset[object]], ...]] = (
     ("responseModalities", frozenset(("TEXT",))),

@@ -5,7 +5,7 @@ Rules (GenerateContentResponse reference, "UsageMetadata"):
 1. ``cachedContentTokenCount`` is inside ``promptTokenCount``; thoughts and tool-use prompts stand
    beside both the prompt and the candidates.
 2. Details by modality split a count: audio and images have buckets of their own; text, video and
-   documents are priced alike. Cached tokens are taken out of their own modality first, and out of
+   documents are priced alike. Cached tokens are subtracted from their own modality first, then from
    text where no modality is stated.
 3. The details need not add up to the count (they are seen above and below it); the count is right.
 4. Enumerations may be sent as numbers (``enum-encoding=int``).

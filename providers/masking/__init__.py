@@ -1,1 +1,1 @@
-"""Secrets replaced on the way out and put back in the answer."""
+"""Secrets replaced in the request to a provider and restored in the answer."""

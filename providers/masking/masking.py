@@ -1,4 +1,4 @@
-"""Takes secrets out of a request's body and puts them back into the answer: the pure part, without any rule of what a
+"""Replaces secrets in a request's body and restores them in the answer: the pure part, without any rule of what a
 secret is.
 
 Rules that everything here obeys:
@@ -6,7 +6,7 @@ Rules that everything here obeys:
 1. A secret is replaced by a placeholder of letters, digits and underscores, which no JSON, no URL and no program text
    needs to escape. The same secret gets the same placeholder within an exchange and another one in the next.
 2. The map lives in a `Vault` and dies with its exchange. It is never shown: its repr holds a count.
-3. Members that are not prose are left alone (`UNTOUCHED`): ids, signatures and encoded data must come back to their
+3. Members that are not prose are sent unchanged (`UNTOUCHED`): ids, signatures and encoded data must come back to their
    provider byte for byte.
 4. Only strings in which something was found are written anew; every other byte stays as it was sent.
 """
@@ -63,7 +63,7 @@ Detect = Callable[[str], list[Found]]
 
 
 class Vault:
-    """What was taken out of one exchange."""
+    """The secrets that were replaced in one exchange."""
 
     __slots__ = ("_nonce", "_placeholders", "_secrets", "longest")
 

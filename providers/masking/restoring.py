@@ -5,10 +5,10 @@ Rules that everything here obeys:
 1. The dialect's scanner sees the provider's own bytes; what it shows is what is restored. Counts do not change.
 2. A placeholder may be spread over several events of one text. The end of a text that may be the beginning of a
    placeholder is held back, at most `masking.LONGEST` characters, until the text goes on or ends.
-3. Events in which nothing changes pass as they came. An event that changes is written anew, with the same members in
-   the same order; what was held back for a text that ends comes before the event that ends it.
+3. Events in which nothing changes are passed on as they came. An event that changes is written again, with the same
+   members in the same order; what was held back for a text that ends comes before the event that ends it.
 4. An event, or a body that is no stream, is held until its end, at most `EVENT_LIMIT` or `BODY_LIMIT` bytes. What is
-   larger passes with its placeholders: an answer is never lost to its length.
+   larger is passed on with its placeholders: an answer is never lost to its length.
 """
 
 from __future__ import annotations

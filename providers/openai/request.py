@@ -1,7 +1,7 @@
 """What the OpenAI dialects have in common on the way to a provider: who asked, and what is stored.
 
-``user``, ``metadata`` and ``client_metadata`` go out: agents put installation ids, absolute paths,
-git remotes and commits there. ``prompt_cache_key`` and ``safety_identifier`` become the pseudonym of
+``user``, ``metadata`` and ``client_metadata`` are removed and reach no provider: agents put installation ids,
+absolute paths, git remotes and commits there. ``prompt_cache_key`` and ``safety_identifier`` become the pseudonym of
 the account at this provider, which serves the same purpose and names nobody.
 """
 
@@ -41,7 +41,7 @@ def edit_common(edits: Edits, head: Head, target: Target, *, stores: bool) -> No
     """The edits of every OpenAI operation.
 
     ``stores`` says that the operation generates, and so knows ``store`` and ``prompt_cache_key`` at all;
-    ``store`` is forced to false where the host knows it too, and left out otherwise.
+    ``store`` is forced to false if the host knows it too, and removed otherwise.
     """
     if target.alias:
         edits.replace("model", quoted(target.model))

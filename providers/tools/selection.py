@@ -34,7 +34,7 @@ _CLIENT: Final = frozenset(
     | {(Family.ANTHROPIC, name) for name in ("computer_toolset", "browser_toolset")}
     | {(Family.GOOGLE, name) for name in ("function_declarations", "computer_use")}
 )
-"""Tools that the model only asks for: the client runs them, nothing new leaves."""
+"""Tools that the model only asks for: the client runs them, and no further data is sent to anybody."""
 
 
 # What nearly every tool of every request has as its type: not worth decoding.

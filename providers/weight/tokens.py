@@ -29,7 +29,7 @@ class Tokenizer(msgspec.Struct, frozen=True):
         data: A token of ``o200k`` in JSON that the model reads.
         definition: A token of ``o200k`` in the definition of a tool.
         schema: A token of ``o200k`` in the schema of the answer.
-        frame: What each mark of a definition or schema takes off again: providers rewrite JSON into fewer words.
+        frame: What each mark of a definition or schema subtracts again: providers rewrite JSON into fewer words.
         thinks: Tokens of a request for reasoning.
         signed: A byte of a signature.
         start: Tokens of a request.
