@@ -50,7 +50,7 @@ class SignIn(msgspec.Struct, frozen=True):
     expires: int
 
 
-Kind = TypeVar("Kind", PortalSession, SignIn)
+_Sealed = TypeVar("_Sealed", PortalSession, SignIn)
 
 
 def _now() -> int:
@@ -99,7 +99,7 @@ def _purpose(kind: type[object]) -> str:
     return f"portal-{kind.__name__}"
 
 
-def _open(key: bytes, text: str, kind: type[Kind]) -> Kind | None:
+def _open(key: bytes, text: str, kind: type[_Sealed]) -> _Sealed | None:
     body, _, mac = text.partition(".")
     if len(text) > MOST_COOKIE or not text.isascii() or not same(digest(key, _purpose(kind), body), mac):
         return None
