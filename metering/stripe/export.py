@@ -12,52 +12,58 @@ Rules:
    (``too_old``); a time ahead is brought back to now.
 4. What belongs to an account without a customer is not sent and not acknowledged: it comes again, and
    is kept as long as retention waits for a reader.
+5. A refusal is the record's own only if Stripe takes another customer's in the same run: then the record is set aside
+   (`set_aside`) and acknowledged. Until one is taken, refused records stay as they are, the rest of that customer's
+   wait with them, and after `SUSPICIOUS` customers the run stops: the meter or the key is set up wrongly, and no
+   record is lost to that.
 
-Sources: Stripe API reference, "Create a billing meter event"; negative differences correct earlier events.
+The reader's group has a name that no service can have, since the group of a service is named like the service.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from metering import keys
-from metering.clock import DAY_SECONDS
 from metering.reading.consumer import BillingReader, Delivery
 from metering.store.store import Store
 from metering.stripe import customers as stripe_customers
-from metering.usage import UsageRecord
+from metering.stripe import set_aside
+from metering.stripe.meter import EventSender, StripeRefused
+from metering.stripe.set_aside import Charge
 
-GROUP = "stripe"
-PATIENCE = 2**31  # deliveries before a record is put aside: an account's customer may be stated late
-KEEP_SECONDS = 40 * DAY_SECONDS
-OLDEST_SECONDS = 35 * DAY_SECONDS - 3_600  # an hour of margin to Stripe's 35 days
-IDENTIFIER_SECONDS = 23 * 3_600
-
-
-class StripeRefused(Exception):
-    """Stripe refuses this event for good; ``duplicate``: because it has it already."""
-
-    def __init__(self, *, duplicate: bool) -> None:
-        super().__init__("Stripe refuses the event")
-        self.duplicate = duplicate
+GROUP: Final = "_stripe"
+PATIENCE: Final = 2**31  # deliveries before a record is put aside: an account's customer may be stated late
+SUSPICIOUS: Final = 3  # customers refused and none taken
+MOST_WAITING: Final = 10_000  # records of refused customers that one run holds; the others come again
+KEEP_SECONDS: Final = 40 * 86_400
+OLDEST_SECONDS: Final = 35 * 86_400 - 3_600  # an hour of margin to Stripe's 35 days
+IDENTIFIER_SECONDS: Final = 23 * 3_600
 
 
-class StripeUnreachable(Exception):
-    """No answer, or one that says to try again."""
+class StripeMisconfigured(Exception):
+    """Stripe refuses whatever it is sent; everything stays to be sent.
 
+    Attributes:
+        rids: Of the records that were tried.
+        said: Stripe's own sentence about the first.
+    """
 
-class EventSender(Protocol):
-    """Sends one event. Raises `StripeRefused`, `StripeUnreachable`."""
-
-    def __call__(self, *, identifier: str, customer: str, value: int, timestamp: int) -> Awaitable[None]: ...
+    def __init__(self, rids: tuple[str, ...], said: str) -> None:
+        super().__init__("Stripe refuses every event")
+        self.rids = rids
+        self.said = said
 
 
 @dataclass(slots=True)
 class Exported:
-    """What a run did: events sent, records with nothing new, and what needs an operator's eyes."""
+    """What a run did: events sent, records with nothing new, and what needs an operator's eyes.
+
+    ``rids`` names the records of the last three kinds, the first `MOST_WAITING` of each.
+    """
 
     sent: int = 0
     same: int = 0
@@ -65,6 +71,14 @@ class Exported:
     too_old: int = 0
     refused: int = 0
     uncertain: int = 0
+    rids: dict[str, list[str]] = field(default_factory=dict)
+
+    def name(self, kind: str, rid: str) -> None:
+        """Count a record that an operator has to look at."""
+        setattr(self, kind, getattr(self, kind) + 1)
+        named = self.rids.setdefault(kind, [])
+        if len(named) < MOST_WAITING:
+            named.append(rid)
 
 
 @dataclass(slots=True)
@@ -82,8 +96,17 @@ class _Memory:
         return f"{self.sent}:{self.rev}:{self.amount}:{self.at}"
 
 
+@dataclass(slots=True)
+class _Suspect:
+    """A customer whose first record was refused before any other customer's was taken."""
+
+    first: Delivery
+    said: str
+    waiting: list[Delivery] = field(default_factory=list)
+
+
 class StripeExport:
-    """Reads usage records as the group ``stripe`` and sends them. ``clock`` is Unix seconds."""
+    """Reads usage records as the group `GROUP` and sends them. ``clock`` is Unix seconds."""
 
     def __init__(
         self, store: Store, reader: BillingReader, send: EventSender, *, clock: Callable[[], float] = time.time
@@ -93,19 +116,47 @@ class StripeExport:
         self._reader = reader
         self._send = send
         self._clock = clock
+        self._proven = False  # Stripe took something in this run
+        self._suspects: dict[str, _Suspect] = {}
 
     async def run(self) -> Exported:
         """Send everything that is there now.
 
         Raises:
+            StripeMisconfigured: Stripe refuses whatever it is sent.
             StripeUnreachable: Stripe does not answer; what was sent is remembered, and the next run goes on.
-            redis.RedisError: The store does not answer; likewise.
+            redis.RedisError: The store does not answer; the same.
         """
         done = Exported()
         while deliveries := await self._reader.read():
             for delivery in deliveries:
                 await self._one(delivery, done)
+        if self._suspects:
+            raise self._misconfigured()
         return done
+
+    async def again(self, rids: frozenset[str]) -> Exported:
+        """Send these charges again that were set aside, or all if none is named. Raises as `run`, but for the first."""
+        done = Exported()
+        for refused in await set_aside.listed(self._store, int(self._clock())):
+            charge = refused.charge
+            if rids and charge.rid not in rids:
+                continue
+            customer = await stripe_customers.customer_of(self._store, charge.pid)
+            if customer is None:
+                done.no_customer += 1
+                continue
+            try:
+                await self._charge(charge, customer, done)
+            except StripeRefused:
+                done.name("refused", charge.rid)
+            else:
+                await set_aside.drop(self._store, charge)
+        return done
+
+    def _misconfigured(self) -> StripeMisconfigured:
+        suspects = list(self._suspects.values())
+        return StripeMisconfigured(tuple(suspect.first.record.rid for suspect in suspects), suspects[0].said)
 
     async def _one(self, delivery: Delivery, done: Exported) -> None:
         record = delivery.record
@@ -113,75 +164,77 @@ class StripeExport:
         if customer is None:
             done.no_customer += 1
             return
-        name = f"{keys.tag(keys.partition(record.pid))}sent:{record.rid}"
-        memory = _Memory.parse(await self._client.get(name))
-        await self._finish(name, memory, record, customer, done)
-        difference = record.charge - memory.sent
-        if record.rev <= memory.rev or not difference:
-            done.same += 1
-        elif self._clock() - record.started_ms / 1_000 > OLDEST_SECONDS:
-            done.too_old += 1
-        else:
-            memory.rev, memory.amount, memory.at = record.rev, difference, int(self._clock())
-            await self._note(name, memory)
-            await self._finish(name, memory, record, customer, done)
-        await self._reader.ack([delivery])
-
-    async def _finish(self, name: str, memory: _Memory, record: UsageRecord, customer: str, done: Exported) -> None:
-        """Bring the try that is under way to its end, if there is one."""
-        if not memory.at:
+        suspect = self._suspects.get(customer)
+        if suspect is not None:
+            if len(suspect.waiting) < MOST_WAITING:
+                suspect.waiting.append(delivery)
             return
-        now = int(self._clock())
+        charge = Charge.of(record)
+        try:
+            taken = await self._charge(charge, customer, done)
+        except StripeRefused as refusal:
+            if not self._proven:
+                self._suspects[customer] = _Suspect(delivery, refusal.said)
+                if len(self._suspects) >= SUSPICIOUS:
+                    raise self._misconfigured() from None
+                return
+            await set_aside.put(self._store, charge, int(self._clock()))
+            done.name("refused", charge.rid)
+            taken = False
+        await self._reader.ack([delivery])
+        if taken and not self._proven:
+            self._proven = True
+            suspects, self._suspects = self._suspects, {}
+            for suspect in suspects.values():
+                for waiting in (suspect.first, *suspect.waiting):
+                    await self._one(waiting, done)
+
+    async def _charge(self, charge: Charge, customer: str, done: Exported) -> bool:
+        """Send what of a charge was not sent yet; whether Stripe took something. Raises `StripeRefused`."""
+        name = f"{keys.tag(keys.partition(charge.pid))}sent:{charge.rid}"
+        memory = _Memory.parse(await self._client.get(name))
+        taken = await self._finish(name, memory, charge, customer, done)
+        difference = charge.charge - memory.sent
+        if charge.rev <= memory.rev or not difference:
+            done.same += 1
+        elif self._clock() - charge.started_ms / 1_000 > OLDEST_SECONDS:
+            done.name("too_old", charge.rid)
+        else:
+            memory.rev, memory.amount, memory.at = charge.rev, difference, int(self._clock())
+            await self._note(name, memory)
+            taken = await self._finish(name, memory, charge, customer, done)
+        return taken
+
+    async def _finish(self, name: str, memory: _Memory, charge: Charge, customer: str, done: Exported) -> bool:
+        """Bring the try that is under way to its end, if there is one; whether Stripe took it now."""
+        if not memory.at:
+            return False
+        now, taken = int(self._clock()), False
         if now - memory.at > IDENTIFIER_SECONDS:
-            done.uncertain += 1
+            done.name("uncertain", charge.rid)
             memory.sent += memory.amount
         else:
             try:
                 await self._send(
-                    identifier=f"{record.rid}:{memory.rev}",
+                    identifier=f"{charge.rid}:{memory.rev}",
                     customer=customer,
                     value=memory.amount,
-                    timestamp=min(now, record.started_ms // 1_000),
+                    timestamp=min(now, charge.started_ms // 1_000),
                 )
             except StripeRefused as refusal:
-                done.refused += not refusal.duplicate
-                memory.sent += memory.amount if refusal.duplicate else 0
+                if not refusal.duplicate:
+                    memory.amount = memory.at = 0
+                    memory.rev -= 1  # so that this one is tried again
+                    await self._note(name, memory)
+                    raise
             else:
                 done.sent += 1
-                memory.sent += memory.amount
+                taken = True
+            memory.sent += memory.amount
         memory.amount = memory.at = 0
         await self._note(name, memory)
+        return taken
 
     async def _note(self, name: str, memory: _Memory) -> None:
         await self._client.set(name, str(memory), ex=KEEP_SECONDS)
         await self._store.confirm(name)
-
-
-def stripe_meter(api_key: str, *, event_name: str, base_url: str) -> EventSender:
-    """Sends through Stripe's own SDK (the extra ``stripe``). Raises ImportError where it is missing."""
-    import asyncio  # noqa: PLC0415
-    from importlib import import_module  # noqa: PLC0415 - the SDK is an extra
-
-    stripe: Any = import_module("stripe")
-    client = stripe.StripeClient(
-        api_key, base_addresses={"api": base_url}, max_network_retries=0, http_client=stripe.RequestsClient(timeout=30)
-    )
-    client_events = client.v1.billing.meter_events
-
-    async def send(*, identifier: str, customer: str, value: int, timestamp: int) -> None:
-        event = {
-            "event_name": event_name,
-            "identifier": identifier,
-            "timestamp": timestamp,
-            "payload": {"stripe_customer_id": customer, "value": str(value)},
-        }
-        try:
-            await asyncio.to_thread(client_events.create, params=event)
-        except stripe.InvalidRequestError as error:
-            # "An event already exists with identifier ..."; the SDK gives no code of its own for it.
-            duplicate = "already exists" in str(error)
-            raise StripeRefused(duplicate=duplicate) from None
-        except (stripe.StripeError, OSError):
-            raise StripeUnreachable from None
-
-    return send
