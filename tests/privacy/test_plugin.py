@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import untested
+from tests.privacy import __main__ as privacy
+
 ROOT = Path(__file__).parents[2]
 TITLE = "What was promised, and what was found"
 REPORTS = ("privacy-report.html", "privacy-report.json")
@@ -87,6 +90,14 @@ def test_a_selection_says_nothing(run: Run, tmp_path: Path, selection: list[str]
     assert " passed" in done.stdout
     assert TITLE not in done.stdout
     assert not any((tmp_path / name).exists() for name in REPORTS)
+
+
+def test_the_command_accepts_no_skip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(untested.VARIABLE, "0")  # and it is put back after the test
+    found: list[str | None] = []
+    monkeypatch.setattr(pytest, "main", lambda *_args, **_options: found.append(os.environ.get(untested.VARIABLE)) or 0)
+    assert privacy.main([]) == 0
+    assert found == ["1"]
 
 
 @pytest.mark.parametrize(("how", "code"), [("usual", 0), ("strict", 1)])
