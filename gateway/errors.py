@@ -217,7 +217,7 @@ class RequestTooLarge(GatewayError):
 class UnsupportedEncoding(GatewayError):
     status = 415
     code = "unsupported_encoding"
-    default_message = "This content encoding is not supported. Send the request body without one, or in gzip or zstd."
+    default_message = "This content encoding is not supported. Send the body without one, or in gzip, deflate or zstd."
 
 
 class UpgradeRequired(GatewayError):

@@ -51,8 +51,8 @@ RESPONSE: Final[dict[Family, frozenset[str]]] = {
 """Response headers that are sent back to the caller, in lower case."""
 
 QUERY: Final[dict[str, frozenset[str]]] = {
-    "alt": frozenset(("sse", "json", "proto")),
-    "$alt": frozenset(("sse", "json", "proto", "json;enum-encoding=int", "json%3Benum-encoding%3Dint")),
+    "alt": frozenset(("sse", "json")),
+    "$alt": frozenset(("sse", "json", "json;enum-encoding=int", "json%3Benum-encoding%3Dint")),
     "beta": frozenset(("true", "false")),
 }
 """Query parameters that are forwarded, and their values."""

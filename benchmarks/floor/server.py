@@ -30,10 +30,10 @@ from gateway.config import Config
 from gateway.config.load import load
 from gateway.http.request import BodyBudget, read_body
 from gateway.http.server import Server
-from gateway.inference.relay import Relay
-from gateway.inference.responses import is_sse
+from gateway.inference.relay import Relay, Watch
 from gateway.names import new_rid
 from gateway.telemetry.log import Log
+from gateway.upstream.connection import Headers
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool, Timeouts
 from metering.clock import now_ms
@@ -163,13 +163,13 @@ class Layer:
     async def _forward(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
         connection = await self._pool.acquire(self._destination.origin)
         scanner = Search() if self._name == "search" else None
-        relay = Relay(self._loop, connection, lambda _status, headers: (scanner, is_sse(headers)))
+        relay = Relay(self._loop, connection, lambda _status, headers: Watch(scanner, flows=_is_sse(headers)))
         passed = request_headers(Family.OPENAI, request.raw_headers)
         head = self._destination.head("/v1/chat/completions", "", passed, len(body))
         connection.send((head, body), relay)
         await relay.ready
         kind = next((value.decode() for name, value in relay.headers if name == b"content-type"), "")
-        if relay.over and not relay.streaming:
+        if relay.over and not relay.watch.flows:
             return web.Response(status=relay.status, body=relay.held(), headers={"Content-Type": kind})
         response = web.StreamResponse(status=relay.status, headers={"Content-Type": kind})
         await response.prepare(request)
@@ -184,6 +184,10 @@ class Layer:
             if not relay.over:
                 connection.close()
         return response
+
+
+def _is_sse(headers: Headers) -> bool:
+    return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers)
 
 
 def _record(rid: str, pid: str) -> UsageRecord:

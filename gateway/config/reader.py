@@ -139,10 +139,12 @@ class Section:
         number = Decimal(value)
         return number if number.is_finite() else None
 
-    def seconds(self, key: str, default: float) -> float:
+    def seconds(self, key: str, default: float, *, zero: bool = False) -> float:
+        """Seconds; ``zero`` says that 0 has a meaning too."""
         value = self.decimal(key, Decimal(str(default)))
-        if not Decimal("0.001") <= value <= DAY_SECONDS:
-            self.fault(key, "is out of range", "write seconds from 0.001 to 86400")
+        if not (Decimal("0.001") <= value <= DAY_SECONDS or (zero and value == 0)):
+            least = "0, or " if zero else ""
+            self.fault(key, "is out of range", f"write {least}seconds from 0.001 to 86400")
             return default
         return float(value)
 

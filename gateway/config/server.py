@@ -28,6 +28,8 @@ class ServerConfig:
     first_byte_timeout: float = 600.0
     idle_timeout: float = 300.0
     drain_timeout: float = 600.0
+    opening_timeout: float = 2.0  # for which a stream without output is held, so that a failure can be failed over
+    abort_grace: float = 2.0  # for which a stream whose client left is read on for its usage; 0 is not at all
 
     @property
     def over_tls(self) -> bool:
@@ -53,6 +55,8 @@ def read_server(section: Section) -> ServerConfig:
         first_byte_timeout=section.seconds("first_byte_timeout", usual.first_byte_timeout),
         idle_timeout=section.seconds("idle_timeout", usual.idle_timeout),
         drain_timeout=section.seconds("drain_timeout", usual.drain_timeout),
+        opening_timeout=section.seconds("opening_timeout", usual.opening_timeout),
+        abort_grace=section.seconds("abort_grace", usual.abort_grace, zero=True),
     )
     if config.max_inflight_body_bytes < config.max_body_bytes:
         section.fault("max_inflight_body_bytes", "is below max_body_bytes", "raise it to that at least")

@@ -7,8 +7,6 @@ mode allows it (`exchange`), so that a refused request costs no memory.
 from __future__ import annotations
 
 import asyncio
-import sys
-import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import parse_qsl
@@ -18,16 +16,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
 from gateway.errors import InvalidRequest, Overloaded, RequestTimeout, RequestTooLarge, UnsupportedEncoding
+from gateway.http.codings import Corrupt, TooMuch, codings_of, decoder
 
 if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
 BODY_STALL_SECONDS: Final = 60.0
+MOST_CODINGS: Final = 1
+MOST_MEMBERS: Final = 1_000  # gzip members or zstd frames of one body
 LINGER_SECONDS: Final = 1.0
 LINGER_BYTES: Final = 262_144
 TOKEN_HEADERS: Final = ("Authorization", "x-api-key", "x-goog-api-key")
@@ -116,14 +112,14 @@ async def read_body(request: web.BaseRequest, limit: int, share: BodyShare) -> b
 
     Raises:
         RequestTooLarge: More than ``limit`` bytes, before or after decoding.
-        UnsupportedEncoding: A content encoding other than gzip or zstd.
+        UnsupportedEncoding: A content coding other than gzip, deflate and zstd, or several on top of each other.
         RequestTimeout: No byte came for a minute.
         InvalidRequest: The framing or the compressed data is broken.
         Overloaded: The worker holds as many body bytes as it may.
     """
     headers = request.headers
-    encoding = headers.get("Content-Encoding", "identity").lower()
-    if encoding not in {"identity", "gzip", "x-gzip", "zstd"}:
+    codings = codings_of(headers.getall("Content-Encoding", ()))
+    if codings is None or len(codings) > MOST_CODINGS:
         raise UnsupportedEncoding
     stated = headers.get("Content-Length")
     if stated is not None and stated.isdigit() and int(stated) > limit:
@@ -138,8 +134,8 @@ async def read_body(request: web.BaseRequest, limit: int, share: BodyShare) -> b
     if len(body) > limit:
         raise RequestTooLarge
     share.grow(max(0, len(body) - share.size))
-    if encoding != "identity":
-        body = _decode(body, encoding, limit)
+    if codings:
+        body = _decode(body, codings, limit)
         share.grow(len(body))
     return body
 
@@ -162,22 +158,16 @@ async def _read_all(content: StreamReader, limit: int, share: BodyShare) -> byte
         pieces.append(piece)
 
 
-def _decode(body: bytes, encoding: str, limit: int) -> bytes:
+def _decode(body: bytes, codings: Sequence[str], limit: int) -> bytes:
     """Decompress within ``limit``: a small body may not become a large one."""
+    decoding = decoder(codings, limit=limit, members=MOST_MEMBERS)
     try:
-        if encoding == "zstd":
-            decoder = zstd.ZstdDecompressor()
-            plain = decoder.decompress(body, max_length=limit + 1)
-            whole = decoder.eof
-        else:
-            inflater = zlib.decompressobj(wbits=31)
-            plain = inflater.decompress(body, limit + 1)
-            whole = inflater.eof
-    except (zlib.error, zstd.ZstdError, EOFError):
+        plain = b"".join(decoding.feed(body))
+    except Corrupt:
         raise InvalidRequest("The request body can't be decompressed.", param="content-encoding") from None
-    if len(plain) > limit:
-        raise RequestTooLarge
-    if not whole:
+    except TooMuch:
+        raise RequestTooLarge from None
+    if not decoding.whole:
         raise InvalidRequest("The compressed request body is cut short.", param="content-encoding")
     return plain
 

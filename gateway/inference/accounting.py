@@ -2,14 +2,15 @@
 
 Rules (design 4.4):
 
-1. A request that no provider may have worked on is void: nothing is charged.
-2. A provider's failure before the first byte of a good answer is void. What was cut before its caller had any of it
-   never was a good answer.
-3. A complete answer is settled from the provider's own count (``reported``); where a complete answer
-   states none, from what was counted here (``partial``).
-4. A cut answer is settled from what was reported and counted so far (``partial``). Input that was
-   never reported is charged at the reserve's estimate once the request was written.
-5. Unknown becomes 0 here and nowhere else.
+1. What failed by the provider's doing costs nothing: `Ending.NOTHING`, `REFUSED` and `FAILED` are void.
+2. Each side is judged by itself. A side that the provider stated is settled as stated. A side that it did not state
+   is estimated: unknown is not zero.
+3. A whole answer of which both sides were stated, without a contradiction, is ``reported``; everything else is
+   ``partial``.
+4. An answer that is not whole has the larger of the output that was stated so far and the output that was counted.
+5. A request that was stopped before any provider may have worked on it is void. One that was stopped later has its
+   input charged as stated, else at what is expected of it.
+6. Unknown becomes 0 here and nowhere else.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from typing import Any
 import msgspec
 
 from gateway.config import AbortRule
+from gateway.inference.answer import Answer, Ending
+from gateway.inference.estimate import Expected
 from metering import pricing
 from metering.pricing import Price
 from metering.usage import (
@@ -28,46 +31,13 @@ from metering.usage import (
     STANDARD,
     Basis,
     Outcome,
-    Report,
     Usage,
     UsageRecord,
     Variant,
 )
-from providers.dialect import Scanner
 
 _NOTHING = (0,) * len(COUNTS)
-
-
-class Ended(msgspec.Struct, frozen=True):
-    """The facts of an exchange that has ended.
-
-    Attributes:
-        answered: A good answer has begun (`Forwarding.good`).
-        complete: The answer ended as its dialect ends.
-        written: The whole request went to the provider.
-        provider_failed: The attempt ended by the provider's doing (not the client's or ours).
-        report: What the provider stated.
-        input_estimate: Tokens, the reserve's estimate of the input.
-        output_estimate: Tokens, counted here from the bytes that passed.
-        outcome: How it ended.
-    """
-
-    answered: bool
-    complete: bool
-    written: bool
-    provider_failed: bool
-    report: Report
-    input_estimate: int
-    output_estimate: int
-    outcome: Outcome
-
-
-def output_of(scanner: Scanner) -> int:
-    """Output tokens so far: what the provider states, else the estimate."""
-    usage = scanner.report().usage
-    if usage is not None and usage.out_visible is not None:
-        return usage.output_tokens
-    return scanner.estimated_output()
+_FREE = frozenset({Ending.NOTHING, Ending.REFUSED, Ending.FAILED})
 
 
 class Settlement(msgspec.Struct, frozen=True):
@@ -79,32 +49,30 @@ class Settlement(msgspec.Struct, frozen=True):
     others: tuple[tuple[str, Usage], ...] = ()
 
 
-def outcome_of(ended: Ended) -> Outcome:
-    """How the record says that it ended: a client that closed after everything had come aborted nothing."""
-    if ended.outcome is Outcome.CLIENT_ABORT and ended.complete:
-        return Outcome.COMPLETED
-    return ended.outcome
+def settlement(answer: Answer, *, expected: Expected) -> Settlement | None:
+    """What to settle, or ``None`` for a void.
 
-
-def settlement(ended: Ended) -> Settlement | None:
-    """What to settle, or ``None`` for a void."""
-    report = ended.report
-    if not ended.answered:
-        if not ended.written or ended.provider_failed:
-            return None
-        return Settlement(Usage(in_uncached=ended.input_estimate).settled(), None, Basis.PARTIAL)
-    usage = report.usage
-    if ended.complete and usage is not None:
-        return Settlement(usage.settled(), report.variant, Basis.REPORTED, report.others)
-    if usage is None:
-        usage = Usage()
+    Args:
+        answer: How the answer ended.
+        expected: The input that the request probably has.
+    """
+    if answer.ending in _FREE or not (answer.headed or answer.written):
+        return None
+    report = answer.report
+    usage = report.usage or Usage()
+    input_stated, output_stated = usage.in_uncached is not None, usage.out_visible is not None
     counted = usage.settled()
-    if usage.in_uncached is None and not usage.input_tokens:
-        counted.in_uncached = ended.input_estimate
-    missing = ended.output_estimate - counted.output_tokens
-    if missing > 0:
-        counted.out_visible = (counted.out_visible or 0) + missing
-    return Settlement(counted, report.variant, Basis.PARTIAL, report.others)
+    if not input_stated:
+        counted.cache_read = max(counted.cache_read or 0, expected.cached)
+        counted.in_uncached = max(0, expected.tokens - counted.input_tokens)
+    whole = answer.ending is Ending.WHOLE
+    if not (whole and output_stated):
+        missing = answer.output - counted.output_tokens
+        if missing > 0:
+            counted.out_visible = (counted.out_visible or 0) + missing
+    trusted = whole and input_stated and output_stated and not report.suspect
+    basis = Basis.REPORTED if trusted else Basis.PARTIAL
+    return Settlement(counted, report.variant, basis, report.others)
 
 
 def estimated(input_tokens: int, output_tokens: int) -> Settlement:

@@ -25,16 +25,17 @@ from gateway.errors import GatewayError, ProviderUnavailable, UpstreamError
 from gateway.evidence.statement import RECEIPT_HEADER
 from gateway.http.answers import error_response
 from gateway.http.request import read_body
-from gateway.inference import accounting, failover, lanes, request_log
+from gateway.inference import failover, lanes, request_log
 from gateway.inference.admission import Admission, admit
+from gateway.inference.answer import Answer, Ending
 from gateway.inference.content import Content
 from gateway.inference.forwarding import Forwarding
 from gateway.inference.meter import Meter
 from gateway.inference.relay import Relay, reset
-from gateway.inference.responses import begin_stream, cut_event, held_response, is_sse
+from gateway.inference.responses import begin_stream, cut_event, failed_response, held_response
 from gateway.inference.services import Services
 from gateway.names import Rid
-from metering.usage import Outcome, Report, UsageRecord
+from metering.usage import Outcome, UsageRecord
 from providers.dialect import Family, Operation
 from providers.wires import WIRES
 
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from aiohttp.http_writer import StreamWriter
 
     from gateway.http.server import ClientConnection
+
+
+LINGER_BYTES = 262_144  # of an answer whose client has left, read for its usage
 
 
 class Exchange:
@@ -151,41 +155,67 @@ class Exchange:
         """Pass the provider's answer on."""
         services = self._services
         services.instruments.first_byte.observe(self._forwarding.first_byte - self._started)
-        good = self._forwarding.good
-        if not good:
-            if 300 <= relay.status < 400:
-                raise UpstreamError("The provider answered with a redirect, which is never followed.")
-            if failover.concerns_our_key(relay.status, relay.held() if relay.over else b""):
-                raise ProviderUnavailable(retry_after=30.0)
-        if relay.over and not relay.streaming:
+        if relay.over:
+            answer = self._forwarding.answer()
+            if answer.ending is Ending.FAILED:
+                return self._failed(relay, answer)
+            if not relay.watch.flows:
+                return self._held(relay, answer)
+        elif relay.scanner is not None and relay.scanner.error is not None:
+            return self._failed(relay, self._forwarding.answer())
+        return await self._stream(relay)
+
+    def _failed(self, relay: Relay, answer: Answer) -> web.Response:
+        """The provider failed inside a 2xx, and its caller has seen nothing of it."""
+        error = answer.error
+        if error is None:
+            raise failover.error_of_answer(answer)
+        if failover.concerns_our_key(error.status, error.body):
+            raise ProviderUnavailable(retry_after=30.0)
+        return failed_response(
+            relay,
+            error,
+            self._family,
+            self._rid,
+            self._forwarding.target.provider.name,
+            windows=self._meter.windows,
+        )
+
+    def _held(self, relay: Relay, answer: Answer) -> web.Response:
+        """A whole object, or a provider's refusal."""
+        refused = answer.ending is Ending.REFUSED
+        if refused:
             if relay.fault is not None:  # cut inside a body that nobody has seen yet
                 raise failover.error_of(relay.fault)
-            if self._forwarding.cut_by_close:
-                raise UpstreamError
-            self._outcome = Outcome.COMPLETED
-            record = self._decide() if good else None
-            response = held_response(
-                relay,
-                self._family,
-                self._rid,
-                self._forwarding.target.provider.name,
-                charge=record.charge if record else 0,
-                balance=self._meter.reserved.balance if self._meter.reserved else 0,
-                held=self._meter.reserved.held if self._meter.reserved else 0,
-                windows=self._meter.windows,
-            )
-            if record is not None and self._request.headers.get(RECEIPT_HEADER) == "1":
-                response.headers[RECEIPT_HEADER] = services.evidence.receipt_header(record)
-            return response
-        return await self._stream(relay)
+            if 300 <= relay.status < 400:
+                raise UpstreamError("The provider answered with a redirect, which is never followed.")
+            if failover.concerns_our_key(relay.status, relay.held()):
+                raise ProviderUnavailable(retry_after=30.0)
+        record = self._decide()
+        response = held_response(
+            relay,
+            self._family,
+            self._rid,
+            self._forwarding.target.provider.name,
+            charge=record.charge if record else 0,
+            balance=self._meter.reserved.balance if self._meter.reserved else 0,
+            held=self._meter.reserved.held if self._meter.reserved else 0,
+            windows=self._meter.windows,
+        )
+        if record is not None and self._request.headers.get(RECEIPT_HEADER) == "1":
+            response.headers[RECEIPT_HEADER] = self._services.evidence.receipt_header(record)
+        return response
 
     async def _stream(self, relay: Relay) -> web.StreamResponse:
         request = self._request
+        if 300 <= relay.status < 400:
+            raise UpstreamError("The provider answered with a redirect, which is never followed.")
+        if failover.concerns_our_key(relay.status, b""):
+            raise ProviderUnavailable(retry_after=30.0)
         response = begin_stream(
             relay, self._family, self._rid, self._forwarding.target.provider.name, self._meter.windows
         )
         self._streaming = True
-        sse = is_sse(relay.headers)
         relay.headers = []  # a long stream need not keep them
         await response.prepare(request)
         writer = cast("StreamWriter", request.writer)
@@ -204,25 +234,28 @@ class Exchange:
             if protocol.writing_paused:
                 relay.pause()
             await relay.ended
+        except asyncio.CancelledError:
+            protocol.relay = None
+            grace = self._services.config.server.abort_grace
+            if self._stopped is None and grace:
+                await self._forwarding.linger(grace, LINGER_BYTES)
+            raise
         finally:
             protocol.relay = None
-        cut = relay.fault is not None or self._forwarding.cut_by_close
-        if cut:
-            if self._stopped is None:
-                self._outcome = Outcome.UPSTREAM_TIMEOUT if _timed_out(relay) else Outcome.UPSTREAM_CUT
-            self._end_cut(relay, transport, sse=sse)
-        else:
-            failed = relay.scanner is not None and relay.scanner.error is not None
-            self._outcome = Outcome.UPSTREAM_ERROR if failed else Outcome.COMPLETED
+        answer = self._forwarding.answer()
+        if not answer.clean and answer.error is None:
+            self._end_cut(relay, answer, transport)
+        elif answer.fault is not None:
+            reset(transport)  # the client has the provider's own error event or end, but HTTP did not end
         return response
 
-    def _end_cut(self, relay: Relay, transport: asyncio.Transport, *, sse: bool) -> None:
+    def _end_cut(self, relay: Relay, answer: Answer, transport: asyncio.Transport) -> None:
         """Never let a truncated answer look complete: an error event and a close, or a reset."""
         scanner = relay.scanner
-        error = self._stopped or (failover.error_of(relay.fault) if relay.fault is not None else UpstreamError())
+        error = self._stopped or failover.error_of_answer(answer)
         event = b""
-        if scanner is not None and scanner.at_boundary and scanner.size:
-            event = cut_event(self._operation, error, self._rid, events=scanner.events, sse=sse)
+        if answer.ending is not Ending.WHOLE and scanner is not None and scanner.at_boundary and scanner.size:
+            event = cut_event(self._operation, error, self._rid, events=scanner.events, sse=relay.watch.sse)
         if event:
             relay.add(event)
             transport.close()  # flushes, then ends without the last chunk
@@ -231,34 +264,18 @@ class Exchange:
 
     # -- the end -------------------------------------------------------------------------------
 
-    def _ended(self) -> accounting.Ended | None:
-        """The facts of the exchange as it stands; ``None`` for an operation that nobody bills."""
+    def _decide(self) -> UsageRecord | None:
+        """The settlement, decided now: the answer has ended."""
+        forwarding = self._forwarding
         if not self._wire.billed:
             return None
-        forwarding = self._forwarding
-        relay, scanner, answered = forwarding.relay, forwarding.scanner, forwarding.good
-        over = relay is not None and relay.over and relay.fault is None and not forwarding.cut_by_close
-        if over and scanner is not None and scanner.error is not None:
-            over = False  # an error ended the answer: what was stated before it is not the whole count
-        return accounting.Ended(
-            answered=answered,
-            complete=answered and (over or (scanner is not None and scanner.ended)),
-            written=forwarding.written,
-            provider_failed=forwarding.failed,
-            report=scanner.report() if scanner is not None else Report(),
-            input_estimate=self._admission.input_expected.tokens,
-            output_estimate=accounting.output_of(scanner) if scanner is not None else 0,
-            outcome=self._outcome or Outcome.UPSTREAM_ERROR,
-        )
-
-    def _decide(self) -> UsageRecord | None:
-        ended = self._ended()
-        return None if ended is None else self._meter.decide(ended, self._forwarding.target)
+        answer = forwarding.answer()
+        return self._meter.decide(answer, answer.outcome(self._outcome or Outcome.CLIENT_ABORT), forwarding.target)
 
     def _settle(self) -> None:
         """Hand the settlement over, count it, stop the provider if it is still working, and let go of content."""
         forwarding = self._forwarding
-        record = self._meter.settle(self._ended, forwarding.target)
+        record = self._meter.settle(self._decide)
         try:
             request_log.note(
                 self._services,
@@ -267,16 +284,12 @@ class Exchange:
                 rid=self._rid,
                 operation=self._operation,
                 admission=self._admission,
-                outcome=self._outcome,
+                stopped=self._outcome,
                 started=self._started,
                 region=self._principal.region,
             )
         finally:
             forwarding.close()
-
-
-def _timed_out(relay: Relay) -> bool:
-    return relay.fault is not None and relay.fault.value.endswith("timeout")
 
 
 def refused_response(error: GatewayError, family: Family | None, rid: str, services: Services) -> web.Response:

@@ -7,6 +7,7 @@ from enum import Enum
 
 from gateway.catalog.catalog import CatalogTarget
 from gateway.errors import GatewayError, ProviderUnavailable, UpstreamError, UpstreamTimeout
+from gateway.inference.answer import Answer, Ending
 from gateway.upstream.faults import Fault
 from providers.dialect import Family
 
@@ -48,6 +49,22 @@ def after_answer(status: int, *, more: bool) -> Next:
     if more and (status in _RETRYABLE or status in _KEY_STATUSES):
         return Next.NEXT_TARGET
     return Next.GIVE_UP
+
+
+def status_of(answer: Answer) -> int:
+    """The HTTP status that an answer means which is not good: a failure inside a 2xx has one of its own."""
+    if answer.ending is not Ending.FAILED:
+        return answer.status
+    return answer.error.status if answer.error is not None else 502
+
+
+def error_of_answer(answer: Answer) -> GatewayError:
+    """The caller's error for an answer that is not good, if the provider sent no error that can be passed on."""
+    if answer.fault is not None:
+        return error_of(answer.fault)
+    if answer.ending is Ending.FAILED:
+        return UpstreamError("The provider sent no answer. Nothing was charged. Retry, or choose another model.")
+    return UpstreamError()
 
 
 def error_of(fault: Fault) -> GatewayError:

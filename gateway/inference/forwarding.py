@@ -6,6 +6,8 @@ client: the caller has taken the hold before, and passes the answer on.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Iterable
 
 from gateway.auth.identity import pseudonym
@@ -14,16 +16,19 @@ from gateway.config import CacheIsolation
 from gateway.errors import GatewayError, ProviderUnavailable
 from gateway.inference import failover
 from gateway.inference.admission import Admission
+from gateway.inference.answer import Answer, Ending, ending_of
 from gateway.inference.content import Content
-from gateway.inference.relay import Relay
-from gateway.inference.responses import Encoded, is_sse, scanner_of
+from gateway.inference.encoded import Opaque
+from gateway.inference.relay import Relay, RelayState, Watch
+from gateway.inference.responses import watch_of
 from gateway.inference.services import Services
-from gateway.upstream.connection import Connection, Headers
-from gateway.upstream.faults import Fault, UpstreamFault
+from gateway.upstream.connection import Headers
+from gateway.upstream.faults import UpstreamFault
 from providers.dialect import Scanner, Target, Wire
 from providers.headers import query_string, request_headers
 from providers.masking.masking import Vault
-from providers.masking.restoring import Restored
+
+_BEGUN = frozenset({Ending.WHOLE, Ending.BROKEN, Ending.STOPPED})  # output came: no other target is tried any more
 
 
 class Forwarding:
@@ -31,21 +36,20 @@ class Forwarding:
 
     Attributes:
         target: Where the request is, or was last.
-        connection: Of the attempt under way, ``None`` before one and once it was given up.
-        relay: Likewise.
+        relay: Of the attempt under way; ``None`` before one and once it was given up.
         attempts: How many were made.
         first_byte: When the last answer began (the loop's clock), 0.0 before.
     """
 
     __slots__ = (
         "_admission",
-        "_gave_up",
+        "_answer",
         "_pid",
+        "_sent_at",
         "_services",
         "_vault",
         "_wire",
         "attempts",
-        "connection",
         "first_byte",
         "relay",
         "target",
@@ -66,15 +70,15 @@ class Forwarding:
         self._admission = admission
         self._pid = pid
         self._vault = vault
-        self._gave_up = False
+        self._answer: Answer | None = None
+        self._sent_at = 0.0  # of the attempt under way, by the loop's clock
         self.target = admission.targets[0]
-        self.connection: Connection | None = None
         self.relay: Relay | None = None
         self.attempts = 0
         self.first_byte = 0.0
 
     async def run(self, body: Content, raw_headers: Iterable[tuple[bytes, bytes]], query: str) -> Relay:
-        """The first answer that is to be passed on, good or bad: its status is known.
+        """The first answer to pass on: one that has begun, or the provider's refusal of the last target.
 
         Args:
             body: As it is sent to the provider.
@@ -104,26 +108,29 @@ class Forwarding:
                 except UpstreamFault as fault:
                     services.instruments.upstream_faults.inc(destination.name, fault.fault.value)
                     error = failover.error_of(fault.fault)
-                    self._abandon()
+                    self._abandon(Answer(Ending.NOTHING, fault=fault.fault))
                     break
-                if relay.status:
-                    if failover.after_answer(relay.status, more=more) is failover.Next.GIVE_UP:
+                ending = _ending(relay)
+                if ending in _BEGUN:
+                    return relay
+                answer = self._judge(relay)
+                if not relay.status:
+                    assert relay.fault is not None
+                    step = failover.after_fault(
+                        relay.fault, reused=relay.reused, sent=relay.sent, retried=retried, more=more
+                    )
+                else:
+                    step = failover.after_answer(failover.status_of(answer), more=more)
+                    if step is failover.Next.GIVE_UP:
+                        self._answer = answer
                         return relay
-                    self._abandon()
-                    break
-                connection = self.connection
-                assert relay.fault is not None
-                assert connection is not None
-                services.instruments.upstream_faults.inc(destination.name, relay.fault.value)
-                error = failover.error_of(relay.fault)
-                step = failover.after_fault(
-                    relay.fault, reused=connection.requests > 1, sent=connection.sent, retried=retried, more=more
-                )
-                self._abandon()
+                if relay.fault is not None:
+                    services.instruments.upstream_faults.inc(destination.name, relay.fault.value)
+                error = failover.error_of_answer(answer)
+                self._abandon(answer)
                 if step is not failover.Next.SAME_FRESH:
                     break
                 retried = True
-        self._gave_up = True
         raise error or ProviderUnavailable()
 
     @property
@@ -131,62 +138,62 @@ class Forwarding:
         """What watches the answer."""
         return self.relay.scanner if self.relay is not None else None
 
-    @property
-    def good(self) -> bool:
-        """An answer with a 2xx status has begun, and did not break off before its caller had any of it."""
+    def answer(self) -> Answer:
+        """How the answer ended, decided once: call it when it has, or when nobody waits for it any more."""
+        if self._answer is None:
+            self._answer = self._judge(self.relay)
+        return self._answer
+
+    async def linger(self, seconds: float, most: int) -> None:
+        """The client left a stream that had begun: read on for a moment, for the usage that comes at its end.
+
+        If the end does not come in time, the answer is what it was when the client left: nobody pays for what was
+        read for nobody. A cancellation (a drain that ran out) ends it at once.
+        """
         relay = self.relay
-        if relay is None or not 200 <= relay.status < 300:
-            return False
-        if not relay.over or relay.fault is Fault.STOPPED:
-            return True
-        cut = relay.fault is not None or self.cut_by_close
-        unseen = not relay.streaming or (relay.scanner is not None and relay.scanner.size == 0)
-        return not (cut and unseen)
-
-    @property
-    def failed(self) -> bool:
-        """By the provider's doing there is no good answer: it could not be reached, it refused, or it broke off."""
-        return self._gave_up or (self.relay is not None and self.relay.status != 0 and not self.good)
-
-    @property
-    def cut_by_close(self) -> bool:
-        """The answer's end is that of its connection alone, and not the dialect's own: it was cut."""
-        connection, scanner = self.connection, self.scanner
-        return connection is not None and connection.ended_by_close and scanner is not None and not scanner.ended
-
-    @property
-    def written(self) -> bool:
-        """The whole request went to the provider."""
-        return self.connection is not None and self.connection.written
+        if relay is None or relay.state is not RelayState.FLOWING or relay.scanner is None or not relay.scanner.begun:
+            return
+        left = self._judge(relay)
+        relay.linger(most)
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await relay.ended
+        finally:
+            if _ending(relay) is not Ending.WHOLE:
+                self._answer = left
 
     def stop(self) -> None:
         """End a running answer at once; its relay hears `Fault.STOPPED`."""
-        if self.relay is not None and self.connection is not None and not self.relay.over:
-            self.connection.close()
-            self.relay.on_fault(Fault.STOPPED)
+        if self.relay is not None:
+            self.relay.stop()
 
     def close(self) -> None:
         """Let go of everything: the connection closes unless the answer has ended."""
-        self._abandon()
+        if self.relay is not None:
+            self.relay.close()
+            self.relay = None
         self._vault = None
 
-    def _abandon(self) -> None:
-        """Forget an attempt: what was written to its provider is nothing that the next one has."""
+    def _abandon(self, answer: Answer) -> None:
+        """Give an attempt up: if no further one is made, this is how the request ended."""
         if self.relay is not None:
-            if not self.relay.over and self.connection is not None:
-                self.connection.close()
             self.relay.close()
-        self.relay = self.connection = None
+            self.relay = None
+        self._answer = answer
 
     async def _attempt(self, name: str, pieces: tuple[bytes, bytes], *, fresh: bool) -> Relay:
         """Send the request on a connection and wait for something to decide on."""
         services = self._services
         origin = services.destinations[name].origin
+        self._answer = None
         connection = None if fresh else services.pool.reuse(origin)
         if connection is None:
             connection = await services.pool.acquire(origin, fresh=fresh)
-        self.connection = connection
-        relay = self.relay = Relay(services.loop, connection, self._on_answer)
+        relay = self.relay = Relay(
+            services.loop, connection, self._on_answer, opening=services.config.server.opening_timeout
+        )
+        self._sent_at, self.first_byte = services.loop.time(), 0.0
         connection.send(pieces, relay)
         await relay.ready
         self.first_byte = services.loop.time()
@@ -194,11 +201,29 @@ class Forwarding:
             services.instruments.upstream_status.inc(name, _status_class(relay.status))
         return relay
 
-    def _on_answer(self, status: int, headers: Headers) -> tuple[Scanner | None, bool]:
-        scanner, flows = scanner_of(self._wire, self._admission.head, status, headers)
-        if self._vault is not None and scanner is not None and not isinstance(scanner, Encoded):
-            scanner = Restored(scanner, self._vault, self._wire.operation, sse=is_sse(headers))
-        return scanner, flows
+    def _judge(self, relay: Relay | None) -> Answer:
+        """What is known of an attempt now; of one that has not ended, as if it were stopped now."""
+        if relay is None:
+            return Answer(Ending.STOPPED)  # between two attempts, or before the first
+        scanner, ending = relay.scanner, _ending(relay)
+        if scanner is None:
+            return Answer(ending, relay.status, relay.fault, relay.written)
+        waited = self.first_byte - self._sent_at if self.first_byte else 0.0
+        return Answer(
+            ending,
+            relay.status,
+            relay.fault,
+            relay.written,
+            begun=_begun(relay, scanner),
+            report=scanner.report(),
+            output=scanner.estimated_output(),
+            error=scanner.error,
+            readable=not isinstance(scanner, Opaque),
+            waited_ms=max(0, int(waited * 1000)),
+        )
+
+    def _on_answer(self, status: int, headers: Headers) -> Watch:
+        return watch_of(self._wire, self._admission.head, status, headers, self._vault)
 
     def _wire_target(self, target: CatalogTarget) -> Target:
         services, provider = self._services, target.provider
@@ -211,6 +236,26 @@ class Forwarding:
             pseudonym=pseudonym(services.identity_key, self._pid, provider.name),
             isolate=services.config.policy.cache_isolation is CacheIsolation.ACCOUNT,
         )
+
+
+def _ending(relay: Relay) -> Ending:
+    """How an attempt has ended, or would if it were stopped now."""
+    scanner = relay.scanner
+    if scanner is None:
+        return ending_of(status=relay.status, over=relay.over, fault=relay.fault, ended=False, begun=False, error=None)
+    return ending_of(
+        status=relay.status,
+        over=relay.over,
+        fault=relay.fault,
+        ended=scanner.ended,
+        begun=_begun(relay, scanner),
+        error=scanner.error,
+    )
+
+
+def _begun(relay: Relay, scanner: Scanner) -> bool:
+    """Output came, and not only in an object of which the caller has nothing until it is complete."""
+    return scanner.begun and relay.watch.flows
 
 
 def _status_class(status: int) -> str:

@@ -29,6 +29,7 @@ from gateway.errors import (
 from gateway.http.answers import rate_limit_headers
 from gateway.inference import accounting, admission
 from gateway.inference.admission import Admission
+from gateway.inference.answer import Answer
 from gateway.inference.lanes import Taken
 from gateway.inference.leases import LEASE_MS
 from gateway.inference.running import Stoppable
@@ -168,15 +169,14 @@ class Meter:
         """The ledger holds what the last `touch` asked for."""
         self._held_output = self._asked_output
 
-    def decide(self, ended: accounting.Ended, target: CatalogTarget) -> UsageRecord | None:
+    def decide(self, answer: Answer, outcome: Outcome, target: CatalogTarget) -> UsageRecord | None:
         """The record, or ``None`` for a void; the first call decides for all later ones."""
         if self._decided:
             return self.record
         self._decided = True
-        settled = accounting.settlement(ended)
+        settled = accounting.settlement(answer, expected=self._admission.input_expected)
         if settled is None:
             return None
-        outcome = accounting.outcome_of(ended)
         self.record = record = self._record(settled, outcome, target)
         if settled.basis is Basis.REPORTED and outcome is Outcome.COMPLETED:
             admitted, usage = self._admission, settled.usage
@@ -190,17 +190,17 @@ class Meter:
             )
         return record
 
-    def settle(self, facts: Callable[[], accounting.Ended | None], target: CatalogTarget) -> UsageRecord | None:
-        """Hand over what was decided, or is now by ``facts`` (``None``: nobody bills it). Call once, at the end."""
+    def settle(self, decide: Callable[[], UsageRecord | None]) -> UsageRecord | None:
+        """Hand over what was decided, or is now by ``decide`` (``None``: nothing is owed). Call once, at the end."""
         services = self._services
         services.leases.end(self)
         self._request = None
         record = self.record
         try:
-            if not self._decided and (ended := facts()) is not None:
-                record = self.decide(ended, target)
+            if not self._decided:
+                record = decide()
         except Exception as error:  # noqa: BLE001 - whatever it is, the hold must be given back
-            # Never lose the hold to a fault of ours: the reaper would charge an orphan.
+            # Never lose the hold to a bug of the gateway: the reaper would charge an orphan.
             services.log.failure(Event.HANDLER_FAILED, error, rid=self._rid)
         if record is None:
             services.settler.void(self._principal.pid, self._rid)

@@ -1,22 +1,33 @@
 """Carries one answer from the provider's connection to the client's transport.
 
-The relay is the sink of an upstream `Connection`. It is in one of three states:
+The relay is the sink of an upstream `Connection`. Its state, and what takes it from one to the next:
 
-* **holding**: the body is kept here, because nothing was sent to the client yet. A JSON answer of up
-  to `HOLD_BYTES` stays here until it is complete, so that its charge can stand in a header; an error
-  answer too, so that another target can still be tried.
-* **flowing**: every fragment goes to the client in the callback that read it. No task, no queue, no
-  future per fragment: this is what the gateway costs.
-* **ended**: `fault` says whether it ended well.
+    WAITING --- head ---> HOLDING --- open ---> FLOWING --- linger ---> LINGERING
+       |                     |                     |                        |
+       +-------- end, fault, stop or abort: ENDED from any of them ---------+
 
-Who pauses whom: the client's transport calls `pause` at its high-water mark (64 KiB) and `resume`
-when it has drained; those stop and start reading from the provider. Nothing accumulates in between.
+* WAITING: no response head yet.
+* HOLDING: the body is kept here, because nothing was sent to the client yet. An object of up to `HOLD_BYTES` stays
+  here until it is complete, so that its charge can stand in a header. A stream stays until its first output, so that
+  a failure before it can still be failed over or become an error status; the exchange opens it when `ready` is done.
+* FLOWING: every fragment goes to the client in the callback that read it. No task, no queue, no future per fragment:
+  this is what the gateway costs.
+* LINGERING: the client has left. The scanner reads on for a moment, for the usage; nothing is kept and nothing sent.
+* ENDED: `fault` says whether HTTP ended well.
+
+The link to the connection is cut in one place, `_unlink`, when the answer ends: the connection may carry another
+user's answer in the same turn, and nothing that this relay hears of its client can reach it.
+
+Who pauses whom: the client's transport calls `pause` at its high-water mark (64 KiB) and `resume` when it has
+drained; those stop and start reading from the provider. Nothing accumulates in between.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from enum import Enum
+from typing import NamedTuple
 
 from gateway.http.server import reset
 from gateway.upstream.client_socket import ClientSide
@@ -24,17 +35,52 @@ from gateway.upstream.connection import Connection, Headers
 from gateway.upstream.faults import Fault
 from providers.dialect import Scanner
 
-__all__ = ["HOLD_BYTES", "Relay", "reset"]
+__all__ = ["HOLD_BYTES", "Relay", "RelayState", "Watch", "reset"]
 
 HOLD_BYTES = 262_144
+OPENING_SECONDS = 2.0  # a stream without output is held for no longer
 
 # The frame heads of RFC 9112 section 7.1 for the sizes that streams really have.
 _CHUNK_HEADS = tuple(b"%x\r\n" % size for size in range(4096))
 _CRLF = b"\r\n"
 
 
+class RelayState(Enum):
+    WAITING = "waiting"
+    HOLDING = "holding"
+    FLOWING = "flowing"
+    LINGERING = "lingering"
+    ENDED = "ended"
+
+
+class Watch(NamedTuple):
+    """How an answer is dealt with, decided by its head.
+
+    Attributes:
+        scanner: What watches the body, ``None`` for an error's.
+        flows: The body goes on as it comes (a stream); otherwise it is held (an object).
+        sse: It is taken for an event stream, whatever its label.
+        changes: What the scanner shows may differ from what it was fed: the provider's length does not hold.
+    """
+
+    scanner: Scanner | None
+    flows: bool
+    sse: bool = False
+    changes: bool = False
+
+
 class Relay:
-    """One attempt's answer. Await `ready`, then either read `held` or `open` it and await `ended`."""
+    """One attempt's answer. Await `ready`, then either read `held` or `open` it and await `ended`.
+
+    Attributes:
+        watch: How it is dealt with; meaningless before the head.
+        status: The provider's, 0 before the head.
+        fault: How it ended badly.
+        written: The whole request went to the provider; final once the answer has ended.
+        sent: Bytes of the request that the kernel took; the same.
+        reused: The connection had carried an answer before.
+        by_close: The body had neither a length nor chunks: the connection's end is its end.
+    """
 
     __slots__ = (
         "_chunked",
@@ -43,73 +89,119 @@ class Relay:
         "_feed",
         "_held",
         "_held_bytes",
+        "_left",
+        "_loop",
         "_on_answer",
+        "_opening",
+        "_sent",
+        "_timer",
+        "_written",
+        "by_close",
         "ended",
         "fault",
         "headers",
         "on_data",
-        "over",
         "ready",
-        "scanner",
+        "reused",
+        "state",
         "status",
-        "streaming",
+        "watch",
     )
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         connection: Connection,
-        on_answer: Callable[[int, Headers], tuple[Scanner | None, bool]],
+        on_answer: Callable[[int, Headers], Watch],
+        *,
+        opening: float = OPENING_SECONDS,
     ) -> None:
         """Build the sink of one attempt.
 
         Args:
             loop: The event loop.
             connection: Where the answer comes from.
-            on_answer: Called with status and headers; says which scanner watches the body, if any,
-                and whether the body is to flow as it comes (a stream) or be held (an object).
+            on_answer: Called with status and headers.
+            opening: Seconds for which a stream without output is held.
         """
-        self._connection = connection
+        self._loop = loop
+        self._connection: Connection | None = connection
         self._on_answer = on_answer
+        self._opening = opening
         self._client: ClientSide | None = None
         self._chunked = False
         self._held: list[bytes] = []
         self._held_bytes = 0
+        self._left = 0  # bytes that may still be read while lingering
         self._feed: Callable[[bytes], bytes] | None = None
-        self.scanner: Scanner | None = None
-        self.streaming = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._written = False
+        self._sent = 0
+        self.reused = connection.requests > 0
+        self.by_close = False
+        self.watch = Watch(None, flows=False)
         self.status = 0
         self.headers: Headers = []
         self.fault: Fault | None = None
-        self.over = False  # the answer ended, well or badly; `ended` is also done where its waiter was cancelled
+        self.state = RelayState.WAITING
         self.on_data: Callable[[bytes], None] = self._hold
         self.ready: asyncio.Future[None] = loop.create_future()
-        self.ended: asyncio.Future[None] = loop.create_future()
+        self.ended: asyncio.Future[None] = loop.create_future()  # also done if its waiter was cancelled: see `state`
+
+    @property
+    def scanner(self) -> Scanner | None:
+        return self.watch.scanner
+
+    @property
+    def over(self) -> bool:
+        """The answer ended, well or badly."""
+        return self.state is RelayState.ENDED
+
+    @property
+    def written(self) -> bool:
+        return self._connection.written if self._connection is not None else self._written
+
+    @property
+    def sent(self) -> int:
+        return self._connection.sent if self._connection is not None else self._sent
 
     # -- the sink of the connection ------------------------------------------------------------
 
     def on_head(self, status: int, headers: Headers) -> None:
         self.status = status
         self.headers = headers
-        self.scanner, self.streaming = self._on_answer(status, headers)
-        if self.scanner is not None:
-            self._feed = self.scanner.feed
-        if self.streaming:
-            _wake(self.ready)
+        self.state = RelayState.HOLDING
+        self.watch = watch = self._on_answer(status, headers)
+        if watch.scanner is not None:
+            self._feed = watch.scanner.feed
+        if watch.flows:
+            if watch.scanner is None or watch.scanner.begun:
+                _wake(self.ready)
+            else:
+                self._timer = self._loop.call_later(self._opening, _wake, self.ready)
 
     def _hold(self, data: bytes) -> None:
         if self._feed is not None:
             data = self._feed(data)
-        if not data:
-            return
-        self._held.append(data)
-        self._held_bytes += len(data)
-        if self._held_bytes > HOLD_BYTES:
-            # Too large to hold: it flows from here on. Until the exchange has opened the client's
-            # side, nothing more is read.
-            self.streaming = True
-            self._connection.pause()
-            _wake(self.ready)
+        if data:
+            self._held.append(data)
+            self._held_bytes += len(data)
+            if self._held_bytes > HOLD_BYTES:
+                # Too large to hold: it flows from here on. Until the exchange has opened the client's
+                # side, nothing more is read.
+                self.watch = self.watch._replace(flows=True)
+                self.pause()
+                self._decidable()
+                return
+        scanner = self.watch.scanner
+        if self.watch.flows and scanner is not None and (scanner.begun or scanner.error is not None):
+            self._decidable()
+
+    def _decidable(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        _wake(self.ready)
 
     def _flow(self, data: bytes) -> None:
         if self._feed is not None:
@@ -129,21 +221,38 @@ class Relay:
         else:
             client.write(data)
 
+    def _watch_only(self, data: bytes) -> None:
+        if self._feed is not None:
+            self._feed(data)
+        self._left -= len(data)
+        if self._left < 0:
+            _wake(self.ended)
+
     def on_end(self) -> None:
-        if self.scanner is not None:
-            rest = self.scanner.finish()
+        connection = self._connection
+        self.by_close = connection is not None and connection.ended_by_close
+        self._unlink()
+        if self.watch.scanner is not None:
+            rest = self.watch.scanner.finish()
             if rest:
-                feed, self._feed = self._feed, None
+                self._feed = None
                 self.on_data(rest)
-                self._feed = feed
-        self.over = True
-        _wake(self.ready)
-        _wake(self.ended)
+        self._end()
 
     def on_fault(self, fault: Fault) -> None:
         self.fault = fault
-        self.over = True
-        _wake(self.ready)
+        self._unlink()
+        self._end()
+
+    def _unlink(self) -> None:
+        """Let go of the connection. Afterwards it is somebody else's: nothing here may touch it."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._written, self._sent = connection.written, connection.sent
+
+    def _end(self) -> None:
+        self.state = RelayState.ENDED
+        self._decidable()
         _wake(self.ended)
 
     # -- the client's side ---------------------------------------------------------------------
@@ -160,20 +269,20 @@ class Relay:
 
     def open(self, transport: asyncio.Transport, *, chunked: bool) -> None:
         """The client's headers are out: pass on what was held, and everything that follows at once."""
-        self._client = client = ClientSide(transport, direct=chunked and not self.over)
+        connection = self._connection
+        self._client = client = ClientSide(transport, direct=chunked and connection is not None)
         self._chunked = chunked
-        held, self._held = self._held, []
-        self._held_bytes = 0
+        held = self.take()
         self.on_data = self._flow
         if held:
-            feed, self._feed = self._feed, None  # it was scanned when it came
-            self._flow(b"".join(held))
-            self._feed = feed
-        if not self.over:
+            self._write(held)  # it was scanned when it came
+        if connection is not None:
+            self.state = RelayState.FLOWING
             if chunked:
-                glance = self.scanner.glance if self.scanner is not None else None
-                self._connection.flow(glance, self._feed, client, self._rewritten)
-            self._connection.resume()
+                scanner = self.watch.scanner
+                glance = scanner.glance if scanner is not None else None
+                connection.flow(glance, self._feed, client, self._rewritten)
+            connection.resume()
 
     def _rewritten(self, shown: bytes) -> None:
         """What is left of a chunk in which something was hidden."""
@@ -181,27 +290,63 @@ class Relay:
             self._write(shown)
 
     def add(self, data: bytes) -> None:
-        """Send bytes of our own (an error event) behind what flowed, past the scanner."""
+        """Send the gateway's own bytes (an error event) after what flowed, past the scanner."""
         self._feed = None
         self._flow(data)
 
+    def linger(self, most: int) -> None:
+        """The client has left: read on, at most ``most`` bytes, for the usage only. `ended` is done when that is over.
+
+        Call it while FLOWING, and `stop` afterwards: the answer may still be on its way.
+        """
+        connection = self._connection
+        if connection is None:
+            return
+        self._release_client()
+        self.state = RelayState.LINGERING
+        self._left = most
+        self.on_data = self._watch_only
+        self.ended = self._loop.create_future()
+        connection.steady()
+        connection.resume()
+
     def pause(self) -> None:
         """The client's write buffer is over its high-water mark."""
-        self._connection.pause()
+        if self._connection is not None and self.state is not RelayState.LINGERING:
+            self._connection.pause()
 
     def resume(self) -> None:
         """The client's write buffer has drained."""
-        if not self.over:
+        if self._connection is not None:
             self._connection.resume()
 
+    def stop(self) -> None:
+        """End a running answer at once; harmless if it has ended."""
+        if self._connection is not None:
+            self._connection.close()
+            self.on_fault(Fault.STOPPED)
+
     def close(self) -> None:
-        """Drop every reference to content and to the transport, whatever the state."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        """Drop every reference to content, to the transport and to the connection, which closes unless the answer has
+        ended; whatever the state.
+        """
+        connection = self._connection
+        if connection is not None:
+            connection.close()
+            self._unlink()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._release_client()
+        self.state = RelayState.ENDED
         self._held.clear()
         self._feed = None
         self.on_data = _drop
+
+    def _release_client(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
 
 
 def _drop(data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.auth.regions import astray, promised
 from gateway.inference.admission import Admission
+from gateway.inference.answer import Answer, Ending
 from gateway.inference.forwarding import Forwarding
 from gateway.inference.services import Services
 from gateway.names import Rid
@@ -20,7 +21,7 @@ def note(
     rid: Rid,
     operation: Operation,
     admission: Admission,
-    outcome: Outcome | None,
+    stopped: Outcome | None,
     started: float,
     region: str,
 ) -> None:
@@ -33,16 +34,17 @@ def note(
         rid: The request.
         operation: What was asked for.
         admission: What was decided.
-        outcome: How it ended for its caller, as far as that is known.
+        stopped: Why it was stopped, if it was.
         started: When it came, of the loop's clock.
         region: What its session is pinned to.
     """
     instruments, relay = services.instruments, forwarding.relay
+    answer = forwarding.answer()
     told: Outcome | NoRecord = NoRecord.PROVIDER_ERROR
     if record is not None:
         told = Outcome(record.outcome)
-    elif outcome and not forwarding.failed:
-        told = outcome
+    elif answer.ending is Ending.WHOLE or (answer.ending is Ending.STOPPED and stopped is not None):
+        told = answer.outcome(stopped or Outcome.COMPLETED)
     instruments.requests.inc(operation.value, told.value)
     if record is not None:
         inputs, outputs = _totals(record)
@@ -52,6 +54,7 @@ def note(
         instruments.tokens.inc(record.provider, "cache_read", by=record.cache_read)
         instruments.tokens.inc(record.provider, "output", by=outputs)
         _check_place(services, forwarding, rid, region)
+        _check_answer(services, forwarding, answer, rid)
     if not services.log.requests:
         return
     fields: Fields = {
@@ -71,6 +74,17 @@ def note(
         fields["output_tokens"] = outputs
         fields["charge"] = record.charge
     services.log.request(**fields)
+
+
+def _check_answer(services: Services, forwarding: Forwarding, answer: Answer, rid: Rid) -> None:
+    """Raise the alarm if an answer was charged of which nobody here could read the counts, or could believe them."""
+    provider = forwarding.target.provider
+    if not answer.readable:
+        services.instruments.unreadable.inc(provider.name)
+        services.log.error(Event.ANSWER_UNREADABLE, rid=rid, provider=provider.name)
+    if answer.report.suspect:
+        services.instruments.suspect.inc(provider.name)
+        services.log.warning(Event.USAGE_SUSPECT, rid=rid, provider=provider.name)
 
 
 def _check_place(services: Services, forwarding: Forwarding, rid: Rid, region: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 
 from aiohttp import web
@@ -10,80 +9,16 @@ from multidict import CIMultiDict
 
 from gateway.errors import GatewayError
 from gateway.http.answers import SERVER_NAME, rate_limit_headers, sentence
-from gateway.inference.relay import Relay
+from gateway.http.codings import codings_of
+from gateway.inference.encoded import Encoded, Opaque
+from gateway.inference.relay import Relay, Watch
 from gateway.upstream.connection import Headers
 from metering.ledger.ledger import Window
-from metering.usage import Report
 from providers.dialect import Family, Head, Operation, ProviderError, Scanner, Wire
 from providers.errors import error_event
 from providers.headers import response_headers
-
-DECODED_BOUND = 64 << 20  # bytes of an answer that was encoded against our word, decoded for scanning
-
-
-class Encoded:
-    """A scanner for an answer that came compressed although identity was asked for.
-
-    The client gets the provider's bytes as they are; a decoded copy passes the real scanner. Where the
-    usage event must be hidden the bytes can't be passed as they are: then the decoded ones are.
-    """
-
-    def __init__(self, inner: Scanner, *, rewrite: bool) -> None:
-        self._inner = inner
-        self._inflater = zlib.decompressobj(wbits=47)  # gzip or zlib
-        self._decoded = 0
-        self._rewrite = rewrite
-        self._broken = False
-        self.size = 0
-        self.events = 0
-
-    def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Never: what passes is compressed."""
-        return False
-
-    def feed(self, data: bytes) -> bytes:
-        if self._broken:
-            return b"" if self._rewrite else data
-        try:
-            plain = self._inflater.decompress(data, DECODED_BOUND - self._decoded)
-        except zlib.error:
-            self._broken = True
-            return b"" if self._rewrite else data
-        self._decoded += len(plain)
-        self._broken = self._decoded >= DECODED_BOUND
-        passed = self._inner.feed(plain) if plain else b""
-        self.size, self.events = self._inner.size, self._inner.events
-        return passed if self._rewrite else data
-
-    def finish(self) -> bytes:
-        rest = self._inner.finish()
-        return rest if self._rewrite else b""
-
-    @property
-    def sse(self) -> bool:
-        return self._rewrite and self._inner.sse
-
-    @property
-    def begun(self) -> bool:
-        return self._inner.begun
-
-    @property
-    def ended(self) -> bool:
-        return self._inner.ended
-
-    @property
-    def at_boundary(self) -> bool:
-        return self._rewrite and self._inner.at_boundary  # nothing can be added to a compressed stream
-
-    @property
-    def error(self) -> ProviderError | None:
-        return self._inner.error
-
-    def report(self) -> Report:
-        return self._inner.report()
-
-    def estimated_output(self) -> int:
-        return self._inner.estimated_output()
+from providers.masking.masking import Vault
+from providers.masking.restoring import Restored
 
 
 def _value(headers: Headers, name: bytes) -> bytes:
@@ -93,26 +28,38 @@ def _value(headers: Headers, name: bytes) -> bytes:
     return b""
 
 
-def is_sse(headers: Headers) -> bool:
-    return _value(headers, b"content-type").lower().startswith(b"text/event-stream")
+def _kind(headers: Headers) -> bytes:
+    return _value(headers, b"content-type").partition(b";")[0].strip().lower()
 
 
-def scanner_of(wire: Wire, head: Head, status: int, headers: Headers) -> tuple[Scanner | None, bool]:
-    """The scanner of an answer's body, and whether the body flows as it comes.
+def watch_of(wire: Wire, head: Head, status: int, headers: Headers, vault: Vault | None = None) -> Watch:
+    """How an answer is watched and passed on.
 
     An error is held whatever its content type: Google labels errors of streaming calls as event
     streams. A good answer flows when it is an event stream or the caller asked for a stream.
     """
     if not 200 <= status < 300:
-        return None, False
-    sse = is_sse(headers)
-    scanner = wire.scanner(head, sse=sse)
-    encoding = _value(headers, b"content-encoding").lower()
-    if encoding in {b"gzip", b"x-gzip", b"deflate"}:
-        return Encoded(scanner, rewrite=sse and not head.wants_usage), sse or head.stream
-    if encoding not in {b"", b"identity"}:
-        return None, sse or head.stream
-    return scanner, sse or head.stream
+        return Watch(None, flows=False)
+    kind = _kind(headers)
+    labelled = kind == b"text/event-stream"
+    flows = labelled or head.stream
+    # Some hosts label their event streams as plain text, or not at all.
+    sse = labelled or (head.stream and not kind.endswith((b"json", b"html")))
+    codings = codings_of([value.decode("latin-1") for name, value in headers if name == b"content-encoding"])
+    if codings is None or not _readable(kind):
+        return Watch(Opaque(), flows)
+    scanner: Scanner = wire.scanner(head, sse=labelled)
+    hides = sse and not head.wants_usage
+    if vault is not None:
+        scanner = Restored(scanner, vault, wire.operation, sse=sse)
+    if codings:
+        scanner = Encoded(scanner, codings, rewrite=hides or vault is not None)
+    return Watch(scanner, flows, sse=sse, changes=hides or vault is not None)
+
+
+def _readable(kind: bytes) -> bool:
+    """Whether a body of this content type can be an answer of these APIs, or at least be seen to be none."""
+    return kind.startswith(b"text/") or kind.endswith((b"/json", b"+json", b"/x-ndjson")) or not kind
 
 
 def cut_event(operation: Operation, error: GatewayError, rid: str, *, events: int, sse: bool) -> bytes:
@@ -131,14 +78,15 @@ def cut_event(operation: Operation, error: GatewayError, rid: str, *, events: in
 
 def _headers(relay: Relay, family: Family, rid: str, provider: str) -> CIMultiDict[str]:
     headers: CIMultiDict[str] = CIMultiDict()
-    rewritten = isinstance(relay.scanner, Encoded) and relay.scanner._rewrite  # noqa: SLF001 - same module
+    rewritten = isinstance(relay.scanner, Encoded) and relay.scanner.rewrite
     for name, value in response_headers(family, relay.headers):
         if rewritten and name == b"content-encoding":
             continue
         headers.add(name.decode("latin-1"), value.decode("latin-1"))
-    encoding = _value(relay.headers, b"content-encoding")
-    if encoding and not rewritten:
-        headers["Content-Encoding"] = encoding.decode("latin-1")
+    if not rewritten:
+        for name, value in relay.headers:
+            if name == b"content-encoding":
+                headers.add("Content-Encoding", value.decode("latin-1"))
     headers["x-request-id"] = rid
     if family is Family.ANTHROPIC:
         headers["request-id"] = rid
@@ -157,10 +105,9 @@ def begin_stream(
     if not 200 <= relay.status < 300:
         headers["x-error-origin"] = "provider"
     response = web.StreamResponse(status=relay.status, headers=headers)
-    hidden = relay.scanner is not None and is_sse(relay.headers)
     length = _value(relay.headers, b"content-length")
-    if length.isdigit() and not hidden:
-        response.content_length = int(length)
+    if length.isdigit() and not relay.watch.changes:
+        response.content_length = int(length)  # of a body that may change, nobody knows the length
     return response
 
 
@@ -197,3 +144,24 @@ def held_response(
     else:
         headers["x-error-origin"] = "provider"
     return web.Response(body=relay.held(), status=relay.status, headers=headers)
+
+
+def failed_response(
+    relay: Relay,
+    error: ProviderError,
+    family: Family,
+    rid: str,
+    provider: str,
+    *,
+    windows: Sequence[Window] = (),
+) -> web.Response:
+    """The error that a provider sent inside a 2xx, as the status that it means, in its own dialect's body."""
+    headers = _headers(relay, family, rid, provider)
+    headers.popall("Content-Encoding", None)
+    headers["Content-Type"] = "application/json"
+    headers["x-error-origin"] = "provider"
+    if windows:
+        headers.update(rate_limit_headers(windows))
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, round(error.retry_after)))
+    return web.Response(body=error.body, status=error.status, headers=headers)

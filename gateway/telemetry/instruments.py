@@ -67,6 +67,16 @@ class Instruments:
             "Usage records handed to the settler.",
             basis=[b.value for b in Basis],
         )
+        self.unreadable = registry.counter(
+            "codegrex_unreadable_answers_total",
+            "Whole answers that nobody here could read, charged at what is expected of them; alert on any.",
+            provider=names,
+        )
+        self.suspect = registry.counter(
+            "codegrex_suspect_usage_total",
+            "Answers whose provider stated counts that contradict each other.",
+            provider=names,
+        )
         self.local_mode = registry.counter(
             "codegrex_local_mode_refusals_total", "Requests of local-mode sessions that reached this gateway."
         )

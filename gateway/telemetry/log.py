@@ -53,6 +53,8 @@ class Event(StrEnum):
     PRICES_CHANGED = "prices_changed"
     PRICE_CHANGE_FAILED = "price_change_failed"
     REGION_ASTRAY = "region_astray"  # an answer came from elsewhere than was promised: alarm
+    ANSWER_UNREADABLE = "answer_unreadable"  # of a coding or content type that is not known here: alarm
+    USAGE_SUSPECT = "usage_suspect"  # a provider's counts contradict each other
     DEVELOPMENT_SIGN_IN = "development_sign_in"  # the portal lets anybody on this machine in
 
 

@@ -274,6 +274,13 @@ class Connection:
         if not self.paused and not self._closed:
             self._loop.add_reader(self._sock, self._reader)
 
+    def steady(self) -> None:
+        """Leave `flow`: what is read goes to the sink only, and no client is written to."""
+        self.plain = False
+        self._reader = self.readable
+        if not self.paused and not self._closed:
+            self._loop.add_reader(self._sock, self._reader)
+
     def progress(self) -> int:
         """A number that grows with every byte sent and every read since it was last asked for."""
         self.plain = False  # so that the next read is noted

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from gateway.inference.relay import HOLD_BYTES, Relay, reset
+from gateway.inference.relay import HOLD_BYTES, Relay, RelayState, Watch, reset
 from gateway.upstream.connection import Connection
 from gateway.upstream.faults import Fault
 from tests.gateway.upstream_peer import PATIENCE, REQUEST, until
@@ -16,12 +16,14 @@ STREAM_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 class Counting:
     """A scanner that passes everything on and holds back what ends without a newline."""
 
-    complete = True
+    sse = True
+    ended = True
     at_boundary = True
-    failed = False
+    error = None
 
-    def __init__(self, *, hold=False):
+    def __init__(self, *, hold=False, begun=True):
         self.size = self.events = 0
+        self.begun = begun
         self.rest = b""
         self.hold = hold
 
@@ -42,6 +44,9 @@ class Counting:
         return rest
 
     def report(self):
+        raise NotImplementedError
+
+    def estimated_output(self):
         raise NotImplementedError
 
 
@@ -65,12 +70,14 @@ class Client(asyncio.Protocol):
 class Pair:
     """Provider socket -> connection -> relay -> transport -> client socket."""
 
-    async def open(self, *, scanner=None, streaming=True):
+    async def open(self, *, scanner=None, streaming=True, opening=2.0):
         loop = asyncio.get_running_loop()
         near, self.provider = socket.socketpair()
         near.setblocking(False)
         self.connection = Connection(loop, near)
-        self.relay = Relay(loop, self.connection, lambda status, headers: (scanner, streaming))
+        self.relay = Relay(
+            loop, self.connection, lambda status, headers: Watch(scanner, flows=streaming), opening=opening
+        )
         ours, self.client = socket.socketpair()
         self.client.setblocking(False)
         _, self.protocol = await loop.create_connection(Client, sock=ours)
@@ -188,6 +195,117 @@ async def test_bytes_of_our_own_pass_the_scanner_by(make):
     assert scanner.size == 0
 
 
+async def test_a_stream_without_output_is_held(make):
+    """So that a failure before it can still be another target's answer, or an error status."""
+    scanner = Counting(begun=False)
+    pair = await make(scanner=scanner)
+    pair.say(STREAM_HEAD + chunk(b"created"))
+    pair.say(chunk(b"in progress"))
+    assert (pair.relay.state, pair.relay.ready.done()) == (RelayState.HOLDING, False)
+    scanner.begun = True
+    pair.say(chunk(b"output"))
+    assert pair.relay.ready.done()
+    pair.relay.open(pair.protocol.transport, chunked=False)
+    assert await pair.heard(24) == b"createdin progressoutput"
+
+
+@pytest.mark.parametrize("what", ["error", "end", "fault", "bytes"])
+async def test_a_stream_without_output_can_be_decided_on_before(make, what):
+    scanner = Counting(begun=False)
+    pair = await make(scanner=scanner)
+    pair.say(STREAM_HEAD)
+    assert not pair.relay.ready.done()
+    match what:
+        case "error":
+            scanner.error = object()
+            pair.say(chunk(b"error"))
+            assert not pair.relay.over
+        case "end":
+            pair.say(b"0\r\n\r\n")
+            assert pair.relay.over
+        case "fault":
+            pair.provider.close()
+            pair.connection._reader()
+            assert pair.relay.fault is Fault.CLOSED
+        case "bytes":
+            pair.provider.setblocking(False)
+            wire = chunk(b": comment" * (HOLD_BYTES // 8))
+            sending = asyncio.get_running_loop().create_task(
+                asyncio.get_running_loop().sock_sendall(pair.provider, wire)
+            )
+            await until(pair.relay.ready.done)
+            assert pair.connection.paused
+            pair.relay.open(pair.protocol.transport, chunked=False)
+            await pair.heard(len(wire) - 20)
+            await sending
+    assert pair.relay.ready.done()
+
+
+async def test_a_stream_without_output_is_not_held_for_ever(make):
+    pair = await make(scanner=Counting(begun=False), opening=0.01)
+    pair.say(STREAM_HEAD + chunk(b"ping"))
+    assert not pair.relay.ready.done()
+    async with asyncio.timeout(PATIENCE):
+        await pair.relay.ready
+    assert pair.relay.state is RelayState.HOLDING
+    pair.relay.open(pair.protocol.transport, chunked=False)
+    assert await pair.heard(4) == b"ping"
+
+
+async def test_after_the_end_nothing_of_the_relay_reaches_the_connection(make):
+    """It may carry another user's answer by then."""
+    pair = await make(streaming=False)
+    body = b"o" * (HOLD_BYTES + 1)
+    pair.provider.setblocking(False)
+    wire = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+    sending = asyncio.get_running_loop().create_task(asyncio.get_running_loop().sock_sendall(pair.provider, wire))
+    await until(pair.relay.ready.done)
+    pair.relay.open(pair.protocol.transport, chunked=False)
+    await until(lambda: pair.relay.over)
+    await sending
+    next_one = Relay(asyncio.get_running_loop(), pair.connection, lambda *_: Watch(None, flows=True))
+    pair.connection.send([REQUEST], next_one)
+    for act in (pair.relay.pause, pair.relay.resume, pair.relay.pause, pair.relay.stop, pair.relay.close):
+        act()
+        assert not pair.connection.paused
+        assert not pair.connection.closed
+    pair.say(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")
+    assert (next_one.over, next_one.fault, next_one.held()) == (True, None, b"hi")
+
+
+async def test_a_client_that_has_left_is_sent_nothing_while_the_usage_is_read(make):
+    scanner = Counting()
+    pair = await make(scanner=scanner)
+    pair.say(STREAM_HEAD)
+    pair.relay.open(pair.protocol.transport, chunked=True)
+    pair.say(chunk(b"seen"))
+    assert await pair.heard(9) == chunk(b"seen")
+    pair.relay.pause()  # it had been slow
+    pair.relay.linger(1_000)
+    assert pair.relay.state is RelayState.LINGERING
+    pair.say(chunk(b"usage"))
+    assert not pair.relay.ended.done()
+    pair.say(b"0\r\n\r\n")
+    assert pair.relay.ended.done()
+    assert (pair.relay.over, pair.relay.fault, scanner.size) == (True, None, 9)
+    pair.protocol.transport.close()
+    assert await asyncio.get_running_loop().sock_recv(pair.client, 10) == b""
+
+
+async def test_what_is_read_for_the_usage_is_bounded(make):
+    pair = await make(scanner=Counting())
+    pair.say(STREAM_HEAD)
+    pair.relay.open(pair.protocol.transport, chunked=True)
+    pair.relay.linger(1_000)
+    pair.say(chunk(b"x" * 1_000))
+    assert not pair.relay.ended.done()
+    pair.say(chunk(b"x"))
+    assert pair.relay.ended.done()
+    assert not pair.relay.over
+    pair.relay.stop()
+    assert (pair.relay.over, pair.relay.fault) == (True, Fault.STOPPED)
+
+
 async def test_an_object_is_held_until_it_is_complete(make):
     pair = await make(streaming=False)
     pair.say(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nabc")
@@ -196,7 +314,7 @@ async def test_an_object_is_held_until_it_is_complete(make):
     assert pair.relay.ready.done()
     assert pair.relay.over
     assert pair.relay.held() == b"abcdef"
-    assert not pair.relay.streaming
+    assert not pair.relay.watch.flows
 
 
 async def test_an_object_over_the_bound_flows_and_nothing_more_is_read_until_then(make):
@@ -208,7 +326,7 @@ async def test_an_object_over_the_bound_flows_and_nothing_more_is_read_until_the
     sending = loop.create_task(loop.sock_sendall(pair.provider, wire))
     async with asyncio.timeout(PATIENCE):
         await pair.relay.ready
-    assert pair.relay.streaming
+    assert pair.relay.watch.flows
     assert not pair.relay.over
     assert pair.connection.paused
     pair.relay.open(pair.protocol.transport, chunked=False)
@@ -304,9 +422,9 @@ async def test_after_close_nothing_is_kept(make):
     pair = await make(streaming=False)
     pair.say(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nabc")
     pair.relay.close()
-    pair.say(b"def")
     assert pair.relay.held() == b""
     assert pair.relay.over
+    assert pair.connection.closed
 
 
 async def test_a_reset_is_not_a_clean_end():

@@ -1,11 +1,13 @@
-"""What is scanned, what is held, and answers that come packed against our word."""
+"""What is scanned, what is held, and answers that come in a coding although none was asked for."""
 
 import gzip
 
 import pytest
 
-from gateway.inference.responses import Encoded, scanner_of
+from gateway.inference.encoded import Encoded, Opaque
+from gateway.inference.responses import watch_of
 from providers.dialect import Head, Operation
+from providers.masking.masking import Vault
 from providers.wires import WIRES
 
 SSE = [(b"content-type", b"text/event-stream; charset=utf-8")]
@@ -27,17 +29,60 @@ STREAM = (
         (200, JSON, True, True, True),
         (429, SSE, True, False, False),  # Google labels errors of streaming calls as event streams
         (500, JSON, False, False, False),
-        (200, [*SSE, (b"content-encoding", b"br")], True, False, True),
+        (200, [*SSE, (b"content-encoding", b"br")], True, True, True),
     ],
 )
 def test_scanned_and_held(status, headers, stream, scanned, flows):
-    scanner, streaming = scanner_of(CHAT, Head(model="m", stream=stream), status, headers)
-    assert (scanner is not None, streaming) == (scanned, flows)
+    watch = watch_of(CHAT, Head(model="m", stream=stream), status, headers)
+    assert (watch.scanner is not None, watch.flows) == (scanned, flows)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [*SSE, (b"content-encoding", b"br")],
+        [*SSE, (b"content-encoding", b"gzip, br")],
+        [(b"content-type", b"application/x-protobuf")],
+        [(b"content-type", b"application/octet-stream")],
+        [(b"content-type", b"audio/mpeg")],
+    ],
+)
+def test_what_nobody_here_can_read(headers):
+    watch = watch_of(CHAT, Head(model="m", stream=True), 200, headers)
+    scanner = watch.scanner
+    assert isinstance(scanner, Opaque)
+    assert not watch.changes
+    assert scanner.feed(b"bytes") == b"bytes"
+    assert (scanner.begun, scanner.ended) == (True, False)
+    assert scanner.finish() == b""
+    assert scanner.ended  # HTTP's end is the only one that it has
+    assert scanner.report().usage is None
+
+
+@pytest.mark.parametrize("kind", [b"text/event-stream"])
+def test_a_stream_that_was_asked_for_is_read_as_one_whatever_its_label(kind):
+    watch = watch_of(
+        CHAT, Head(model="m", stream=True, wants_usage=False), 200, [(b"content-type", kind)] if kind else []
+    )
+    shown = (
+        b"".join(watch.scanner.feed(STREAM[at : at + 9]) for at in range(0, len(STREAM), 9)) + watch.scanner.finish()
+    )
+    assert (watch.sse, watch.changes, watch.scanner.ended) == (True, True, True)
+    assert b"prompt_tokens" not in shown
+    assert watch.scanner.report().usage.output_tokens == 1
+
+
+@pytest.mark.parametrize(
+    ("vault", "stream", "changes"), [(None, False, False), (None, True, True), (True, False, True)]
+)
+def test_a_body_that_may_change_has_no_length_of_its_own(vault, stream, changes):
+    head = Head(model="m", stream=stream, wants_usage=False)
+    assert watch_of(CHAT, head, 200, SSE if stream else JSON, Vault("abc123") if vault else None).changes is changes
 
 
 def packed(*, wants_usage):
     head = Head(model="m", stream=True, wants_usage=wants_usage)
-    scanner, _ = scanner_of(CHAT, head, 200, [*SSE, (b"content-encoding", b"gzip")])
+    scanner = watch_of(CHAT, head, 200, [*SSE, (b"content-encoding", b"gzip")]).scanner
     assert isinstance(scanner, Encoded)
     return scanner
 

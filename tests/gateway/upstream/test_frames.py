@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.inference.relay import Relay
+from gateway.inference.relay import Relay, Watch
 from gateway.upstream.connection import Connection
 from metering.usage import Report
 from tests.gateway.upstream_peer import until
@@ -26,9 +26,9 @@ class Scanner:
         self.hide = hide
         self.glances = glances
         self.size = self.events = 0
-        self.ended = self.begun = False
+        self.sse = self.begun = self.at_boundary = True
+        self.ended = False
         self.error = None
-        self.at_boundary = True
 
     def glance(self, framed, size):
         if not self.glances or b"one" in framed or not framed.endswith(b"\r\n"):
@@ -45,6 +45,9 @@ class Scanner:
 
     def report(self):
         return Report()
+
+    def estimated_output(self):
+        return 0
 
 
 class Client(asyncio.Protocol):
@@ -68,7 +71,7 @@ class Stand:
         near.setblocking(False)
         self.scanner = Scanner() if scanner is None else scanner
         self.connection = Connection(loop, near)
-        self.relay = Relay(loop, self.connection, lambda _status, _headers: (self.scanner, True))
+        self.relay = Relay(loop, self.connection, lambda _status, _headers: Watch(self.scanner, flows=True))
         ours, self.client = socket.socketpair()
         if send_buffer:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
