@@ -203,9 +203,15 @@ class RequestTimeout(GatewayError):
 
 
 class Conflict(GatewayError):
+    """``rev``: the rank that a record has now, if that is what the statement contradicts."""
+
     status = 409
     code = "conflict"
     default_message = "What is stated here contradicts what was stated before."
+
+    def __init__(self, message: str | None = None, *, rev: int | None = None) -> None:
+        super().__init__(message)
+        self.rev = rev
 
 
 class RequestTooLarge(GatewayError):

@@ -194,10 +194,12 @@ class Administration:
         pid = await self.accounts.pid_of(user)
         return None if pid is None else await self.rights.restrict(pid, restricted=restricted, actor=actor)
 
-    async def rectify(self, user: str, rid: str, *, actor: str, **corrected: int) -> UsageRecord | None:
+    async def rectify(
+        self, user: str, rid: str, *, actor: str, rev: int | None = None, **corrected: int
+    ) -> UsageRecord | None:
         """Raises as `Rights.rectify`."""
         pid = await self.accounts.pid_of(user)
-        return None if pid is None else await self.rights.rectify(pid, rid, actor=actor, **corrected)
+        return None if pid is None else await self.rights.rectify(pid, rid, actor=actor, rev=rev, **corrected)
 
     async def set_customer(self, user: str, customer: str, *, actor: str) -> None:
         """Lead a user's charges to a customer at Stripe, making the account."""

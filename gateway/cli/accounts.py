@@ -20,7 +20,7 @@ from gateway.config import Config
 from gateway.files import write_file
 from metering import keys
 from metering.accounts.audit import Action, Actor
-from metering.accounts.rights import Erasure
+from metering.accounts.rights import Erasure, RecordMoved
 from metering.ledger.ledger import Account
 from metering.usage import COUNTS, UsageRecord
 
@@ -166,7 +166,11 @@ def rectify(config_path: Path, user: str, rid: str, stated: tuple[str, ...], as_
 
 async def _rectify(config: Config, user: str, rid: str, corrected: dict[str, int]) -> UsageRecord:
     async with opened(config) as at:
-        record = await at.administration().rectify(user, rid, actor=Actor.CLI, **corrected) if keys.is_id(rid) else None
+        try:
+            admin = at.administration()
+            record = await admin.rectify(user, rid, actor=Actor.CLI, **corrected) if keys.is_id(rid) else None
+        except RecordMoved as moved:
+            raise OperatorError(f"another correction came first: the record has the rank {moved.rev} now") from None
         if record is None:
             raise OperatorError("that user has no record of this request; see: codegrex-gateway usage list --user U")
         return record

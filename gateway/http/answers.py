@@ -14,6 +14,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from gateway.errors import (
+    Conflict,
     CreditsExhausted,
     GatewayError,
     InvalidRequest,
@@ -82,6 +83,8 @@ def error_response(error: GatewayError, family: Family | None, rid: str) -> web.
     amounts = None
     if isinstance(error, CreditsExhausted):
         amounts = {"needed": error.needed, "held": error.held, "available": error.available}
+    elif isinstance(error, Conflict) and error.rev is not None:
+        amounts = {"rev": error.rev}
     body = error_body(
         family,
         error.status,

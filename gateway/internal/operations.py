@@ -19,7 +19,8 @@ from gateway.config.services import ServiceScope
 from gateway.errors import Conflict, InvalidRequest, NotFound
 from gateway.internal import shapes
 from metering import keys
-from metering.reading.reader import book, read_page
+from metering.accounts.rights import RecordMoved
+from metering.reading.reader import NotGiven, book, check_given, note_given, read_page
 from metering.usage import UsageRecord
 
 MOST_RECORDS = 1_000
@@ -95,12 +96,18 @@ async def usage(admin: Administration, call: Call) -> shapes.UsagePage:
         page = await read_page(admin.store, after=call.query.get("after", ""), limit=int(limit))
     except ValueError:
         raise _no_place() from None
+    await note_given(admin.store, call.actor, page)
     return shapes.UsagePage(page.records, page.after, admin.epoch.identity)
 
 
 async def ack(admin: Administration, call: Call) -> shapes.Acknowledged:
     try:
+        await check_given(admin.store, call.actor, call.body.after)
         await book(admin.store, call.actor, call.body.after)
+    except NotGiven:
+        raise InvalidRequest(
+            "after is beyond the last page that this service was given. Acknowledge what a page gave.", param="after"
+        ) from None
     except ValueError:
         raise _no_place() from None
     return shapes.Acknowledged(call.body.after)
@@ -176,11 +183,14 @@ async def restrict(admin: Administration, call: Call) -> shapes.Credits:
 
 async def rectify(admin: Administration, call: Call) -> UsageRecord:
     stated = {name: value for name, value in msgspec.structs.asdict(call.body).items() if value is not msgspec.UNSET}
-    if not stated:
+    if not stated.keys() - {"rev"}:
         raise InvalidRequest("State what is to be corrected.")
     if not keys.is_id(call.path["rid"]):
         raise NotFound("This user has no record of that request.")
-    record = await admin.rectify(call.user, call.path["rid"], actor=call.actor, **stated)
+    try:
+        record = await admin.rectify(call.user, call.path["rid"], actor=call.actor, **stated)
+    except RecordMoved as moved:
+        raise Conflict("The record has the rank rev now. Read it, and correct that one.", rev=moved.rev) from None
     if record is None:
         raise NotFound("This user has no record of that request.")
     return record

@@ -187,7 +187,7 @@ class ErasureShape(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """RFC 9457, with the gateway's stable ``code``."""
+    """RFC 9457, with the gateway's stable ``code``. ``rev``: the rank of a record that was not as stated."""
 
     type: str
     title: str
@@ -196,15 +196,18 @@ class Problem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     code: str
     request_id: str
     param: str | None = None
+    rev: int | None = None
 
 
-# The integers of a record that a correction may state; what it leaves out stays.
+# The integers of a record that a correction may state; what it leaves out stays. ``rev`` is the rank that it corrects:
+# if the record has another one, nothing is done.
 CorrectionBody = msgspec.defstruct(
     "CorrectionBody",
     [
         (name, Annotated[int, msgspec.Meta(ge=0, le=LARGEST)] | msgspec.UnsetType, msgspec.UNSET)
         for name in (*COUNTS, "cost", "charge")
     ]
+    + [("rev", Annotated[int, msgspec.Meta(ge=0, le=LARGEST)] | msgspec.UnsetType, msgspec.UNSET)]
     + [("unpriced", Annotated[int, msgspec.Meta(ge=0, le=1)] | msgspec.UnsetType, msgspec.UNSET)],
     frozen=True,
     forbid_unknown_fields=True,

@@ -79,6 +79,14 @@ class Erasure:
     waiting: int
 
 
+class RecordMoved(Exception):
+    """The record that was to be corrected is another one by now. ``rev``: its rank."""
+
+    def __init__(self, rev: int) -> None:
+        super().__init__("the record has another rank")
+        self.rev = rev
+
+
 class Rights:
     """Acts on behalf of the owners of accounts; ``actor`` is who asked for it (an id).
 
@@ -177,18 +185,37 @@ class Rights:
         await audit.note(self._store, actor, action, pid)
         return await self._ledger.restrict(pid, restricted=restricted)
 
-    async def rectify(self, pid: str, rid: str, *, actor: str, **corrected: int | str) -> UsageRecord | None:
+    async def rectify(
+        self, pid: str, rid: str, *, actor: str, rev: int | None = None, **corrected: int | str
+    ) -> UsageRecord | None:
         """Replace a record by one with these fields corrected, one rank higher.
 
-        ``None`` where there is no record to correct. Raises TypeError for a field that a record does
-        not have, `LedgerConflict` for a value that the ledger refuses.
+        Args:
+            pid: The account.
+            rid: The request.
+            actor: Who asks for it.
+            rev: The rank that is to be corrected, if the corrector has seen one; else whatever the record has now.
+            corrected: The new values.
+
+        Returns:
+            The new record; ``None`` if there is no record to correct.
+
+        Raises:
+            TypeError: A record has no such field.
+            RecordMoved: It has another rank, or another correction came first. Nothing was written.
+            LedgerConflict: The ledger refuses a value.
         """
         record = await self._ledger.record(pid, rid)
         if isinstance(record, State):
             return None
+        if rev is not None and record.rev != rev:
+            raise RecordMoved(record.rev)
         await audit.note(self._store, actor, Action.CORRECTED, pid)
         better = msgspec.structs.replace(record, **corrected, rid=rid, pid=pid, rev=max(record.rev + 1, CORRECTION))
-        await self._ledger.settle([better])
+        if not await self._ledger.replace(better):
+            holds = await self._ledger.record(pid, rid)
+            if holds != better:  # equal: the first answer was lost, and this is its repetition
+                raise RecordMoved(better.rev if isinstance(holds, State) else holds.rev)
         return better
 
     async def _rewrite(self) -> None:

@@ -143,6 +143,19 @@ class Ledger:
         if Verdict.REFUSED in verdicts:
             raise LedgerConflict("rid")
 
+    async def replace(self, record: UsageRecord) -> bool:
+        """Write a record in place of a lower ``rev``; false if the ledger holds this ``rev`` or a higher one.
+
+        False may also be the answer to a repetition of what was written. Raises as `settle`.
+        """
+        call = self._settlement(record)
+        if call is None:
+            raise LedgerConflict("argument")
+        reply = await self.calls.run(*call)
+        if _VERDICTS.get(reply) is not Verdict.SETTLED:
+            raise LedgerConflict("rid")
+        return bool(reply != b"same")
+
     async def settle_each(self, settled: Sequence[UsageRecord]) -> list[Verdict]:
         """Like `settle`, with the fate of each; raises nothing."""
         calls = [self._settlement(record) for record in settled]

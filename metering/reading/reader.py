@@ -26,8 +26,13 @@ from metering.usage import UsageRecord
 PAGE = 200
 FEW = 16  # entries of each partition that one page over HTTP may look at in one round trip
 HORIZON_MS = 2000
+GIVEN = "given"  # sorted set: a service -> Unix milliseconds of the furthest place that it was given
 Entry = tuple[bytes, dict[bytes, bytes]]
 Place = tuple[StreamId, int]
+
+
+class NotGiven(Exception):
+    """A place that lies beyond everything that a service was given: it cannot have booked that."""
 
 
 @dataclass(slots=True)
@@ -57,10 +62,14 @@ class _Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some records, oldest first. ``after`` leads to the next page, and is what `book` takes."""
+    """Some records, oldest first.
+
+    ``after`` leads to the next page, and is what `book` takes. ``reached_ms``: nothing later was given with it.
+    """
 
     records: tuple[UsageRecord, ...]
     after: str
+    reached_ms: int
 
 
 async def read_usage(
@@ -116,7 +125,30 @@ async def read_page(store: Store, *, after: str = "", limit: int = 500) -> Page:
         place = (position, p)
         if len(found) >= limit:
             break
-    return Page(tuple(found), format_place(place) if found else after)
+    return Page(tuple(found), format_place(place) if found else after, min(place[0][0], horizon))
+
+
+async def note_given(store: Store, service: str, page: Page) -> None:
+    """A service gets this page: it may book up to there. What it asked to read behind counts as given, too."""
+    client: Any = store.client
+    await client.zadd(GIVEN, {service: page.reached_ms}, gt=True)
+
+
+async def check_given(store: Store, service: str, after: str) -> None:
+    """Whether a service may book up to this place; one that only books, what any service was given.
+
+    Raises:
+        NotGiven: It was never given anything that late.
+        ValueError: ``after`` is no place.
+    """
+    (reached, _), _ = parse_place(after)
+    client: Any = store.client
+    given = await client.zscore(GIVEN, service)
+    if given is None:
+        furthest = await client.zrange(GIVEN, -1, -1, withscores=True)
+        given = furthest[0][1] if furthest else 0
+    if reached > given:
+        raise NotGiven
 
 
 async def book(store: Store, group: str, after: str) -> None:

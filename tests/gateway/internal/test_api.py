@@ -145,6 +145,9 @@ async def test_an_account_from_its_entitlements_to_its_erasure(call, store, ledg
 
     status, body, _ = await call("POST", f"{PATH}/records/r1/corrections", {"charge": 30, "in_uncached": 6})
     assert (status, body["rev"], body["charge"], body["in_uncached"], body["cost"]) == (200, 2, 30, 6, 40)
+    status, problem, _ = await call("POST", f"{PATH}/records/r1/corrections", {"charge": 31, "rev": 1})
+    assert (status, problem["code"], problem["rev"]) == (409, "conflict", 2)
+    assert (await call("POST", f"{PATH}/records/r1/corrections", {"rev": 2}))[0] == 400  # nothing to correct
     assert (await call("POST", f"{PATH}/records/r9/corrections", {"charge": 1}))[0] == 404
     assert (await call("POST", f"{PATH}/records/r{{1}}/corrections", {"charge": 1}))[0] == 404
     assert (await call("POST", f"{PATH}/records/r1/corrections", {}))[0] == 400
@@ -215,6 +218,26 @@ async def test_usage_is_paged_booked_and_comes_once(call, store, ledger, monkeyp
     assert max(place.booked for place in places) > (0, 0)
     assert (await call("POST", "/internal/usage/ack", {"after": ""}))[0] == 200  # back changes nothing
     assert await positions(store, range(keys.PARTITIONS)) == places
+
+    milliseconds = int(after.partition("-")[0])
+    for beyond in (f"{milliseconds + 1}", f"{milliseconds + 1}-0-0", "9999999999999999"):
+        status, problem, _ = await call("POST", "/internal/usage/ack", {"after": beyond})
+        assert (status, problem["code"], problem["param"]) == (400, "invalid_request", "after")
+    assert await positions(store, range(keys.PARTITIONS)) == places
+
+
+async def test_a_place_that_nobody_was_given_cannot_be_booked(call, store, ledger, monkeypatch):
+    monkeypatch.setattr("metering.reading.reader.HORIZON_MS", -1000)
+    await ledger.settle([record(f"r{number}", PIDS[number], charge=number) for number in range(3)])
+    ack = "/internal/usage/ack"
+    assert (await call("POST", ack, {"after": "1"}))[0] == 400  # nothing was ever read
+    assert (await call("POST", ack, {"after": ""}))[0] == 200
+    first = (await call("GET", "/internal/usage?limit=1"))[1]
+    rest = (await call("GET", f"/internal/usage?after={first['after']}"))[1]
+    assert len(rest["records"]) == 2
+    future = (await call("GET", "/internal/usage?after=9999999999999999"))[1]
+    assert (await call("POST", ack, {"after": future["after"]}))[0] == 400  # it gave nothing
+    assert (await call("POST", ack, {"after": rest["after"]}))[0] == 200
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "after=x", "after=1-2", "after=-1"])

@@ -1,3 +1,4 @@
+import asyncio
 import csv
 import io
 import json
@@ -8,7 +9,7 @@ from metering import keys
 from metering.accounts.audit import read_audit
 from metering.accounts.identity_map import Accounts, IdentityKey
 from metering.accounts.retention import Retention
-from metering.accounts.rights import Rights
+from metering.accounts.rights import RecordMoved, Rights
 from metering.ledger.ledger import LedgerConflict, Limits, Refused, Reservation, Reserved, State
 from metering.reading.reader import read_usage
 from metering.settlement.reaper import Reaper
@@ -189,6 +190,34 @@ async def test_a_correction_replaces_the_record(rights, ledger, store, pid, make
     assert await rights.rectify(pid, "nothing", actor="support1", charge=1) is None
     with pytest.raises(TypeError):
         await rights.rectify(pid, "r1", actor="support1", prompt="x")
+
+
+async def test_of_corrections_at_the_same_time_one_is_made_and_the_others_hear_the_rank(
+    rights, ledger, store, pid, make_record
+):
+    await ledger.settle([make_record("r1", pid, charge=30)])
+    done = await asyncio.gather(
+        *(rights.rectify(pid, "r1", actor="support1", charge=1000 + number) for number in range(8)),
+        return_exceptions=True,
+    )
+    made = [found for found in done if not isinstance(found, RecordMoved)]
+    assert all(found.rev <= max(record.rev for record in made) for found in done)
+    assert len({record.rev for record in made}) == len(made) < 8
+    [held] = [record async for record in read_usage(store)]
+    assert held == max(made, key=lambda record: record.rev)
+    assert (await ledger.account(pid)).spent == held.charge
+
+
+async def test_a_correction_of_another_rank_than_stated_is_not_made(rights, ledger, store, pid, make_record):
+    await ledger.settle([make_record("r1", pid, rev=1, charge=30)])
+    first = await rights.rectify(pid, "r1", actor="support1", rev=1, charge=10)
+    assert first.rev == 2
+    for seen in (0, 1, 3):
+        with pytest.raises(RecordMoved) as caught:
+            await rights.rectify(pid, "r1", actor="support1", rev=seen, charge=11)
+        assert caught.value.rev == 2
+    assert [record async for record in read_usage(store)] == [first]
+    assert (await rights.rectify(pid, "r1", actor="support1", rev=2, charge=11)).rev == 3
 
 
 async def test_who_did_what_is_noted(rights, store, pid):
