@@ -15,22 +15,25 @@ Rules (design 4.4):
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from gateway.config import AbortRule
 from gateway.inference.answer import Answer, Ending
+from gateway.inference.charges import PriceOf, charges
 from gateway.inference.estimate import Expected
 from metering import pricing
 from metering.pricing import Price
 from metering.usage import (
     COUNTS,
     INPUT_COUNTS,
+    PARTS,
     STANDARD,
     Basis,
     Outcome,
+    Report,
     Usage,
     UsageRecord,
     Variant,
@@ -41,12 +44,19 @@ _FREE = frozenset({Ending.NOTHING, Ending.REFUSED, Ending.FAILED})
 
 
 class Settlement(msgspec.Struct, frozen=True):
-    """Counts with unknown turned to zero, and where they come from."""
+    """What is charged.
+
+    Attributes:
+        usage: Counts, with unknown turned to zero.
+        basis: Where they come from.
+        stated: What the provider stated, with what bears on the price besides its counts.
+        answered: The head of an answer had come.
+    """
 
     usage: Usage
-    variant: Variant | None
     basis: Basis
-    others: tuple[tuple[str, Usage], ...] = ()
+    stated: Report = Report()
+    answered: bool = True
 
 
 def settlement(answer: Answer, *, expected: Expected) -> Settlement | None:
@@ -72,12 +82,12 @@ def settlement(answer: Answer, *, expected: Expected) -> Settlement | None:
             counted.out_visible = (counted.out_visible or 0) + missing
     trusted = whole and input_stated and output_stated and not report.suspect
     basis = Basis.REPORTED if trusted else Basis.PARTIAL
-    return Settlement(counted, report.variant, basis, report.others)
+    return Settlement(counted, basis, report, answer.headed)
 
 
 def estimated(input_tokens: int, output_tokens: int) -> Settlement:
     """What is known of a request in its midst: the reserve's estimate of the input, and a count of the output."""
-    return Settlement(_estimate(input_tokens, output_tokens), None, Basis.ORPHAN)
+    return Settlement(_estimate(input_tokens, output_tokens), Basis.ORPHAN)
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -98,9 +108,11 @@ def record(
     *,
     price: Price,
     asked: Variant,
-    price_of: Callable[[str], Price | None],
+    price_of: PriceOf,
     settled_ms: int,
     abort: AbortRule = AbortRule.PRODUCED,
+    members: Iterable[str] = (),
+    searches: bool = False,
 ) -> UsageRecord:
     """The usage record (design 4.2) with cost and charge in micro-credits.
 
@@ -110,20 +122,23 @@ def record(
         outcome: How it ended.
         price: The price row of the model.
         asked: The variant that the request asked for; the provider's own word goes first.
-        price_of: The price row of another model that worked on the same request, by the provider's
-            name for it; where there is none, the request's own row is used.
+        price_of: The price row of a model that an answer names, by the provider's name for it (`charges`).
         settled_ms: Unix milliseconds.
         abort: What a cut answer charges; its cost is recorded all the same.
+        members: The request's top-level members.
+        searches: The model searches the web for each request.
     """
-    variant = settled.variant or asked
-    usage = settled.usage
-    cost, charge = pricing.amounts(price, usage, variant)
-    for model, part in settled.others:
-        row = price_of(model) or price
-        part_settled = part.settled()
-        more_cost, more_charge = pricing.amounts(row, part_settled, variant)
-        cost, charge = cost + more_cost, charge + more_charge
-        usage = _sum(usage, part_settled)
+    variant = settled.stated.variant or asked
+    owed = charges(
+        settled.usage,
+        settled.stated,
+        price=price,
+        variant=variant,
+        price_of=price_of,
+        members=members,
+        searches=searches and settled.answered,
+    )
+    usage, charge = owed.usage, owed.charge
     if outcome is not Outcome.COMPLETED and abort is not AbortRule.PRODUCED:
         charge = 0 if abort is AbortRule.NOTHING else pricing.charge(price, _input_of(usage), variant)
     # Each field by its name: built from a mapping it costs twice as much, and a request builds two of them.
@@ -152,11 +167,12 @@ def record(
         searches=counts.searches,
         fetches=counts.fetches,
         code_runs=counts.code_runs,
-        cost=cost,
+        cost=owed.cost,
         charge=charge,
         basis=settled.basis.value,
         outcome=outcome.value,
         price_version=identity.price_version,
+        unpriced=int(owed.unpriced),
     )
 
 
@@ -167,8 +183,5 @@ def _estimate(input_tokens: int, output_tokens: int) -> Usage:
 
 
 def _input_of(usage: Usage) -> Usage:
-    return Usage(**{name: getattr(usage, name) if name in INPUT_COUNTS else 0 for name in COUNTS})
-
-
-def _sum(left: Usage, right: Usage) -> Usage:
-    return Usage(**{name: getattr(left, name) + getattr(right, name) for name in COUNTS})
+    kept = {*INPUT_COUNTS, *(part for part, whole in PARTS.items() if whole in INPUT_COUNTS)}
+    return Usage(**{name: getattr(usage, name) if name in kept else 0 for name in (*COUNTS, *PARTS)})

@@ -237,6 +237,8 @@ class Meter:
             price_of=price_of,
             settled_ms=now_ms(),
             abort=services.config.billing.abort,
+            members=self._admission.head.members,
+            searches=target.searches,
         )
 
 

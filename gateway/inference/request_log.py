@@ -55,6 +55,7 @@ def note(
         instruments.tokens.inc(record.provider, "output", by=outputs)
         _check_place(services, forwarding, rid, region)
         _check_answer(services, forwarding, answer, rid)
+        _check_prices(services, forwarding, admission, record, rid)
     if not services.log.requests:
         return
     fields: Fields = {
@@ -85,6 +86,16 @@ def _check_answer(services: Services, forwarding: Forwarding, answer: Answer, ri
     if answer.report.suspect:
         services.instruments.suspect.inc(provider.name)
         services.log.warning(Event.USAGE_SUSPECT, rid=rid, provider=provider.name)
+
+
+def _check_prices(
+    services: Services, forwarding: Forwarding, admission: Admission, record: UsageRecord, rid: Rid
+) -> None:
+    """Say that a record is charged without a price for all that was stated (docs/billing.md)."""
+    if record.unpriced:
+        provider = forwarding.target.provider.name
+        services.instruments.unpriced.inc(provider)
+        services.log.warning(Event.USAGE_UNPRICED, rid=rid, provider=provider, model=admission.model.name)
 
 
 def _check_place(services: Services, forwarding: Forwarding, rid: Rid, region: str) -> None:

@@ -72,6 +72,11 @@ class Instruments:
             "Whole answers that nobody here could read, charged at what is expected of them; alert on any.",
             provider=names,
         )
+        self.unpriced = registry.counter(
+            "codegrex_unpriced_records_total",
+            "Usage records whose provider stated something that has no price here, charged without it.",
+            provider=names,
+        )
         self.suspect = registry.counter(
             "codegrex_suspect_usage_total",
             "Answers whose provider stated counts that contradict each other.",

@@ -54,6 +54,7 @@ class Event(StrEnum):
     PRICE_CHANGE_FAILED = "price_change_failed"
     REGION_ASTRAY = "region_astray"  # an answer came from elsewhere than was promised: alarm
     ANSWER_UNREADABLE = "answer_unreadable"  # of a coding or content type that is not known here: alarm
+    USAGE_UNPRICED = "usage_unpriced"  # a provider stated something that has no price here
     USAGE_SUSPECT = "usage_suspect"  # a provider's counts contradict each other
     DEVELOPMENT_SIGN_IN = "development_sign_in"  # the portal lets anybody on this machine in
 

@@ -1,13 +1,18 @@
 """The decision between a record and a void, for every way that an exchange can end."""
 
+from decimal import Decimal
+from fractions import Fraction
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.inference.accounting import settlement
+from gateway.config import AbortRule
+from gateway.inference.accounting import Identity, Settlement, estimated, record, settlement
 from gateway.inference.answer import Answer, Ending
 from gateway.inference.estimate import Expected
-from metering.usage import Basis, Report, Usage
+from metering.pricing import build
+from metering.usage import STANDARD, Basis, Outcome, Report, ServiceTier, Usage, Variant
 
 REPORTED = Usage(in_uncached=100, cache_read=20, out_visible=30)
 EXPECTED = Expected(uncached=400, cached=100)
@@ -97,3 +102,93 @@ def test_nothing_that_was_stated_is_lost_and_nothing_unknown_is_free(ending, usa
         assert settled.usage.output_tokens >= output
     both = stated.in_uncached is not None and stated.out_visible is not None
     assert (settled.basis is Basis.REPORTED) == (ending is Ending.WHOLE and both)
+
+
+# The record.
+
+PRICE = build(
+    {name: ((0, Decimal(usd)),) for name, usd in {"input": 1, "output": 2, "video_in": 10, "searches": 1_000}.items()},
+    {"flex": Fraction(1, 2)},
+    credit_usd=Decimal("0.01"),
+    version="t",
+)
+FLEX, PRIORITY = Variant(ServiceTier.FLEX), Variant(ServiceTier.PRIORITY)
+
+
+def recorded(settled, outcome=Outcome.COMPLETED, *, asked=STANDARD, **more):
+    identity = Identity("r", "p", "openai", "m", 1, "t")
+    return record(identity, settled, outcome, price=PRICE, asked=asked, price_of=lambda _: None, settled_ms=2, **more)
+
+
+@pytest.mark.parametrize(
+    ("stated", "asked", "variant", "cost", "unpriced"),
+    [
+        (None, STANDARD, "standard", 10_000, 0),
+        (None, FLEX, "flex", 5_000, 0),
+        (STANDARD, FLEX, "standard", 10_000, 0),  # the provider's last word goes first
+        (FLEX, STANDARD, "flex", 5_000, 0),
+        (PRIORITY, FLEX, "priority", 10_000, 1),
+        (Variant(ServiceTier.OTHER), STANDARD, "other", 10_000, 1),
+    ],
+)
+def test_the_tier_is_the_providers_word_else_what_was_asked(stated, asked, variant, cost, unpriced):
+    found = recorded(Settlement(Usage(in_uncached=100).settled(), Basis.REPORTED, Report(variant=stated)), asked=asked)
+    assert (found.variant, found.cost, found.unpriced) == (variant, cost, unpriced)
+
+
+def test_what_the_provider_stated_without_a_price_marks_the_record():
+    usage = Usage(in_uncached=1).settled()
+    assert recorded(Settlement(usage, Basis.REPORTED, Report(unpriced=True))).unpriced == 1
+    assert recorded(Settlement(Usage(audio_in=1).settled(), Basis.REPORTED)).unpriced == 1
+    assert recorded(Settlement(usage, Basis.REPORTED)).unpriced == 0
+
+
+def test_a_record_counts_the_parts_of_other_models_too():
+    stated = Report(others=(("other", Usage(in_uncached=5, out_visible=6)),))
+    found = recorded(Settlement(Usage(in_uncached=1).settled(), Basis.REPORTED, stated))
+    assert (found.in_uncached, found.out_visible, found.cost, found.unpriced) == (6, 6, 1_800, 1)
+
+
+@pytest.mark.parametrize(
+    ("settled", "searches"),
+    [
+        (Settlement(Usage().settled(), Basis.REPORTED), 1),
+        (Settlement(Usage(searches=2).settled(), Basis.REPORTED), 2),
+        (Settlement(Usage().settled(), Basis.PARTIAL, answered=False), 0),
+        (estimated(0, 0), 1),
+    ],
+)
+def test_a_model_that_searches_by_itself_has_searched_once_it_answers(settled, searches):
+    found = recorded(settled, searches=True)
+    assert (found.searches, found.cost) == (searches, searches * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("abort", "charge"), [(AbortRule.PRODUCED, 101_600), (AbortRule.INPUT, 1_000), (AbortRule.NOTHING, 0)]
+)
+def test_a_cut_answer_is_charged_by_the_rule_and_costs_what_it_costs(abort, charge):
+    usage = Usage(in_uncached=1, video_in=1, out_visible=3, searches=1).settled()
+    found = recorded(Settlement(usage, Basis.PARTIAL), Outcome.CLIENT_ABORT, abort=abort)
+    assert (found.charge, found.cost) == (charge, 101_600)
+
+
+def test_the_length_of_each_context_decides_its_own_step():
+    steps = build(
+        {"input": ((0, Decimal(1)), (100, Decimal(2))), "output": ((0, Decimal(1)),)},
+        {},
+        credit_usd=Decimal("0.01"),
+        version="t",
+    )
+    usage = Usage(in_uncached=160, out_visible=0)
+    contexts = (Usage(in_uncached=80, out_visible=0),) * 2
+    settled = settle(Ending.WHOLE, usage, contexts=contexts)
+    found = record(
+        Identity("r", "p", "o", "m", 1, "t"),
+        settled,
+        Outcome.COMPLETED,
+        price=steps,
+        asked=STANDARD,
+        price_of=lambda _: None,
+        settled_ms=2,
+    )
+    assert found.cost == 160 * 100
