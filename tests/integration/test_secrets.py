@@ -120,3 +120,35 @@ def test_the_provider_never_sees_it(running, stream):
         (record,) = eventually(gateway.usage, bool)
         assert (record["in_uncached"], record["out_visible"], record["basis"]) == (9, 7, "reported")
     assert SECRET not in gateway.log.read_text()
+
+
+FEATURES = {
+    "restore": ({"secrets": "restore"}, {}),
+    "mask": ({"secrets": "mask"}, {}),
+    "hidden usage": ({"secrets": "off"}, {"stream": True}),
+    "restored stream": ({"secrets": "restore"}, {"stream": True}),
+}
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_two_users_on_one_connection_get_their_own_answers_whole(tmp_path, feature):
+    """A balancer keeps one connection for many callers: an answer whose bytes change has no length of its own."""
+    policy, asked = FEATURES[feature]
+    echo = Echo()
+    gateway = GatewayProcess(
+        tmp_path, {"openai": provider("openai", echo.url)}, [model("m", "openai")], {"policy": policy}
+    )
+    with gateway, RawClient(gateway.url) as balancer:
+        tokens = [gateway.session(user, 10_000)["access_token"] for user in ("alice", "bob")]
+        around = (0, 200, 262_000, 262_143, 262_144, 262_145, 530_000)  # the size from which an object flows
+        for size in (0, 200, 20_000) if asked else around:
+            for number, token in enumerate(tokens):
+                text = f"user {number}: {EMAIL} {EMAIL} {SECRET} " + "x " * (size // 2)
+                body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}], **asked}).encode()
+                headers = {"authorization": f"Bearer {token}"}
+                answer = balancer.send(request("POST", "/v1/chat/completions", body, headers=headers)).answer()
+                assert (answer.status, answer.complete) == (200, True)
+                heard = said(answer, stream=asked.get("stream"))
+                assert heard.startswith(f"user {number}: ")
+                assert (heard == text) is (policy["secrets"] != "mask")
+    echo.sock.close()
