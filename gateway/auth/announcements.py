@@ -23,14 +23,12 @@ from typing import Any
 
 import hiredis
 import msgspec
-from redis.asyncio import RedisCluster
 from redis.exceptions import RedisError
 
 from gateway.auth.principal import Client, is_sid
 from metering import keys
 from metering.background import end
 from metering.store.link import StoreEndpoint
-from metering.store.topology import endpoint_of
 
 CHANNEL = "codegrex:announcements:1"
 CONNECT_SECONDS = 2.0
@@ -95,19 +93,19 @@ class Listener:
     """One worker's ear. ``handlers`` are called in the order of what happened, on the event loop.
 
     Args:
-        client: The store's, which says where to connect.
+        endpoint: Where the store listens now (`metering.store.store.Store.endpoint`), asked before each connection.
         on_gap: Called at each connection but the first: something may have been missed.
         on_fault: Gets what a handler raised; the listener goes on.
     """
 
     def __init__(
         self,
-        client: Client,
+        endpoint: Callable[[], Awaitable[StoreEndpoint]],
         *,
         on_gap: Callable[[], None] = lambda: None,
         on_fault: Callable[[Exception], None] = lambda _error: None,
     ) -> None:
-        self._client = client
+        self._endpoint = endpoint
         self._handlers: dict[Topic, list[Handler]] = {topic: [] for topic in Topic}
         self._on_gap = on_gap
         self._on_fault = on_fault
@@ -147,7 +145,7 @@ class Listener:
     async def _listen(self) -> None:
         """One connection, until it fails."""
         async with asyncio.timeout(CONNECT_SECONDS):
-            endpoint = await _endpoint(self._client)
+            endpoint = await self._endpoint()
             reader, writer = await _open(endpoint)
         try:
             for command in (*endpoint.greeting(), ("SUBSCRIBE", CHANNEL)):
@@ -200,14 +198,6 @@ class Listener:
             handler(*arguments)
         except Exception as error:  # noqa: BLE001 - one handler's fault must not make the worker deaf
             self._on_fault(error)
-
-
-async def _endpoint(client: Client) -> StoreEndpoint:
-    if isinstance(client, RedisCluster):
-        await client.initialize()
-        node = random.choice(client.get_nodes())  # noqa: S311 - any node hears every announcement
-        return endpoint_of({**node.connection_kwargs, "host": node.host, "port": node.port})
-    return endpoint_of(client.connection_pool.connection_kwargs)
 
 
 async def _open(endpoint: StoreEndpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

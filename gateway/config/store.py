@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from gateway.config.reader import Section
+from metering.store.address import EMBEDDED, InvalidAddress, read_address
 
-EMBEDDED = "embedded:"  # the store in the data directory
-SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
+__all__ = ["EMBEDDED", "StoreConfig", "read_store"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +19,10 @@ class StoreConfig:
 def read_store(section: Section) -> StoreConfig:
     config = StoreConfig(section.string("url", StoreConfig().url), section.integer("replicas", 0, 0, 5))
     section.close()
-    if config.url == EMBEDDED:
-        if config.replicas:
-            section.fault("replicas", "is for a store that you run", "leave it out: the embedded store has none")
-        return config
+    if config.url == EMBEDDED and config.replicas:
+        section.fault("replicas", "is for a store that you run", "leave it out: the embedded store has none")
     try:
-        parts = urlsplit(config.url)
-        known = parts.scheme in SCHEMES and bool(parts.hostname)
-    except ValueError:
-        known = False
-    if not known:
-        fix = f'write "{EMBEDDED}", or SCHEME://HOST:PORT with SCHEME one of ' + ", ".join(SCHEMES)
-        section.fault("url", "is not the address of a store", fix)
+        read_address(config.url)
+    except InvalidAddress as fix:
+        section.fault("url", "is not the address of a store", str(fix))
     return config

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from gateway.config import EMBEDDED, Config
+from gateway.config import Config
+from metering.store.address import read_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,12 @@ class Egress:
 
 
 def egress(config: Config) -> tuple[Egress, ...]:
-    """Every host, providers first. The embedded store is none: it has no TCP port."""
+    """Every host, providers first. The embedded store is none: it has no TCP port. Sentinels stand for the servers that
+    they name.
+    """
     found = [
         Egress(provider.endpoint.host, provider.endpoint.port, f"providers.{provider.name}", True)
         for provider in config.providers.values()
     ]
-    if config.store.url != EMBEDDED:
-        parts = urlsplit(config.store.url)
-        found.append(Egress(parts.hostname or "", parts.port or 6379, "store", False))
+    found.extend(Egress(host, port, "store", False) for host, port in read_address(config.store.url).hosts)
     return tuple(found)

@@ -129,7 +129,7 @@ class Worker:
             authenticator.forget(sid)
             running.end_session(sid, TokenRevoked(), Outcome.REVOKED)
 
-        listener = Listener(store.client, on_gap=missed, on_fault=lambda error: log.failure(Event.LOOP_ERROR, error))
+        listener = Listener(store.endpoint, on_gap=missed, on_fault=lambda error: log.failure(Event.LOOP_ERROR, error))
         recheck = Recheck(store.client, running=running.sids, listening=lambda: listener.listening, revoked=revoked)
         listener.on(Topic.POLICY_CHANGED, lambda announced: authenticator.forget(announced.org or announced.pid))
         listener.on(Topic.SUPERSEDED, lanes.end)

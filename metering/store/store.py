@@ -1,11 +1,13 @@
 """Opens the store that ``store.url`` names and says what is wrong with it.
 
-The only place that knows the URL schemes. Everything else receives a `Store`: a redis-py client for
-ordinary commands, and the means to make the ledger's own connections.
+`metering.store.address` reads the URL. Everything else receives a `Store`: a redis-py client for ordinary commands,
+and the means to make the ledger's own connections.
 """
 
 from __future__ import annotations
 
+import asyncio
+import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,19 +19,18 @@ from redis.asyncio.cluster import PipelineCommand
 from redis.exceptions import RedisError
 
 from metering.keys import PARTITIONS
-from metering.store.embedded import Embedded
+from metering.store.address import StoreAddress, StoreKind, read_address
+from metering.store.cluster import Cluster
+from metering.store.embedded import Embedded, EmbeddedError
 from metering.store.link import StoreEndpoint
-from metering.store.sentinel import SCHEMES as SENTINEL_SCHEMES
 from metering.store.sentinel import Sentinels
-from metering.store.topology import ClusterNodes, OneNode, Topology, one_node
+from metering.store.topology import ClusterNodes, OneNode, Topology, endpoint_of
 
 SOCKET_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2.0
+OPEN_SECONDS = 10.0  # for all that redis-py tries before it gives up
 OLDEST = {"redis": 7, "valkey": 8}
 CONFIRM_MS = 2000
-SCHEMES = (
-    "embedded: | redis:// | rediss:// | redis+cluster:// | rediss+cluster:// | redis+sentinel:// | rediss+sentinel://"
-)
 _OPTIONS: Mapping[str, Any] = {
     "protocol": 2,
     "socket_timeout": SOCKET_TIMEOUT,
@@ -81,16 +82,23 @@ class Store:
         """New connections of the ledger's own kind; ``timeout`` bounds each of its calls (seconds)."""
         if isinstance(self.client, RedisCluster):
             return ClusterNodes(self.client, timeout=timeout)
+        return OneNode(self.endpoint, timeout=timeout)
+
+    async def endpoint(self) -> StoreEndpoint:
+        """Where the server (of a Cluster: any node) listens now. Ask again before each connection: a failover moves it.
+
+        Raises:
+            OSError, redis.RedisError: It cannot be found, or the embedded one does not start.
+        """
+        if isinstance(self.client, RedisCluster):
+            await self.client.initialize()
+            node = random.choice(self.client.get_nodes())  # noqa: S311 - spreads connections
+            return endpoint_of({**node.connection_kwargs, "host": node.host, "port": node.port})
         if self._sentinels is not None:
-            return self._sentinels.topology(timeout=timeout)
+            return await self._sentinels.primary()
         if self._embedded is not None:
-            embedded = self._embedded
-
-            async def revive() -> StoreEndpoint:
-                return StoreEndpoint(path=await embedded.ensure())
-
-            return OneNode(revive, timeout=timeout)
-        return one_node(self.client, timeout=timeout)
+            return StoreEndpoint(path=await self._embedded.ensure())
+        return endpoint_of(self.client.connection_pool.connection_kwargs)
 
     async def on_primaries(self, *command: str | bytes) -> list[Any]:
         """The replies of every primary to one command. Raises redis-py's errors."""
@@ -170,40 +178,47 @@ class Store:
 
 
 async def open_store(url: str, *, data_dir: Path, replicas: int = 0) -> Store:
-    """Open the store that ``url`` names (`SCHEMES`); ``data_dir`` is where the embedded one lives.
+    """Open the store that ``url`` names; ``data_dir`` is where the embedded one lives.
 
     ``replicas``: how many replicas must hold a grant, an erasure or a revocation before it is answered.
 
     Raises:
-        ValueError: The URL has another scheme.
+        InvalidAddress: The URL has none of the forms of `metering.store.address`.
         EmbeddedError: The embedded server did not start.
-        StoreUnavailable: The server could not be reached or refused the credentials.
+        StoreUnavailable: The server could not be reached within `OPEN_SECONDS`, or refused the credentials.
     """
-    embedded: Embedded | None = None
-    sentinels: Sentinels | None = None
-    client: Redis | RedisCluster
-    if url == "embedded:":
-        embedded = await Embedded.attach(data_dir)
-        client = Redis(unix_socket_path=await embedded.ensure(), **_OPTIONS)
-    elif url.startswith(("redis://", "rediss://")):
-        client = Redis.from_url(url, **_OPTIONS)
-    elif url.startswith(("redis+cluster://", "rediss+cluster://")):
-        client = RedisCluster.from_url(url.replace("+cluster", "", 1), **_OPTIONS)
-    elif url.startswith(SENTINEL_SCHEMES):
-        sentinels = Sentinels(url, _OPTIONS)
-        client = sentinels.client()
-    else:
-        raise ValueError(f"store.url must be one of {SCHEMES}")
+    address = read_address(url)
+    embedded = await Embedded.attach(data_dir) if address.kind is StoreKind.EMBEDDED else None
+    sentinels = Sentinels(address, _OPTIONS) if address.kind is StoreKind.SENTINEL else None
+    client: Redis | RedisCluster | None = None
     try:
-        info = await _info(client)
-    except (RedisError, OSError) as error:
-        await client.aclose()
+        if embedded is not None:
+            client = Redis(unix_socket_path=await embedded.ensure(), **_OPTIONS)
+        else:
+            client = sentinels.client() if sentinels is not None else _client(address)
+        async with asyncio.timeout(OPEN_SECONDS):
+            info = await _info(client)
+    except BaseException as error:
+        if client is not None:
+            await client.aclose()
         if sentinels is not None:
             await sentinels.close()
         if embedded is not None:
             await embedded.detach()
-        raise StoreUnavailable(f"the store cannot be used: {type(error).__name__}") from None
+        if isinstance(error, (RedisError, OSError)) and not isinstance(error, EmbeddedError):
+            raise StoreUnavailable(f"the store cannot be used: {type(error).__name__}") from None
+        raise
     return Store(client, info, embedded=embedded, sentinels=sentinels, replicas=replicas)
+
+
+def _client(address: StoreAddress) -> Redis | RedisCluster:
+    ((host, port),) = address.hosts
+    options: dict[str, Any] = {**_OPTIONS, "username": address.username, "password": address.password}
+    if address.tls:
+        options |= {"ssl": True, **address.tls_options}
+    if address.kind is StoreKind.CLUSTER:
+        return Cluster(host=host, port=port, **options)
+    return Redis(host=host, port=port, db=address.db, **options)
 
 
 async def _info(client: Redis | RedisCluster) -> StoreInfo:

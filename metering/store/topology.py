@@ -12,10 +12,11 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
-from redis.asyncio import Redis, RedisCluster, SSLConnection
+from redis.asyncio import RedisCluster, SSLConnection
 from redis.exceptions import RedisError, ResponseError
 
 from metering import keys
+from metering.store.cluster import mapped
 from metering.store.link import Command, Link, StoreEndpoint, StoreError, Unreachable
 
 REDIRECTS = frozenset({"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN"})
@@ -121,7 +122,7 @@ class ClusterNodes:
         if self._refreshing.locked():
             return
         async with self._refreshing:
-            with contextlib.suppress(RedisError, OSError):
+            with contextlib.suppress(RedisError, OSError), mapped():
                 await self._client.nodes_manager.initialize()
 
 
@@ -141,8 +142,10 @@ class _NodeAddress:
 
 
 def endpoint_of(options: Mapping[str, Any]) -> StoreEndpoint:
-    """The same server as redis-py's connection options name."""
+    """The same server as redis-py's connection options name, with TLS if they say so."""
     tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
+    if options.get("ssl"):
+        tls.setdefault("ssl_cert_reqs", "required")
     return StoreEndpoint(
         host=options.get("host") or "127.0.0.1",
         port=int(options.get("port") or 6379),
@@ -152,13 +155,3 @@ def endpoint_of(options: Mapping[str, Any]) -> StoreEndpoint:
         db=int(options.get("db") or 0),
         tls=SSLConnection(**tls).ssl_context.get() if tls else None,
     )
-
-
-def one_node(client: Redis, *, timeout: float) -> OneNode:
-    """The topology of a plain client: the server that its connection pool names."""
-    endpoint = endpoint_of(client.connection_pool.connection_kwargs)
-
-    async def same() -> StoreEndpoint:
-        return endpoint
-
-    return OneNode(same, timeout=timeout)

@@ -208,7 +208,7 @@ async def test_an_organisation_s_entitlements_never_go_back_and_hold_for_its_acc
 
 async def test_workers_hear_of_an_organisation_whose_entitlements_changed(admin, store):
     heard = []
-    listener = Listener(store.client)
+    listener = Listener(store.endpoint)
     listener.on(Topic.POLICY_CHANGED, heard.append)
     await listener.start()
     await admin.entitle_organisation("acme", Entitlements(2), actor="billing")

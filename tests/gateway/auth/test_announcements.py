@@ -36,7 +36,7 @@ class Heard:
         self.announcements: list[Announcement] = []
         self.gaps = 0
         self.faults: list[Exception] = []
-        self.listener = Listener(store.client, on_gap=self._gap, on_fault=self.faults.append)
+        self.listener = Listener(store.endpoint, on_gap=self._gap, on_fault=self.faults.append)
         for topic in Topic:
             self.listener.on(topic, self.announcements.append)
 

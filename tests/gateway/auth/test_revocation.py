@@ -34,7 +34,7 @@ async def noted(store: Store) -> list[tuple[str, str, str]]:
 
 async def test_it_is_written_announced_and_journalled(store: Store) -> None:
     heard: list[Announcement] = []
-    listener = Listener(store.client)
+    listener = Listener(store.endpoint)
     listener.on(Topic.SESSION_REVOKED, heard.append)
     await listener.start()
     issued = await sessions.create(store.client, KEY, pid=PID, tier="default")

@@ -20,7 +20,9 @@ def test_addresses_of_stores(url: str) -> None:
     assert parse(f'[store]\nurl = "{url}"').store.url == url
 
 
-@pytest.mark.parametrize("url", ["embedded", "redis:", "redis://", "http://h", "redis://[x"])
+@pytest.mark.parametrize(
+    "url", ["embedded", "redis:", "redis://", "http://h", "redis://[x", "redis+sentinel://h:1,i:2", "redis://h:x"]
+)
 def test_what_is_not_the_address_of_a_store(url: str) -> None:
     assert fault(f'[store]\nurl = "{url}"').startswith("store.url: ")
 

@@ -21,6 +21,7 @@ def config(store: str) -> Config:
         ("embedded:", []),
         ("redis://user:secret@store.example", ["store.example:6379"]),
         ("rediss+cluster://store.example:7000", ["store.example:7000"]),
+        ("redis+sentinel://:secret@a.store:1,b.store/main", ["a.store:1", "b.store:26379"]),
     ],
 )
 def test_hosts(store, more):

@@ -79,7 +79,7 @@ async def test_an_older_request_that_was_longer_on_its_way_ends_no_newer_one(tmp
 async def test_an_announcement_ends_the_request_it_names_and_no_newer_one(tmp_path: Path) -> None:
     store = await open_store("embedded:", data_dir=tmp_path)
     here, there, mine = Lanes(store.client), Lanes(store.client), Request()
-    listener, heard = Listener(store.client), asyncio.Event()
+    listener, heard = Listener(store.endpoint), asyncio.Event()
     listener.on(Topic.SUPERSEDED, there.end)
     listener.on(Topic.SUPERSEDED, lambda announced: heard.set() if announced.slot == 9 else None)
     await listener.start()
@@ -101,7 +101,7 @@ async def test_an_announcement_ends_the_request_it_names_and_no_newer_one(tmp_pa
 
 async def test_what_a_cancelled_reserve_replaced_is_announced_all_the_same(tmp_path: Path) -> None:
     store = await open_store("embedded:", data_dir=tmp_path)
-    here, listener = Lanes(store.client), Listener(store.client)
+    here, listener = Lanes(store.client), Listener(store.endpoint)
     heard: asyncio.Future[Announcement] = asyncio.get_running_loop().create_future()
     listener.on(Topic.SUPERSEDED, heard.set_result)
     await listener.start()

@@ -6,7 +6,6 @@ import time
 import pytest
 
 from metering.ledger.ledger import Ledger, LedgerUnavailable
-from metering.store.sentinel import Sentinels, _address
 from metering.store.store import open_store
 from tests.contracts.servers import Server, until
 
@@ -67,17 +66,3 @@ async def test_the_ledger_follows_the_primary(servers, tmp_path, make_record):
     assert await store.client.ping()
     await ledger.close()
     await store.close()
-
-
-@pytest.mark.parametrize("url", ["redis+sentinel://h:1", "redis+sentinel:///main", "redis+sentinel://h/main/x"])
-def test_what_is_not_an_address(url):
-    with pytest.raises(ValueError, match="SERVICE"):
-        Sentinels(url, {})
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [("h", ("h", 26379)), ("h:1", ("h", 1)), ("[::1]", ("::1", 26379)), ("[::1]:5", ("::1", 5))],
-)
-def test_addresses(text, address):
-    assert _address(text) == address
