@@ -169,8 +169,15 @@ class Scanner(Protocol):
     ``[DONE]``, an HTML page), or was cut before its output. Only ``begun``: it was cut inside its output.
     """
 
-    size: int  # bytes seen
-    events: int  # events seen, for streams
+    @property
+    def size(self) -> int:
+        """Bytes seen."""
+        ...
+
+    @property
+    def events(self) -> int:
+        """Events seen; 0 for a body that is no stream."""
+        ...
 
     def feed(self, data: bytes) -> bytes:
         """Take a fragment; return what to pass on now (normally the very same object)."""
@@ -249,12 +256,12 @@ class Wire(Protocol):
         """The provider's path for this operation, such as ``/v1/chat/completions``."""
         ...
 
-    def scanner(self, head: Head, *, sse: bool) -> Scanner:
+    def scanner(self, head: Head, *, sse: bool | None) -> Scanner:
         """A fresh scanner for a 2xx answer.
 
         Args:
-            head: The request's head; ``wants_usage``, ``variant`` and ``server_tools`` matter here.
+            head: The request's head; ``wants_usage``, ``variant``, ``choices`` and ``server_tools`` matter here.
             sse: The body is an event stream. Go by its content type: a stream may have been asked for and a JSON
-                body answered.
+                body answered. ``None`` if the type does not tell: then the first bytes do.
         """
         ...

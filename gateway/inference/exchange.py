@@ -255,7 +255,7 @@ class Exchange:
         error = self._stopped or failover.error_of_answer(answer)
         event = b""
         if answer.ending is not Ending.WHOLE and scanner is not None and scanner.at_boundary and scanner.size:
-            event = cut_event(self._operation, error, self._rid, events=scanner.events, sse=relay.watch.sse)
+            event = cut_event(self._operation, error, self._rid, events=scanner.events, sse=scanner.sse)
         if event:
             relay.add(event)
             transport.close()  # flushes, then ends without the last chunk

@@ -14,7 +14,7 @@ from gateway.inference.encoded import Encoded, Opaque
 from gateway.inference.relay import Relay, Watch
 from gateway.upstream.connection import Headers
 from metering.ledger.ledger import Window
-from providers.dialect import Family, Head, Operation, ProviderError, Scanner, Wire
+from providers.dialect import Family, Head, Operation, ProviderError, Wire
 from providers.errors import error_event
 from providers.headers import response_headers
 from providers.masking.masking import Vault
@@ -48,10 +48,10 @@ def watch_of(wire: Wire, head: Head, status: int, headers: Headers, vault: Vault
     codings = codings_of([value.decode("latin-1") for name, value in headers if name == b"content-encoding"])
     if codings is None or not _readable(kind):
         return Watch(Opaque(), flows)
-    scanner: Scanner = wire.scanner(head, sse=labelled)
+    scanner = wire.scanner(head, sse=True if labelled else None if head.stream else False)
     hides = sse and not head.wants_usage
     if vault is not None:
-        scanner = Restored(scanner, vault, wire.operation, sse=sse)
+        scanner = Restored(scanner, vault, wire.operation)
     if codings:
         scanner = Encoded(scanner, codings, rewrite=hides or vault is not None)
     return Watch(scanner, flows, sse=sse, changes=hides or vault is not None)

@@ -1,21 +1,69 @@
 """Counts as providers state them, which is not always how they document them.
 
-A provider's usage object is foreign data: what is absent, null, negative, fractional, a string, a
-boolean or absurdly large is unknown, never zero and never an error.
+Rules that everything here obeys:
+
+1. A usage object is foreign data: what is absent, null, a boolean or no number is unknown, never zero and never an
+   error. A number that no count can be (negative, absurdly large) is unknown and makes the report suspect.
+2. A whole number may be written as a float or as a string. A fraction of a token is billed as a token: it is rounded
+   up (GLM states fractions once its cache is hit).
+3. Of several usage objects of one answer, a later one is laid over the earlier ones: what it does not state stays, and
+   so does what it states as zero. APIs whose counts grow never take one back; hosts that close a stream with an empty
+   usage object do not mean it.
+4. What is stated, not zero and in no table here may cost something: it makes the report unpriced.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Mapping
+from math import ceil
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from metering.usage import Usage
 
 # No request comes near it; beyond it a number is a fault, and sums must stay exact in the ledger.
-MAX_COUNT = 1_000_000_000
+MAX_COUNT: Final = 1_000_000_000
+# Bounds on what is kept of a usage object: members of each object in it, and objects inside objects.
+_MOST_MEMBERS: Final = 100
+_DEEPEST: Final = 6
+
+# What a usage object may hold: None is a count that is read, a mapping an object of further members, IGNORED what is
+# no count, repeats others, or says nothing about the price.
+IGNORED: Final = "ignored"
+Known: TypeAlias = "Mapping[str, Known | str | None]"
+
+_NUMBER = re.compile(r"\s{0,9}(-?\d{1,15}(?:\.\d{1,9})?)\s{0,9}")
+# Money and times, which hosts add to their usage objects under names of their own.
+_NO_COUNT = re.compile(r"cost|time|latency|duration|_ms$|per_sec|_rate$|^is_")
+
+
+class Counted(NamedTuple):
+    """What a usage object says: its counts, and the two doubts of a `metering.usage.Report`."""
+
+    usage: Usage | None = None
+    suspect: bool = False
+    unpriced: bool = False
 
 
 def count(value: object) -> int | None:
-    """``value`` if it is a plausible count, else ``None``."""
-    if type(value) is int and 0 <= value <= MAX_COUNT:
+    """``value`` if it is a plausible count, rounded up, else ``None``."""
+    number = _number(value)
+    if number is None or not 0 <= number <= MAX_COUNT:
+        return None
+    return ceil(number)
+
+
+def doubtful(value: object) -> bool:
+    """``value`` states a number that no count can be."""
+    number = _number(value)
+    return number is not None and not 0 <= number <= MAX_COUNT
+
+
+def _number(value: object) -> float | None:
+    if type(value) is int or type(value) is float:
         return value
+    if isinstance(value, str) and (found := _NUMBER.fullmatch(value)):
+        return float(found.group(1))
     return None
 
 
@@ -25,12 +73,9 @@ def member(value: object, name: str) -> Any:
 
 
 def first_count(*values: object) -> int | None:
-    """The first of ``values`` that is a count."""
-    for value in values:
-        stated = count(value)
-        if stated is not None:
-            return stated
-    return None
+    """The first of ``values`` that is a count above zero, else the first that is a count."""
+    counts = [found for value in values if (found := count(value)) is not None]
+    return next((found for found in counts if found), counts[0] if counts else None)
 
 
 def take(stated: int | None, rest: int) -> tuple[int | None, int]:
@@ -39,3 +84,54 @@ def take(stated: int | None, rest: int) -> tuple[int | None, int]:
         return None, rest
     part = min(stated, rest)
     return part, rest - part
+
+
+def lay_over(stated: dict[str, Any], usage: object, depth: int = 0) -> None:
+    """Lay a later usage object over ``stated``, the state of one answer. See rule 3."""
+    if not isinstance(usage, dict) or depth > _DEEPEST:
+        return
+    for name, value in usage.items():
+        before = stated.get(name)
+        if isinstance(value, dict):
+            if not isinstance(before, dict):
+                if len(stated) >= _MOST_MEMBERS:
+                    continue
+                before = stated[name] = {}
+            lay_over(before, value, depth + 1)
+        elif before is None:
+            if len(stated) < _MOST_MEMBERS:
+                stated[name] = value
+        elif _replaces(value, before):
+            stated[name] = value
+
+
+def _replaces(value: object, before: object) -> bool:
+    number = _number(value)
+    if number is None:
+        return _number(before) is None and value is not None and value not in ("", [])
+    return number != 0
+
+
+def doubts(usage: object, known: Known) -> tuple[bool, bool]:
+    """Whether a count in ``usage`` is doubtful, and whether there is something that is not zero and not known."""
+    suspect = unpriced = False
+    for name, value in usage.items() if isinstance(usage, dict) else ():
+        spec = known.get(name, _NO_COUNT)
+        if spec is None:
+            suspect = suspect or doubtful(value)
+        elif isinstance(spec, Mapping):
+            inner = doubts(value, spec)
+            suspect, unpriced = suspect or inner[0], unpriced or inner[1]
+        elif spec is _NO_COUNT and not _NO_COUNT.search(name):
+            unpriced = unpriced or _counts_something(value)
+    return suspect, unpriced
+
+
+def _counts_something(value: object, depth: int = 0) -> bool:
+    if depth > _DEEPEST:
+        return True
+    if isinstance(value, dict):
+        return any(_counts_something(inner, depth + 1) for name, inner in value.items() if not _NO_COUNT.search(name))
+    if isinstance(value, list):
+        return any(_counts_something(inner, depth + 1) for inner in value)
+    return bool(_number(value))

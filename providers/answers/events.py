@@ -10,7 +10,9 @@ What must stay true:
    It only makes an event a candidate: the dialect decodes the candidate and reads its documented path.
 3. Until output has come every event is read as it ends; they are few. After that, of events that are no
    candidates only the last one matters (a finish reason, an error, the dialect's end), and it is decoded when
-   somebody asks, not before. It is kept by reference.
+   somebody asks, not before. It is kept by reference. Events that are too small for output are ends and pings:
+   they are read at once, so that an end does not hide an error before it. Of several events that came together each
+   one that has a mark of an error or an end is read.
 4. An event that has not ended is kept by reference up to `CARRY_LIMIT`; beyond it its data goes
    through a projection, so that memory stays bounded and its counts are found all the same.
 5. Where the usage chunk must be hidden, an event is held back until its end, at most `HOLD_LIMIT`
@@ -29,6 +31,8 @@ from providers.answers.sse import (
     event_spans,
     events_backwards,
     first_boundary,
+    is_named_error,
+    is_one_event,
     last_boundary,
     lead,
 )
@@ -37,6 +41,8 @@ from providers.document.projection import Wanted
 
 CARRY_LIMIT = 256 * 1024
 HOLD_LIMIT = 64 * 1024
+_ALL = 1 << 62
+ERROR = b'"error"'
 _SEAM = 2  # bytes of the past that can belong to a blank line
 
 
@@ -44,13 +50,35 @@ class EventStream:
     """A `Scanner` for event streams; a dialect says what its needle is and how to read an event."""
 
     __slots__ = (
-        "_begun", "_carried", "_carry", "_done", "_end", "_error", "_finished", "_framed", "_framed_end", "_head",
-        "_hide", "_large", "_last", "_needle", "_open", "_passed", "_seam", "_tail", "_wanted", "events", "size",
+        "_begun", "_carried", "_carry", "_done", "_each", "_end", "_error", "_finished", "_framed", "_framed_end",
+        "_head", "_hide", "_large", "_last", "_least", "_marks", "_needle", "_passed", "_seam", "_small", "_tail",
+        "_wanted", "events", "size",
     )  # fmt: skip
 
     sse = True
 
-    def __init__(self, head: Head, needle: bytes, wanted: Wanted, *, hide: bool = False) -> None:
+    def __init__(
+        self,
+        head: Head,
+        needle: bytes,
+        wanted: Wanted,
+        *,
+        small: int = 0,
+        marks: tuple[bytes, ...] = (ERROR,),
+        hide: bool = False,
+        each: bool = False,
+    ) -> None:
+        """Start before the first byte.
+
+        Args:
+            head: The request's.
+            needle: See rule 2.
+            wanted: What is read of an event that is too large to keep.
+            small: Bytes; an event below it has no output.
+            marks: Byte strings like the needle; of several events that came together each that holds one is read.
+            hide: Usage chunks are hidden.
+            each: Every event is read, at its cost.
+        """
         self.size = 0
         self.events = 0
         self._head = head
@@ -63,10 +91,13 @@ class EventStream:
         self._last: bytes | None = None  # holds the last event that is no candidate, undecoded
         self._framed: bytes | None = None  # where it came after that: likewise, with its chunk's framing
         self._done = False  # the last event with data was [DONE]
-        self._open = True  # no output has come yet, an event has begun, or the end was seen: no short cut
+        self._small = small
+        self._marks = marks
+        self._each = each
         self._begun = False  # output has come; the dialect says so
-        self._finished = False  # the dialect's end has come; it says so
-        self._error: ProviderError | None = None  # likewise
+        self._finished = False  # the dialect's end has come; the dialect says so
+        self._error: ProviderError | None = None  # the first that the provider sent
+        self._least = _ALL  # bytes: what is smaller takes no short cut
         self._carry: list[bytes] = []  # the fragments of the event that has begun
         self._carried = 0  # its bytes so far
         self._passed = 0  # how many of them were passed on already (where events are held back)
@@ -75,7 +106,7 @@ class EventStream:
 
     def glance(self, framed: bytes, size: int) -> bool:
         """Take a chunk of one event that is no candidate (see `providers.dialect.Scanner`)."""
-        if self._open or not framed.endswith(self._framed_end) or framed.rfind(self._needle) >= 0:
+        if size < self._least or not framed.endswith(self._framed_end) or framed.rfind(self._needle) >= 0:
             return False
         # A line of data, alone or behind its event's name. (No line of data ends before byte 5, size line or not.)
         blank = len(framed) - 2 - self._tail
@@ -95,9 +126,10 @@ class EventStream:
     def feed(self, data: bytes) -> bytes:
         """Take a fragment; return what to pass on now."""
         self._unframe()
-        self.size += len(data)
-        if self._open or not data.endswith(self._end) or data.rfind(self._needle) >= 0:
-            return self._feed(data)
+        size = len(data)
+        self.size += size
+        if size < self._least or not data.endswith(self._end) or data.rfind(self._needle) >= 0 or self._marked(data):
+            return self._one(data) if not self._carried and is_one_event(data) else self._feed(data)
         self.events += count_events(data)
         self._last = data
         return data
@@ -108,7 +140,7 @@ class EventStream:
             return b""
         held = b"".join(self._carry)[self._passed :] if self._hide else b""
         self._settle()
-        hidden = self._settle_tail() and not self._passed
+        hidden = self._settle_tail(final=True) and not self._passed
         self.events += 1 if self._large is not None else count_events(b"".join([*self._carry, b"\n"]))
         self._begin_event()
         return held[: lead(held)] if hidden else held
@@ -150,9 +182,20 @@ class EventStream:
     def _event(self, data: bytes) -> bool:
         """Read one event's data; true if it is a usage chunk that only the gateway asked for.
 
-        Sets ``_begun``, ``_finished`` and ``_error``. The same event may be read more than once.
+        Sets ``_begun`` and ``_finished``, and calls `_fail`. The same event may be read more than once.
         """
         raise NotImplementedError
+
+    def _failure(self, data: bytes) -> ProviderError:
+        """The error that the data of an event named ``error`` is, whatever its form."""
+        raise NotImplementedError
+
+    def _only_opens(self, data: bytes) -> bool:  # noqa: ARG002 - what a dialect's may look at
+        """An event that is too large to keep, of which ``data`` is left, is one that only opens the answer."""
+        return False
+
+    def _fail(self, error: ProviderError | None) -> None:
+        self._error = self._error or error
 
     def _ended(self) -> bool:
         return self._finished
@@ -188,15 +231,25 @@ class EventStream:
         shown = shown[passed:] if passed else shown
         return shown + rest if rest else shown
 
+    def _one(self, data: bytes) -> bytes:
+        """What `_feed` does, for one whole event."""
+        self.events += count_events(data)
+        self._settle()
+        return b"" if self._take(data) and self._hide else data
+
     def _begin_event(self) -> None:
         self._carry = []
         self._carried = self._passed = 0
         self._seam = b""
         self._large = None
-        self._open = self._done or not self._begun
+        self._shorten()
+
+    def _shorten(self) -> None:
+        """Between two events: the next may take a short cut, unless every one must be read."""
+        self._least = self._small if self._begun and not self._done and not self._each else _ALL
 
     def _hold(self, data: bytes) -> bytes:
-        self._open = True
+        self._least = _ALL
         self._seam = (self._seam + data)[-_SEAM:] if self._carried else data[-_SEAM:]
         self._carried += len(data)
         if self._large is not None:
@@ -229,8 +282,9 @@ class EventStream:
         if event is not None:
             self._settle()
             self._event(event)
+            self._begun = self._begun or (self._error is None and not self._only_opens(event))
             self._done = False
-            self._open = not self._begun
+            self._shorten()
         if end == len(data):
             return data
         shown = self._feed(data[end:])
@@ -241,27 +295,32 @@ class EventStream:
     def _scan(self, block: bytes, passed: int) -> bytes:
         """Read a block of whole events; return it without the chunks that are hidden."""
         self.events += count_events(block)
-        if self._begun and block.rfind(self._needle) < 0:
-            if block.endswith(self._end):
+        all_of_them = not self._begun or self._each
+        marked = self._marked(block)
+        if not all_of_them and not marked and block.rfind(self._needle) < 0:
+            if len(block) >= self._small and block.endswith(self._end):
                 self._last = block
-                self._done = self._open = False
-            else:
+                self._done = False
+                self._shorten()
+                return block
+            if self._small <= len(block):
                 self._note(block)
-            return block
+                return block
         shown: list[bytes] = []
         plain = copied = 0  # where the events since the last candidate begin; what is in `shown`
         for start, end in event_spans(block):
-            if self._begun and block.find(self._needle, start, end) < 0:
+            if not (
+                all_of_them
+                or end - start < self._small
+                or block.find(self._needle, start, end) >= 0
+                or (marked and self._marked(block[start:end]))
+            ):
                 continue
             self._note(block[plain:start])
             self._settle()
             plain = end
-            data = data_of(block[start:end])
-            if not data:
-                continue
-            self._done = data.rstrip() == DONE
-            hidden = not self._done and self._event(data)
-            self._open = self._done or not self._begun
+            hidden = self._take(block[start:end])
+            all_of_them = not self._begun or self._each
             if hidden and self._hide and start >= passed:
                 shown.append(block[copied : start + lead(block[start:end])])
                 copied = end
@@ -280,13 +339,14 @@ class EventStream:
                 continue
             if data.rstrip() == DONE:
                 if first:
-                    self._done = self._open = True
+                    self._done = True
                 first = False
                 continue
             if first:
-                self._done = self._open = False
+                self._done = False
             self._last = event
-            return
+            break
+        self._shorten()
 
     def _settle(self) -> None:
         self._unframe()
@@ -296,18 +356,39 @@ class EventStream:
         for event in events_backwards(block):
             data = data_of(event)
             if data and data.rstrip() != DONE:
-                self._event(data)
+                self._read(event, data)
                 return
 
-    def _settle_tail(self) -> bool:
+    def _marked(self, block: bytes) -> bool:
+        """An event in ``block`` may be an error or an end."""
+        return any(mark in block for mark in self._marks)
+
+    def _take(self, event: bytes) -> bool:
+        """Read one whole event now; true if it is to be hidden."""
+        data = data_of(event)
+        if not data:
+            return False
+        self._done = data.rstrip() == DONE
+        hidden = not self._done and self._read(event, data)
+        self._shorten()
+        return hidden
+
+    def _read(self, event: bytes, data: bytes) -> bool:
+        hidden = self._event(data)
+        if self._error is None and is_named_error(event):
+            self._fail(self._failure(data))
+        return hidden
+
+    def _settle_tail(self, *, final: bool = False) -> bool:
         if self._large is not None:
             event = self._large.result()
             return event is not None and self._event(event)
-        data = data_of(b"".join(self._carry))
+        tail = b"".join(self._carry)
+        data = data_of(tail)
         if data.rstrip() == DONE:
             self._done = True
-        elif data.endswith(b"}"):
-            return self._event(data)
+        elif data.rstrip().endswith((b"}", b"]")):
+            return self._read(tail, data) if final else self._event(data)
         return False
 
     def _settle_all(self) -> None:

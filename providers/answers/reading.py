@@ -17,6 +17,9 @@ from providers.document.projection import JsonProjection, Wanted
 
 _T = TypeVar("_T")
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+_LIST: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
+_FALSY = frozenset((b"", b"null", b'""', b"{}", b"[]", b"false", b"0"))
+_DEEPEST = 6
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -34,14 +37,17 @@ class Body(msgspec.Struct, frozen=True):
 
 
 def read(decoder: msgspec.json.Decoder[_T], data: bytes, wanted: Wanted) -> _T | None:
-    """``data`` as the decoder's type; ``None`` if it is no whole JSON value of that shape."""
+    """``data`` as the decoder's type; ``None`` if it is no whole JSON value of that shape.
+
+    Of an array the first element is read: some hosts wrap an error in one.
+    """
     try:
         return decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         projection = JsonProjection(wanted)
         projection.feed(data)
     whole = projection.closed and not projection.invalid
-    return read_strictly(decoder, projection.result()) if whole else None
+    return read_strictly(decoder, unwrapped(projection.result())) if whole else None
 
 
 def read_strictly(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw) -> _T | None:
@@ -52,14 +58,70 @@ def read_strictly(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw) 
         return None
 
 
+def unwrapped(data: bytes) -> bytes | msgspec.Raw:
+    """The first element of an array; anything else as it is."""
+    if not data.lstrip().startswith(b"["):
+        return data
+    elements = read_strictly(_LIST, data)
+    return elements[0] if elements else data
+
+
 def value(raw: msgspec.Raw) -> Any:
     """A member's value; ``None`` where it is absent, null or unreadable."""
     return read_strictly(_ANY, raw) if memoryview(raw) else None
 
 
-def filled(raw: msgspec.Raw) -> bool:
-    """The member is there, not null, and no empty string."""
-    return bytes(raw) not in {b"", b"null", b'""'}
+def truthy(raw: msgspec.Raw) -> bool:
+    """The member is there and is not null, empty, false or zero."""
+    return len(raw) > 5 or bytes(raw) not in _FALSY
+
+
+def filled(value: object, *, beside: frozenset[str] = frozenset(), depth: int = 0) -> bool:
+    """Something is said in ``value``: it is not empty, and no object or list of what is empty.
+
+    Args:
+        value: A decoded JSON value.
+        beside: Members of the outermost object that do not count.
+        depth: How deep it lies; for the recursion.
+    """
+    if depth > _DEEPEST:
+        return True
+    if isinstance(value, dict):
+        return any(name not in beside and filled(inner, depth=depth + 1) for name, inner in value.items())
+    if isinstance(value, list):
+        return any(filled(inner, depth=depth + 1) for inner in value)
+    return bool(value)
+
+
+class Choices:
+    """Which of the answers that were asked for at once have come to their end.
+
+    A choice has ended once it has a reason to stop. Output that comes after takes that back; an empty delta does not
+    (hosts add one for the usage or for a filter's verdict).
+    """
+
+    __slots__ = ("_ended", "_wanted")
+
+    def __init__(self, wanted: int) -> None:
+        self._wanted = max(wanted, 1)
+        self._ended: set[int] = set()
+
+    def note(self, index: object, *, stopped: bool, says: bool) -> None:
+        """Take one choice of one event."""
+        position = index if type(index) is int else 0
+        if stopped and len(self._ended) < self._wanted:
+            self._ended.add(position)
+        elif says and not stopped:
+            self._ended.discard(position)
+
+    @property
+    def any_ended(self) -> bool:
+        return bool(self._ended)
+
+    @property
+    def ended(self) -> bool:
+        """All of them have."""
+        return len(self._ended) >= self._wanted
 
 
 def stated_variant(

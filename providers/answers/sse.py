@@ -8,7 +8,7 @@ Rules (WHATWG HTML, section 9.2.6 "Interpreting an event stream"):
 3. One byte order mark at the very start of the stream is not part of the first line.
 4. A CR at the end of what has arrived may be half of a CRLF, so an event that ends there is
    recognised one byte later. A cut therefore never changes where an event ends.
-5. Beyond the standard: a bare JSON object where an event should be is read as data, because some
+5. Beyond the standard: a bare JSON object or array where an event should be is read as data, because some
    hosts report an error inside a begun stream like that.
 """
 
@@ -24,6 +24,7 @@ DONE = b"[DONE]"
 
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?=[^\n]))")
 _LINE = re.compile(rb"[^\r\n]+")
+_NAMED_ERROR = re.compile(rb"(?:\A|[\r\n])event: ?error[\r\n]")
 _LINE_BREAK = re.compile(rb"[\r\n]")
 
 
@@ -42,6 +43,13 @@ def first_boundary(data: bytes) -> int:
     """The index just after the first blank line in ``data``, 0 if there is none."""
     found = _BLANK_LINE.search(data)
     return found.end() if found else 0
+
+
+def is_one_event(data: bytes) -> bool:
+    """``data`` is exactly one event and its lines end with LF: the common form, told cheaply."""
+    return (
+        len(data) > 1 and data.find(b"\n\n") == len(data) - 2 and data[:1] in {b"d", b"e", b":"} and b"\r" not in data
+    )
 
 
 def count_events(block: bytes) -> int:
@@ -90,9 +98,15 @@ def data_of(event: bytes) -> bytes:
         name, _, value = found.group().partition(b":")
         if name == b"data":
             values.append(value.removeprefix(b" "))
-    if not values and event.lstrip().startswith(b"{"):
+    if not values and event.lstrip().startswith((b"{", b"[")):
         return event.strip()
     return values[0] if len(values) == 1 else b"\n".join(values)
+
+
+def is_named_error(event: bytes) -> bool:
+    """The event's name is ``error``."""
+    named = b"event: error" in event or b"event:error" in event  # far cheaper than the expression
+    return named and _NAMED_ERROR.search(event) is not None
 
 
 class LargeEvent:

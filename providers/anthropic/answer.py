@@ -1,8 +1,8 @@
-"""How Anthropic's Messages answers state usage, end and failure.
+"""How Anthropic's Messages answers state usage, output, end and failure.
 
 Documented paths, the only ones read: ``message.usage`` of ``message_start``, ``usage`` of
-``message_delta``, ``usage`` at the top of a whole body. A stream ends with ``message_stop``; an
-``error`` event ends it as a failure. (``input`` of a tool call and results of server tools are free
+``message_delta``, ``usage`` at the top of a whole body. A stream ends with ``message_stop`` after output or a reason to
+stop; an ``error`` event ends it as a failure. (``input`` of a tool call and results of server tools are free
 objects and may contain the same names.)
 """
 
@@ -12,17 +12,20 @@ from typing import Any
 
 import msgspec
 
-from metering.usage import Report
-from providers.answers.events import EventStream
-from providers.answers.reading import Body, read, read_strictly, stated_variant, value
+from metering.usage import Report, Usage
+from providers.answers.counts import count
+from providers.answers.events import ERROR, EventStream
+from providers.answers.reading import Body, filled, read, read_strictly, stated_variant, truthy, unwrapped, value
 from providers.anthropic.failure import provider_error
-from providers.anthropic.usage import geography, overlay, service_tier, speed, split_by_model
-from providers.dialect import Head
-from providers.document.members import ABSENT, given, is_list
+from providers.anthropic.usage import add_usage, geography, read_usage, service_tier, speed
+from providers.dialect import Head, ProviderError
+from providers.document.members import ABSENT, is_list
 from providers.document.projection import Wanted
-from providers.openai.usage import responses_usage
 
 NEEDLE = b'_tokens"'
+_SMALL_EVENT = 64  # bytes: message_stop and ping; with one letter of text an event is more
+_MARKS = (ERROR, b'"message_stop"')
+_KIND = frozenset({"type"})
 
 
 class _Message(msgspec.Struct):
@@ -32,10 +35,8 @@ class _Message(msgspec.Struct):
     error: msgspec.Raw = ABSENT
 
 
-class _Block(msgspec.Struct):
-    type: str = ""
-    text: msgspec.Raw = ABSENT
-    thinking: msgspec.Raw = ABSENT
+class _Delta(msgspec.Struct):
+    stop_reason: msgspec.Raw = ABSENT
 
 
 class _Event(msgspec.Struct):
@@ -49,16 +50,23 @@ class _Event(msgspec.Struct):
 
 class _Counted(msgspec.Struct):
     input_tokens: msgspec.Raw = ABSENT
+    error: msgspec.Raw = ABSENT
 
 
 _message = msgspec.json.Decoder(_Message)
+_delta = msgspec.json.Decoder(_Delta)
 _event = msgspec.json.Decoder(_Event)
-_block = msgspec.json.Decoder(_Block)
 _counted = msgspec.json.Decoder(_Counted)
 
 MESSAGE: Wanted = {b"type": None, b"content": {}, b"usage": None, b"error": None}
-EVENT: Wanted = {b"type": None, b"message": MESSAGE, b"usage": None, b"error": None}
-COUNTED: Wanted = {b"input_tokens": None}
+EVENT: Wanted = {
+    b"type": None,
+    b"message": MESSAGE,
+    b"delta": {b"stop_reason": None},
+    b"usage": None,
+    b"error": None,
+}
+COUNTED: Wanted = {b"input_tokens": None, b"error": None}
 
 
 class MessageStream(EventStream):
@@ -67,7 +75,7 @@ class MessageStream(EventStream):
     __slots__ = ("_stated",)
 
     def __init__(self, head: Head) -> None:
-        super().__init__(head, NEEDLE, EVENT)
+        super().__init__(head, NEEDLE, EVENT, small=_SMALL_EVENT, marks=_MARKS)
         self._stated: dict[str, Any] = {}
 
     def _event(self, data: bytes) -> bool:
@@ -77,22 +85,28 @@ class MessageStream(EventStream):
         if event.type == "message_start":
             message = read_strictly(_message, event.message)
             if message is not None:
-                overlay(self._stated, value(message.usage), output=False)
+                add_usage(self._stated, value(message.usage), placeholder=True)
+                self._begun = self._begun or filled(value(message.content))
         elif event.type == "message_delta":
-            overlay(self._stated, value(event.usage))
-            self._begun = True
+            add_usage(self._stated, value(event.usage))
+            delta = read_strictly(_delta, event.delta)
+            self._begun = self._begun or (delta is not None and truthy(delta.stop_reason))
         elif event.type == "message_stop":
             self._finished = self._begun
-        elif event.type == "error" or given(event.error):
-            self._error = self._error or provider_error(value(event.error))
-        elif event.type == "content_block_start":
-            block = read_strictly(_block, event.content_block)
-            self._begun = self._begun or block is None or _says(block)
-        elif event.type == "content_block_delta":
-            delta = value(event.delta)
-            said = not isinstance(delta, dict) or any(delta[name] for name in delta if name != "type")
-            self._begun = self._begun or said
+        elif event.type == "error" or truthy(event.error):
+            self._fail(self._failure(data))
+        elif event.type == "content_block_start" and not self._begun:
+            self._begun = _opens_output(value(event.content_block))
+        elif event.type == "content_block_delta" and not self._begun:
+            self._begun = filled(value(event.delta), beside=_KIND)
         return False
+
+    def _failure(self, data: bytes) -> ProviderError:
+        return _error_of(data)
+
+    def _only_opens(self, data: bytes) -> bool:
+        event = read_strictly(_event, data)
+        return event is not None and event.type == "message_start"
 
     def estimated_output(self) -> int:
         """Four tokens an event after the first three, at most one in 35 bytes.
@@ -105,38 +119,47 @@ class MessageStream(EventStream):
         return _report(self._stated, self._head)
 
 
+def _opens_output(block: object) -> bool:
+    """A block that begins is output by itself, unless it is text or thinking that is still empty."""
+    if not isinstance(block, dict):
+        return False
+    return block.get("type") not in ("text", "thinking") or filled(block, beside=_KIND)
+
+
 def read_message(body: bytes, head: Head) -> Body | None:
     """A whole message."""
-    message = read_strictly(_message, body)
+    message = read_strictly(_message, unwrapped(body))
     if message is None:
         return None
     stated: dict[str, Any] = {}
-    overlay(stated, value(message.usage))
-    failed = message.type == "error" or given(message.error)
-    error = provider_error(value(message.error)) if failed else None
-    return Body(_report(stated, head), is_list(message.content), error)
-
-
-def _says(block: _Block) -> bool:
-    """A block that begins is output by itself: all but an empty text or thought."""
-    return block.type not in {"text", "thinking"} or bool(value(block.text)) or bool(value(block.thinking))
+    add_usage(stated, value(message.usage))
+    error = None
+    if message.type == "error" or truthy(message.error):
+        error = _error_of(bytes(unwrapped(body)))
+    return Body(_report(stated, head), is_list(message.content) and message.type in {"", "message"}, error)
 
 
 def read_counted(body: bytes, head: Head) -> Body | None:  # noqa: ARG001 - one signature for all readers
     """A token count: how large a prompt would be. Nothing was used, nothing is billed."""
-    counted = read_strictly(_counted, body)
+    counted = read_strictly(_counted, unwrapped(body))
     if counted is None:
         return None
-    usage = responses_usage({"input_tokens": value(counted.input_tokens)})
-    return Body(Report(usage), usage is not None)
+    tokens = count(value(counted.input_tokens))
+    error = _error_of(bytes(unwrapped(body))) if truthy(counted.error) else None
+    return Body(Report(None if tokens is None else Usage(in_uncached=tokens)), tokens is not None, error)
+
+
+def _error_of(data: bytes) -> ProviderError:
+    said = value(msgspec.Raw(data))
+    return provider_error(data.decode("utf-8", "replace") if said is None else said)
 
 
 def _report(stated: dict[str, Any], head: Head) -> Report:
-    usage, others = split_by_model(stated)
+    counted, others = read_usage(stated)
     variant = stated_variant(
         head,
         service_tier(stated.get("service_tier")),
         speed(stated.get("speed")),
         geography(stated.get("inference_geo")),
     )
-    return Report(usage, variant, others)
+    return Report(counted.usage, variant, others, counted.suspect, counted.unpriced)

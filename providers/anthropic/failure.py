@@ -1,6 +1,7 @@
 """What Anthropic's errors mean when they come inside a good status.
 
-https://platform.claude.com/docs/en/api/errors
+https://platform.claude.com/docs/en/api/errors; the type decides. Hosts that speak the format send the errors of
+others through it, so a number is read too.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from providers.dialect import ProviderError
+from providers.openai.failure import retry_after_of, status_of
 
 _STATUSES: Final = {
     "invalid_request_error": 400,
@@ -17,6 +19,7 @@ _STATUSES: Final = {
     "billing_error": 402,
     "permission_error": 403,
     "not_found_error": 404,
+    "conflict_error": 409,
     "request_too_large": 413,
     "rate_limit_error": 429,
     "api_error": 500,
@@ -27,10 +30,22 @@ _STATUSES: Final = {
 _encode = msgspec.json.Encoder().encode
 
 
-def provider_error(error: Any) -> ProviderError:
-    """The error that an ``error`` member holds, whatever its form."""
+def provider_error(event: Any) -> ProviderError:
+    """The error that an ``error`` event or an error body is, whatever its form."""
+    whole = event if isinstance(event, dict) else {}
+    error = whole.get("error") if "error" in whole else event
+    if isinstance(error, dict) and isinstance(error.get("error"), dict):
+        error = error["error"]
     if not isinstance(error, dict):
-        error = {"type": "api_error", "message": error if isinstance(error, str) else ""}
+        error = {"message": error if isinstance(error, str) else ""}
     kind = error.get("type")
-    status = _STATUSES.get(kind, 502) if isinstance(kind, str) else 502
-    return ProviderError(status, _encode({"type": "error", "error": error}))
+    status = _STATUSES.get(kind) if isinstance(kind, str) else None
+    status = status or status_of(error)
+    if not isinstance(kind, str) or kind == "error":
+        error = error | {"type": next((name for name, number in _STATUSES.items() if number == status), "api_error")}
+    if not isinstance(error.get("message"), str):
+        error = error | {"message": ""}
+    body: dict[str, Any] = {"type": "error", "error": error}
+    if isinstance(whole.get("request_id"), str):
+        body["request_id"] = whole["request_id"]
+    return ProviderError(status, _encode(body), retry_after_of(error))

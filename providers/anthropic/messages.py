@@ -15,6 +15,7 @@ import msgspec
 
 from metering.usage import STANDARD, Geography, ServiceTier, Speed, Variant
 from providers.answers.body import JsonBody
+from providers.answers.sniff import scanner_by_label
 from providers.anthropic.answer import COUNTED, MESSAGE, MessageStream, read_counted, read_message
 from providers.anthropic.weight import weigh_messages
 from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
@@ -114,10 +115,12 @@ class Messages:
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
         return self._path
 
-    def scanner(self, head: Head, *, sse: bool) -> Scanner:
+    def scanner(self, head: Head, *, sse: bool | None) -> Scanner:
         if not self.billed:
             return JsonBody(head, read_counted, COUNTED, generated=False)
-        return MessageStream(head) if sse else JsonBody(head, read_message, MESSAGE, generated=True)
+        return scanner_by_label(
+            sse, lambda: MessageStream(head), lambda: JsonBody(head, read_message, MESSAGE, generated=True)
+        )
 
 
 def limited(edits: Edits, tokens: int) -> None:

@@ -7,7 +7,9 @@ Rules (Messages API reference, "Usage" and "Streaming messages"):
    five minutes, the API's default lifetime.
 2. ``output_tokens`` includes thinking (``output_tokens_details.thinking_tokens``).
 3. A stream states usage in ``message_start`` and again, cumulatively, in ``message_delta``: what is
-   stated later replaces what was stated before, what is absent stays. Nothing is added up.
+   stated later replaces what was stated before, what is absent or zero stays. Nothing is added up. An input that
+   differs restates its side, so that its zeros count too (a compaction takes the cached context out of it). The output
+   that ``message_start`` states is a placeholder and states nothing.
 4. ``iterations`` break a request into its samplings. The top level holds those of the serving model
    (``message``, ``fallback_message``). It leaves out ``compaction``, which ran on the same model,
    ``advisor_message``, which ran on another, and ``message`` entries of another model that declined
@@ -15,16 +17,18 @@ Rules (Messages API reference, "Usage" and "Streaming messages"):
    decline without output, which is not billed.
 5. A ``fallback_message`` says that another model than the requested one answered: then the top
    level is that model's, not the requested one's.
+6. A part that is larger than what it is a part of contradicts it (thinking above the output, writes by lifetime above
+   all writes): nothing here confirms either, so that side is unknown. A prompt of no tokens does not exist.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import replace
 
 from metering.usage import COUNTS, Geography, ServiceTier, Speed, Usage
-from providers.answers.counts import count, member, take
+from providers.answers.counts import IGNORED, Counted, Known, count, doubts, lay_over, member, take
 
 _MODEL_NAME_LIMIT = 128
 
@@ -39,63 +43,99 @@ _GEOGRAPHIES = {
     "us": Geography.US,
     "eu": Geography.EU,
 }
-_SCALARS = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_input_tokens",
-    "cache_creation_input_tokens",
-)
-_NESTED = {
-    "cache_creation": ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"),
-    "output_tokens_details": ("thinking_tokens",),
-    "server_tool_use": ("web_search_requests", "web_fetch_requests", "code_execution_requests"),
+_SPEEDS = {"standard": Speed.NORMAL, "fast": Speed.FAST}
+_COUNTS: Final[Known] = {
+    "input_tokens": None,
+    "output_tokens": None,
+    "cache_read_input_tokens": None,
+    "cache_creation_input_tokens": None,
+    "cache_creation": {"ephemeral_5m_input_tokens": None, "ephemeral_1h_input_tokens": None},
+    "output_tokens_details": {"thinking_tokens": None},
 }
+_ITERATION: Final[Known] = {**_COUNTS, "type": IGNORED, "model": IGNORED}
+KNOWN: Final[Known] = {
+    **_COUNTS,
+    "server_tool_use": {"web_search_requests": None, "web_fetch_requests": None, "code_execution_requests": None},
+    "iterations": IGNORED,  # read entry by entry
+    "fallback_credit": IGNORED,  # a discount that the provider's own invoice applies
+    "total_tokens": IGNORED,
+    "prompt_tokens": IGNORED,
+    "completion_tokens": IGNORED,
+}
+_ITERATIONS: Final = frozenset({"message", "fallback_message", "compaction", "advisor_message"})
 
 
 def service_tier(value: object) -> ServiceTier | None:
     """The tier that a usage object states."""
-    return _TIERS.get(value, ServiceTier.OTHER) if isinstance(value, str) else None
+    return _TIERS.get(value, ServiceTier.OTHER) if isinstance(value, str) and value else None
 
 
 def speed(value: object) -> Speed | None:
     """The speed that a usage object states."""
-    if not isinstance(value, str):
-        return None
-    return Speed.FAST if value == "fast" else Speed.NORMAL
+    return _SPEEDS.get(value, Speed.NORMAL) if isinstance(value, str) and value else None
 
 
 def geography(value: object) -> Geography | None:
     """Where inference ran, as a usage object states it."""
-    return _GEOGRAPHIES.get(value, Geography.OTHER) if isinstance(value, str) else None
+    return _GEOGRAPHIES.get(value, Geography.OTHER) if isinstance(value, str) and value else None
 
 
-def overlay(stated: dict[str, Any], usage: object, *, output: bool = True) -> None:
-    """Write what ``usage`` states over ``stated``, the state of one answer. See rule 3.
+def add_usage(stated: dict[str, Any], usage: object, *, placeholder: bool = False) -> None:
+    """Lay a later usage object over ``stated``, the state of one answer. See rule 3.
 
-    Without ``output`` the output is not stated yet: ``message_start`` has a placeholder there.
+    Args:
+        stated: What the answer stated before.
+        usage: The object; anything else states nothing.
+        placeholder: It is that of ``message_start``, so that its output states nothing.
     """
     if not isinstance(usage, dict):
         return
-    for name in _SCALARS:
-        value = count(usage.get(name))
-        if value is not None and (output or name != "output_tokens"):
-            stated[name] = value
-    for parent, names in _NESTED.items():
-        for name in names:
-            value = count(member(usage.get(parent), name))
-            if value is not None:
-                stated.setdefault(parent, {})[name] = value
-    for name in ("service_tier", "speed", "inference_geo"):
-        if isinstance(usage.get(name), str):
-            stated[name] = usage[name]
-    if isinstance(usage.get("iterations"), list):
-        stated["iterations"] = usage["iterations"]
+    if placeholder:
+        usage = {name: value for name, value in usage.items() if name not in _OUTPUT}
+    again = count(usage.get("input_tokens"))
+    if again and again != count(stated.get("input_tokens")):
+        for name in _INPUT:
+            if count(usage.get(name)) == 0:
+                stated.pop(name, None)
+        written = count(usage.get("cache_creation_input_tokens"))
+        if written is not None and written < sum(_split_of(stated)):
+            stated.pop("cache_creation", None)
+    lay_over(stated, usage)
 
 
-def split_by_model(stated: dict[str, Any]) -> tuple[Usage | None, tuple[tuple[str, Usage], ...]]:
-    """The requested model's counts, and those of other models by name. See rules 4 and 5."""
-    usage = _counts(stated)
-    iterations = [entry for entry in stated.get("iterations", ()) if isinstance(entry, dict)]
+def _split_of(usage: dict[str, Any]) -> tuple[int, int]:
+    writes = usage.get("cache_creation")
+    names = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
+    short, long = (count(member(writes, name)) or 0 for name in names)
+    return short, long
+
+
+_OUTPUT: Final = frozenset({"output_tokens", "output_tokens_details"})
+_INPUT: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
+
+
+def read_usage(stated: dict[str, Any]) -> tuple[Counted, tuple[tuple[str, Usage], ...]]:
+    """What one answer's usage says: the requested model's counts, and those of other models by name.
+
+    See rules 4 and 5.
+    """
+    suspect, unpriced = doubts(stated, KNOWN)
+    for table, name in ((_TIERS, "service_tier"), (_SPEEDS, "speed"), (_GEOGRAPHIES, "inference_geo")):
+        value = stated.get(name)
+        unpriced = unpriced or (isinstance(value, str) and value not in table and bool(value))
+    listed = stated.get("iterations")
+    iterations = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    for entry in iterations:
+        inner = doubts(entry, _ITERATION)
+        suspect, unpriced = suspect or inner[0], unpriced or inner[1] or not _known(entry.get("type"))
+    usage, contradicted = _counts(stated)
+    mine, others = _split_by_model(stated, iterations, usage)
+    return Counted(mine, suspect or contradicted, unpriced), others
+
+
+def _split_by_model(
+    stated: dict[str, Any], iterations: list[dict[str, Any]], usage: Usage | None
+) -> tuple[Usage | None, tuple[tuple[str, Usage], ...]]:
     if usage is None or not iterations:
         return usage, ()
     served_by = None
@@ -109,7 +149,7 @@ def split_by_model(stated: dict[str, Any]) -> tuple[Usage | None, tuple[tuple[st
         others.append((served_by, replace(usage, searches=None, fetches=None, code_runs=None)))
         usage = replace(calls, in_uncached=0, out_visible=0)
     for entry in left_out:
-        spent = _counts(entry)
+        spent, _ = _counts(entry)
         model = _model(entry) or (served_by if entry.get("type") == "compaction" else None)
         if spent is not None and model is not None:
             others.append((model, spent))
@@ -143,9 +183,13 @@ def _left_out(stated: dict[str, Any], iterations: list[dict[str, Any]], served_b
 
 def _sums_to(stated: dict[str, Any], entries: list[dict[str, Any]]) -> bool:
     return all(
-        stated.get(name) == sum(count(entry.get(name)) or 0 for entry in entries)
+        count(stated.get(name)) == sum(count(entry.get(name)) or 0 for entry in entries)
         for name in ("input_tokens", "output_tokens")
     )
+
+
+def _known(kind: object) -> bool:
+    return isinstance(kind, str) and kind in _ITERATIONS
 
 
 def _model(entry: dict[str, Any]) -> str | None:
@@ -153,32 +197,31 @@ def _model(entry: dict[str, Any]) -> str | None:
     return name if isinstance(name, str) and 0 < len(name) <= _MODEL_NAME_LIMIT else None
 
 
-def _counts(usage: dict[str, Any]) -> Usage | None:
-    writes = usage.get("cache_creation")
-    short = count(member(writes, "ephemeral_5m_input_tokens"))
-    long = count(member(writes, "ephemeral_1h_input_tokens"))
-    written = count(usage.get("cache_creation_input_tokens"))
-    if written is not None:
-        long, rest = take(long, written)
-        short = rest
-    thinking = count(member(usage.get("output_tokens_details"), "thinking_tokens"))
-    output = count(usage.get("output_tokens"))
-    visible = None
-    if output is not None:
-        thinking, visible = take(thinking, output)
+def _counts(usage: dict[str, Any]) -> tuple[Usage | None, bool]:
+    """The counts of the top level or of one iteration, and whether some contradict others. See rule 6."""
     calls = usage.get("server_tool_use")
     found = Usage(
-        in_uncached=count(usage.get("input_tokens")),
-        cache_read=count(usage.get("cache_read_input_tokens")),
-        cache_write_5m=short,
-        cache_write_1h=long,
-        out_visible=visible,
-        out_reasoning=thinking if output is not None else None,
         searches=count(member(calls, "web_search_requests")),
         fetches=count(member(calls, "web_fetch_requests")),
         code_runs=count(member(calls, "code_execution_requests")),
     )
-    return found if found != Usage() else None
+    writes = usage.get("cache_creation")
+    short = count(member(writes, "ephemeral_5m_input_tokens"))
+    long = count(member(writes, "ephemeral_1h_input_tokens"))
+    written = count(usage.get("cache_creation_input_tokens"))
+    uncached, cached = count(usage.get("input_tokens")), count(usage.get("cache_read_input_tokens"))
+    more_writes = bool(written) and (short or 0) + (long or 0) > (written or 0)
+    if not more_writes and any((uncached, cached, written, short, long)):
+        found.in_uncached, found.cache_read = uncached, cached
+        if written:
+            long, short = take(long, written)
+        found.cache_write_5m, found.cache_write_1h = (short if short is not None else written), long
+    output = count(usage.get("output_tokens"))
+    thinking = count(member(usage.get("output_tokens_details"), "thinking_tokens"))
+    more_thinking = output is not None and (thinking or 0) > output
+    if output is not None and not more_thinking:
+        found.out_reasoning, found.out_visible = take(thinking, output)
+    return found if found != Usage() else None, more_writes or more_thinking
 
 
 def _added(usage: Usage, more: Usage) -> Usage:

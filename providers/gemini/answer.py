@@ -1,9 +1,9 @@
-"""How Gemini's answers state usage, end and failure.
+"""How Gemini's answers state usage, output, end and failure.
 
 Documented paths, the only ones read: ``usageMetadata`` at the top of a body or chunk. It stands on
-every chunk, each time for the whole answer so far, so that the last one counts and none before it
-needs to be decoded. A stream has no end mark: its last chunk has a finish reason, or the prompt was
-blocked. Without ``alt=sse`` a stream is one JSON array, and its closing bracket is the end.
+every chunk, each time for the whole answer so far, so that the last ones count and those before them
+need not be decoded. A stream has no end mark: its last chunk has a finish reason, or the prompt was
+blocked, which is an answer too. Without ``alt=sse`` a stream is one JSON array, which is also closed at its end.
 
 ``args`` of a function call and ``response`` of a tool are free objects and may contain the same
 names. A chunk that has one is decoded at once, so that it cannot displace an earlier true count.
@@ -11,21 +11,32 @@ names. A chunk that has one is decoded at once, so that it cannot displace an ea
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec.structs import replace
 
-from metering.usage import Report, ServiceTier, Usage
+from metering.usage import Report, Usage
 from providers.answers.events import EventStream
-from providers.answers.reading import Body, filled, read, read_strictly, stated_variant, value
-from providers.answers.sse import DONE, count_events, data_of, event_spans, events_backwards
+from providers.answers.reading import (
+    Body,
+    Choices,
+    filled,
+    read,
+    read_strictly,
+    stated_variant,
+    truthy,
+    unwrapped,
+    value,
+)
+from providers.answers.sse import DONE, count_events, data_of, event_spans
 from providers.dialect import Head, ProviderError
 from providers.document.members import ABSENT, given
 from providers.document.projection import JsonProjection, Wanted
 from providers.gemini.failure import provider_error
-from providers.gemini.usage import counted_tokens, gemini_usage, service_tier
+from providers.gemini.usage import add_usage, counted_tokens, gemini_usage, service_tier
 
 NEEDLE = b'"usageMetadata"'
-_SEARCHED = b'"webSearchQueries"'
 
 
 class _Grounding(msgspec.Struct):
@@ -33,6 +44,7 @@ class _Grounding(msgspec.Struct):
 
 
 class _Candidate(msgspec.Struct):
+    index: msgspec.Raw = ABSENT
     content: msgspec.Raw = ABSENT
     finishReason: msgspec.Raw = ABSENT  # noqa: N815 - the wire's name
     groundingMetadata: msgspec.Raw = ABSENT  # noqa: N815 - the wire's name
@@ -53,6 +65,7 @@ class _Chunk(msgspec.Struct):
 
 
 class _Counted(msgspec.Struct):
+    error: msgspec.Raw = ABSENT
     totalTokens: msgspec.Raw = ABSENT  # noqa: N815 - the wire's name
     cachedContentTokenCount: msgspec.Raw = ABSENT  # noqa: N815 - the wire's name
 
@@ -63,8 +76,9 @@ _feedback = msgspec.json.Decoder(_Feedback)
 _chunk = msgspec.json.Decoder(_Chunk)
 _counted = msgspec.json.Decoder(_Counted)
 
+_CANDIDATE: Wanted = {b"index": None, b"finishReason": None, b"groundingMetadata": {b"webSearchQueries": None}}
 CHUNK: Wanted = {
-    b"candidates": {b"finishReason": None, b"groundingMetadata": {b"webSearchQueries": None}},
+    b"candidates": _CANDIDATE,
     b"promptFeedback": {b"blockReason": None},
     b"usageMetadata": None,
     b"modelVersion": None,
@@ -72,51 +86,66 @@ CHUNK: Wanted = {
     b"embeddings": {},
     b"error": None,
 }
-COUNTED: Wanted = {b"totalTokens": None, b"cachedContentTokenCount": None}
+COUNTED: Wanted = {b"error": None, b"totalTokens": None, b"cachedContentTokenCount": None}
+
+
+_WITH_PARTS: Wanted = {**CHUNK, b"candidates": {**_CANDIDATE, b"content": {b"parts": None}}}
+_NO_REASON = frozenset(
+    (b"", b"null", b'""', b"0", b'"FINISH_REASON_UNSPECIFIED"', b'"BLOCK_REASON_UNSPECIFIED"',
+     b'"BLOCKED_REASON_UNSPECIFIED"')
+)  # fmt: skip
+_NO_OUTPUT = frozenset({"thought"})
 
 
 class _State:
     """What the chunks of one answer said, in order."""
 
-    __slots__ = ("begun", "error", "finished", "searches", "tier", "usage")
+    __slots__ = ("_blocked", "_choices", "_several", "_stated", "begun", "error", "searches")
 
-    def __init__(self) -> None:
-        self.usage: Usage | None = None
-        self.tier: ServiceTier | None = None
+    def __init__(self, head: Head) -> None:
+        self._stated: dict[str, Any] = {}
+        self._choices = Choices(head.choices)
+        self._several = head.choices > 1
+        self._blocked = False
         self.searches: int | None = None
         self.begun = False
-        self.finished = False
         self.error: ProviderError | None = None
 
-    def read(self, data: bytes, *, last: bool = True) -> bool:
-        """Read a chunk; true if it states usage. ``last``: nothing later was read yet."""
-        chunk = read(_chunk, data, CHUNK)
-        return chunk is not None and self.take(chunk, last=last)
+    @property
+    def finished(self) -> bool:
+        return self._blocked or self._choices.ended
 
-    def take(self, chunk: _Chunk, *, last: bool = True) -> bool:
+    def read(self, data: bytes) -> bool:
+        """Read a chunk; true if it states usage."""
+        chunk = read(_chunk, data, CHUNK)
+        return chunk is not None and self.take(chunk)
+
+    def take(self, chunk: _Chunk) -> bool:
+        """Note what a chunk says; true if it states usage."""
         candidates = read_strictly(_candidates, chunk.candidates) or []
-        if last:
-            feedback = read_strictly(_feedback, chunk.promptFeedback)
-            self.finished = any(filled(candidate.finishReason) for candidate in candidates) or (
-                feedback is not None and filled(feedback.blockReason)
-            )
-        self.begun = self.begun or self.finished or any(_says(candidate) for candidate in candidates)
-        if given(chunk.error):
+        for candidate in candidates:
+            stopped = bytes(candidate.finishReason) not in _NO_REASON
+            said = (not self.begun or self._choices.any_ended) and _says(candidate)
+            self._choices.note(value(candidate.index) if self._several else 0, stopped=stopped, says=said)
+            self.begun = self.begun or said or stopped
+        feedback = read_strictly(_feedback, chunk.promptFeedback) if len(chunk.promptFeedback) else None
+        if feedback is not None and bytes(feedback.blockReason) not in _NO_REASON:
+            self.begun = self._blocked = True
+        if truthy(chunk.error):
             self.error = self.error or provider_error(value(chunk.error))
         self._search(candidates, chunk)
         metadata = value(chunk.usageMetadata)
-        usage = gemini_usage(metadata)
-        if not isinstance(metadata, dict):
-            return False
-        self.usage = usage or self.usage
-        self.tier = service_tier(metadata) or self.tier
-        return True
+        add_usage(self._stated, metadata)
+        return isinstance(metadata, dict)
 
-    def report(self, head: Head) -> Report:
-        usage = self.usage
+    def report(self, head: Head, *, ended: bool | None = None) -> Report:
+        """The counts; ``ended`` if the answer is known to be whole without a reason to stop."""
+        counted = gemini_usage(self._stated, ended=self.finished if ended is None else ended)
+        usage = counted.usage
         if self.searches is not None:
             usage = replace(usage or Usage(), searches=self.searches)
-        return Report(usage, stated_variant(head, self.tier))
+        variant = stated_variant(head, service_tier(self._stated))
+        return Report(usage, variant, suspect=counted.suspect, unpriced=counted.unpriced)
 
     def _search(self, candidates: list[_Candidate], chunk: _Chunk) -> None:
         """Count searches as they are billed: from Gemini 3 on each query, before that each answer.
@@ -125,6 +154,8 @@ class _State:
         """
         queries = 0
         for candidate in candidates:
+            if not len(candidate.groundingMetadata):
+                continue
             grounding = read_strictly(_grounding, candidate.groundingMetadata)
             asked = value(grounding.webSearchQueries) if grounding is not None else None
             queries += sum(1 for query in asked if query) if isinstance(asked, list) else 0
@@ -135,22 +166,28 @@ class _State:
 
 
 def _says(candidate: _Candidate) -> bool:
-    """A candidate carries output: a part that is not an empty text."""
+    """A candidate carries output: a part that says something, or a search."""
     content = value(candidate.content)
     parts = content.get("parts") if isinstance(content, dict) else None
-    return isinstance(parts, list) and any(isinstance(part, dict) and any(part.values()) for part in parts)
+    if isinstance(content, dict) and "parts" in content and parts is None:
+        return True  # too large to be copied
+    said = isinstance(parts, list) and any(isinstance(part, dict) and filled(part, beside=_NO_OUTPUT) for part in parts)
+    return said or filled(value(candidate.groundingMetadata))
 
 
 class GenerateStream(EventStream):
     """Chunks of a stream with ``alt=sse``."""
 
-    __slots__ = ("_candidate", "_searching", "_state")
+    __slots__ = ("_before", "_candidate", "_state", "_usage_size")
 
     def __init__(self, head: Head) -> None:
-        super().__init__(head, NEEDLE, CHUNK)
-        self._state = _State()
-        self._candidate: bytes | None = None  # holds the last events that state usage, undecoded
-        self._searching = bool(head.server_tools)
+        super().__init__(head, NEEDLE, CHUNK, each=head.choices > 1 or bool(head.server_tools))
+        self._state = _State(head)
+        # The last two blocks that state usage, undecoded. Counts grow, so what states them grows: if it shrinks, a
+        # host closes its stream with an empty object, and what came before is read first.
+        self._candidate: bytes | None = None
+        self._before: bytes | None = None
+        self._usage_size = 0
 
     def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
         """Never: every event may state counts."""
@@ -160,7 +197,7 @@ class GenerateStream(EventStream):
         """Take a fragment; return it."""
         size = len(data)
         self.size += size
-        if self._open or not data.endswith(self._end):
+        if size < self._least or not data.endswith(self._end):
             return self._feed(data)
         if data.find(b"\n") == size - self._tail:  # one line of data
             self.events += 1
@@ -171,48 +208,51 @@ class GenerateStream(EventStream):
 
     def _scan(self, block: bytes, passed: int) -> bytes:  # noqa: ARG002 - nothing is hidden here
         self.events += count_events(block)
-        if self._begun:
+        if self._begun and not self._each:
             self._consider(block)
-            return block
-        for start, end in event_spans(block):
-            data = data_of(block[start:end])
-            if data and data.rstrip() != DONE:
-                self._event(data)
-        self._open = not self._begun
+        else:
+            for start, end in event_spans(block):
+                self._take(block[start:end])
         return block
 
     def _consider(self, block: bytes) -> None:
-        if block.rfind(NEEDLE) < 0 and not (self._searching and _SEARCHED in block):
-            self._note(block)
-        elif block.rfind(b'"args"') >= 0 or block.rfind(b'"response"') >= 0 or self._searching:
+        position = block.rfind(NEEDLE)
+        if position < 0:
             self._settle()
-            self._read_back(block)
+            self._note(block)
+        elif self._last is not None or block.rfind(b'"args"') >= 0 or block.rfind(b'"response"') >= 0:
+            self._settle()
+            self._read_block(block)
         else:
-            self._candidate = block
-            self._last = None
+            size = len(block) - position
+            if size < self._usage_size:
+                self._settle()
+            self._usage_size = size
+            self._before, self._candidate = self._candidate, block
 
     def _settle(self) -> None:
         if self._candidate is not None:
-            block, self._candidate = self._candidate, None
-            self._read_back(block)
+            before, block, self._before, self._candidate = self._before, self._candidate, None, None
+            if before is not None:
+                self._read_block(before)
+            self._read_block(block)
         super()._settle()
 
-    def _read_back(self, block: bytes) -> None:
-        """Read the last event of ``block``, and those before it until one states usage."""
-        last = True
-        for event in events_backwards(block):
-            data = data_of(event)
+    def _read_block(self, block: bytes) -> None:
+        for start, end in event_spans(block):
+            data = data_of(block[start:end])
             if data and data.rstrip() != DONE:
-                stated = self._state.read(data, last=last)
-                self._error = self._state.error
-                if stated:
-                    return
-                last = False
+                self._read(block[start:end], data)
 
     def _event(self, data: bytes) -> bool:
         self._state.read(data)
-        self._begun, self._error = self._state.begun, self._state.error
+        self._begun = self._state.begun
+        self._fail(self._state.error)
         return False
+
+    def _failure(self, data: bytes) -> ProviderError:
+        said = value(msgspec.Raw(data))
+        return provider_error(data.decode("utf-8", "replace") if said is None else said)
 
     def _ended(self) -> bool:
         return self._state.finished
@@ -228,7 +268,7 @@ class GenerateStream(EventStream):
 class GenerateArray:
     """A `Scanner` for a stream without ``alt=sse``: one JSON array, an element a chunk."""
 
-    __slots__ = ("_chunk", "_head", "_projection", "_state", "_usage", "events", "size")
+    __slots__ = ("_head", "_projection", "_state", "events", "size")
 
     sse = False
 
@@ -236,10 +276,8 @@ class GenerateArray:
         self.size = 0
         self.events = 0
         self._head = head
-        self._state = _State()
-        self._projection = JsonProjection(CHUNK, self._element)
-        self._usage: bytes | None = None  # the last element that states usage, undecoded
-        self._chunk: bytes | None = None  # the last one after it
+        self._state = _State(head)
+        self._projection = JsonProjection(_WITH_PARTS, self._element)
 
     def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
         """Never: a body is read through."""
@@ -257,19 +295,19 @@ class GenerateArray:
 
     @property
     def begun(self) -> bool:
-        """An element had output."""
+        """An element had output, a reason to stop, or a blocked prompt."""
         return self._state.begun
 
     @property
     def ended(self) -> bool:
-        """The array was closed after a finish reason, and no element was an error."""
-        self._settle()
-        return self._projection.closed and self._state.finished and self._state.error is None
+        """The array was closed after a reason to stop, and no element was an error."""
+        projection = self._projection
+        closed = projection.closed and not projection.invalid
+        return closed and self._state.finished and self._state.error is None
 
     @property
     def error(self) -> ProviderError | None:
         """An element was an error."""
-        self._settle()
         return self._state.error
 
     @property
@@ -279,7 +317,6 @@ class GenerateArray:
 
     def report(self) -> Report:
         """What the provider stated so far."""
-        self._settle()
         return self._state.report(self._head)
 
     def estimated_output(self) -> int:
@@ -288,35 +325,37 @@ class GenerateArray:
 
     def _element(self, document: bytes) -> None:
         self.events += 1
-        if not self._state.begun or b'"webSearchQueries"' in document:
-            self._settle()
-            self._state.read(document)
-        elif NEEDLE in document:
-            self._usage, self._chunk = document, None
-        else:
-            self._chunk = document
-
-    def _settle(self) -> None:
-        for document in (self._usage, self._chunk):
-            if document is not None:
-                self._state.read(document)
-        self._usage = self._chunk = None
+        self._state.read(document)
 
 
 def read_generated(body: bytes, head: Head) -> Body | None:
-    """A whole body of generateContent, embedContent or batchEmbedContents."""
-    chunk = read_strictly(_chunk, body)
+    """A whole body of generateContent."""
+    chunk = read_strictly(_chunk, unwrapped(body))
     if chunk is None:
         return None
-    state = _State()
+    state = _State(head)
     state.take(chunk)
-    shaped = state.finished or any(map(given, (chunk.candidates, chunk.embedding, chunk.embeddings)))
-    return Body(state.report(head), shaped, state.error)
+    candidates = read_strictly(_candidates, chunk.candidates) or []
+    shaped = bool(candidates) or state.finished
+    return Body(state.report(head, ended=True), shaped and not body.lstrip().startswith(b"["), state.error)
+
+
+def read_embedded(body: bytes, head: Head) -> Body | None:
+    """A whole body of embedContent or batchEmbedContents: vectors are no output."""
+    chunk = read_strictly(_chunk, unwrapped(body))
+    if chunk is None:
+        return None
+    state = _State(head)
+    state.take(chunk)
+    report = state.report(head, ended=True)
+    if report.usage is not None:
+        report.usage.out_visible = 0
+    return Body(report, given(chunk.embedding) or given(chunk.embeddings), state.error)
 
 
 def read_counted(body: bytes, head: Head) -> Body | None:  # noqa: ARG001 - one signature for all readers
     """A token count: how large a prompt would be. Nothing was used, nothing is billed."""
-    counted = read_strictly(_counted, body)
+    counted = read_strictly(_counted, unwrapped(body))
     if counted is None:
         return None
     stated = {
@@ -324,4 +363,5 @@ def read_counted(body: bytes, head: Head) -> Body | None:  # noqa: ARG001 - one 
         "cachedContentTokenCount": value(counted.cachedContentTokenCount),
     }
     usage = counted_tokens(stated)
-    return Body(Report(usage), usage is not None)
+    error = provider_error(value(counted.error)) if truthy(counted.error) else None
+    return Body(Report(usage), usage is not None, error)

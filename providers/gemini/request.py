@@ -18,6 +18,7 @@ import msgspec
 
 from metering.usage import ServiceTier, Variant
 from providers.answers.body import JsonBody, Reader
+from providers.answers.sniff import scanner_by_label
 from providers.dialect import Head, Operation, Refusal, Scanner, Target
 from providers.document.look import Look
 from providers.document.members import (
@@ -34,7 +35,15 @@ from providers.document.members import (
 from providers.document.projection import Wanted
 from providers.document.splice import Edits
 from providers.document.strings import quoted
-from providers.gemini.answer import CHUNK, COUNTED, GenerateArray, GenerateStream, read_counted, read_generated
+from providers.gemini.answer import (
+    CHUNK,
+    COUNTED,
+    GenerateArray,
+    GenerateStream,
+    read_counted,
+    read_embedded,
+    read_generated,
+)
 from providers.gemini.weight import weigh
 from providers.output_limit import LEAST_OUTPUT, lower
 from providers.tools.selection import tools_in_gemini
@@ -104,8 +113,8 @@ _TIERS: Final = {
 _BODIES: Final[dict[Operation, tuple[Reader, Wanted]]] = {
     Operation.GEMINI_GENERATE: (read_generated, CHUNK),
     Operation.GEMINI_COUNT_TOKENS: (read_counted, COUNTED),
-    Operation.GEMINI_EMBED: (read_generated, CHUNK),
-    Operation.GEMINI_BATCH_EMBED: (read_generated, CHUNK),
+    Operation.GEMINI_EMBED: (read_embedded, CHUNK),
+    Operation.GEMINI_BATCH_EMBED: (read_embedded, CHUNK),
 }
 
 
@@ -173,9 +182,12 @@ class Gemini:
     def path(self, model: str) -> str:
         return f"/v1beta/models/{quote(model, safe='')}:{self._verb}"
 
-    def scanner(self, head: Head, *, sse: bool) -> Scanner:
-        if self._generates and sse:
-            return GenerateStream(head)
+    def scanner(self, head: Head, *, sse: bool | None) -> Scanner:
+        return scanner_by_label(
+            sse if self._generates else False, lambda: GenerateStream(head), lambda: self._body(head)
+        )
+
+    def _body(self, head: Head) -> Scanner:
         if self._streams:
             return GenerateArray(head)
         reader, wanted = _BODIES[self.operation]

@@ -9,12 +9,20 @@ Rules (GenerateContentResponse reference, "UsageMetadata"):
    text where no modality is stated.
 3. The details need not add up to the count (they are seen above and below it); the count is right.
 4. Enumerations may be sent as numbers (``enum-encoding=int``).
+5. ``totalTokenCount`` is the sum of prompt, tool-use prompts, thoughts and candidates. A count of zero is left out, so
+   at the end of an answer the total tells whether a missing count was zero; a surplus belongs to the first that is
+   missing of candidates, thoughts, tool-use prompts. A total below the counts makes them suspect; they stay.
+6. A part is never larger than what it is a part of. If one is, and the total confirms the whole, the part is cut to
+   it; else nothing tells which of the two is wrong, and that side is unknown. A prompt of no tokens does not exist.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any, Final
+
 from metering.usage import ServiceTier, Usage
-from providers.answers.counts import count, member, take
+from providers.answers.counts import IGNORED, Counted, Known, count, doubtful, doubts, lay_over, member, take
 
 _MODALITIES: dict[str | int, str] = {"IMAGE": "IMAGE", "AUDIO": "AUDIO", 2: "IMAGE", 4: "AUDIO"}
 
@@ -36,35 +44,104 @@ _TIERS: dict[object, ServiceTier] = {
 }
 
 
+KNOWN: Final[Known] = {
+    "promptTokenCount": None,
+    "candidatesTokenCount": None,
+    "thoughtsTokenCount": None,
+    "toolUsePromptTokenCount": None,
+    "cachedContentTokenCount": None,
+    "totalTokenCount": None,
+    "trafficType": IGNORED,  # see `service_tier`
+    "serviceTier": IGNORED,
+    # Read entry by entry:
+    "promptTokensDetails": IGNORED,
+    "promptTokenDetails": IGNORED,
+    "cacheTokensDetails": IGNORED,
+    "candidatesTokensDetails": IGNORED,
+    "toolUsePromptTokensDetails": IGNORED,
+}
+_SIDES: Final = ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "toolUsePromptTokenCount")
+# By the details of one count, the modalities that have a price; text, video and documents are read at one price.
+_READ: Final = frozenset(("MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "AUDIO", "VIDEO", "DOCUMENT", 0, 1, 2, 3, 4, 5))
+_MADE: Final = frozenset(("MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "AUDIO", "DOCUMENT", 0, 1, 2, 4, 5))
+_PRICED: Final = {
+    "promptTokensDetails": _READ,
+    "promptTokenDetails": _READ & {"TEXT", 1},  # of embeddings: the buckets are those of promptTokensDetails only
+    "cacheTokensDetails": _READ,
+    "toolUsePromptTokensDetails": _READ - {"AUDIO", 4},
+    "candidatesTokensDetails": _MADE,
+}
+
+
 def service_tier(usage: object) -> ServiceTier | None:
     """The tier that ``usageMetadata`` states as ``serviceTier`` (Gemini) or ``trafficType`` (Vertex)."""
     if not isinstance(usage, dict):
         return None
     for name in ("serviceTier", "trafficType"):
         value = usage.get(name)
-        if isinstance(value, str):
+        if isinstance(value, str) and value:
             return _TIERS.get(value.lower(), ServiceTier.OTHER)
         if type(value) is int and name == "trafficType":
             return _TIERS.get(value, ServiceTier.OTHER)
     return None
 
 
-def gemini_usage(usage: object) -> Usage | None:
-    """Counts of a ``usageMetadata`` object; ``None`` if it has none."""
+def add_usage(stated: dict[str, Any], usage: object) -> None:
+    """Lay a later ``usageMetadata`` over what one answer stated before; a total belongs to the object that has it."""
     if not isinstance(usage, dict):
-        return None
-    found = Usage()
-    prompt = count(usage.get("promptTokenCount"))
+        return
+    if not count(usage.get("totalTokenCount")) and any(count(usage.get(name)) for name in _SIDES):
+        stated.pop("totalTokenCount", None)
+    lay_over(stated, usage)
+
+
+def gemini_usage(usage: object, *, ended: bool = True) -> Counted:
+    """Counts of a ``usageMetadata`` object.
+
+    Args:
+        usage: The object; anything else states nothing.
+        ended: The answer is whole, so that a total without a surplus says that nothing was produced.
+    """
+    if not isinstance(usage, dict):
+        return Counted()
+    suspect, unpriced = doubts(usage, KNOWN)
+    for name, priced in _PRICED.items():
+        unpriced = unpriced or any(kind not in priced for kind in _modalities(usage.get(name)))
+    unpriced = unpriced or service_tier(usage) is ServiceTier.OTHER
+    found = Usage(
+        tool_in=count(usage.get("toolUsePromptTokenCount")), out_reasoning=count(usage.get("thoughtsTokenCount"))
+    )
+    prompt, candidates, confirmed = _fill_in(found, usage, ended=ended)
+    contradicted = confirmed is False
     if prompt is not None:
-        _split_prompt(found, prompt, usage)
-    found.tool_in = count(usage.get("toolUsePromptTokenCount"))
-    found.out_reasoning = count(usage.get("thoughtsTokenCount"))
-    candidates = count(usage.get("candidatesTokenCount"))
+        contradicted |= _split_prompt(found, prompt, usage, confirmed=bool(confirmed))
     if candidates is not None:
-        details = _by_modality(usage.get("candidatesTokensDetails"))
-        found.audio_out, rest = take(details.get("AUDIO"), candidates)
-        found.image_out, found.out_visible = take(details.get("IMAGE"), rest)
-    return found if found != Usage() else None
+        contradicted |= _split_candidates(found, candidates, usage, confirmed=bool(confirmed))
+    return Counted(found if found != Usage() else None, suspect or contradicted, unpriced)
+
+
+def _fill_in(found: Usage, usage: dict[str, Any], *, ended: bool) -> tuple[int | None, int | None, bool | None]:
+    """The prompt, the candidates, and whether the total confirms them (``None``: it says nothing). See rule 5."""
+    prompt = count(usage.get("promptTokenCount")) or None
+    candidates = count(usage.get("candidatesTokenCount"))
+    total = count(usage.get("totalTokenCount")) or None
+    if total is None or (prompt is None and candidates is None):
+        return prompt, candidates, None
+    rest = total - sum(tokens or 0 for tokens in (prompt, candidates, found.tool_in, found.out_reasoning))
+    if rest < 0:
+        return prompt, candidates, False
+    if prompt is None:
+        return (None if doubtful(usage.get("promptTokenCount")) else rest or None), candidates, None
+    if candidates is None:
+        fills = (rest or ended) and not doubtful(usage.get("candidatesTokenCount"))
+        return prompt, rest if fills else None, None
+    if rest and not found.out_reasoning:
+        found.out_reasoning = rest
+    elif rest and not found.tool_in:
+        found.tool_in = rest
+    elif rest:
+        return prompt, candidates, False
+    return prompt, candidates, True
 
 
 def counted_tokens(answer: object) -> Usage | None:
@@ -79,12 +156,30 @@ def counted_tokens(answer: object) -> Usage | None:
     return found
 
 
-def _split_prompt(found: Usage, prompt: int, usage: dict[str, object]) -> None:
+def _split_candidates(found: Usage, candidates: int, usage: dict[str, Any], *, confirmed: bool) -> bool:
+    """Write the candidates into their buckets; whether a part contradicts them. See rule 6."""
+    details = _by_modality(usage.get("candidatesTokensDetails"))
+    contradicted = max(details.values(), default=0) > candidates
+    if contradicted and not confirmed:
+        found.out_reasoning = None
+        return True
+    found.audio_out, rest = take(details.get("AUDIO"), candidates)
+    found.image_out, found.out_visible = take(details.get("IMAGE"), rest)
+    return contradicted
+
+
+def _split_prompt(found: Usage, prompt: int, usage: dict[str, Any], *, confirmed: bool) -> bool:
+    """Write the prompt into its buckets; whether a part contradicts it. See rules 2 and 6."""
     details = _by_modality(usage.get("promptTokensDetails"))
     cached_details = _by_modality(usage.get("cacheTokensDetails"))
+    stated = count(usage.get("cachedContentTokenCount"))
+    contradicted = max(stated or 0, *details.values(), 0) > prompt
+    if contradicted and not confirmed:
+        found.tool_in = None
+        return True
     audio, rest = take(details.get("AUDIO"), prompt)
     image, rest = take(details.get("IMAGE"), rest)
-    found.cache_read, _ = take(count(usage.get("cachedContentTokenCount")), prompt)
+    found.cache_read, _ = take(stated, prompt)
     cached = found.cache_read or 0
     of_audio = min(cached, cached_details.get("AUDIO", 0), audio or 0)
     of_image = min(cached - of_audio, cached_details.get("IMAGE", 0), image or 0)
@@ -95,6 +190,15 @@ def _split_prompt(found: Usage, prompt: int, usage: dict[str, object]) -> None:
     found.in_uncached = rest - of_text
     found.image_in = None if image is None else image - of_image - more_image
     found.audio_in = None if audio is None else audio - of_audio - (left - more_image)
+    return contradicted
+
+
+def _modalities(details: object) -> Iterator[object]:
+    """The modalities of which ``details`` state tokens; an unhashable one becomes a string."""
+    for entry in details if isinstance(details, list) else ():
+        modality = member(entry, "modality")
+        if member(entry, "tokenCount") and modality is not None:
+            yield modality if isinstance(modality, str | int) else ""
 
 
 def _by_modality(details: object) -> dict[str, int]:

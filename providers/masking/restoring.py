@@ -44,14 +44,12 @@ class Restored:
         "events",
         "inner",
         "size",
-        "sse",
     )
 
-    def __init__(self, inner: Scanner, vault: Vault, operation: Operation, *, sse: bool) -> None:
+    def __init__(self, inner: Scanner, vault: Vault, operation: Operation) -> None:
         self.inner = inner
         self._vault = vault
         self._operation = operation
-        self.sse = sse
         self._carry: list[bytes] = []
         self._carried = 0
         self._held: dict[Key, str] = {}
@@ -59,6 +57,10 @@ class Restored:
         self._through = False
         self.size = 0
         self.events = 0
+
+    @property
+    def sse(self) -> bool:
+        return self.inner.sse
 
     @property
     def begun(self) -> bool:

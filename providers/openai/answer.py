@@ -1,11 +1,17 @@
-"""How OpenAI's chat, completions, embeddings and Responses answers state usage, end and failure.
+"""How OpenAI's chat, completions, embeddings and Responses answers state usage, output, end and failure.
 
 Documented paths, the only ones read: ``usage`` at the top of a chat, completions or embeddings body
-or chunk; ``response.usage`` of ``response.completed``, ``response.incomplete`` and
-``response.failed``; ``usage`` at the top of a Responses body. A chat stream ends with ``[DONE]``; of
-hosts that send none the last chunk with choices has a finish reason. A Responses stream ends with
-one of the three events above. An error in a begun stream is an ``error`` member, or an event of type
-``error``.
+or chunk, ``choices[0].usage`` (Kimi) and ``x_groq.usage`` (Groq); ``response.usage`` of
+``response.completed``, ``response.incomplete`` and ``response.failed``; ``usage`` at the top of a
+Responses body.
+
+A chat stream has ended once each choice has a reason to stop, or with ``[DONE]`` after output: the API
+documents it as the terminator, and there are hosts that never send a reason (Snowflake Cortex), as there
+are hosts that never send ``[DONE]`` (Perplexity). A lone ``[DONE]`` is no answer. A Responses stream ends with
+``response.completed`` or ``response.incomplete``.
+
+An error is an ``error`` member that says something, an event or object of type ``error``, a reason to stop
+that is ``error``, ``response.failed``, or a ``status`` of ``failed``.
 """
 
 from __future__ import annotations
@@ -15,39 +21,69 @@ from typing import Any
 import msgspec
 
 from metering.usage import Report, ServiceTier, Usage
-from providers.answers.events import EventStream
-from providers.answers.reading import Body, filled, read, read_strictly, stated_variant, value
-from providers.dialect import Head
-from providers.document.members import ABSENT, given, is_list
+from providers.answers.body import JsonBody
+from providers.answers.counts import count, lay_over, member
+from providers.answers.events import ERROR, EventStream
+from providers.answers.reading import (
+    Body,
+    Choices,
+    filled,
+    read,
+    read_strictly,
+    stated_variant,
+    truthy,
+    unwrapped,
+    value,
+)
+from providers.answers.sniff import scanner_by_label
+from providers.dialect import Head, ProviderError, Scanner
+from providers.document.members import ABSENT, is_list
 from providers.document.projection import Wanted
 from providers.openai.failure import provider_error
-from providers.openai.usage import chat_usage, responses_usage, service_tier
+from providers.openai.usage import add_usage, chat_usage, responses_usage, service_tier
 
 NEEDLE = b'_tokens"'
-_TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
-_OPENING = frozenset({"", "response.created", "response.in_progress", "response.queued", "keepalive"})
+_SMALL_CHUNK = 17  # bytes: [DONE]
+_SMALL_EVENT = 48  # bytes: a keep-alive; with the shortest name and one letter of text it is more
+_MARKS = (ERROR, b'"response.completed"', b'"response.incomplete"', b'"response.failed"')
+_ROLE = frozenset({"role", "name", "index"})
+_NO_REASON = frozenset((b"", b"null", b'""', b'"null"', ERROR))
 
 
 class _Choice(msgspec.Struct):
+    index: msgspec.Raw = ABSENT
     finish_reason: msgspec.Raw = ABSENT
     delta: msgspec.Raw = ABSENT
     message: msgspec.Raw = ABSENT
     text: msgspec.Raw = ABSENT
+    usage: msgspec.Raw = ABSENT
+    error: msgspec.Raw = ABSENT
+
+
+class _Groq(msgspec.Struct):
+    usage: msgspec.Raw = ABSENT
+    usage_breakdown: msgspec.Raw = ABSENT
+    error: msgspec.Raw = ABSENT
 
 
 class _Chunk(msgspec.Struct):
-    choices: msgspec.Raw = ABSENT
-    usage: msgspec.Raw = ABSENT
-    error: msgspec.Raw = ABSENT
-    service_tier: msgspec.Raw = ABSENT
+    """A chunk or a whole body of chat or completions, or a body of embeddings."""
 
-
-class _Body(msgspec.Struct):
+    object: msgspec.Raw = ABSENT
     choices: msgspec.Raw = ABSENT
     data: msgspec.Raw = ABSENT
-    usage: Any = None
+    usage: msgspec.Raw = ABSENT
+    x_groq: msgspec.Raw = ABSENT
+    usage_breakdown: msgspec.Raw = ABSENT
+    service_tier: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
-    service_tier: Any = None
+    base_resp: msgspec.Raw = ABSENT
+    # What hosts say in the place of an error member.
+    message: msgspec.Raw = ABSENT
+    detail: msgspec.Raw = ABSENT
+    errors: msgspec.Raw = ABSENT
+    code: msgspec.Raw = ABSENT
+    type: msgspec.Raw = ABSENT
 
 
 class _Item(msgspec.Struct):
@@ -55,40 +91,52 @@ class _Item(msgspec.Struct):
 
 
 class _Response(msgspec.Struct):
+    object: msgspec.Raw = ABSENT
     usage: msgspec.Raw = ABSENT
     tool_usage: msgspec.Raw = ABSENT
     output: msgspec.Raw = ABSENT
     status: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
     service_tier: msgspec.Raw = ABSENT
+    message: msgspec.Raw = ABSENT
+    detail: msgspec.Raw = ABSENT
 
 
 class _ResponseEvent(msgspec.Struct):
     type: str = ""
     response: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
+    item: msgspec.Raw = ABSENT
+    part: msgspec.Raw = ABSENT
+    delta: msgspec.Raw = ABSENT
 
 
 class _Counted(msgspec.Struct):
     input_tokens: msgspec.Raw = ABSENT
+    error: msgspec.Raw = ABSENT
 
 
 _choices = msgspec.json.Decoder(list[_Choice])
+_groq = msgspec.json.Decoder(_Groq)
 _chunk = msgspec.json.Decoder(_Chunk)
-_body = msgspec.json.Decoder(_Body)
 _items = msgspec.json.Decoder(list[_Item])
 _response = msgspec.json.Decoder(_Response)
 _response_event = msgspec.json.Decoder(_ResponseEvent)
 _counted = msgspec.json.Decoder(_Counted)
 
 CHAT: Wanted = {
-    b"choices": {b"finish_reason": None},
+    b"object": None,
+    b"choices": {b"index": None, b"finish_reason": None, b"usage": None, b"error": None},
     b"data": {},
     b"usage": None,
-    b"error": None,
+    b"x_groq": {b"usage": None, b"usage_breakdown": None, b"error": None},
+    b"usage_breakdown": None,
     b"service_tier": None,
+    b"error": None,
+    b"base_resp": None,
 }
 RESPONSE: Wanted = {
+    b"object": None,
     b"usage": None,
     b"tool_usage": None,
     b"output": {b"type": None},
@@ -96,142 +144,278 @@ RESPONSE: Wanted = {
     b"error": None,
     b"service_tier": None,
 }
-RESPONSE_EVENT: Wanted = {b"type": None, b"response": RESPONSE, b"error": None}
-COUNTED: Wanted = {b"input_tokens": None}
+RESPONSE_EVENT: Wanted = {b"type": None, b"response": RESPONSE, b"error": None, b"code": None, b"message": None}
+COUNTED: Wanted = {b"input_tokens": None, b"error": None}
 
 
 class ChatStream(EventStream):
     """Chunks of chat or of legacy completions."""
 
-    __slots__ = ("_tier", "_usage")
+    __slots__ = ("_choices", "_several", "_stated", "_tier")
 
     def __init__(self, head: Head) -> None:
-        super().__init__(head, NEEDLE, CHAT, hide=not head.wants_usage)
-        self._usage: Usage | None = None
+        super().__init__(head, NEEDLE, CHAT, small=_SMALL_CHUNK, hide=not head.wants_usage, each=head.choices > 1)
+        self._choices = Choices(head.choices)
+        self._stated: dict[str, Any] = {}
         self._tier: ServiceTier | None = None
+        self._several = False  # models worked on it
 
     def _event(self, data: bytes) -> bool:
         chunk = read(_chunk, data, CHAT)
         if chunk is None:
             return False
-        choices = read_strictly(_choices, chunk.choices)
-        if choices:
-            self._finished = any(filled(choice.finish_reason) for choice in choices)
-            self._begun = self._begun or self._finished or any(_says(choice) for choice in choices)
-        if given(chunk.error):
-            self._error = self._error or provider_error(value(chunk.error))
+        choices = read_strictly(_choices, chunk.choices) or []
+        for choice in choices:
+            stopped = bytes(choice.finish_reason) not in _NO_REASON
+            said = (not self._begun or self._choices.any_ended) and _says(choice)
+            self._choices.note(value(choice.index) if self._each else 0, stopped=stopped, says=said)
+            self._begun = self._begun or said or stopped
+        self._fail(_chat_error(chunk, choices, shaped=bool(choices)))
+        usages = _usages(chunk, choices)
+        for usage in usages:
+            add_usage(self._stated, usage)
         self._tier = service_tier(value(chunk.service_tier)) or self._tier
-        usage = value(chunk.usage)
-        self._usage = chat_usage(usage) or self._usage
-        return choices == [] and isinstance(usage, dict)
+        self._several = self._several or _several_models(chunk)
+        return bool(usages) and not choices and not truthy(chunk.error)
+
+    def _failure(self, data: bytes) -> ProviderError:
+        return _named_error(data)
 
     def _ended(self) -> bool:
-        return self._finished or (self._done and self._begun)
+        return self._choices.ended or (self._done and self._begun)
 
     def estimated_output(self) -> int:
         """One token an event: 0.84 of what is reported in the median of recorded streams (0.42 to 1.07)."""
         return self.events
 
     def _reported(self) -> Report:
-        return Report(self._usage, stated_variant(self._head, self._tier))
+        return _report(self._stated, self._tier, self._head, ended=self._ended(), several=self._several)
+
+
+def chat_scanner(head: Head, *, sse: bool | None) -> Scanner:
+    """The scanner of an answer of chat or of legacy completions; see `providers.dialect.Wire.scanner`."""
+    return scanner_by_label(sse, lambda: ChatStream(head), lambda: JsonBody(head, read_chat, CHAT, generated=True))
 
 
 class ResponsesStream(EventStream):
     """Events of the Responses API."""
 
-    __slots__ = ("_report",)
+    __slots__ = ("_said",)
 
     def __init__(self, head: Head) -> None:
-        super().__init__(head, NEEDLE, RESPONSE_EVENT)
-        self._report = Report()
+        super().__init__(head, NEEDLE, RESPONSE_EVENT, small=_SMALL_EVENT, marks=_MARKS)
+        self._said = _Said(head)
 
     def _event(self, data: bytes) -> bool:
         event = read(_response_event, data, RESPONSE_EVENT)
         if event is None:
             return False
         if event.type in _TERMINAL:
-            response = read_strictly(_response, event.response)
-            if response is not None:
-                self._report = _response_report(response, self._head)
-            if event.type == "response.failed":
-                error = value(response.error) if response is not None else None
-                self._error = self._error or provider_error(error)
-            else:
+            response = read_strictly(_response, event.response) or _Response()
+            self._said.take(response)
+            error = _response_error(response, failed=event.type == "response.failed")
+            self._fail(error)
+            if error is None:
                 self._begun = self._finished = True
-        elif event.type == "error" or given(event.error):
-            self._error = self._error or provider_error(value(event.error) or value(msgspec.Raw(data)))
-        elif event.type not in _OPENING:
-            self._begun = True
+        elif event.type == "error" or truthy(event.error):
+            self._fail(_named_error(data))
+        elif not self._begun:
+            self._begun = _opens_output(event)
         return False
+
+    def _failure(self, data: bytes) -> ProviderError:
+        return _named_error(data)
+
+    def _only_opens(self, data: bytes) -> bool:
+        event = read_strictly(_response_event, data)
+        return event is not None and event.type in _OPENING
 
     def estimated_output(self) -> int:
         """Nine tokens in ten events: 0.78 of what is reported in the median of recorded streams (0.55 to 0.98)."""
         return self.events * 9 // 10
 
     def _reported(self) -> Report:
-        return self._report
+        return self._said.report()
+
+
+_TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_OPENING = frozenset({"response.created", "response.in_progress", "response.queued"})
+_ADDED = frozenset(
+    {"response.output_item.added", "response.content_part.added", "response.reasoning_summary_part.added"}
+)
+_WORDLESS = frozenset({"id", "type", "role", "status", "phase"})
+
+
+def _opens_output(event: _ResponseEvent) -> bool:
+    """The event carries output: not what opens a response, and no item, part or delta that is still empty."""
+    if event.type in _OPENING or not event.type.startswith("response."):
+        return False
+    if event.type.endswith(".delta"):
+        return filled(value(event.delta))
+    if event.type in _ADDED:
+        added = value(event.item) or value(event.part)
+        kind = added.get("type") if isinstance(added, dict) else None
+        if kind is None or kind in ("message", "reasoning", "output_text", "refusal", "summary_text"):
+            return filled(added, beside=_WORDLESS)
+    return True
 
 
 def read_chat(body: bytes, head: Head) -> Body | None:
     """A whole chat or completions body."""
-    return _read_body(body, head, "choices")
+    chat = read_strictly(_chunk, unwrapped(body))
+    if chat is None:
+        return None
+    choices = read_strictly(_choices, chat.choices) or []
+    shaped = bool(choices) and not body.lstrip().startswith(b"[")
+    stated: dict[str, Any] = {}
+    for usage in _usages(chat, choices):
+        add_usage(stated, usage)
+    tier = service_tier(value(chat.service_tier))
+    report = _report(stated, tier, head, ended=True, several=_several_models(chat))
+    return Body(report, shaped, _chat_error(chat, choices, shaped=shaped))
 
 
 def read_embeddings(body: bytes, head: Head) -> Body | None:
-    """A whole embeddings body."""
-    return _read_body(body, head, "data")
-
-
-def _read_body(body: bytes, head: Head, shape: str) -> Body | None:
-    chat = read_strictly(_body, body)
+    """A whole embeddings body: vectors are no output."""
+    chat = read_strictly(_chunk, unwrapped(body))
     if chat is None:
         return None
-    variant = stated_variant(head, service_tier(chat.service_tier))
-    error = provider_error(value(chat.error)) if given(chat.error) else None
-    return Body(Report(chat_usage(chat.usage), variant), is_list(getattr(chat, shape)), error)
+    shaped = is_list(chat.data)
+    stated: dict[str, Any] = {}
+    add_usage(stated, value(chat.usage))
+    report = _report(stated, service_tier(value(chat.service_tier)), head, ended=True)
+    if report.usage is not None and report.usage.out_visible is None:
+        report.usage.out_visible = 0
+    return Body(report, shaped, _chat_error(chat, [], shaped=shaped))
 
 
 def read_response(body: bytes, head: Head) -> Body | None:
     """A whole Responses body, of a compaction too."""
-    response = read_strictly(_response, body)
+    response = read_strictly(_response, unwrapped(body))
     if response is None:
         return None
-    failed = given(response.error) or value(response.status) == "failed"
-    error = provider_error(value(response.error)) if failed else None
-    return Body(_response_report(response, head), is_list(response.output), error)
+    error = _response_error(response, failed=False)
+    shaped = is_list(response.output) and bytes(response.status) not in {b'"queued"', b'"in_progress"'}
+    if error is None and not shaped and (truthy(response.message) or truthy(response.detail)):
+        error = _named_error(bytes(unwrapped(body)))
+    said = _Said(head)
+    said.take(response)
+    return Body(said.report(), shaped, error)
 
 
 def read_counted(body: bytes, head: Head) -> Body | None:  # noqa: ARG001 - one signature for all readers
     """A token count: how large a prompt would be. Nothing was used, nothing is billed."""
-    counted = read_strictly(_counted, body)
+    counted = read_strictly(_counted, unwrapped(body))
     if counted is None:
         return None
-    usage = responses_usage({"input_tokens": value(counted.input_tokens)})
-    return Body(Report(usage), usage is not None)
+    tokens = count(value(counted.input_tokens))
+    error = provider_error(value(counted.error)) if truthy(counted.error) else None
+    return Body(Report(None if tokens is None else Usage(in_uncached=tokens)), tokens is not None, error)
 
 
 def _says(choice: _Choice) -> bool:
-    """A choice of a chunk carries output: more than a role."""
+    """A choice carries output: more than a role."""
     for raw in (choice.delta, choice.message):
-        delta = value(raw)
-        if isinstance(delta, dict) and any(delta[name] for name in delta if name != "role"):
+        if len(raw) and filled(value(raw), beside=_ROLE):
             return True
-    return bool(value(choice.text))
+    return len(choice.text) > 0 and bool(value(choice.text))
 
 
-def _response_report(response: _Response, head: Head) -> Report:
-    usage = responses_usage(value(response.usage), tool_usage=value(response.tool_usage))
-    called = [item.type for item in read_strictly(_items, response.output) or ()]
-    searches = called.count("file_search_call")
-    if usage is None or usage.searches is None:
-        searches += called.count("web_search_call")
-    runs = called.count("code_interpreter_call")
-    if "openai_shell" in head.server_tools:
-        runs += called.count("shell_call")
-    if searches or runs:
-        usage = usage or Usage()
+def _usages(chunk: _Chunk, choices: list[_Choice]) -> list[dict[str, Any]]:
+    """The usage objects of a chunk; what stands at its top comes last and so counts most."""
+    raws = [choices[0].usage] if choices else []
+    if len(chunk.x_groq) and (groq := read_strictly(_groq, chunk.x_groq)) is not None:
+        raws.append(groq.usage)
+    raws.append(chunk.usage)
+    return [usage for raw in raws if len(raw) and isinstance(usage := value(raw), dict)]
+
+
+def _several_models(chunk: _Chunk) -> bool:
+    """Groq's systems of models state what each of them used, at prices of their own."""
+    if not len(chunk.x_groq) and not len(chunk.usage_breakdown):
+        return False
+    breakdowns = [chunk.usage_breakdown]
+    if len(chunk.x_groq) and (groq := read_strictly(_groq, chunk.x_groq)) is not None:
+        breakdowns.append(groq.usage_breakdown)
+    return any(len(member(value(raw), "models") or ()) > 1 for raw in breakdowns if len(raw))
+
+
+def _report(
+    stated: dict[str, Any], tier: ServiceTier | None, head: Head, *, ended: bool, several: bool = False
+) -> Report:
+    counted = chat_usage(stated, ended=ended)
+    unpriced = counted.unpriced or tier is ServiceTier.OTHER or several
+    return Report(counted.usage, stated_variant(head, tier), suspect=counted.suspect, unpriced=unpriced)
+
+
+def _chat_error(chunk: _Chunk, choices: list[_Choice], *, shaped: bool) -> ProviderError | None:
+    if truthy(chunk.error):
+        return provider_error(value(chunk.error))
+    for choice in choices:
+        if truthy(choice.error) or bytes(choice.finish_reason) == ERROR:
+            return provider_error(value(choice.error))
+    if len(chunk.x_groq) and (groq := read_strictly(_groq, chunk.x_groq)) is not None and truthy(groq.error):
+        return provider_error(value(groq.error))
+    outcome = value(chunk.base_resp) if len(chunk.base_resp) else None  # MiniMax: 0 is success
+    if isinstance(outcome, dict) and outcome.get("status_code"):
+        return provider_error({"message": outcome.get("status_msg"), "code": str(outcome["status_code"])})
+    if shaped or is_list(chunk.choices) or is_list(chunk.data):
+        return None
+    if bytes(chunk.object) == ERROR or any(map(truthy, (chunk.message, chunk.detail, chunk.errors))):
+        named = ("message", "detail", "errors", "code", "type")
+        said = {name: value(getattr(chunk, name)) for name in named}
+        return provider_error(said | {"message": said["message"] or said["detail"]})
+    return None
+
+
+def _response_error(response: _Response, *, failed: bool) -> ProviderError | None:
+    if failed or truthy(response.error) or bytes(response.status) in {b'"failed"', b'"cancelled"'}:
+        return provider_error(value(response.error))
+    return None
+
+
+def _named_error(data: bytes) -> ProviderError:
+    """Of an event or a body that is an error by its name or its type, whatever it holds."""
+    said = value(msgspec.Raw(data))
+    if isinstance(said, dict) and filled(said.get("error")):
+        return provider_error(said["error"])
+    return provider_error(said if isinstance(said, dict) else data.decode("utf-8", "replace"))
+
+
+class _Said:
+    """What the terminal events of one response stated, or its whole body."""
+
+    __slots__ = ("_head", "_runs", "_searches", "_stated", "_tier", "_tools", "_web_searches")
+
+    def __init__(self, head: Head) -> None:
+        self._head = head
+        self._stated: dict[str, Any] = {}
+        self._tools: dict[str, Any] = {}
+        self._tier: ServiceTier | None = None
+        # Calls among the items, by what they are billed as.
+        self._web_searches = self._searches = self._runs = 0
+
+    def take(self, response: _Response) -> None:
+        """A later statement is laid over the earlier ones."""
+        add_usage(self._stated, value(response.usage))
+        lay_over(self._tools, value(response.tool_usage))
+        self._tier = service_tier(value(response.service_tier)) or self._tier
+        called = [item.type for item in read_strictly(_items, response.output) or ()]
+        runs = called.count("code_interpreter_call")
+        if "openai_shell" in self._head.server_tools:
+            runs += called.count("shell_call")
+        self._web_searches = max(self._web_searches, called.count("web_search_call"))
+        self._searches = max(self._searches, called.count("file_search_call"))
+        self._runs = max(self._runs, runs)
+
+    def report(self) -> Report:
+        counted = responses_usage(self._stated, tool_usage=self._tools)
+        usage = counted.usage or Usage()
+        searches = self._searches + (self._web_searches if usage.searches is None else usage.searches)
         if searches:
-            usage.searches = (usage.searches or 0) + searches
-        if runs:
-            usage.code_runs = runs
-    return Report(usage, stated_variant(head, service_tier(value(response.service_tier))))
+            usage.searches = searches
+        if self._runs:
+            usage.code_runs = self._runs
+        variant = stated_variant(self._head, self._tier)
+        unpriced = counted.unpriced or self._tier is ServiceTier.OTHER
+        return Report(usage if usage != Usage() else None, variant, suspect=counted.suspect, unpriced=unpriced)

@@ -9,13 +9,12 @@ from typing import Final
 
 import msgspec
 
-from providers.answers.body import JsonBody
 from providers.dialect import Head, Operation, Refusal, Scanner, Target
 from providers.document.look import Look
 from providers.document.members import ABSENT, Members, given, is_list, read_members, read_model, read_nested
 from providers.document.splice import Edits
 from providers.openai import request as openai_request
-from providers.openai.answer import CHAT, ChatStream, read_chat
+from providers.openai.answer import chat_scanner
 from providers.openai.weight import weigh_chat
 from providers.output_limit import LEAST_OUTPUT, lower
 from providers.tools.selection import tools_in_list, tools_in_members
@@ -81,8 +80,8 @@ class ChatCompletions:
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
         return "/v1/chat/completions"
 
-    def scanner(self, head: Head, *, sse: bool) -> Scanner:
-        return ChatStream(head) if sse else JsonBody(head, read_chat, CHAT, generated=True)
+    def scanner(self, head: Head, *, sse: bool | None) -> Scanner:
+        return chat_scanner(head, sse=sse)
 
 
 def limited(edits: Edits, tokens: int, *, completion_limit: bool = True) -> None:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from providers.answers.body import JsonBody
 from providers.dialect import Head, Operation, Scanner, Target
 from providers.document.look import values
 from providers.document.members import Members, count_of, is_list, read_members, read_model
 from providers.document.splice import Edits
 from providers.openai import request as openai_request
-from providers.openai.answer import CHAT, ChatStream, read_chat
+from providers.openai.answer import chat_scanner
 from providers.openai.chat import wants_usage
 from providers.openai.weight import weigh_prompt
 from providers.output_limit import LEAST_OUTPUT, lower_or_state
@@ -58,8 +57,8 @@ class Completions:
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
         return "/v1/completions"
 
-    def scanner(self, head: Head, *, sse: bool) -> Scanner:
-        return ChatStream(head) if sse else JsonBody(head, read_chat, CHAT, generated=True)
+    def scanner(self, head: Head, *, sse: bool | None) -> Scanner:
+        return chat_scanner(head, sse=sse)
 
 
 def limited(edits: Edits, tokens: int) -> None:

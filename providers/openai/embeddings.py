@@ -12,7 +12,7 @@ from providers.dialect import Head, Operation, Scanner, Target
 from providers.document.members import read_members, read_model
 from providers.document.splice import Edits
 from providers.openai import request as openai_request
-from providers.openai.answer import CHAT, ChatStream, read_embeddings
+from providers.openai.answer import CHAT, read_embeddings
 from providers.openai.weight import weigh_prompt
 
 
@@ -39,8 +39,8 @@ class Embeddings:
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
         return "/v1/embeddings"
 
-    def scanner(self, head: Head, *, sse: bool) -> Scanner:
-        return ChatStream(head) if sse else JsonBody(head, read_embeddings, CHAT, generated=False)
+    def scanner(self, head: Head, *, sse: bool | None) -> Scanner:  # noqa: ARG002 - nothing streams
+        return JsonBody(head, read_embeddings, CHAT, generated=False)
 
 
 WIRE: Final = Embeddings()

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from providers.answers.body import JsonBody
+from providers.answers.sniff import scanner_by_label
 from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
 from providers.document.look import Look, says
 from providers.document.members import (
@@ -130,10 +131,12 @@ class Responses:
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
         return self._path
 
-    def scanner(self, head: Head, *, sse: bool) -> Scanner:
+    def scanner(self, head: Head, *, sse: bool | None) -> Scanner:
         if not self.billed:
             return JsonBody(head, read_counted, COUNTED, generated=False)
-        return ResponsesStream(head) if sse else JsonBody(head, read_response, RESPONSE, generated=True)
+        return scanner_by_label(
+            sse, lambda: ResponsesStream(head), lambda: JsonBody(head, read_response, RESPONSE, generated=True)
+        )
 
 
 def limited(edits: Edits, tokens: int) -> None:

@@ -2,20 +2,38 @@
 
 The documented shapes (API reference, "CompletionUsage" and "ResponseUsage"): cached, cache-write,
 audio and image tokens are inside the prompt's count; reasoning, audio and image tokens are inside
-the completion's. Compatible hosts differ in two ways that the numbers themselves give away:
+the completion's. Hosts differ in ways that the numbers themselves give away:
 
-1. Some report reasoning beside the completion (xAI) or leave it out of both (Google's
-   compatibility layer). ``total_tokens`` tells: where it exceeds prompt plus completion, the
-   surplus was produced and is billed.
-2. Some name the cache differently (``prompt_cache_hit_tokens``, ``num_cached_tokens``,
-   ``cached_tokens``, ``prompt_token_details``), or report more cached tokens than prompt. A part is
-   never larger than what it is a part of.
+1. ``total_tokens`` is prompt plus completion. It fills in the side that is missing, and shows what stands beside a
+   side instead of inside it: a surplus that equals the cached tokens was read beside the prompt, any other was
+   produced and is billed (xAI reports reasoning beside the completion, Google's compatibility layer nowhere).
+2. Some name the cache differently (``prompt_cache_hit_tokens``, ``num_cached_tokens``, ``cached_tokens``,
+   ``prompt_token_details``), or a side (``input_tokens`` in a chat).
+3. A part is never larger than what it is a part of. If one is, and the total confirms the side, the part is cut to it;
+   else nothing tells which of the two is wrong, and the side is unknown. A total below the sides makes them suspect;
+   they stay, because the total is the derived number.
+4. A prompt of no tokens does not exist: a host that states one does not count.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
 from metering.usage import ServiceTier, Usage
-from providers.answers.counts import count, first_count, member, take
+from providers.answers.counts import (
+    IGNORED,
+    Counted,
+    Known,
+    count,
+    doubtful,
+    doubts,
+    first_count,
+    lay_over,
+    member,
+    take,
+)
 
 _TIERS = {
     "default": ServiceTier.STANDARD,
@@ -30,81 +48,198 @@ _TIERS = {
     "batch": ServiceTier.BATCH,
 }
 
+_WRITES: Final[Known] = {"ephemeral_5m_input_tokens": None, "ephemeral_1h_input_tokens": None, "ttl_30m_tokens": None}
+_PROMPT: Final[Known] = {
+    "cached_tokens": None,
+    "cache_write_tokens": None,
+    "cache_write_tokens_details": _WRITES,
+    "cache_creation_tokens": None,
+    "audio_tokens": None,
+    "image_tokens": None,
+    "text_tokens": IGNORED,
+}
+_OUTPUT: Final[Known] = {
+    "reasoning_tokens": None,
+    "audio_tokens": None,
+    "image_tokens": None,
+    "text_tokens": IGNORED,
+    "accepted_prediction_tokens": None,
+    "rejected_prediction_tokens": None,
+}
+_SERVER_TOOLS: Final[Known] = {
+    "web_search_requests": None,
+    "tool_calls_executed": IGNORED,
+    "tool_calls_requested": IGNORED,
+}
+KNOWN: Final[Known] = {
+    "prompt_tokens": None,
+    "completion_tokens": None,
+    "input_tokens": None,
+    "output_tokens": None,
+    "total_tokens": None,
+    "prompt_tokens_details": _PROMPT,
+    "prompt_token_details": _PROMPT,
+    "input_tokens_details": _PROMPT,
+    "completion_tokens_details": _OUTPUT,
+    "output_tokens_details": _OUTPUT,
+    "reasoning_tokens": None,
+    "cached_tokens": None,
+    "num_cached_tokens": None,
+    "prompt_cache_hit_tokens": None,
+    "prompt_cache_miss_tokens": IGNORED,
+    "cache_read_input_tokens": None,
+    "cache_creation_input_tokens": None,
+    "cache_creation": _WRITES,
+    "server_tool_use": _SERVER_TOOLS,
+    "server_tool_use_details": _SERVER_TOOLS,
+    "num_search_queries": None,
+    "request_count": IGNORED,
+    "context_details": IGNORED,  # xAI: the last turn's share of the counts
+}
+_TOOLS: Final[Known] = {"web_search": {"num_requests": None}}
+
+
+class _Names(NamedTuple):
+    """What an API calls the two sides; the other spelling is read where it states none."""
+
+    prompt: tuple[str, str]
+    output: tuple[str, str]
+
+
+_CHAT: Final = _Names(("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
+_RESPONSES: Final = _Names(("input_tokens", "prompt_tokens"), ("output_tokens", "completion_tokens"))
+_PROMPT_DETAILS: Final = ("prompt_tokens_details", "prompt_token_details", "input_tokens_details")
+_SIDES: Final = (*_CHAT.prompt, *_CHAT.output)
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
 
 def service_tier(value: object) -> ServiceTier | None:
     """The tier that an answer states, ``None`` where it states none."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not value:
         return None
     return _TIERS.get(value, ServiceTier.OTHER)
 
 
-def chat_usage(usage: object) -> Usage | None:
-    """Counts of a chat, completions or embeddings ``usage`` object; ``None`` if it has none."""
+def add_usage(stated: dict[str, Any], usage: object) -> None:
+    """Lay a later ``usage`` object over what one answer stated before. A total belongs to the object that states it."""
     if not isinstance(usage, dict):
-        return None
-    prompt_details = member(usage, "prompt_tokens_details") or member(usage, "prompt_token_details")
-    output_details = member(usage, "completion_tokens_details")
+        return
+    if not count(usage.get("total_tokens")) and any(count(usage.get(name)) for name in _SIDES):
+        stated.pop("total_tokens", None)
+    lay_over(stated, usage)
+
+
+def chat_usage(usage: object, *, ended: bool = True) -> Counted:
+    """Counts of a chat, completions or embeddings ``usage`` object.
+
+    Args:
+        usage: The object; anything else states nothing.
+        ended: The answer is whole, so that a total without a surplus says that nothing was produced.
+    """
     server_tools = member(usage, "server_tool_use") or member(usage, "server_tool_use_details")
-    return _usage(
-        prompt=count(usage.get("prompt_tokens")),
-        output=count(usage.get("completion_tokens")),
-        total=count(usage.get("total_tokens")),
-        cached=first_count(
-            member(prompt_details, "cached_tokens"),
-            usage.get("prompt_cache_hit_tokens"),
-            usage.get("num_cached_tokens"),
-            usage.get("cached_tokens"),
-        ),
-        written=first_count(member(prompt_details, "cache_write_tokens"), usage.get("cache_creation_input_tokens")),
-        prompt_details=prompt_details,
-        output_details=output_details,
-        searches=first_count(member(server_tools, "web_search_requests"), usage.get("num_search_queries")),
-    )
+    searches = first_count(member(server_tools, "web_search_requests"), member(usage, "num_search_queries"))
+    return _counted(usage, _CHAT, searches, ended=ended)
 
 
-def responses_usage(usage: object, *, tool_usage: object = None) -> Usage | None:
-    """Counts of a Responses ``usage`` object and of the ``tool_usage`` beside it."""
+def responses_usage(usage: object, *, tool_usage: object = None, ended: bool = True) -> Counted:
+    """Counts of a Responses ``usage`` object and of the ``tool_usage`` beside it; see `chat_usage`."""
     searches = count(member(member(tool_usage, "web_search"), "num_requests"))
-    if not isinstance(usage, dict):
-        return None if searches is None else Usage(searches=searches)
-    prompt_details = member(usage, "input_tokens_details")
-    return _usage(
-        prompt=count(usage.get("input_tokens")),
-        output=count(usage.get("output_tokens")),
-        total=count(usage.get("total_tokens")),
-        cached=count(member(prompt_details, "cached_tokens")),
-        written=count(member(prompt_details, "cache_write_tokens")),
-        prompt_details=prompt_details,
-        output_details=member(usage, "output_tokens_details"),
-        searches=searches,
+    counted = _counted(usage, _RESPONSES, searches, ended=ended)
+    suspect, unpriced = doubts(tool_usage, _TOOLS)
+    return Counted(counted.usage, counted.suspect or suspect, counted.unpriced or unpriced)
+
+
+class _Side(NamedTuple):
+    """One side's count, and whether the total confirms it."""
+
+    tokens: int | None
+    confirmed: bool = False
+
+
+def _counted(usage: object, names: _Names, searches: int | None, *, ended: bool) -> Counted:
+    stated = usage if isinstance(usage, dict) else _NOTHING
+    suspect, unpriced = doubts(stated, KNOWN)
+    into = next((stated[name] for name in _PROMPT_DETAILS if stated.get(name)), None)
+    out = stated.get("completion_tokens_details") or stated.get("output_tokens_details")
+    cached = first_count(
+        member(into, "cached_tokens"),
+        stated.get("prompt_cache_hit_tokens"),
+        stated.get("num_cached_tokens"),
+        stated.get("cached_tokens"),
+        stated.get("cache_read_input_tokens"),
     )
+    written = first_count(
+        member(into, "cache_write_tokens"),
+        member(into, "cache_creation_tokens"),
+        stated.get("cache_creation_input_tokens"),
+    )
+    reasoning = first_count(member(out, "reasoning_tokens"), stated.get("reasoning_tokens"))
+    prompt, output, hidden, short = _sides(stated, names, cached, written, reasoning, ended=ended)
+    found = Usage(searches=searches)
+    parts = {
+        "cache_read": cached,
+        "cache_write_other": written,
+        "audio_in": count(member(into, "audio_tokens")),
+        "image_in": count(member(into, "image_tokens")),
+    }
+    contradicted = _split(found, prompt, parts, "in_uncached")
+    parts = {
+        "out_reasoning": hidden,
+        "audio_out": count(member(out, "audio_tokens")),
+        "image_out": count(member(out, "image_tokens")),
+    }
+    contradicted |= _split(found, output, parts, "out_visible")
+    return Counted(found if found != Usage() else None, suspect or short or contradicted, unpriced)
 
 
-def _usage(
-    *,
-    prompt: int | None,
-    output: int | None,
-    total: int | None,
+def _sides(
+    stated: Mapping[str, Any],
+    names: _Names,
     cached: int | None,
     written: int | None,
-    prompt_details: object,
-    output_details: object,
-    searches: int | None,
-) -> Usage | None:
-    if prompt is None and output is None and searches is None:
-        return None
-    found = Usage(searches=searches)
-    if prompt is not None:
-        found.cache_read, rest = take(cached, prompt)
-        found.cache_write_other, rest = take(written, rest)
-        found.audio_in, rest = take(count(member(prompt_details, "audio_tokens")), rest)
-        found.image_in, found.in_uncached = take(count(member(prompt_details, "image_tokens")), rest)
-    reasoning = count(member(output_details, "reasoning_tokens"))
-    surplus = 0
-    if prompt is not None and total is not None:
-        surplus = max(0, total - prompt - (output or 0))
-    if output is not None or surplus:
-        found.out_reasoning, rest = take(reasoning or surplus or reasoning, (output or 0) + surplus)
-        found.audio_out, rest = take(count(member(output_details, "audio_tokens")), rest)
-        found.image_out, found.out_visible = take(count(member(output_details, "image_tokens")), rest)
-    return found
+    reasoning: int | None,
+    *,
+    ended: bool,
+) -> tuple[_Side, _Side, int | None, bool]:
+    """The prompt, the completion and the reasoning in it by rules 1 and 4; whether the total is below them."""
+    prompt = first_count(*(stated.get(name) for name in names.prompt)) or None
+    output = first_count(*(stated.get(name) for name in names.output))
+    total = count(stated.get("total_tokens")) or None
+    if total is None:
+        return _Side(prompt), _Side(output), reasoning, False
+    if prompt is None and output is None:
+        return _Side(None), _Side(None), reasoning, False
+    if prompt is None or output is None:
+        known = output if prompt is None else prompt
+        rest = total - (known or 0)
+        if rest < 0:
+            return _Side(prompt), _Side(output), reasoning, True
+        if prompt is None and not any(doubtful(stated.get(name)) for name in names.prompt):
+            prompt = rest or None
+        elif output is None and (rest or ended) and not any(doubtful(stated.get(name)) for name in names.output):
+            output = rest
+        return _Side(prompt), _Side(output), reasoning, False
+    surplus = total - prompt - output
+    if surplus > 0:
+        beside = {cached, written, (cached or 0) + (written or 0)}
+        if surplus in beside and not (surplus == reasoning and reasoning > output):
+            prompt += surplus
+        else:
+            output += surplus
+            reasoning = reasoning or surplus
+    return _Side(prompt, surplus >= 0), _Side(output, surplus >= 0), reasoning, surplus < 0
+
+
+def _split(found: Usage, side: _Side, parts: Mapping[str, int | None], rest: str) -> bool:
+    """Write a side's parts and what is left of it into ``found``; whether they contradict it. See rule 3."""
+    tokens = side.tokens
+    if tokens is None:
+        return False
+    contradicted = any(part is not None and part > tokens for part in parts.values())
+    if contradicted and not side.confirmed:
+        return True
+    for name, part in parts.items():
+        taken, tokens = take(part, tokens)
+        setattr(found, name, taken)
+    setattr(found, rest, tokens)
+    return contradicted

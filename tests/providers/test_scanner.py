@@ -37,15 +37,27 @@ def test_a_stream_of_google_without_events_is_an_array():
     [
         (Operation.OPENAI_CHAT, b'{"usage":{"prompt_tokens":7}}', Usage(in_uncached=7)),
         (Operation.OPENAI_COMPLETIONS, b'{"usage":{"prompt_tokens":7}}', Usage(in_uncached=7)),
-        (Operation.OPENAI_EMBEDDINGS, b'{"usage":{"prompt_tokens":7,"total_tokens":7}}', Usage(in_uncached=7)),
+        (
+            Operation.OPENAI_EMBEDDINGS,
+            b'{"usage":{"prompt_tokens":7,"total_tokens":7}}',
+            Usage(in_uncached=7, out_visible=0),
+        ),
         (Operation.OPENAI_RESPONSES, b'{"usage":{"input_tokens":7}}', Usage(in_uncached=7)),
         (Operation.OPENAI_COMPACT, b'{"usage":{"input_tokens":7}}', Usage(in_uncached=7)),
         (Operation.OPENAI_INPUT_TOKENS, b'{"input_tokens":7}', Usage(in_uncached=7)),
         (Operation.ANTHROPIC_MESSAGES, b'{"usage":{"input_tokens":7}}', Usage(in_uncached=7)),
         (Operation.ANTHROPIC_COUNT_TOKENS, b'{"input_tokens":7}', Usage(in_uncached=7)),
         (Operation.GEMINI_GENERATE, b'{"usageMetadata":{"promptTokenCount":7}}', Usage(in_uncached=7)),
-        (Operation.GEMINI_EMBED, b'{"usageMetadata":{"promptTokenCount":7}}', Usage(in_uncached=7)),
-        (Operation.GEMINI_BATCH_EMBED, b'{"usageMetadata":{"promptTokenCount":7}}', Usage(in_uncached=7)),
+        (
+            Operation.GEMINI_EMBED,
+            b'{"usageMetadata":{"promptTokenCount":7}}',
+            Usage(in_uncached=7, out_visible=0),
+        ),
+        (
+            Operation.GEMINI_BATCH_EMBED,
+            b'{"usageMetadata":{"promptTokenCount":7}}',
+            Usage(in_uncached=7, out_visible=0),
+        ),
         (Operation.GEMINI_COUNT_TOKENS, b'{"totalTokens":7}', Usage(in_uncached=7)),
     ],
 )

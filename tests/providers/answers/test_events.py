@@ -143,7 +143,7 @@ def test_an_ordinary_chunk_is_taken_at_a_glance_and_not_decoded(monkeypatch, lea
     monkeypatch.setattr(ChatStream, "_event", lambda _, data: decoded.append(data))
     first, last = (lead.replace(b"\n", end.encode()) + event(content(text), end) for text in ("first", "last"))
     scanner.feed(first)
-    for chunk in (first, b'{"choices":[]}' + (end * 2).encode(), last):
+    for chunk in (first, b'{"choices":[],"id":"c1"}' + (end * 2).encode(), last):
         assert scanner.glance(framed(chunk), len(chunk))
     assert scanner.events == 5
     assert decoded == []

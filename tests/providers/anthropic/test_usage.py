@@ -7,14 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metering.usage import Geography, ServiceTier, Speed, Usage
-from providers.anthropic.usage import geography, overlay, service_tier, speed, split_by_model
+from providers.anthropic.usage import add_usage, geography, read_usage, service_tier, speed
 
 
 def counts(*usages: object) -> Usage | None:
     stated: dict[str, Any] = {}
     for usage in usages:
-        overlay(stated, usage)
-    return split_by_model(stated)[0]
+        add_usage(stated, usage)
+    counted, _ = read_usage(stated)
+    assert not counted.suspect
+    return counted.usage
 
 
 def entry(kind: str, tokens_in: int, tokens_out: int, model: str | None = None, **more: Any) -> dict[str, Any]:
@@ -24,8 +26,13 @@ def entry(kind: str, tokens_in: int, tokens_out: int, model: str | None = None, 
 
 def split(top_in: int, top_out: int, *iterations: dict[str, Any]) -> tuple:
     stated: dict[str, Any] = {}
-    overlay(stated, {"input_tokens": top_in, "output_tokens": top_out, "iterations": list(iterations)})
-    return split_by_model(stated)
+    add_usage(stated, {"input_tokens": top_in, "output_tokens": top_out, "iterations": list(iterations)})
+    return split_of(stated)
+
+
+def split_of(stated: dict[str, Any]) -> tuple:
+    counted, others = read_usage(stated)
+    return counted.usage, others
 
 
 def test_everything_beside_everything():
@@ -57,7 +64,7 @@ def test_writes_without_a_split_have_the_default_lifetime():
 
 @pytest.mark.parametrize(
     ("total", "short", "long", "expected"),
-    [(50, 20, 10, (40, 10)), (50, 60, 40, (10, 40)), (30, 0, 40, (0, 30)), (0, 5, 5, (0, 0)), (None, 5, 6, (5, 6))],
+    [(50, 20, 10, (40, 10)), (50, 20, 30, (20, 30)), (0, 5, 5, (5, 5)), (None, 5, 6, (5, 6)), (50, None, 10, (40, 10))],
 )
 def test_the_total_of_writes_is_right_and_the_split_explains_it(total, short, long, expected):
     split = {"ephemeral_5m_input_tokens": short, "ephemeral_1h_input_tokens": long}
@@ -69,12 +76,99 @@ def test_later_statements_replace_and_absent_ones_do_not():
     start = {"input_tokens": 100, "cache_read_input_tokens": 5, "output_tokens": 1, "service_tier": "standard"}
     assert counts(start, {"output_tokens": 40}) == Usage(in_uncached=100, cache_read=5, out_visible=40)
     assert counts(start, {"input_tokens": 300, "output_tokens": 40}).in_uncached == 300
-    assert counts(start, {"input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 0}) == Usage(
-        in_uncached=0, cache_read=0, out_visible=0
+    assert counts(start, {"input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 9}) == Usage(
+        in_uncached=100, cache_read=5, out_visible=9
     )
-    assert counts(start, {"input_tokens": None, "output_tokens": "9"}) == Usage(
+    assert counts(start, {"input_tokens": None, "output_tokens": "nine"}) == Usage(
         in_uncached=100, cache_read=5, out_visible=1
     )
+
+
+def test_an_input_that_differs_restates_its_side_with_its_zeros():
+    cached = {"input_tokens": 100, "cache_read_input_tokens": 5000, "cache_creation_input_tokens": 70}
+    cached["cache_creation"] = {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 70}
+    zeros = {"cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}
+    assert counts(cached, {"input_tokens": 181} | zeros) == Usage(in_uncached=181, cache_read=0, cache_write_5m=0)
+    same = Usage(in_uncached=100, cache_read=5000, cache_write_5m=0, cache_write_1h=70)
+    assert counts(cached, {"input_tokens": 100} | zeros) == same
+    assert counts(cached, {"input_tokens": 0} | zeros) == same
+    assert counts(cached, {"input_tokens": 181, "cache_creation_input_tokens": 70}).cache_write_1h == 70
+
+
+def test_the_output_of_message_start_is_a_placeholder():
+    stated: dict[str, Any] = {}
+    start = {"input_tokens": 5, "output_tokens": 8, "output_tokens_details": {"thinking_tokens": 1}}
+    add_usage(stated, start, placeholder=True)
+    assert split_of(stated) == (Usage(in_uncached=5), ())
+    add_usage(stated, {"output_tokens": 0})
+    assert split_of(stated) == (Usage(in_uncached=5, out_visible=0), ())
+
+
+def test_fractions_are_rounded_up_and_strings_are_read():
+    usage = {"input_tokens": 12345.4, "cache_read_input_tokens": "20000", "output_tokens": 200.0}
+    assert counts(usage) == Usage(in_uncached=12346, cache_read=20000, out_visible=200)
+
+
+@pytest.mark.parametrize("usage", [{"input_tokens": 0}, {"input_tokens": 0, "cache_read_input_tokens": 0}, {}])
+def test_a_prompt_of_nothing_is_not_stated(usage):
+    assert counts(usage | {"output_tokens": 3}) == Usage(out_visible=3)
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"input_tokens": -1, "output_tokens": 3}, Usage(out_visible=3)),
+        ({"input_tokens": 5, "output_tokens": 10**12}, Usage(in_uncached=5)),
+        (
+            {"input_tokens": 5, "output_tokens": 3, "output_tokens_details": {"thinking_tokens": 4}},
+            Usage(in_uncached=5),
+        ),
+        (
+            {
+                "input_tokens": 5,
+                "output_tokens": 3,
+                "cache_creation_input_tokens": 50,
+                "cache_creation": {"ephemeral_5m_input_tokens": 60, "ephemeral_1h_input_tokens": 40},
+            },
+            Usage(out_visible=3),
+        ),
+    ],
+)
+def test_a_count_that_contradicts_the_others_is_not_trusted(usage, expected):
+    counted, _ = read_usage(usage)
+    assert counted == (expected, True, False)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"service_tier": "made up"},
+        {"speed": "ludicrous"},
+        {"inference_geo": "<somewhere>"},
+        {"server_tool_use": {"browser_requests": 1}},
+        {"cache_creation": {"ephemeral_1d_input_tokens": 4}},
+        {"video_tokens": 4},
+        {"iterations": [{"type": "tomorrow"}]},
+        {"iterations": [{"type": ["message"]}]},
+        {"iterations": [{"type": "message", "image_tokens": 3}]},
+    ],
+)
+def test_what_is_stated_and_not_known_is_unpriced(more):
+    assert read_usage({"input_tokens": 5, "output_tokens": 3} | more)[0].unpriced
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"service_tier": "", "speed": None, "inference_geo": "not_available"},
+        {"server_tool_use": {"browser_requests": 0}, "video_tokens": 0},
+        {"cost": 3, "is_byok": True, "total_tokens": 8},
+        {"fallback_credit": {"status": {"type": "redeemed"}}},
+        {"iterations": [{"type": "message", "model": "m", "image_tokens": 0}]},
+    ],
+)
+def test_what_is_zero_or_no_count_is_not_unpriced(more):
+    assert not read_usage({"input_tokens": 5, "output_tokens": 3} | more)[0].unpriced
 
 
 def test_nothing_is_added_up():
@@ -140,7 +234,7 @@ def test_a_compaction_before_a_fallback_belongs_to_the_model_that_served():
 
 def test_calls_of_server_tools_stay_with_the_request():
     stated: dict[str, Any] = {}
-    overlay(
+    add_usage(
         stated,
         {
             "input_tokens": 10,
@@ -149,7 +243,7 @@ def test_calls_of_server_tools_stay_with_the_request():
             "iterations": [entry("fallback_message", 10, 5, "model-b")],
         },
     )
-    usage, others = split_by_model(stated)
+    usage, others = split_of(stated)
     assert usage == Usage(in_uncached=0, out_visible=0, searches=2)
     assert others == (("model-b", Usage(in_uncached=10, out_visible=5)),)
 
@@ -165,8 +259,8 @@ def test_a_kind_of_tomorrow_is_added_only_if_the_top_level_leaves_it_out():
 )
 def test_iterations_of_another_shape_change_nothing(iterations):
     stated: dict[str, Any] = {}
-    overlay(stated, {"input_tokens": 10, "output_tokens": 5, "iterations": iterations})
-    assert split_by_model(stated) == (Usage(in_uncached=10, out_visible=5), ())
+    add_usage(stated, {"input_tokens": 10, "output_tokens": 5, "iterations": iterations})
+    assert split_of(stated) == (Usage(in_uncached=10, out_visible=5), ())
 
 
 JSON = st.recursive(
@@ -200,9 +294,9 @@ JSON = st.recursive(
 @given(JSON, JSON)
 def test_no_shape_raises(first, second):
     stated: dict[str, Any] = {}
-    overlay(stated, first)
-    overlay(stated, second)
-    usage, others = split_by_model(stated)
+    add_usage(stated, first)
+    add_usage(stated, second)
+    usage, others = split_of(stated)
     for found in (usage, *(part for _, part in others)):
         assert found is None or min(found.input_tokens, found.output_tokens) >= 0
 

@@ -5,11 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metering.usage import INPUT_COUNTS, OUTPUT_COUNTS, ServiceTier, Usage
-from providers.gemini.usage import counted_tokens, gemini_usage, service_tier
+from providers.answers.counts import count
+from providers.gemini.usage import add_usage, counted_tokens, gemini_usage, service_tier
 
 
 def details(**tokens: int) -> list[dict]:
     return [{"modality": name, "tokenCount": count} for name, count in tokens.items()]
+
+
+def counts(usage: object, **more: bool) -> Usage | None:
+    """The counts of a usage object that leaves no doubt."""
+    counted = gemini_usage(usage, **more)
+    assert not counted.suspect
+    assert not counted.unpriced
+    return counted.usage
 
 
 def test_what_is_inside_and_what_stands_beside():
@@ -21,7 +30,7 @@ def test_what_is_inside_and_what_stands_beside():
         "toolUsePromptTokenCount": 70,
         "totalTokenCount": 1360,
     }
-    assert gemini_usage(usage) == Usage(in_uncached=700, cache_read=300, tool_in=70, out_visible=200, out_reasoning=90)
+    assert counts(usage) == Usage(in_uncached=700, cache_read=300, tool_in=70, out_visible=200, out_reasoning=90)
 
 
 def test_audio_and_images_have_buckets_of_their_own():
@@ -31,7 +40,7 @@ def test_audio_and_images_have_buckets_of_their_own():
         "candidatesTokenCount": 1307,
         "candidatesTokensDetails": details(IMAGE=1290),
     }
-    assert gemini_usage(usage) == Usage(in_uncached=500, audio_in=300, image_in=200, out_visible=17, image_out=1290)
+    assert counts(usage) == Usage(in_uncached=500, audio_in=300, image_in=200, out_visible=17, image_out=1290)
 
 
 def test_cached_tokens_come_out_of_their_own_modality():
@@ -41,7 +50,7 @@ def test_cached_tokens_come_out_of_their_own_modality():
         "promptTokensDetails": details(TEXT=400, AUDIO=600),
         "cacheTokensDetails": details(TEXT=100, AUDIO=400),
     }
-    assert gemini_usage(usage) == Usage(in_uncached=300, cache_read=500, audio_in=200)
+    assert counts(usage) == Usage(in_uncached=300, cache_read=500, audio_in=200)
 
 
 def test_cached_tokens_of_a_modality_that_the_prompt_does_not_state_come_out_of_text():
@@ -51,7 +60,7 @@ def test_cached_tokens_of_a_modality_that_the_prompt_does_not_state_come_out_of_
         "promptTokensDetails": details(DOCUMENT=100),
         "cacheTokensDetails": details(IMAGE=60),
     }
-    assert gemini_usage(usage) == Usage(in_uncached=40, cache_read=60)
+    assert counts(usage) == Usage(in_uncached=40, cache_read=60)
 
 
 def test_cached_tokens_without_details_come_out_of_text_then_images_then_audio():
@@ -60,7 +69,7 @@ def test_cached_tokens_without_details_come_out_of_text_then_images_then_audio()
         "cachedContentTokenCount": 85,
         "promptTokensDetails": details(TEXT=10, IMAGE=20, AUDIO=70),
     }
-    assert gemini_usage(usage) == Usage(in_uncached=0, cache_read=85, image_in=0, audio_in=15)
+    assert counts(usage) == Usage(in_uncached=0, cache_read=85, image_in=0, audio_in=15)
 
 
 def test_enumerations_as_numbers():
@@ -71,17 +80,102 @@ def test_enumerations_as_numbers():
         "candidatesTokenCount": 5,
         "candidatesTokensDetails": [{"modality": 4, "tokenCount": 5}],
     }
-    assert gemini_usage(usage) == Usage(in_uncached=5, image_in=516, audio_out=5, out_visible=0)
+    assert counts(usage) == Usage(in_uncached=5, image_in=516, audio_out=5, out_visible=0)
     assert service_tier(usage) is ServiceTier.PROVISIONED
 
 
-def test_what_is_absent_stays_unknown():
-    assert gemini_usage({"promptTokenCount": 3, "totalTokenCount": 3}) == Usage(in_uncached=3)
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"promptTokenCount": 100, "totalTokenCount": 150}, Usage(in_uncached=100, out_visible=50)),
+        ({"candidatesTokenCount": 50, "totalTokenCount": 150}, Usage(in_uncached=100, out_visible=50)),
+        ({"candidatesTokenCount": 50}, Usage(out_visible=50)),
+        ({"promptTokenCount": 100}, Usage(in_uncached=100)),
+        ({"totalTokenCount": 100}, None),
+        (
+            {"promptTokenCount": 417, "thoughtsTokenCount": 71, "totalTokenCount": 488},
+            Usage(in_uncached=417, out_visible=0, out_reasoning=71),
+        ),
+        (
+            {"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 40},
+            Usage(in_uncached=10, out_visible=5, out_reasoning=25),
+        ),
+        (
+            {"promptTokenCount": 10, "candidatesTokenCount": 5, "thoughtsTokenCount": 5, "totalTokenCount": 40},
+            Usage(in_uncached=10, out_visible=5, out_reasoning=5, tool_in=20),
+        ),
+        ({"promptTokenCount": "12.0", "candidatesTokenCount": 4.2}, Usage(in_uncached=12, out_visible=5)),
+        ({"promptTokenCount": 0, "candidatesTokenCount": 0, "totalTokenCount": 0}, Usage(out_visible=0)),
+    ],
+)
+def test_each_side_alone_and_what_the_total_says_of_the_others(usage, expected):
+    assert counts(usage) == expected
 
 
-@pytest.mark.parametrize("usage", [None, [], {}, {"trafficType": "ON_DEMAND"}, {"promptTokenCount": "3"}])
+def test_a_total_without_a_surplus_says_nothing_before_the_end():
+    usage = {"promptTokenCount": 3, "totalTokenCount": 3}
+    assert counts(usage) == Usage(in_uncached=3, out_visible=0)
+    assert counts(usage, ended=False) == Usage(in_uncached=3)
+    assert counts(usage | {"totalTokenCount": 5}, ended=False) == Usage(in_uncached=3, out_visible=2)
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"promptTokenCount": -1, "candidatesTokenCount": 4, "totalTokenCount": 9}, Usage(out_visible=4)),
+        ({"promptTokenCount": 10**12, "candidatesTokenCount": 4}, Usage(out_visible=4)),
+        (
+            {"promptTokenCount": 17, "candidatesTokenCount": 492, "totalTokenCount": 61},
+            Usage(in_uncached=17, out_visible=492),
+        ),
+        ({"promptTokenCount": 5, "cachedContentTokenCount": 9, "candidatesTokenCount": 4}, Usage(out_visible=4)),
+        (
+            {"promptTokenCount": 5, "cachedContentTokenCount": 9, "candidatesTokenCount": 4, "totalTokenCount": 9},
+            Usage(in_uncached=0, cache_read=5, out_visible=4),
+        ),
+        (
+            {"promptTokenCount": 5, "candidatesTokenCount": 4, "candidatesTokensDetails": details(IMAGE=1290)},
+            Usage(in_uncached=5),
+        ),
+    ],
+)
+def test_a_count_that_contradicts_the_others_is_not_trusted(usage, expected):
+    assert gemini_usage(usage) == (expected, True, False)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"trafficType": "MADE_UP"},
+        {"serviceTier": "made up"},
+        {"candidatesTokensDetails": details(VIDEO=1)},
+        {"promptTokensDetails": details(SMELL=1)},
+        {"promptTokensDetails": [{"modality": [], "tokenCount": 1}]},
+        {"toolUsePromptTokensDetails": details(AUDIO=1)},
+        {"promptTokenDetails": details(IMAGE=3)},
+        {"liveTokenCount": 1},
+    ],
+)
+def test_what_is_stated_and_not_known_is_unpriced(more):
+    assert gemini_usage({"promptTokenCount": 5, "candidatesTokenCount": 4} | more).unpriced
+
+
+def test_zeros_after_the_truth_take_nothing_back():
+    stated: dict = {}
+    for usage in (
+        {"promptTokenCount": 10, "totalTokenCount": 10},
+        {"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 15},
+        {"promptTokenCount": 0, "candidatesTokenCount": 0, "totalTokenCount": 0},
+        {"thoughtsTokenCount": 3},
+        None,
+    ):
+        add_usage(stated, usage)
+    assert counts(stated) == Usage(in_uncached=10, out_visible=5, out_reasoning=3)
+
+
+@pytest.mark.parametrize("usage", [None, [], {}, {"trafficType": "ON_DEMAND"}, {"promptTokenCount": "three"}])
 def test_no_counts_is_no_usage(usage):
-    assert gemini_usage(usage) is None
+    assert counts(usage) is None
 
 
 JUNK = st.none() | st.integers() | st.integers(0, 3000) | st.booleans() | st.text(max_size=2) | st.floats()
@@ -105,15 +199,15 @@ DETAILS = JUNK | st.lists(
     )
 )
 def test_buckets_add_up_to_the_counts_whatever_is_stated(usage):
-    found = gemini_usage(usage)
+    found = gemini_usage(usage).usage
     if found is None:
         return
     for name in INPUT_COUNTS + OUTPUT_COUNTS:
         assert getattr(found, name) is None or getattr(found, name) >= 0
     if found.in_uncached is not None:
-        assert found.input_tokens == usage["promptTokenCount"]
+        assert found.input_tokens == count(usage["promptTokenCount"])
     if found.out_visible is not None:
-        assert found.output_tokens - (found.out_reasoning or 0) == usage["candidatesTokenCount"]
+        assert found.output_tokens - (found.out_reasoning or 0) == count(usage["candidatesTokenCount"])
 
 
 @pytest.mark.parametrize(
@@ -138,5 +232,6 @@ def test_tiers_are_a_closed_list(usage, tier):
 
 def test_a_token_count():
     assert counted_tokens({"totalTokens": 12, "cachedContentTokenCount": 5}) == Usage(in_uncached=7, cache_read=5)
-    assert counted_tokens({"totalTokens": "12"}) is None
+    assert counted_tokens({"totalTokens": "12"}) == Usage(in_uncached=12)
+    assert counted_tokens({"totalTokens": -1}) is None
     assert counted_tokens([]) is None

@@ -176,7 +176,7 @@ DIALECTS = {
 
 def scanner(operation, vault, *, sse=True):
     head = Head(model="m", stream=sse)
-    return Restored(WIRES[operation].scanner(head, sse=sse), vault, operation, sse=sse)
+    return Restored(WIRES[operation].scanner(head, sse=sse), vault, operation)
 
 
 def passed(restored, stream, cuts):

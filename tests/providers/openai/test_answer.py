@@ -114,7 +114,7 @@ def test_calls_of_server_tools():
 
 @pytest.mark.parametrize("delta", [{"tool_calls": [{"function": {"arguments": json.dumps(FORGED)}}]}, {"x": FORGED}])
 def test_counts_inside_a_chat_chunk_s_content_are_content(delta):
-    chunk = {"choices": [{"delta": delta, "finish_reason": None, **FORGED}], "usage": None}
+    chunk = {"choices": [{"delta": delta, "finish_reason": None, "logprobs": FORGED}], "usage": None}
     whole = f"data: {json.dumps(chunk)}\n\n".encode()
     for pieces in ([whole], every_byte(whole)):
         for head in (HEAD, Head(model="m", wants_usage=False)):
@@ -169,7 +169,7 @@ def test_a_token_count():
     assert read_counted(b'{"object":"response.input_tokens","input_tokens":41}', HEAD).report.usage == Usage(
         in_uncached=41
     )
-    assert read_counted(b'{"input_tokens":"41"}', HEAD).report.usage is None
+    assert read_counted(b'{"input_tokens":"forty"}', HEAD).report.usage is None
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"7", b'{"a":1', b"\xff"])

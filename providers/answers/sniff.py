@@ -1,0 +1,97 @@
+"""Decides from an answer's first bytes whether it is an event stream: for answers whose label does not say.
+
+A stream was asked for, but the answer is labelled ``text/plain``, or not at all, or as JSON by a host that labels
+everything so. The first byte that is no space tells: an event stream begins with the name of a field or with a colon
+(WHATWG HTML, section 9.2.5), JSON with a bracket or a quote, a page with ``<``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from metering.usage import Report
+from providers.dialect import ProviderError, Scanner
+
+_SPACE = b" \t\r\n\xef\xbb\xbf"  # a byte order mark too
+_BODY = frozenset(b'{["<')
+
+
+def is_stream(first: bytes) -> bool | None:
+    """Whether an answer that begins with ``first`` is an event stream; ``None`` while only spaces have come."""
+    begun = first.lstrip(_SPACE)
+    return begun[0] not in _BODY if begun else None
+
+
+def scanner_by_label(sse: bool | None, stream: Callable[[], Scanner], body: Callable[[], Scanner]) -> Scanner:
+    """The scanner of an answer that is labelled an event stream, or as something else, or (``None``) does not say."""
+    if sse is None:
+        return Sniffed(stream, body)
+    return stream() if sse else body()
+
+
+class Sniffed:
+    """A `Scanner` that becomes that of a stream or of a body. Spaces before the first byte pass and are not looked at.
+
+    Args:
+        stream: Makes the scanner of an event stream.
+        body: Makes the one of a body that is none.
+    """
+
+    __slots__ = ("_body", "_inner", "_skipped", "_stream")
+
+    def __init__(self, stream: Callable[[], Scanner], body: Callable[[], Scanner]) -> None:
+        self._stream = stream
+        self._body = body
+        self._inner: Scanner | None = None
+        self._skipped = 0
+
+    @property
+    def size(self) -> int:
+        return self._skipped + (self._inner.size if self._inner is not None else 0)
+
+    @property
+    def events(self) -> int:
+        return self._inner.events if self._inner is not None else 0
+
+    @property
+    def sse(self) -> bool:
+        """What passes is an event stream; not known before its first byte, so false."""
+        return self._inner is not None and self._inner.sse
+
+    @property
+    def begun(self) -> bool:
+        return self._inner is not None and self._inner.begun
+
+    @property
+    def ended(self) -> bool:
+        return self._inner is not None and self._inner.ended
+
+    @property
+    def error(self) -> ProviderError | None:
+        return self._inner.error if self._inner is not None else None
+
+    @property
+    def at_boundary(self) -> bool:
+        return self._inner is None or self._inner.at_boundary
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a fragment; return what to pass on now."""
+        if self._inner is None:
+            stream = is_stream(data)
+            if stream is None:
+                self._skipped += len(data)
+                return data
+            self._inner = self._stream() if stream else self._body()
+        return self._inner.feed(data)
+
+    def glance(self, framed: bytes, size: int) -> bool:
+        return self._inner is not None and self._inner.glance(framed, size)
+
+    def finish(self) -> bytes:
+        return self._inner.finish() if self._inner is not None else b""
+
+    def report(self) -> Report:
+        return self._inner.report() if self._inner is not None else Report()
+
+    def estimated_output(self) -> int:
+        return self._inner.estimated_output() if self._inner is not None else 0
