@@ -31,7 +31,7 @@ from providers.answers.reading import (
 )
 from providers.answers.sse import DONE, count_events, data_of, event_spans
 from providers.dialect import Head, ProviderError
-from providers.document.members import ABSENT, given
+from providers.document.members import ABSENT, given, is_list
 from providers.document.projection import JsonProjection, Wanted
 from providers.gemini.failure import provider_error
 from providers.gemini.usage import add_usage, counted_tokens, gemini_usage, service_tier
@@ -336,7 +336,7 @@ def read_generated(body: bytes, head: Head) -> Body | None:
     state = _State(head)
     state.take(chunk)
     candidates = read_strictly(_candidates, chunk.candidates) or []
-    shaped = bool(candidates) or state.finished
+    shaped = state.finished or (is_list(chunk.candidates) and bool(candidates or given(chunk.usageMetadata)))
     return Body(state.report(head, ended=True), shaped and not body.lstrip().startswith(b"["), state.error)
 
 

@@ -266,10 +266,10 @@ def read_chat(body: bytes, head: Head) -> Body | None:
     if chat is None:
         return None
     choices = read_strictly(_choices, chat.choices) or []
-    shaped = bool(choices) and not body.lstrip().startswith(b"[")
     stated: dict[str, Any] = {}
     for usage in _usages(chat, choices):
         add_usage(stated, usage)
+    shaped = is_list(chat.choices) and bool(choices or stated) and not body.lstrip().startswith(b"[")
     tier = service_tier(value(chat.service_tier))
     report = _report(stated, tier, head, ended=True, several=_several_models(chat))
     return Body(report, shaped, _chat_error(chat, choices, shaped=shaped))

@@ -195,7 +195,8 @@ def test_a_whole_body_and_one_that_was_cut(operation: Operation, padding: int):
 @pytest.mark.parametrize(
     ("operation", "body"),
     [
-        (Operation.OPENAI_CHAT, {"choices": [], "usage": {"prompt_tokens": 5}}),
+        (Operation.OPENAI_CHAT, {"choices": []}),
+        (Operation.OPENAI_CHAT, {"usage": {"prompt_tokens": 5}}),
         (Operation.OPENAI_CHAT, {"object": "list", "data": []}),
         (Operation.OPENAI_RESPONSES, {"status": "queued", "output": []}),
         (Operation.OPENAI_RESPONSES, {"id": "r"}),
