@@ -234,7 +234,7 @@ class Scanner(Protocol):
         ...
 
     def estimated_output(self) -> int:
-        """Output tokens that what has passed probably holds. Decodes nothing: cheap enough to ask often."""
+        """Output tokens that what has passed probably holds, without bias. Cheap enough to ask often."""
         ...
 
 

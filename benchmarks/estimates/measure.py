@@ -11,7 +11,8 @@ from statistics import median, quantiles
 from benchmarks.estimates.recordings import Exchange, exchanges
 from gateway.inference.estimate import of_input, reasoning
 from metering.learning import LATENCY_MS
-from providers.dialect import Operation, Refusal
+from providers.answers.events import EventStream
+from providers.dialect import Head, Operation, Refusal
 from providers.media.medium import Kind
 from providers.weight.weight import Weight
 from providers.wires import WIRES
@@ -27,6 +28,8 @@ _APIS = {
 }
 _FEWEST = 5
 _SHORTEST_REASONING = 200
+_SHORTEST_OUTPUT = 5
+_CALLED = (b'"tool_calls"', b'"function_call"', b'"tool_use"', b'"functionCall"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,24 @@ def inputs(found: Iterable[Exchange], *, first_party: bool = True) -> list[Row]:
     ]
 
 
+def outputs(found: Iterable[Exchange]) -> list[Row]:
+    """Output of whole streams by what passed, divided by what was reported; what was reasoned unseen is left out."""
+    cells: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for exchange in found:
+        api = _APIS.get(exchange.operation)
+        visible = exchange.output_tokens - exchange.reasoning_tokens
+        if not (exchange.streamed and exchange.first_party and api) or visible < _SHORTEST_OUTPUT:
+            continue
+        scanner = WIRES[exchange.operation].scanner(Head(model=exchange.model, stream=True), sse=True)
+        assert isinstance(scanner, EventStream)
+        scanner.feed(exchange.answer)
+        tokens = EventStream.estimated_output(scanner)
+        if tokens:
+            called = any(mark in exchange.answer for mark in _CALLED)
+            cells[api, "streams with calls of tools" if called else "streams of text"].append(tokens / visible)
+    return [Row(api, kind, tuple(ratios)) for (api, kind), ratios in sorted(cells.items()) if len(ratios) >= _FEWEST]
+
+
 def hidden(found: Iterable[Exchange]) -> list[Row]:
     """Output of whole answers of reasoning models, estimated by the time that the provider says it worked and the
     usual speed of the model's other answers.
@@ -138,6 +159,7 @@ def report(corpus: Path, write: Callable[[str], None] = print) -> None:
     for title, rows in (
         ("Input, the APIs' own hosts", inputs(found)),
         ("Input, compatible hosts", inputs(found, first_party=False)),
+        ("Output of streams", outputs(found)),
         ("Reasoning", hidden(found)),
     ):
         write(f"\n{title}\n\n{HEADING}")

@@ -17,12 +17,14 @@ What must stay true:
    through a projection, so that memory stays bounded and its counts are found all the same.
 5. Where the usage chunk must be hidden, an event is held back until its end, at most `HOLD_LIMIT`
    bytes; beyond that it is passed on as it comes, and is not hidden.
-6. Results do not depend on how the stream was cut.
+6. How much was produced is told by a sample of the events (`providers.answers.produced`).
+7. Results do not depend on how the stream was cut.
 """
 
 from __future__ import annotations
 
 from metering.usage import Report
+from providers.answers.produced import EACH, EARLY, Produced
 from providers.answers.sse import (
     DONE,
     LargeEvent,
@@ -51,8 +53,8 @@ class EventStream:
 
     __slots__ = (
         "_begun", "_carried", "_carry", "_done", "_each", "_end", "_error", "_finished", "_framed", "_framed_end",
-        "_head", "_hide", "_large", "_last", "_least", "_marks", "_needle", "_passed", "_seam", "_small", "_tail",
-        "_wanted", "events", "size",
+        "_head", "_hide", "_large", "_last", "_least", "_marks", "_needle", "_passed", "_produced", "_seam", "_small",
+        "_tail", "_wanted", "events", "size",
     )  # fmt: skip
 
     sse = True
@@ -90,6 +92,7 @@ class EventStream:
         self._tail = 2  # from the last line's own end to the end of the event
         self._last: bytes | None = None  # holds the last event that is no candidate, undecoded
         self._framed: bytes | None = None  # where it came after that: likewise, with its chunk's framing
+        self._produced = Produced(self._output)
         self._done = False  # the last event with data was [DONE]
         self._small = small
         self._marks = marks
@@ -113,7 +116,10 @@ class EventStream:
         line = framed.find(b"\n", 5)
         if line != blank and framed.find(b"\n", line + 1) != blank:
             return False  # several events, or none
-        self.events += 1
+        before = self.events
+        self.events = before + 1
+        if before < EARLY or not before % EACH:
+            self._produced.one(framed, before)
         self.size += size
         self._framed = framed
         return True
@@ -130,7 +136,7 @@ class EventStream:
         self.size += size
         if size < self._least or not data.endswith(self._end) or data.rfind(self._needle) >= 0 or self._marked(data):
             return self._one(data) if not self._carried and is_one_event(data) else self._feed(data)
-        self.events += count_events(data)
+        self._count(data)
         self._last = data
         return data
 
@@ -141,7 +147,10 @@ class EventStream:
         held = b"".join(self._carry)[self._passed :] if self._hide else b""
         self._settle()
         hidden = self._settle_tail(final=True) and not self._passed
-        self.events += 1 if self._large is not None else count_events(b"".join([*self._carry, b"\n"]))
+        if self._large is None:
+            self._count(b"".join([*self._carry, b"\n"]))
+        else:
+            self.events += 1
         self._begin_event()
         return held[: lead(held)] if hidden else held
 
@@ -202,12 +211,24 @@ class EventStream:
 
     def estimated_output(self) -> int:
         """Output tokens that what has passed probably holds."""
+        return self._produced.tokens(self.events)
+
+    @staticmethod
+    def _output(event: bytes) -> int:
+        """Output tokens in one event, in thousandths (`providers.answers.produced.Output`)."""
         raise NotImplementedError
 
     def _reported(self) -> Report:
         raise NotImplementedError
 
     # Framing
+
+    def _count(self, block: bytes) -> None:
+        """Count the events of ``block``, and look at those that say how much was produced."""
+        before, count = self.events, count_events(block)
+        self.events = before + count
+        if Produced.due(before, count):
+            self._produced.take(block, before)
 
     def _feed(self, data: bytes) -> bytes:
         probe = self._seam + data if self._carried else data
@@ -233,7 +254,7 @@ class EventStream:
 
     def _one(self, data: bytes) -> bytes:
         """What `_feed` does, for one whole event."""
-        self.events += count_events(data)
+        self._count(data)
         self._settle()
         return b"" if self._take(data) and self._hide else data
 
@@ -294,7 +315,7 @@ class EventStream:
 
     def _scan(self, block: bytes, passed: int) -> bytes:
         """Read a block of whole events; return it without the chunks that are hidden."""
-        self.events += count_events(block)
+        self._count(block)
         all_of_them = not self._begun or self._each
         marked = self._marked(block)
         if not all_of_them and not marked and block.rfind(self._needle) < 0:

@@ -59,12 +59,12 @@ def count(strings: list[msgspec.Raw]) -> TextWeight:
         return NO_TEXT
     total = sum(map(len, strings)) - 2 * len(strings)
     if total <= SAMPLE:
-        return count_bytes(_unescaped(b" ".join([bytes(one)[1:-1] for one in strings])))
+        return count_bytes(unescaped(b" ".join([bytes(one)[1:-1] for one in strings])))
     pieces = [piece for piece in _pieces(strings) if piece]
     looked = sum(map(len, pieces))
     if not looked:
         return NO_TEXT
-    return _scaled(count_bytes(b" ".join(map(_unescaped, pieces))), total, looked)
+    return _scaled(count_bytes(b" ".join(map(unescaped, pieces))), total, looked)
 
 
 def count_json(values: list[msgspec.Raw]) -> TextWeight:
@@ -73,12 +73,12 @@ def count_json(values: list[msgspec.Raw]) -> TextWeight:
         return NO_TEXT
     total = sum(map(len, values))
     if total <= SAMPLE:
-        return count_bytes(_unescaped(b" ".join(map(bytes, values)), whole=False))
+        return count_bytes(unescaped(b" ".join(map(bytes, values)), whole=False))
     pieces = [piece for piece in _pieces(values) if piece]
     looked = sum(map(len, pieces))
     if not looked:
         return NO_TEXT
-    return _scaled(count_bytes(b" ".join([_unescaped(piece, whole=False) for piece in pieces])), total, looked)
+    return _scaled(count_bytes(b" ".join([unescaped(piece, whole=False) for piece in pieces])), total, looked)
 
 
 def count_bytes(text: bytes) -> TextWeight:
@@ -159,7 +159,7 @@ def _clean(piece: bytes, begin: int, ends: bool) -> bytes:
     return piece[:blank] if blank > 0 else piece
 
 
-def _unescaped(text: bytes, *, whole: bool = True) -> bytes:
+def unescaped(text: bytes, *, whole: bool = True) -> bytes:
     """The text of a JSON string; near enough where ``text`` is a piece of one, or of JSON around it."""
     if b"\\" not in text:
         return text

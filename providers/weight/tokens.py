@@ -60,37 +60,37 @@ class Tokenizer(msgspec.Struct, frozen=True):
     structured: int = 0
 
 
-_CHAT: Final = Tokenizer(
+OPENAI: Final = Tokenizer(
     plain=1_010, two=300, three=670, four=2_100, data=1_150, definition=950, schema=1_200, frame=430,
     start=3, turn=4, call=9, tools=12, structured=8,
 )  # fmt: skip
-_CHAT_5: Final = replace(_CHAT, data=1_400, call=4, tools=85)
-_RESPONSES: Final = replace(_CHAT, plain=990, call=5, signed=100)
-_CL100K: Final = replace(_CHAT, plain=1_000, three=1_050, two=470, four=3_200)
-_CLAUDE: Final = Tokenizer(
-    plain=1_150, two=500, three=1_200, four=2_800, data=1_800, definition=1_300, schema=1_620, frame=50,
+_CHAT_5: Final = replace(OPENAI, data=1_400, call=4, tools=85)
+_RESPONSES: Final = replace(OPENAI, plain=990, call=5, signed=100)
+_CL100K: Final = replace(OPENAI, plain=1_000, three=1_050, two=470, four=3_200)
+ANTHROPIC: Final = Tokenizer(
+    plain=1_150, two=450, three=1_000, four=2_800, data=1_800, definition=1_300, schema=1_620, frame=50,
     start=7, turn=1, instructed=1, call=45, tools=440, structured=100, thinks=28,
 )  # fmt: skip
-_CLAUDE_NEW: Final = replace(_CLAUDE, plain=1_400, start=8, thinks=2)
-_GEMINI: Final = Tokenizer(
+_CLAUDE_NEW: Final = replace(ANTHROPIC, plain=1_400, start=8, thinks=2)
+GEMINI: Final = Tokenizer(
     plain=1_070, two=350, three=650, four=2_000, data=2_200, definition=750, schema=0, start=1, call=1,
 )  # fmt: skip
-_GEMINI_2: Final = replace(_GEMINI, data=700, definition=350, call=0)
-_GEMINI_3: Final = replace(_GEMINI, plain=1_020, data=1_900, signed=200)
+_GEMINI_2: Final = replace(GEMINI, data=700, definition=350, call=0)
+_GEMINI_3: Final = replace(GEMINI, plain=1_020, data=1_900, signed=200)
 
 _FAMILIES: Final = (
     (re.compile(r"gpt-(?:3|4(?![.o\d]))|davinci|babbage|text-"), _CL100K),
-    (re.compile(r"gpt|o\d|chatgpt|codex|computer-use"), _CHAT),
+    (re.compile(r"gpt|o\d|chatgpt|codex|computer-use"), OPENAI),
     (re.compile(r"claude-(?:opus-(?:4-[7-9]|[5-9])|sonnet-[5-9]|haiku-[5-9]|fable|mythos)"), _CLAUDE_NEW),
-    (re.compile(r"claude"), _CLAUDE),
+    (re.compile(r"claude"), ANTHROPIC),
     (re.compile(r"gemini-(?:[3-9]|\d\d|flash-latest|pro-latest)"), _GEMINI_3),
     (re.compile(r"gemini-(?:1|2\.0)"), _GEMINI_2),
-    (re.compile(r"gemini"), _GEMINI),
+    (re.compile(r"gemini"), GEMINI),
 )
 _GPT_5: Final = re.compile(r"gpt-5(?![.\d])")
 _OPENAI: Final = re.compile(r"gpt-(?:4[.o]|[5-9]|\d\d)|o\d|codex|computer-use")
 _OF_RESPONSES: Final = frozenset((Operation.OPENAI_RESPONSES, Operation.OPENAI_COMPACT, Operation.OPENAI_INPUT_TOKENS))
-_OF_HOSTS: Final = {Family.OPENAI: _CHAT, Family.ANTHROPIC: _CLAUDE, Family.GOOGLE: _GEMINI}
+_OF_HOSTS: Final = {Family.OPENAI: OPENAI, Family.ANTHROPIC: ANTHROPIC, Family.GOOGLE: GEMINI}
 
 # Of the bound: half as much again as expected, which one recorded request in 500 exceeds, and bytes that nobody here
 # knows, four to a token.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.estimates.measure import Row, hidden, inputs
+from benchmarks.estimates.measure import Row, hidden, inputs, outputs
 from benchmarks.estimates.recordings import exchanges
 from tests.corpus.recordings import CORPUS, NO_CORPUS
 
@@ -33,6 +33,13 @@ def test_the_bound_is_rarely_exceeded(rows):
     for (_, what), row in rows.items():
         if what in {"text", "tools", "images"}:
             assert sum(bound < 1 for bound in row.bounds) <= 0.03 * len(row.bounds)
+
+
+def test_the_output_of_streams_is_without_bias(found):
+    rows = {(row.api, row.what): row for row in outputs(found)}
+    for api in APIS:
+        for what in ("streams of text", "streams with calls of tools"):
+            assert 0.9 <= rows[api, what].middle <= 1.1, (api, what)
 
 
 def test_reasoning_by_time_is_without_bias(found):

@@ -1,0 +1,59 @@
+"""Output tokens in one event of OpenAI's streams, for `providers.answers.produced`.
+
+OpenAI's own hosts send a token an event, compatible ones several; a call of a tool takes some tokens around its
+arguments. Fitted to recorded streams with known counts.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from providers.answers.produced import milli_tokens, strings
+from providers.weight.tokens import OPENAI
+
+_TEXTS: Final = (b'"content":', b'"arguments":', b'"text":', b'"reasoning_content":', b'"reasoning":', b'"refusal":')
+_CALLED: Final = re.compile(rb'"name":\s{0,2}"[^"]')
+_DELTA: Final = b'"delta":'
+# Not the deltas of a summary of reasoning, which is no output that is billed, nor of audio.
+_OF_TEXT: Final = re.compile(
+    rb'"response\.(?:output_text|refusal|reasoning_text|[a-z_]+_call_(?:arguments|input|code))\.delta"'
+)
+_ITEM_CALLED: Final = re.compile(rb'"type":\s{0,2}"(?:function_call|custom_tool_call)"')
+_ADDED: Final = b'"response.output_item.added"'
+_PADDED: Final = b'"obfuscation"'  # by OpenAI's own hosts, on events of one token
+_ONE: Final = 1_000
+_SHORT: Final = 5  # bytes of what is taken for one token
+_SEVERAL: Final = 1_700  # from here on, an event is believed to hold several tokens
+_CALL: Final = 8_700
+_ITEM: Final = 1_500  # around a message, or a call
+
+
+def chat_output(event: bytes) -> int:
+    """Of chat and of legacy completions."""
+    text = _single if _PADDED in event else _text
+    tokens = sum(map(text, strings(event, *_TEXTS)))
+    if b'"tool_calls"' in event and _CALLED.search(event):
+        tokens += _CALL
+    return tokens
+
+
+def responses_output(event: bytes) -> int:
+    """Of the Responses API."""
+    if _OF_TEXT.search(event):
+        text = _single if _PADDED in event else _text
+        return sum(map(text, strings(event, _DELTA)))
+    if _ADDED not in event:
+        return 0
+    return _ITEM + _CALL if _ITEM_CALLED.search(event) else _ITEM
+
+
+def _single(text: bytes) -> int:
+    return _ONE if text else 0
+
+
+def _text(text: bytes) -> int:
+    if len(text) <= _SHORT:
+        return _ONE if text else 0
+    tokens = milli_tokens(text, OPENAI)
+    return _ONE if tokens < _SEVERAL else tokens
