@@ -256,13 +256,14 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("form", STREAMS)
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("ending", BROKEN)
 def test_a_stream_without_its_dialects_end_is_broken(running, raw, form, ending):
     raw.script = BROKEN[ending](form)
     answer = send(running, form)
     assert (answer.status, answer.complete) == (200, False)
-    assert b'"error"' in answer.body[-900:]
+    if form in STREAMS:  # an array that has begun has no place for an error: it is reset
+        assert b'"error"' in answer.body[-900:]
     record = running.settled(answer.rid)
     assert (record["basis"], record["outcome"]) == ("partial", "upstream_cut")
     assert record["out_visible"] >= 10  # ten events

@@ -59,7 +59,7 @@ def test_what_nobody_here_can_read(headers):
     assert scanner.report().usage is None
 
 
-@pytest.mark.parametrize("kind", [b"text/event-stream"])
+@pytest.mark.parametrize("kind", [b"text/event-stream", b"text/plain", b"text/plain; charset=utf-8", None])
 def test_a_stream_that_was_asked_for_is_read_as_one_whatever_its_label(kind):
     watch = watch_of(
         CHAT, Head(model="m", stream=True, wants_usage=False), 200, [(b"content-type", kind)] if kind else []
