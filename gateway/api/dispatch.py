@@ -16,7 +16,7 @@ from gateway.api.account import account, usage_record
 from gateway.api.models import list_models, show_model
 from gateway.api.routes import OwnRoute, Part
 from gateway.auth import policy
-from gateway.auth.attempts import FailedTokens
+from gateway.auth.attempts import LookUps
 from gateway.auth.principal import Principal, Scope, worth_trying
 from gateway.errors import (
     Draining,
@@ -44,7 +44,7 @@ class Dispatcher:
     def __init__(self, services: Services, oauth: OAuth) -> None:
         self._services = services
         self._oauth = oauth
-        self._failed = FailedTokens()
+        self._look_ups = LookUps()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; raises nothing but cancellation and errors that are bugs."""
@@ -140,17 +140,17 @@ class Dispatcher:
         raise denied or TokenInvalid
 
     async def _session(self, request: web.BaseRequest, token: str) -> Principal:
-        """The session of a token; guesses are counted by where they come from."""
+        """The session of a token; a network that sends many wrong ones has them looked up one by one."""
         services = self._services
         if isinstance(services.authenticator.cached(token), Principal):
             return await services.authenticator.authenticate(token)
         address = inbound.address_of(request, services.config.server.behind_tls_proxy)
-        self._failed.check(address)
-        try:
-            return await services.authenticator.authenticate(token)
-        except TokenInvalid:
-            self._failed.failed(address)
-            raise
+        async with self._look_ups.turn(address):
+            try:
+                return await services.authenticator.authenticate(token)
+            except TokenInvalid:
+                self._look_ups.failed(address)
+                raise
 
     def _refuse_local(self, request: web.BaseRequest, principal: Principal) -> None:
         """A local session reaches no provider; a header can tighten and never loosen."""

@@ -1,16 +1,22 @@
-"""Limits guesses: of user codes and started sign-ins (in the store), of tokens and device codes at one worker.
+"""Limits what strangers may ask of sign-in: user codes and started sign-ins (in the store), look-ups at one worker.
 
 Rules:
 
 1. An address is never stored. What is counted is its prefix (/24 of IPv4, /56 of IPv6, as one customer
    has them), as a keyed digest that changes with each window and is deleted at its end.
 2. An attempt is counted before its outcome is known: guesses that come at once don't slip through.
-3. The bound over all addresses is what a guesser with many of them meets. It is wide enough for people.
+3. Nobody can close a door for others. Over `everywhere`, each network still has `SCARCE` attempts a minute: a guesser
+   with many networks gets little from each, and a person needs one.
+4. What nobody can guess is not refused: tokens and device codes have 256 random bits. Their look-ups cost a round trip
+   each, so a network that sends many wrong ones has one look-up at a time; a right one waits its turn, and passes.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from redis.exceptions import RedisError
@@ -22,10 +28,12 @@ from gateway.errors import MeteringUnavailable, RateLimited
 
 WINDOW_S = 60
 PER_PREFIX = 10  # user codes a minute; of 2.56e10 codes, nobody hits a live one so
+PER_ACCOUNT = 10  # the same for who is signed in: networks are cheaper than accounts
 EVERYWHERE = 1_000
+SCARCE = 3  # for each network once all together are over `EVERYWHERE`
 GRANTS_PER_PREFIX = 60  # sign-ins started a minute: an office behind one address, each of whom tries again
 GRANTS_EVERYWHERE = 6_000  # a minute; each is held for 10 minutes
-FAILED_TOKENS = 120  # a minute and prefix, at one worker
+FAILED_LOOK_UPS = 120  # a minute and prefix, at one worker: then one look-up at a time
 MOST_PREFIXES = 50_000
 MESSAGE = "Too many attempts from this network."
 
@@ -42,7 +50,7 @@ def prefix_of(address: str) -> str:
 
 
 class UserCodeAttempts:
-    """Counts over all workers, in the store. ``per_prefix`` and ``everywhere`` are attempts a minute."""
+    """Counts over all workers, in the store; ``per_prefix`` and ``everywhere`` are attempts a minute."""
 
     counted = "attempts"  # keeps what one kind counts apart from another's
 
@@ -54,23 +62,34 @@ class UserCodeAttempts:
         self._per_prefix = per_prefix
         self._everywhere = everywhere
 
-    async def admit(self, address: str) -> None:
+    async def admit(self, address: str, account: str = "") -> None:
         """Count an attempt; call it before a code is looked up, or a sign-in started.
 
+        Args:
+            address: Where it comes from.
+            account: Who is signed in, if somebody is.
+
         Raises:
-            RateLimited: The address or all together tried too often; ``retry_after`` says for how long.
+            RateLimited: This network or this account tried too often; ``retry_after`` says for how long.
             MeteringUnavailable: The store cannot count, so nothing may be tried.
         """
         now = time.time()
         window = int(now // WINDOW_S)
-        for text, most in ((prefix_of(address), self._per_prefix), ("everywhere", self._everywhere)):
-            name = f"w:{{{digest(self._key, self.counted, f'{window} {text}')[:32]}}}"
-            try:
-                count = await call(self._client, "cgxa1_count", (name,), WINDOW_S * 1_000)
-            except (RedisError, OSError, TimeoutError):
-                raise MeteringUnavailable("The store does not answer. Try again shortly.") from None
-            if count > most:
-                raise RateLimited(MESSAGE, retry_after=(window + 1) * WINDOW_S - now)
+        most = self._per_prefix
+        if await self._count(window, "everywhere") > self._everywhere:
+            most = min(most, SCARCE)
+        over = await self._count(window, prefix_of(address)) > most
+        if account:
+            over = await self._count(window, f"account {account}") > PER_ACCOUNT or over
+        if over:
+            raise RateLimited(MESSAGE, retry_after=(window + 1) * WINDOW_S - now)
+
+    async def _count(self, window: int, text: str) -> int:
+        name = f"w:{{{digest(self._key, self.counted, f'{window} {text}')[:32]}}}"
+        try:
+            return int(await call(self._client, "cgxa1_count", (name,), WINDOW_S * 1_000))
+        except (RedisError, OSError, TimeoutError):
+            raise MeteringUnavailable("The store does not answer. Try again shortly.") from None
 
 
 class StartedGrants(UserCodeAttempts):
@@ -84,31 +103,38 @@ class StartedGrants(UserCodeAttempts):
         super().__init__(client, key, per_prefix=per_prefix, everywhere=everywhere)
 
 
-class FailedTokens:
-    """Counts tokens, or device codes, that were not valid, at one worker, for one window at a time."""
+class LookUps:
+    """Spreads out the look-ups of tokens, or of device codes, at one worker. Refuses none."""
 
-    def __init__(self, most: int = FAILED_TOKENS) -> None:
+    def __init__(self, most: int = FAILED_LOOK_UPS) -> None:
         self._most = most
         self._window = 0
-        self._counts: dict[str, int] = {}
+        self._failed: dict[str, int] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
 
-    def check(self, address: str) -> None:
-        """Call it before a token that is not known is looked up. Raises `RateLimited`."""
-        if not self._turn() or self._counts.get(prefix_of(address), 0) < self._most:
+    @contextlib.asynccontextmanager
+    async def turn(self, address: str) -> AsyncIterator[None]:
+        """Look one up inside; what is wrong with it may be raised, `failed` counts it."""
+        self._turn_over()
+        prefix = prefix_of(address)
+        if self._failed.get(prefix, 0) < self._most:
+            yield
             return
-        raise RateLimited(MESSAGE, retry_after=(self._window + 1) * WINDOW_S - time.time())
+        lock = self._turns.setdefault(prefix, asyncio.Lock())
+        async with lock:
+            yield
 
     def failed(self, address: str) -> None:
-        """A token from this address was not valid."""
-        self._turn()
+        """What was looked up from this address was not valid."""
+        self._turn_over()
         prefix = prefix_of(address)
-        if prefix in self._counts or len(self._counts) < MOST_PREFIXES:
-            self._counts[prefix] = self._counts.get(prefix, 0) + 1
+        if prefix in self._failed or len(self._failed) < MOST_PREFIXES:
+            self._failed[prefix] = self._failed.get(prefix, 0) + 1
 
-    def _turn(self) -> bool:
-        """Forget what a past window counted; whether anything is counted now."""
+    def _turn_over(self) -> None:
+        """Forget what a past window counted."""
         window = int(time.time() // WINDOW_S)
         if window != self._window:
             self._window = window
-            self._counts = {}
-        return bool(self._counts)
+            self._failed = {}
+            self._turns = {prefix: lock for prefix, lock in self._turns.items() if lock.locked()}

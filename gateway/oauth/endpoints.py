@@ -19,7 +19,7 @@ import orjson
 from aiohttp import web
 
 from gateway.auth import revocation
-from gateway.auth.attempts import FailedTokens, StartedGrants
+from gateway.auth.attempts import LookUps, StartedGrants
 from gateway.auth.principal import Denial, StoreFailure, lookup, sid_of
 from gateway.errors import GatewayError, MeteringUnavailable, MethodNotAllowed, NotFound
 from gateway.http.answers import SERVER_NAME, sentence
@@ -63,7 +63,7 @@ class OAuth:
         self._services = services
         self._emit = emit or (lambda _kind, _pid: None)
         self._started = StartedGrants(services.store.client, services.identity_key)
-        self._wrong_codes = FailedTokens()
+        self._look_ups = LookUps()
         self._posts: dict[str, Callable[[web.BaseRequest, Form], Awaitable[object]]] = {
             paths.DEVICE_AUTHORIZATION: self._device_authorization,
             paths.TOKEN: self._token,
@@ -168,11 +168,11 @@ class OAuth:
             raise OAuthError("invalid_request", "device_code is missing.")
         client, key = services.store.client, services.identity_key
         address = self._address(request)
-        self._wrong_codes.check(address)
-        found = await device.poll(client, key, form["device_code"], client_id=client_id)
+        async with self._look_ups.turn(address):
+            found = await device.poll(client, key, form["device_code"], client_id=client_id)
         if not isinstance(found, Redeemed):
             if found.value == "invalid_grant":
-                self._wrong_codes.failed(address)
+                self._look_ups.failed(address)
             raise OAuthError(found.value, _WHY[found.value])
         tokens = await refresh.begin(client, key, found, client_id=client_id)
         self._emit("new_device", found.pid)

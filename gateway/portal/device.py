@@ -23,7 +23,7 @@ async def show(portal: Portal, visit: Visit, session: PortalSession) -> web.Resp
     code = visit.fields.get("user_code", "")
     if not code:
         return portal.html(session, "Connect a device", device_page.enter())
-    await _count(portal, visit)
+    await _count(portal, visit, session)
     grant = await device.pending(portal.services.store.client, portal.key, code)
     if grant is None or grant.state is not GrantState.PENDING or grant.expires_ms <= time.time() * 1_000:
         return _wrong(portal, session)
@@ -35,7 +35,7 @@ async def decide(portal: Portal, visit: Visit, session: PortalSession) -> web.Re
     """Write down what the person chose. Anything but ``approve`` and ``deny`` decides nothing."""
     client, code = portal.services.store.client, visit.fields.get("user_code", "")
     decision = visit.fields.get("decision", "")
-    await _count(portal, visit)
+    await _count(portal, visit, session)
     done = False
     if decision == "approve":
         account = await portal.services.ledger.account(session.pid)
@@ -57,10 +57,10 @@ def _title(portal: Portal, client_id: str) -> str:
     return client.title if client is not None else client_id
 
 
-async def _count(portal: Portal, visit: Visit) -> None:
+async def _count(portal: Portal, visit: Visit, session: PortalSession) -> None:
     """An attempt at a user code, whatever comes of it. Raises `RateLimited`."""
     behind_proxy = portal.services.config.server.behind_tls_proxy
-    await portal.attempts.admit(inbound.address_of(visit.request, behind_proxy))
+    await portal.attempts.admit(inbound.address_of(visit.request, behind_proxy), session.pid)
 
 
 def _wrong(portal: Portal, session: PortalSession) -> web.Response:

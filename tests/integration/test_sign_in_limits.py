@@ -1,4 +1,4 @@
-"""What one network may ask of the sign-in endpoints: started sign-ins over all workers, wrong device codes at each."""
+"""What one network may ask of the sign-in endpoints, and that nobody else is shut out by it."""
 
 from __future__ import annotations
 
@@ -47,12 +47,25 @@ def test_a_network_is_limited_and_another_goes_on(tmp_path):
         assert granted >= attempts.GRANTS_PER_PREFIX
         codes = form(gateway, "/oauth/device_authorization", 2).json()
 
-        wrong = 0
-        while (polled := guess(gateway, wrong)).status == 400:
-            assert polled.json()["error"] == "invalid_grant"
-            wrong += 1
-            assert wrong < WINDOWS * 2 * attempts.FAILED_TOKENS
-        assert limited(polled)
-        assert wrong >= attempts.FAILED_TOKENS
-        polled = form(gateway, "/oauth/token", 2, grant_type=DEVICE_GRANT, device_code=codes["device_code"])
-        assert polled.json()["error"] == "authorization_pending"
+        for number in range(attempts.FAILED_LOOK_UPS + 20):
+            polled = guess(gateway, number)
+            assert (polled.status, polled.json()["error"]) == (400, "invalid_grant")
+        polled = form(gateway, "/oauth/token", 3, grant_type=DEVICE_GRANT, device_code=codes["device_code"])
+        assert polled.json()["error"] == "authorization_pending"  # also from the network that guesses
+
+
+def test_a_valid_token_passes_whatever_its_neighbours_send(tmp_path):
+    """A balancer, an office or a telephone network is one address for many people."""
+    gateway = GatewayProcess(
+        tmp_path, {"openai": provider("openai", "http://127.0.0.1:9")}, [model("plain", "openai", "gpt-4o")]
+    )
+    with gateway:
+        token = gateway.session()["access_token"]
+
+        def models(token):
+            return ask(gateway.url, request("GET", "/v1/models", headers={"authorization": f"Bearer {token}"})).status
+
+        for number in range(attempts.FAILED_LOOK_UPS + 30):
+            wrong = token[:-8] + f"{number:08d}"  # of the gateway's form, so that it is looked up
+            assert models(wrong) == 401
+        assert models(token) == 200  # not known to the worker before

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.auth import attempts
-from gateway.auth.attempts import FailedTokens, StartedGrants, UserCodeAttempts, prefix_of
+from gateway.auth.attempts import LookUps, StartedGrants, UserCodeAttempts, prefix_of
 from gateway.errors import MeteringUnavailable, RateLimited
 from metering.store.store import Store, open_store
 
@@ -48,10 +48,25 @@ async def test_user_codes_are_limited_by_network(store: Store, clock: list[float
     await limit.admit("192.0.2.1")
 
 
-async def test_and_over_all_networks_also_when_they_come_at_once(store: Store, clock: list[float]) -> None:
+async def test_over_all_networks_each_still_has_a_few(store: Store, clock: list[float]) -> None:
+    """Guesses from many networks leave the door open for a person on one more."""
     limits = [UserCodeAttempts(store.client, KEY, everywhere=5) for _ in range(2)]
-    found = await asyncio.gather(*(limits[n % 2].admit(f"10.0.{n}.1") for n in range(20)), return_exceptions=True)
-    assert sum(isinstance(answer, RateLimited) for answer in found) == 15
+    found = await asyncio.gather(*(limits[n % 2].admit(f"10.0.{n}.1") for n in range(50)), return_exceptions=True)
+    assert found == [None] * 50
+    for attempt in range(10):
+        found = await asyncio.gather(limits[0].admit("10.0.1.1"), return_exceptions=True)
+        assert isinstance(found[0], RateLimited) is (attempt >= attempts.SCARCE - 1)
+    for _ in range(attempts.SCARCE):
+        await limits[1].admit("198.51.100.1")
+
+
+async def test_an_account_is_limited_on_whatever_networks(store: Store, clock: list[float]) -> None:
+    limit = UserCodeAttempts(store.client, KEY)
+    for number in range(attempts.PER_ACCOUNT):
+        await limit.admit(f"10.0.{number}.1", "pid")
+    with pytest.raises(RateLimited):
+        await limit.admit("10.1.0.1", "pid")
+    await limit.admit("10.1.0.2", "another")
 
 
 async def test_started_sign_ins_are_counted_apart_from_user_codes(store: Store, clock: list[float]) -> None:
@@ -80,22 +95,39 @@ async def test_without_the_store_nothing_may_be_tried(tmp_path: Path) -> None:
         await UserCodeAttempts(store.client, KEY).admit("192.0.2.77")
 
 
-def test_failed_tokens_are_limited_for_a_window(clock: list[float]) -> None:
-    failed = FailedTokens(2)
-    failed.check("192.0.2.1")
-    for _ in range(2):
-        failed.failed("192.0.2.1")
-    with pytest.raises(RateLimited):
-        failed.check("192.0.2.2")
-    failed.check("198.51.100.1")
+async def test_a_network_with_many_wrong_ones_has_one_look_up_at_a_time(clock: list[float]) -> None:
+    look_ups = LookUps(2)
+    running: list[str] = []
+    most: dict[str, int] = {}
+
+    async def look_up(address: str, *, good: bool = False) -> bool:
+        async with look_ups.turn(address):
+            running.append(prefix_of(address))
+            most[running[-1]] = max(most.get(running[-1], 0), running.count(running[-1]))
+            await asyncio.sleep(0)
+            running.remove(prefix_of(address))
+            if not good:
+                look_ups.failed(address)
+            return good
+
+    await asyncio.gather(*(look_up("192.0.2.1") for _ in range(5)))
+    assert most.pop("192.0.2.0/24") == 5
+    found = await asyncio.gather(
+        *(look_up("192.0.2.1") for _ in range(20)),
+        look_up("192.0.2.9", good=True),
+        *(look_up("10.0.0.1") for _ in "ab"),
+    )
+    assert most == {"192.0.2.0/24": 1, "10.0.0.0/24": 2}
+    assert found.count(True) == 1  # the right one waited, and passed
     clock[0] += attempts.WINDOW_S
-    failed.check("192.0.2.1")
-    assert failed._counts == {}
+    most.clear()
+    await asyncio.gather(*(look_up("192.0.2.1") for _ in range(3)))
+    assert most == {"192.0.2.0/24": 3}
 
 
 def test_what_is_counted_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.auth.attempts.MOST_PREFIXES", 3)
-    failed = FailedTokens()
+    look_ups = LookUps()
     for n in range(10):
-        failed.failed(f"10.0.{n}.1")
-    assert len(failed._counts) == 3
+        look_ups.failed(f"10.0.{n}.1")
+    assert len(look_ups._failed) == 3
