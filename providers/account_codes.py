@@ -197,7 +197,7 @@ _WORDS: Final[Mapping[AccountFault, tuple[str, ...]]] = {
 }
 _END: Final = r"(?=$|[\s.,;:!(<\u3002\uff0c\u6216])"  # a sentence goes on in Chinese without a space
 SENTENCES: Final = tuple((fault, re.compile(f"(?i)(?:{'|'.join(words)}){_END}")) for fault, words in _WORDS.items())
-SIZED: Final = re.compile(r"(?i)requires more credits, or fewer max_tokens|can only afford \d")
+SIZED: Final = re.compile(r"(?i)requires more credits, or fewer max_tokens|can only afford \d|^request too large")
 
 CONTENT_CODE: Final = re.compile(
     r"content|moderation|safety|sensitive|guardrail|(?:cyber|bio|responsible_?ai|misalignment)_?policy|"

@@ -67,7 +67,7 @@ def account_fault(family: Family, status: int, body: bytes) -> Finding | None:
     if not 400 <= status < 500:
         return None
     said = _said(body)
-    if status == 402 and any(SIZED.search(message) for message in said.messages):
+    if status == 402 and _sized(said):
         return Finding(AccountFault.CREDIT, Certainty.ASSUMED)  # the account still pays for smaller requests
     codes = CODES[family]
     stated = next((codes[code] for code in said.codes if code in codes), None)
@@ -81,6 +81,15 @@ def account_fault(family: Family, status: int, body: bytes) -> Finding | None:
     if status == 403 and not _about_content(said):
         return Finding(AccountFault.ACCESS, Certainty.ASSUMED)
     return None
+
+
+def depends_on_size(body: bytes) -> bool:
+    """Whether an error is about the size of this request, beside a limit that smaller ones keep to."""
+    return _sized(_said(body))
+
+
+def _sized(said: _Said) -> bool:
+    return any(SIZED.search(message) for message in said.messages)
 
 
 _STATED: Final = {401: AccountFault.KEY, 402: AccountFault.CREDIT}

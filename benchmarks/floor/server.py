@@ -165,7 +165,7 @@ class Layer:
         scanner = Search() if self._name == "search" else None
         relay = Relay(self._loop, connection, lambda _status, headers: Watch(scanner, flows=_is_sse(headers)))
         passed = request_headers(Family.OPENAI, request.raw_headers)
-        head = self._destination.head("/v1/chat/completions", "", passed, len(body))
+        head = self._destination.head("/v1/chat/completions", "", passed, len(body), key=0)
         connection.send((head, body), relay)
         await relay.ready
         kind = next((value.decode() for name, value in relay.headers if name == b"content-type"), "")

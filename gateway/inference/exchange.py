@@ -21,7 +21,7 @@ from aiohttp import web
 from gateway.auth import policy
 from gateway.auth.principal import Principal
 from gateway.catalog.catalog import CatalogTarget
-from gateway.errors import GatewayError, ProviderUnavailable, UpstreamError
+from gateway.errors import GatewayError, UpstreamError
 from gateway.evidence.statement import RECEIPT_HEADER
 from gateway.http.answers import error_response
 from gateway.http.request import read_body
@@ -31,8 +31,9 @@ from gateway.inference.answer import Answer, Ending
 from gateway.inference.content import Content
 from gateway.inference.forwarding import Forwarding
 from gateway.inference.meter import Meter
+from gateway.inference.rejection import Rejection
 from gateway.inference.relay import Relay, reset
-from gateway.inference.responses import begin_stream, cut_event, failed_response, held_response
+from gateway.inference.responses import begin_stream, cut_event, held_response, rejected_response
 from gateway.inference.services import Services
 from gateway.names import Rid
 from metering.usage import Outcome, UsageRecord
@@ -155,42 +156,36 @@ class Exchange:
         """Pass the provider's answer on."""
         services = self._services
         services.instruments.first_byte.observe(self._forwarding.first_byte - self._started)
+        rejection = self._forwarding.rejection
+        if rejection is not None:
+            return self._rejected(relay, rejection)
         if relay.over:
             answer = self._forwarding.answer()
             if answer.ending is Ending.FAILED:
-                return self._failed(relay, answer)
+                raise failover.error_of_answer(answer)
             if not relay.watch.flows:
-                return self._held(relay, answer)
-        elif relay.scanner is not None and relay.scanner.error is not None:
-            return self._failed(relay, self._forwarding.answer())
+                return self._held(relay)
         return await self._stream(relay)
 
-    def _failed(self, relay: Relay, answer: Answer) -> web.Response:
-        """The provider failed inside a 2xx, and its caller has seen nothing of it."""
-        error = answer.error
-        if error is None:
-            raise failover.error_of_answer(answer)
-        if failover.concerns_our_key(error.status, error.body):
-            raise ProviderUnavailable(retry_after=30.0)
-        return failed_response(
+    def _rejected(self, relay: Relay, rejection: Rejection) -> web.Response:
+        """The provider's error, as a status or inside a 2xx of which the caller has seen nothing."""
+        if relay.fault is not None and not rejection.inside:  # cut inside a body that nobody has seen yet
+            raise failover.error_of(relay.fault)
+        if 300 <= rejection.status < 400:
+            raise UpstreamError("The provider answered with a redirect, which is never followed.")
+        name = self._forwarding.target.provider.name
+        return rejected_response(
             relay,
-            error,
+            rejection,
             self._family,
             self._rid,
-            self._forwarding.target.provider.name,
+            name,
+            redaction=self._services.destinations[name].redaction,
             windows=self._meter.windows,
         )
 
-    def _held(self, relay: Relay, answer: Answer) -> web.Response:
-        """A whole object, or a provider's refusal."""
-        refused = answer.ending is Ending.REFUSED
-        if refused:
-            if relay.fault is not None:  # cut inside a body that nobody has seen yet
-                raise failover.error_of(relay.fault)
-            if 300 <= relay.status < 400:
-                raise UpstreamError("The provider answered with a redirect, which is never followed.")
-            if failover.concerns_our_key(relay.status, relay.held()):
-                raise ProviderUnavailable(retry_after=30.0)
+    def _held(self, relay: Relay) -> web.Response:
+        """A whole object."""
         record = self._decide()
         response = held_response(
             relay,
@@ -208,10 +203,6 @@ class Exchange:
 
     async def _stream(self, relay: Relay) -> web.StreamResponse:
         request = self._request
-        if 300 <= relay.status < 400:
-            raise UpstreamError("The provider answered with a redirect, which is never followed.")
-        if failover.concerns_our_key(relay.status, b""):
-            raise ProviderUnavailable(retry_after=30.0)
         response = begin_stream(
             relay, self._family, self._rid, self._forwarding.target.provider.name, self._meter.windows
         )

@@ -8,16 +8,18 @@ from enum import Enum
 from gateway.catalog.catalog import CatalogTarget
 from gateway.errors import GatewayError, ProviderUnavailable, UpstreamError, UpstreamTimeout
 from gateway.inference.answer import Answer, Ending
+from gateway.inference.rejection import UNSTATED, Rejection
 from gateway.upstream.faults import Fault
+from providers.account_faults import Finding, account_fault
 from providers.dialect import Family
 
-_KEY_STATUSES = frozenset({401, 402, 403})
 _RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 529})
 _NEVER_REACHED = frozenset({Fault.CONNECT, Fault.CONNECT_TIMEOUT, Fault.TLS, Fault.POOL_FULL})
 
 
 class Next(Enum):
     SAME_FRESH = "same_fresh"
+    NEXT_KEY = "next_key"  # of the same target; if it has none left, the next target
     NEXT_TARGET = "next_target"
     GIVE_UP = "give_up"
 
@@ -44,11 +46,24 @@ def after_fault(fault: Fault, *, reused: bool, sent: int, retried: bool, more: b
     return Next.NEXT_TARGET if more else Next.GIVE_UP
 
 
-def after_answer(status: int, *, more: bool) -> Next:
-    """What to do with an answer: nothing but some refusals is better had from another target."""
-    if more and (status in _RETRYABLE or status in _KEY_STATUSES):
-        return Next.NEXT_TARGET
-    return Next.GIVE_UP
+def ready_first(targets: Sequence[CatalogTarget], rests: Sequence[bool]) -> Sequence[CatalogTarget]:
+    """The targets in the order in which they are tried: those of which every key rests come last."""
+    if True not in rests:
+        return targets
+    return [target for resting in (False, True) for target, rest in zip(targets, rests, strict=True) if rest is resting]
+
+
+def after_answer(status: int, *, operators: bool, more: bool) -> Next:
+    """What to do with an error: only some are better had with another key or from another target.
+
+    Args:
+        status: The HTTP status, or the one that an error inside a 2xx means.
+        operators: It is about the operator's key or account. A 403 that is not stays the caller's.
+        more: There is another target.
+    """
+    if operators or status == 429:
+        return Next.NEXT_KEY
+    return Next.NEXT_TARGET if more and status in _RETRYABLE else Next.GIVE_UP
 
 
 def status_of(answer: Answer) -> int:
@@ -78,14 +93,7 @@ def error_of(fault: Fault) -> GatewayError:
     return UpstreamError()
 
 
-def concerns_our_key(status: int, body: bytes) -> bool:
-    """Whether a provider's error is about the gateway's key or account and not about the request.
-
-    Told to the caller, it would read as if the caller's own token were at fault. Google answers an
-    invalid key with a 400 whose reason is ``API_KEY_INVALID``.
-    """
-    if status in _KEY_STATUSES:
-        return True
-    if status == 429:
-        return b'"insufficient_quota"' in body
-    return status == 400 and b'"API_KEY_INVALID"' in body
+def judged(family: Family, rejection: Rejection) -> Finding | None:
+    """Whether an error is about the operator's key or account. Inside a 2xx, one without a status may be."""
+    unstated = rejection.inside and rejection.status == UNSTATED
+    return account_fault(family, 400 if unstated else rejection.status, rejection.body or b"")

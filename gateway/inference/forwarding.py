@@ -19,14 +19,20 @@ from gateway.inference.admission import Admission
 from gateway.inference.answer import Answer, Ending, ending_of
 from gateway.inference.content import Content
 from gateway.inference.encoded import Opaque
+from gateway.inference.failover import Next
+from gateway.inference.key_health import KeyHealth, KeyUse
+from gateway.inference.rejection import Rejection, rejection_of
 from gateway.inference.relay import Relay, RelayState, Watch
 from gateway.inference.responses import watch_of
 from gateway.inference.services import Services
 from gateway.upstream.connection import Headers
 from gateway.upstream.faults import UpstreamFault
+from providers.account_faults import Finding
 from providers.dialect import Scanner, Target, Wire
 from providers.headers import query_string, request_headers
 from providers.masking.masking import Vault
+
+UNAVAILABLE_SECONDS = 30.0  # after which a provider whose account is at fault may be asked again
 
 _BEGUN = frozenset({Ending.WHOLE, Ending.BROKEN, Ending.STOPPED})  # output came: no other target is tried any more
 
@@ -39,11 +45,14 @@ class Forwarding:
         relay: Of the attempt under way; ``None`` before one and once it was given up.
         attempts: How many were made.
         first_byte: When the last answer began (the loop's clock), 0.0 before.
+        rejection: The provider's error, if that is what `run` returned.
     """
 
     __slots__ = (
         "_admission",
         "_answer",
+        "_health",
+        "_limited",
         "_pid",
         "_sent_at",
         "_services",
@@ -51,6 +60,7 @@ class Forwarding:
         "_wire",
         "attempts",
         "first_byte",
+        "rejection",
         "relay",
         "target",
     )
@@ -71,9 +81,13 @@ class Forwarding:
         self._pid = pid
         self._vault = vault
         self._answer: Answer | None = None
+        self._health = KeyHealth(services)
+        # An attempt that was refused because of a rate limit alone: its error is the caller's, if the others have none.
+        self._limited: tuple[Relay, Answer, Rejection, CatalogTarget] | None = None
         self._sent_at = 0.0  # of the attempt under way, by the loop's clock
         self.target = admission.targets[0]
         self.relay: Relay | None = None
+        self.rejection: Rejection | None = None
         self.attempts = 0
         self.first_byte = 0.0
 
@@ -86,10 +100,12 @@ class Forwarding:
             query: The client's; the same.
 
         Raises:
-            GatewayError: No target answered; the last one's error.
+            GatewayError: No target answered, or the operator's account is at fault; the last one's error.
         """
         services, admission, wire = self._services, self._admission, self._wire
-        targets = admission.targets
+        now, destinations = services.loop.time(), services.destinations
+        rests = [not destinations[of.provider.name].keys.ready(of.model, now) for of in admission.targets]
+        targets = failover.ready_first(admission.targets, rests)
         passed = request_headers(wire.operation.family, raw_headers)
         suffix = query_string(query)
         suffix = f"?{suffix}" if suffix else ""
@@ -97,14 +113,18 @@ class Forwarding:
         for index, target in enumerate(targets):
             more = index + 1 < len(targets)
             self.target = target
-            destination = services.destinations[target.provider.name]
+            destination = destinations[target.provider.name]
             payload = wire.splice(body.reveal(), admission.head, self._wire_target(target))
-            lines = destination.head(wire.path(target.model), suffix, passed, len(payload))
-            retried = False
-            while True:
+            path = wire.path(target.model)
+            turn = destination.keys.turn(target.model)
+            last = not more or all(rests)  # nothing better is left: a key that rests will do
+            key, fresh = turn.next(services.loop.time(), last=last), False
+            while key is not None:
+                use = KeyUse(destination, key, target.model)
+                lines = destination.head(path, suffix, passed, len(payload), key=key)
                 self.attempts += 1
                 try:
-                    relay = await self._attempt(destination.name, (lines, payload), fresh=retried)
+                    relay = await self._attempt(use, (lines, payload), fresh=fresh)
                 except UpstreamFault as fault:
                     services.instruments.upstream_faults.inc(destination.name, fault.fault.value)
                     error = failover.error_of(fault.fault)
@@ -112,26 +132,64 @@ class Forwarding:
                     break
                 ending = _ending(relay)
                 if ending in _BEGUN:
+                    self._health.answered(use)
                     return relay
                 answer = self._judge(relay)
-                if not relay.status:
-                    assert relay.fault is not None
-                    step = failover.after_fault(
-                        relay.fault, reused=relay.reused, sent=relay.sent, retried=retried, more=more
-                    )
-                else:
-                    step = failover.after_answer(failover.status_of(answer), more=more)
-                    if step is failover.Next.GIVE_UP:
-                        self._answer = answer
-                        return relay
+                step, finding = self._step(use, relay, answer, retried=fresh, more=more)
+                if step is Next.NEXT_KEY:
+                    key = turn.next(services.loop.time(), last=last)
+                    if key is None:
+                        step = Next.NEXT_TARGET if more else Next.GIVE_UP
+                if step is Next.GIVE_UP and relay.status:
+                    return self._given_up(relay, answer, finding)
                 if relay.fault is not None:
                     services.instruments.upstream_faults.inc(destination.name, relay.fault.value)
                 error = failover.error_of_answer(answer)
                 self._abandon(answer)
-                if step is not failover.Next.SAME_FRESH:
+                if step is Next.GIVE_UP:
+                    raise error
+                fresh = step is Next.SAME_FRESH
+                if step is Next.NEXT_TARGET:
                     break
-                retried = True
-        raise error or ProviderUnavailable()
+        return self._limited_or(error or ProviderUnavailable())
+
+    def _step(
+        self, use: KeyUse, relay: Relay, answer: Answer, *, retried: bool, more: bool
+    ) -> tuple[Next, Finding | None]:
+        """What to do after an attempt that brought no answer, and what is wrong with the operator's account."""
+        if not relay.status:
+            assert relay.fault is not None
+            step = failover.after_fault(relay.fault, reused=relay.reused, sent=relay.sent, retried=retried, more=more)
+            return step, None
+        self.rejection = rejection = rejection_of(relay, answer)
+        finding = None
+        if rejection is not None:
+            finding = failover.judged(self._wire.operation.family, rejection)
+            self._health.rejected(use, rejection, finding)
+            if finding is None and rejection.status == 429:
+                self._limited = (relay, answer, rejection, self.target)
+        step = failover.after_answer(failover.status_of(answer), operators=finding is not None, more=more)
+        return step, finding
+
+    def _given_up(self, relay: Relay, answer: Answer, finding: Finding | None) -> Relay:
+        """Nothing is left to try: the provider's error is the caller's, if it is not about the operator's account.
+
+        Raises:
+            ProviderUnavailable: It is, and no other attempt was only limited.
+        """
+        if finding is None:
+            self._answer = answer
+            return relay
+        self._abandon(answer)
+        return self._limited_or(ProviderUnavailable(retry_after=UNAVAILABLE_SECONDS))
+
+    def _limited_or(self, error: GatewayError) -> Relay:
+        """The attempt that was only limited, if there was one: to wait is better advice than any other."""
+        if self._limited is None:
+            raise error
+        relay, self._answer, self.rejection, self.target = self._limited
+        self.relay = relay
+        return relay
 
     @property
     def scanner(self) -> Scanner | None:
@@ -173,7 +231,7 @@ class Forwarding:
         if self.relay is not None:
             self.relay.close()
             self.relay = None
-        self._vault = None
+        self._vault = self._limited = self.rejection = None
 
     def _abandon(self, answer: Answer) -> None:
         """Give an attempt up: if no further one is made, this is how the request ended."""
@@ -182,11 +240,11 @@ class Forwarding:
             self.relay = None
         self._answer = answer
 
-    async def _attempt(self, name: str, pieces: tuple[bytes, bytes], *, fresh: bool) -> Relay:
+    async def _attempt(self, use: KeyUse, pieces: tuple[bytes, bytes], *, fresh: bool) -> Relay:
         """Send the request on a connection and wait for something to decide on."""
         services = self._services
-        origin = services.destinations[name].origin
-        self._answer = None
+        origin = use.destination.origin
+        self._answer = self.rejection = None
         connection = None if fresh else services.pool.reuse(origin)
         if connection is None:
             connection = await services.pool.acquire(origin, fresh=fresh)
@@ -198,7 +256,8 @@ class Forwarding:
         await relay.ready
         self.first_byte = services.loop.time()
         if relay.status:
-            services.instruments.upstream_status.inc(name, _status_class(relay.status))
+            services.instruments.upstream_status.inc(use.destination.name, _status_class(relay.status))
+            self._health.headed(use, relay.headers)
         return relay
 
     def _judge(self, relay: Relay | None) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -11,14 +12,16 @@ from gateway.errors import GatewayError
 from gateway.http.answers import SERVER_NAME, rate_limit_headers, sentence
 from gateway.http.codings import codings_of
 from gateway.inference.encoded import Encoded, Opaque
+from gateway.inference.rejection import Rejection
 from gateway.inference.relay import Relay, Watch
 from gateway.upstream.connection import Headers
 from metering.ledger.ledger import Window
-from providers.dialect import Family, Head, Operation, ProviderError, Wire
-from providers.errors import error_event
+from providers.dialect import Family, Head, Operation, Wire
+from providers.errors import content_type, error_body, error_event
 from providers.headers import response_headers
 from providers.masking.masking import Vault
 from providers.masking.restoring import Restored
+from providers.redaction import Redaction
 
 
 def _value(headers: Headers, name: bytes) -> bytes:
@@ -102,8 +105,6 @@ def begin_stream(
     headers = _headers(relay, family, rid, provider)
     if windows:
         headers.update(rate_limit_headers(windows))
-    if not 200 <= relay.status < 300:
-        headers["x-error-origin"] = "provider"
     response = web.StreamResponse(status=relay.status, headers=headers)
     length = _value(relay.headers, b"content-length")
     if length.isdigit() and not relay.watch.changes:
@@ -137,31 +138,37 @@ def held_response(
     headers = _headers(relay, family, rid, provider)
     if windows:
         headers.update(rate_limit_headers(windows))
-    if 200 <= relay.status < 300:
-        headers["x-credits-charged"] = str(charge)
-        headers["x-credits-remaining"] = str(balance - charge)
-        headers["x-credits-held"] = str(held)
-    else:
-        headers["x-error-origin"] = "provider"
+    headers["x-credits-charged"] = str(charge)
+    headers["x-credits-remaining"] = str(balance - charge)
+    headers["x-credits-held"] = str(held)
     return web.Response(body=relay.held(), status=relay.status, headers=headers)
 
 
-def failed_response(
+def rejected_response(
     relay: Relay,
-    error: ProviderError,
+    rejection: Rejection,
     family: Family,
     rid: str,
     provider: str,
     *,
+    redaction: Redaction,
     windows: Sequence[Window] = (),
 ) -> web.Response:
-    """The error that a provider sent inside a 2xx, as the status that it means, in its own dialect's body."""
+    """A provider's error as the status that it means, in its own dialect, less what names the operator's account."""
     headers = _headers(relay, family, rid, provider)
     headers.popall("Content-Encoding", None)
-    headers["Content-Type"] = "application/json"
     headers["x-error-origin"] = "provider"
     if windows:
         headers.update(rate_limit_headers(windows))
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, round(error.retry_after)))
-    return web.Response(body=error.body, status=error.status, headers=headers)
+    if rejection.inside:
+        headers["Content-Type"] = "application/json"
+        if rejection.wait is not None:
+            headers["Retry-After"] = str(max(1, round(rejection.wait)))
+    body = redaction(rejection.body) if rejection.body is not None else None
+    if body is None:
+        headers["Content-Type"] = content_type(family)
+        body = error_body(family, rejection.status, "upstream_error", _UNREADABLE, request_id=rid)
+    return web.Response(body=body, status=rejection.status, headers=headers)
+
+
+_UNREADABLE: Final = "The provider refused the request, with an error that is too long or not readable."

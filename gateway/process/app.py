@@ -208,6 +208,10 @@ class Worker:
             (gauges.reaped, ("voided",), watches.reaper.voided),
             (gauges.dead_letters, (), services.settler.refused + services.settler.dead),
             (gauges.body_bytes, (), services.bodies.used),
+            *(
+                (gauges.resting_keys, (name,), destination.keys.resting(services.loop.time()))
+                for name, destination in services.destinations.items()
+            ),
         ):
             cells[gauge.column(*labels)] = value
         services.log.tick()

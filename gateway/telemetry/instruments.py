@@ -9,6 +9,7 @@ from gateway.hardening.process import Measure, Measured, observe
 from gateway.telemetry.metrics import Registry
 from gateway.upstream.faults import Fault
 from metering.usage import Basis, Outcome
+from providers.account_codes import AccountFault
 from providers.dialect import Operation
 
 _LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -59,6 +60,17 @@ class Instruments:
             "Provider answers by status class.",
             provider=names,
             status=["2xx", "3xx", "4xx", "429", "5xx"],
+        )
+        self.account_faults = registry.counter(
+            "codegrex_provider_account_faults_total",
+            "Attempts that a provider refused because of the operator's key or account.",
+            provider=names,
+            fault=[fault.value for fault in AccountFault],
+        )
+        self.resting_keys = registry.gauge(
+            "codegrex_provider_keys_resting",
+            "Keys that workers set aside for a while, each worker by itself.",
+            provider=names,
         )
         self.tokens = registry.counter("codegrex_tokens_total", "Tokens settled.", provider=names, direction=_TOKENS)
         self.charged = registry.counter("codegrex_charged_microcredits_total", "Micro-credits charged.", provider=names)

@@ -52,6 +52,7 @@ class Event(StrEnum):
     RETENTION_FAILED = "retention_failed"
     PRICES_CHANGED = "prices_changed"
     PRICE_CHANGE_FAILED = "price_change_failed"
+    PROVIDER_ACCOUNT_FAULT = "provider_account_fault"  # a provider refuses the operator's key or account: act
     REGION_ASTRAY = "region_astray"  # an answer came from elsewhere than was promised: alarm
     ANSWER_UNREADABLE = "answer_unreadable"  # of a coding or content type that is not known here: alarm
     USAGE_UNPRICED = "usage_unpriced"  # a provider stated something that has no price here
@@ -75,6 +76,7 @@ class Fields(TypedDict, total=False):
     status: int
     code: Enum
     fault: Enum
+    key: int
     region: Enum
     outcome: Outcome | NoRecord
     basis: Basis

@@ -9,8 +9,9 @@ Rules that everything here obeys:
    refused again, at most `LONGEST_REST`. What fails while a key rests began before, and makes the rest no longer.
 3. A rest that is over is half open: one request tries the key, the others pass it over until that one is answered.
    If it is not (its client left), the next one tries after `PROBE_SECONDS`.
-4. If every key of every target rests, the one that is due first is used all the same, once for each request: no
-   operator waits for a clock after having topped up an account, and a rate limit is the provider's to tell.
+4. If every key of every target rests, one is used all the same, once for each request: no operator waits for a clock
+   after having topped up an account, and a rate limit is the provider's to tell. It is the one that is due first, of
+   those that are only limited if there are any.
 5. A rate limit rests a key for one model, since providers limit models one by one; so does a lack of access. Any other
    refusal rests it for all, and with it the keys that are known to be the same organisation's, if its account is at
    fault.
@@ -37,6 +38,7 @@ _OF_ACCOUNTS: Final = frozenset((AccountFault.CREDIT, AccountFault.SUSPENDED))
 @dataclass(slots=True)
 class _Rest:
     until: float
+    limited: bool = False  # by a rate limit: the key as such is taken
     times: int = 0
     tried_until: float = 0.0  # a request that tries the key again is waited for until then
 
@@ -78,7 +80,7 @@ class Keys:
 
     def limited(self, key: int, model: str, now: float, wait: float | None) -> None:
         """The provider limits the rate of this key: for ``wait`` seconds, if it says so."""
-        self._rest(key, model, now, wait)
+        self._rest(key, model, now, wait, limited=True)
 
     def refused(self, key: int, model: str, now: float, fault: AccountFault) -> None:
         """The provider does not take this key, or not for this model."""
@@ -117,6 +119,10 @@ class Keys:
         waits = [rest.wait(now) for rest in self._of(key, model)]
         return max(waits, default=0.0)
 
+    def promising(self, key: int, model: str, now: float) -> tuple[bool, float]:
+        """Orders keys that rest: those that are only limited first, since the provider then says for how long."""
+        return any(not rest.limited for rest in self._of(key, model)), self.wait(key, model, now)
+
     def half_open(self, key: int, model: str, now: float) -> bool:
         """Whether this key's rest is over, and nobody has found out yet whether it is taken again."""
         rests = self._of(key, model)
@@ -135,8 +141,9 @@ class Keys:
         found = (self._rests.get((key, scope)) for scope in (EVERY_MODEL, model))
         return [rest for rest in found if rest is not None]
 
-    def _rest(self, key: int, scope: str, now: float, wait: float | None) -> None:
+    def _rest(self, key: int, scope: str, now: float, wait: float | None, *, limited: bool = False) -> None:
         rest = self._rests.setdefault((key, scope), _Rest(now))
+        rest.limited = limited
         stated = None if wait is None else now + min(max(wait, SHORTEST_REST), LONGEST_REST)
         if now < rest.until:  # refused together with others
             rest.until = max(rest.until, stated or 0.0)
@@ -171,7 +178,7 @@ class KeyTurn:
         # Half open first: as long as another key answers, nobody would find out that this one is taken again.
         key = next((key for key in left if keys.half_open(key, model, now)), None)
         if key is None:
-            key = min(left, key=lambda key: keys.wait(key, model, now))
+            key = min(left, key=lambda key: (keys.wait(key, model, now) > 0.0, keys.promising(key, model, now)))
             if keys.wait(key, model, now) > 0.0:
                 if self._rested or not last:
                     return None

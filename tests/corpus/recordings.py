@@ -53,6 +53,22 @@ _CHOICES = frozenset({Operation.OPENAI_CHAT, Operation.OPENAI_COMPLETIONS})  # t
 
 # The gateway's answer has a body of its own: the error is about its key and not about the request.
 _KEY_STATUSES = frozenset({401, 402, 403})
+_OPERATORS = {
+    "insufficient_quota": b'"insufficient_quota"',
+    "API_KEY_INVALID": b'"API_KEY_INVALID"',
+    "location": b"User location is not supported for the API use.",
+    "key": b'"error":"Incorrect API key provided.',
+}
+# All that names an account in the errors that are passed on.
+_IDENTIFIERS = {
+    "8881ea2dbc83699b": (
+        (b"project_number:348715329010", b"project_number:[redacted]"),
+        (b"projects/348715329010", b"[redacted]"),
+    ),
+    "b3cb60cd2624b81a": ((b"projects/fake-project", b"projects/[redacted]"),),
+    "cdfeb71607f6414a": ((b"user_2w02ZGxKw2KeeHUGGzosck1DmmN", b"[redacted]"),),
+    "e27b6c81e3519ff4": ((b"user_2wT5ElBE4Es3R4QrNLpZiXICmQP", b"[redacted]"),),
+}
 # Of this hop alone, or stale because the recorder decoded the body.
 _STALE = frozenset({"content-length", "transfer-encoding", "content-encoding", "connection", "keep-alive", "trailer"})
 
@@ -103,15 +119,21 @@ class Recording:
         return kept
 
     @property
-    def concerns_our_key(self) -> str:
-        """Why the gateway gives an answer of its own for this error; empty where it doesn't."""
+    def operators(self) -> str:
+        """Why the gateway gives an answer of its own for this error: it is about the operator's key or account."""
         if self.status in _KEY_STATUSES:
             return str(self.status)
-        if self.status == 429 and b'"insufficient_quota"' in self.body:
-            return "insufficient_quota"
-        if self.status == 400 and b'"API_KEY_INVALID"' in self.body:
-            return "API_KEY_INVALID"
+        if 400 <= self.status < 500:
+            return next((reason for reason, said in _OPERATORS.items() if said in self.body), "")
         return ""
+
+    @property
+    def passed_body(self) -> bytes:
+        """The body as the caller may have it: without what names the operator's account."""
+        body = self.body
+        for old, new in _IDENTIFIERS.get(self.id, ()):
+            body = body.replace(old, new)
+        return body
 
     def recorded_ask(self) -> Ask | None:
         """The recorded request with the replay's model, or ``None`` where none was recorded."""
@@ -175,7 +197,7 @@ class Recording:
     def expected_body(self, ask: Ask) -> bytes:
         """What the caller must receive: the recorded bytes, less the usage chunk that it did not ask for."""
         if ask.wants_usage or not self.sse or self.operation not in _CHOICES:
-            return self.body
+            return self.passed_body
         return b"".join(event for event in re.split(rb"(?<=\n\n)|(?<=\r\n\r\n)", self.body) if not _only_usage(event))
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.account_codes import AccountFault
-from providers.account_faults import LONGEST_BODY, Certainty, Finding, account_fault
+from providers.account_faults import LONGEST_BODY, Certainty, Finding, account_fault, depends_on_size
 from providers.dialect import Family
 
 OPENAI, ANTHROPIC, GOOGLE = Family.OPENAI, Family.ANTHROPIC, Family.GOOGLE
@@ -430,3 +430,10 @@ def test_any_json_is_judged_without_failing(family, status, body):
         assert finding is None
     if status in {401, 402}:
         assert finding is not None
+
+
+def test_what_only_a_smaller_request_changes_is_known():
+    assert depends_on_size(encoded(openai("Request too large for gpt-x in organization org-1 on tokens per min (TPM)")))
+    assert depends_on_size(encoded({"error": {"message": "This request requires more credits, or fewer max_tokens."}}))
+    assert not depends_on_size(encoded(openai("Rate limit reached for gpt-x on tokens per min (TPM)")))
+    assert not depends_on_size(b"")

@@ -1,4 +1,4 @@
-"""What names the operator's account at a provider is taken out of an error, and nothing else is."""
+"""What names the operator's account at a provider is removed from an error, and nothing else is."""
 
 from __future__ import annotations
 

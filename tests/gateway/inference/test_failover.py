@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import pytest
 
 from gateway.errors import ProviderUnavailable, UpstreamError, UpstreamTimeout
-from gateway.inference.failover import Next, after_answer, after_fault, concerns_our_key, error_of, usable
+from gateway.inference.failover import Next, after_answer, after_fault, error_of, judged, ready_first, usable
+from gateway.inference.rejection import Rejection
 from gateway.upstream.faults import Fault
+from providers.account_codes import AccountFault
 from providers.dialect import Family
 
 
@@ -32,15 +34,46 @@ def test_a_fault_of_ours_is_not_met_twice():
     assert (error_of(Fault.INTERNAL).status, error_of(Fault.INTERNAL).code) == (500, "internal_error")
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 529, 401, 402, 403])
-def test_what_another_target_may_mend(status):
-    assert after_answer(status, more=True) is Next.NEXT_TARGET
-    assert after_answer(status, more=False) is Next.GIVE_UP
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 529])
+def test_what_may_be_better_at_another_target(status):
+    assert after_answer(status, operators=False, more=True) is Next.NEXT_TARGET
+    assert after_answer(status, operators=False, more=False) is Next.GIVE_UP
 
 
-@pytest.mark.parametrize("status", [400, 404, 409, 413, 422, 501, 301])
-def test_what_no_other_target_mends(status):
-    assert after_answer(status, more=True) is Next.GIVE_UP
+@pytest.mark.parametrize("more", [False, True])
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 412, 429])
+def test_what_is_the_operators_is_tried_with_another_key(status, more):
+    assert after_answer(status, operators=True, more=more) is Next.NEXT_KEY
+    assert after_answer(429, operators=False, more=more) is Next.NEXT_KEY
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 413, 422, 501, 301])
+def test_what_no_other_target_answers_better(status):
+    assert after_answer(status, operators=False, more=True) is Next.GIVE_UP
+
+
+def test_targets_of_which_every_key_rests_come_last():
+    assert ready_first("abcd", [False] * 4) == "abcd"
+    assert ready_first("abcd", [True, False, True, False]) == ["b", "d", "a", "c"]
+    assert ready_first("ab", [True, True]) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("rejection", "fault"),
+    [
+        (Rejection(401, b"", None, inside=False), AccountFault.KEY),
+        (Rejection(403, None, None, inside=False), AccountFault.ACCESS),
+        (Rejection(400, b'{"error":{"code":"insufficient_quota"}}', None, inside=False), AccountFault.CREDIT),
+        (Rejection(500, b'{"error":{"code":"insufficient_quota"}}', None, inside=False), None),
+        # inside a 2xx: 502 says only that the error states no status
+        (Rejection(502, b'{"error":{"code":"billing_not_active"}}', None, inside=True), AccountFault.CREDIT),
+        (Rejection(502, b'{"error":{"message":"upstream"}}', None, inside=True), None),
+        (Rejection(400, None, None, inside=False), None),
+    ],
+)
+def test_whose_fault_an_error_is(rejection, fault):
+    found = judged(Family.OPENAI, rejection)
+    assert (found.fault if found else None) is fault
 
 
 @pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.INTERNAL])
@@ -53,23 +86,6 @@ def test_every_fault_has_an_error_that_can_be_retried(fault):
         assert type(error) is UpstreamError
     else:
         assert isinstance(error, ProviderUnavailable)
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "expected"),
-    [
-        (401, b"", True),
-        (402, b"", True),
-        (403, b"", True),
-        (429, b'{"error":{"code":"insufficient_quota"}}', True),
-        (429, b'{"error":{"code":"rate_limit_exceeded"}}', False),
-        (400, b'{"error":{"details":[{"reason":"API_KEY_INVALID"}]}}', True),
-        (400, b'{"error":{"message":"context length"}}', False),
-        (500, b'"insufficient_quota"', False),
-    ],
-)
-def test_errors_about_our_key(status, body, expected):
-    assert concerns_our_key(status, body) is expected
 
 
 def target(family, company):

@@ -22,8 +22,8 @@ def destination(family=Family.OPENAI, *, tls=True, host="api.test", port=443, pr
     )
 
 
-def head(made, path="/v1/x", query="", headers=(), length=7):
-    text = made.head(path, query, headers, length)
+def head(made, path="/v1/x", query="", headers=(), length=7, key=0):
+    text = made.head(path, query, headers, length, key=key)
     start, _, rest = text.partition(b"\r\n")
     lines, end, after = rest.partition(b"\r\n\r\n")
     assert (end, after) == (b"\r\n\r\n", b"")
@@ -51,9 +51,15 @@ def test_the_head(family, name, value):
     ]
 
 
-def test_keys_take_turns():
+def test_each_key_has_its_position():
     made = destination()
-    assert [dict(head(made)[1])[b"authorization"] for _ in range(3)] == [b"Bearer k1", b"Bearer k2", b"Bearer k1"]
+    assert [dict(head(made, key=key)[1])[b"authorization"] for key in (0, 1)] == [b"Bearer k1", b"Bearer k2"]
+    assert made.keys.count == 2
+
+
+def test_a_key_is_removed_from_errors():
+    made = destination(keys=("a-key-of-the-operator",))
+    assert made.redaction(b'{"error": "bad key a-key-of-the-operator"}') == b'{"error": "bad key [redacted]"}'
 
 
 @pytest.mark.parametrize(
