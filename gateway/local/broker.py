@@ -92,7 +92,7 @@ class Broker:
         await self._directory.look()
         names = self._directory.names()
         if route.surface is Surface.MODELS:
-            return list_models(names, route.family, rid)
+            return list_models(names, route.family, query, rid)
         return show_model(names, route.family, route.name or "", rid)
 
     def broken(self, request: web.BaseRequest, path: str, error: GatewayError, rid: Rid) -> web.Response:

@@ -28,6 +28,7 @@ from gateway.local.faults import NO_ENGINE, EngineError, error_of
 from providers.dialect import Operation
 from providers.local.engines import (
     PORTS,
+    STRING_CHOICES,
     EngineKind,
     has_endpoint,
     is_ollama,
@@ -35,6 +36,7 @@ from providers.local.engines import (
     read_models,
     read_tags,
     runs_here,
+    without_context,
 )
 
 FRESH_SECONDS: Final = 5.0
@@ -93,7 +95,16 @@ class Directory:
             self._places += [(Tcp(host, port), kind) for kind, port in PORTS.items() for host in ("127.0.0.1", "::1")]
         self._seen_at = float("-inf")
         self._lock = asyncio.Lock()
+        self._string_choices: set[Address] = set()
         self.engines: tuple[Engine, ...] = ()
+
+    def takes_named_choice(self, engine: Engine) -> bool:
+        """The engine takes a tool choice that names a tool, as far as is known."""
+        return engine.kind not in STRING_CHOICES and engine.address not in self._string_choices
+
+    def note_string_choices(self, engine: Engine) -> None:
+        """The engine has answered a request only without such a choice."""
+        self._string_choices.add(engine.address)
 
     async def look(self, *, now: bool = False) -> tuple[Engine, ...]:
         """The engines that answer, in the order of their addresses."""
@@ -125,7 +136,7 @@ class Directory:
             ModelNotFound: No engine lists it.
             ProviderUnavailable: There is no engine, or the model's own does not answer.
         """
-        if names_cloud(name):
+        if names_cloud(name) or names_cloud(without_context(name)):
             raise LocalMode(_CLOUD)
         engine, model = self._pick(await self.look(), name)
         if engine is None:
@@ -137,14 +148,16 @@ class Directory:
         return engine, model
 
     def _pick(self, engines: Sequence[Engine], name: str) -> tuple[Engine | None, str]:
-        for engine in engines:
-            for wanted in (name, name.removeprefix(f"{engine.kind}/")):
-                model = engine.model_of(wanted)
-                if model is not None:
-                    return engine, model
+        for asked in dict.fromkeys((name, without_context(name))):
+            for engine in engines:
+                for wanted in (asked, asked.removeprefix(f"{engine.kind}/")):
+                    model = engine.model_of(wanted)
+                    if model is not None:
+                        return engine, model
         return None, ""
 
     def _unknown(self, name: str) -> GatewayError:
+        name = without_context(name)
         if any(cloud in engine.cloud for engine in self.engines for cloud in (name, f"{name}:latest")):
             return LocalMode(_CLOUD)
         if not self.engines:

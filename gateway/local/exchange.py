@@ -4,8 +4,7 @@ Order: read the body; read its head and refuse what would leave the machine (ser
 that is somewhere else, what an API would keep); find the engine; send the same bytes where the engine
 has the operation itself, else the translated ones; pass the answer on as it comes.
 
-Who pauses whom: `StreamResponse.write` waits while the client's buffer is full, and meanwhile nothing
-is read from the engine. A client that goes away cancels this coroutine, which drops the connection.
+How the answer passes and ends is in `passing`.
 """
 
 from __future__ import annotations
@@ -16,17 +15,15 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway.errors import GatewayError, UpstreamError
 from gateway.http import request as inbound
 from gateway.http.answers import SERVER_NAME, error_of_refusal
-from gateway.http.server import reset
 from gateway.local.directory import Directory, Engine
 from gateway.local.engine import PATIENCE, EngineAnswer, Headers, Patience, ask
 from gateway.local.faults import EngineError, error_of
+from gateway.local.passing import Passing
 from providers.anthropic.messages import check_beta
-from providers.conversation.translator import TRANSLATED, StreamTranslator, Translation, translate, translate_error
-from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
-from providers.errors import error_event
+from providers.conversation.translator import TRANSLATED, Translation, translate, translate_error
+from providers.dialect import Family, Head, Operation, ProviderError, Refusal, Target
 from providers.headers import query_string, request_headers, response_headers
 from providers.local.remote_references import refuse_remote_references
 from providers.wires import WIRES
@@ -36,8 +33,8 @@ _TOOLS: Final = (
     "Server-side tools run at a provider or reach the network, and local mode has neither: run them yourself."
 )
 _NOT_HERE: Final = "The engine of this model does not have this operation, and it can't be translated into one it has."
-_UNTOLD: Final = "The engine's answer can't be told in this API."
-_ENDED: Final = "The engine's answer ended in an error."
+_REFUSALS: Final = frozenset((400, 422))
+"""How engines answer a request whose tool choice they do not take."""
 
 
 class EngineExchange:
@@ -95,6 +92,8 @@ class EngineExchange:
             except Refusal as refusal:
                 raise error_of_refusal(refusal) from None
             answer = await self._ask(engine, model, translation, sent, query)
+            if translation is not None and answer.status in _REFUSALS and self._names_choice(translation, engine):
+                answer = await self._ask_again(answer, engine, model, translation, query)
             try:
                 return await self._answer(answer, engine, head, translation)
             except EngineError as error:
@@ -128,6 +127,7 @@ class EngineExchange:
             target=model,
             identity=self._rid.replace("req_", "msg_" if self._family is Family.ANTHROPIC else ""),
             sse="alt=sse" in query_string(query).replace("$alt", "alt").split("&"),
+            named_choice=self._directory.takes_named_choice(engine),
         )
         return translation, translation.body
 
@@ -148,23 +148,67 @@ class EngineExchange:
         except EngineError as error:
             raise error_of(error.fault) from None
 
+    def _names_choice(self, translation: Translation, engine: Engine) -> bool:
+        return translation.names_choice and self._directory.takes_named_choice(engine)
+
+    async def _ask_again(
+        self, answer: EngineAnswer, engine: Engine, model: str, translation: Translation, query: str
+    ) -> EngineAnswer:
+        """The engine refused a request whose tool choice names a tool, which not every engine takes."""
+        answer.close()
+        again = await self._ask(engine, model, translation, translation.with_string_choice(model).body, query)
+        if 200 <= again.status < 300:
+            self._directory.note_string_choices(engine)
+        return again
+
     async def _answer(
         self, answer: EngineAnswer, engine: Engine, head: Head, translation: Translation | None
     ) -> web.StreamResponse:
         if not 200 <= answer.status < 300:
             return await self._refused(answer, engine, translation)
-        sse = answer.header(b"content-type").lower().startswith(b"text/event-stream")
+        said = answer.header(b"content-type").decode("latin-1")
         if translation is None:
+            labelled = said.lower().startswith("text/event-stream")
+            sse = True if labelled else None if head.stream else False  # some engines do not label their streams
             scanner = WIRES[self._operation].scanner(head, sse=sse)
-            kind = answer.header(b"content-type").decode("latin-1")
-            return await self._stream(answer, engine, scanner, sse=sse, kind=kind)
+            stream = labelled or head.stream
+            passing = Passing(answer, scanner, operation=self._operation, rid=self._rid, stream=stream)
+            return await self._pass(passing, answer, engine, None, said)
         if not translation.conversation.stream:
             translated = translation.whole(await answer.whole())
-            if translated is None:
-                raise UpstreamError(_UNTOLD)
+            if isinstance(translated, ProviderError):
+                return self._failed(translated, engine, translation)
             return self._whole(200, translated, engine)
-        kind = "text/event-stream" if translation.sse or self._family is Family.ANTHROPIC else "application/json"
-        return await self._stream(answer, engine, translation.stream(), sse=kind == "text/event-stream", kind=kind)
+        passing = Passing(
+            answer,
+            translation.stream(),
+            operation=self._operation,
+            rid=self._rid,
+            stream=True,
+            sse=translation.sse or self._family is Family.ANTHROPIC,
+        )
+        return await self._pass(passing, answer, engine, translation, "application/json")
+
+    async def _pass(
+        self, passing: Passing, answer: EngineAnswer, engine: Engine, translation: Translation | None, kind: str
+    ) -> web.StreamResponse:
+        await passing.open()
+        if passing.failure is not None:
+            return self._failed(passing.failure, engine, translation)
+        kind = "text/event-stream" if passing.sse else kind or "application/json"
+        response = web.StreamResponse(headers=self._headers(engine, kind))
+        length = answer.header(b"content-length")
+        if length.isdigit() and translation is None and not passing.sse:
+            response.content_length = int(length)
+        await passing.send(self._request, response)
+        return response
+
+    def _failed(self, error: ProviderError, engine: Engine, translation: Translation | None) -> web.Response:
+        """The engine said in a good answer that it failed: the status that its error means."""
+        body = error.body
+        if translation is not None:
+            body = translate_error(self._family, error.status, body, rid=self._rid)
+        return self._whole(error.status, body, engine, {"x-error-origin": "provider"})
 
     async def _refused(self, answer: EngineAnswer, engine: Engine, translation: Translation | None) -> web.Response:
         """The engine's own error: as it is in the same dialect, with its sentence in another."""
@@ -194,64 +238,3 @@ class EngineExchange:
         for name, value in (more or {}).items():
             headers["Content-Type" if name == "content-type" else name] = value
         return web.Response(body=body, status=status, headers=headers)
-
-    async def _stream(
-        self, answer: EngineAnswer, engine: Engine, passing: Scanner | StreamTranslator, *, sse: bool, kind: str
-    ) -> web.StreamResponse:
-        """Pass a body on through what watches it (the same dialect) or translates it."""
-        data = await answer.read()  # a fault before the first byte is still an error of its own
-        response = web.StreamResponse(headers=self._headers(engine, kind or "application/json"))
-        length = answer.header(b"content-length")
-        if length.isdigit() and not sse and not isinstance(passing, StreamTranslator):
-            response.content_length = int(length)
-        await response.prepare(self._request)
-        error: GatewayError | None = None
-        try:
-            while data:
-                out = passing.feed(data)
-                if out:
-                    await response.write(out)
-                if isinstance(passing, StreamTranslator) and (passing.failed or passing.complete):
-                    break
-                data = await answer.read()
-            else:
-                rest = passing.finish()
-                if rest:
-                    await response.write(rest)
-        except EngineError as fault:
-            error = error_of(fault.fault)
-        if isinstance(passing, StreamTranslator):
-            ended_well = passing.complete
-        else:
-            # Bytes of the same dialect say themselves how they ended, the engine's own error event included; only
-            # where the connection's end is the body's end, that may be a cut.
-            ended_well = error is None and (passing.ended or passing.error is not None or not answer.ended_by_close)
-        if ended_well:
-            await response.write_eof()
-        else:
-            await self._end_cut(response, passing, error or UpstreamError(_ENDED), sse=sse)
-        return response
-
-    async def _end_cut(
-        self, response: web.StreamResponse, passing: Scanner | StreamTranslator, error: GatewayError, *, sse: bool
-    ) -> None:
-        """Never let a truncated answer look complete: an error event and a close, or a reset."""
-        transport = self._request.transport
-        if transport is None:
-            return
-        # What a translator gives never ends inside an event.
-        boundary = isinstance(passing, StreamTranslator) or passing.at_boundary
-        event = error_event(
-            self._operation,
-            error.status,
-            error.code,
-            error.message,
-            request_id=self._rid,
-            sequence=0 if isinstance(passing, StreamTranslator) else passing.events,
-            sse=sse,
-        )
-        if event and boundary:
-            await response.write(event)
-            transport.close()  # flushes, then ends without the last chunk
-        else:
-            reset(transport)

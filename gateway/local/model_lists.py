@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 import orjson
 from aiohttp import web
@@ -39,8 +39,8 @@ def _google(name: str, engine: Engine) -> dict[str, Any]:
 _SHAPES: Final = {Family.OPENAI: _openai, Family.ANTHROPIC: _anthropic, Family.GOOGLE: _google}
 
 
-def list_models(names: Names, family: Family | None, rid: str) -> web.Response:
-    """All of them."""
+def list_models(names: Names, family: Family | None, query: str, rid: str) -> web.Response:
+    """All of them. Codex, which sends its version, reads a member ``models`` of its own and keeps its list if empty."""
     family = family or Family.OPENAI
     rows = [_SHAPES[family](name, engine) for name, engine in names]
     if family is Family.GOOGLE:
@@ -54,7 +54,7 @@ def list_models(names: Names, family: Family | None, rid: str) -> web.Response:
             "last_id": ids[-1] if ids else None,
         }
     else:
-        body = {"object": "list", "data": rows}
+        body = {"object": "list", "data": rows} | ({"models": []} if "client_version" in parse_qs(query) else {})
     return json_response(orjson.dumps(body), rid)
 
 

@@ -1,8 +1,13 @@
 """Reads a Messages request into a conversation.
 
-Removed, because a chat request has no place for them: ``cache_control``, ``metadata``, citations
+System messages among the others join the system prompt in their order: chat templates of many models take one system
+message, at the start. Turns of one role that follow each other become one, as the API itself combines them, since
+templates demand that roles alternate.
+
+Left out, because a chat request has no place for them: ``cache_control``, ``metadata``, citations
 settings, earlier ``thinking`` blocks (they are of use to the model that signed them) and the mark
-that a tool's result is an error (its text says so). Everything else that can't be told is refused.
+that a tool's result is an error (its text says so). A document that is no text is replaced by a sentence that says so
+(`providers.conversation.conversation.OMITTED`). Everything else that can't be told is refused.
 
 https://platform.claude.com/docs/en/api/messages
 """
@@ -14,6 +19,7 @@ from typing import Final
 import msgspec
 
 from providers.conversation.conversation import (
+    OMITTED,
     Conversation,
     Image,
     Part,
@@ -25,6 +31,7 @@ from providers.conversation.conversation import (
     ToolUse,
     Turn,
     Use,
+    combined,
 )
 from providers.dialect import Refusal
 from providers.document.members import ABSENT, given
@@ -32,7 +39,7 @@ from providers.document.members import ABSENT, given
 _FORM: Final = "The request does not have the form of the Messages API."
 _BLOCK: Final = (
     "This engine has no Messages API of its own, and this kind of block can't be put into chat form: send text, "
-    "images as base64, tool calls and tool results."
+    "images and documents as data, tool calls and tool results, and leave other blocks out of the messages."
 )
 _TOOL: Final = "This engine has no Messages API of its own: define the tool with a name and an input_schema."
 _REMOTE: Final = "In local mode nothing is fetched from the network: send the data as base64."
@@ -42,11 +49,15 @@ class _Source(msgspec.Struct):
     type: str
     media_type: str = ""
     data: str = ""
+    content: str | list[_Block] | None = None
 
 
 class _Block(msgspec.Struct):
     type: str
     text: str = ""
+    title: str | None = None
+    context: str | None = None
+    tool_name: str = ""
     source: _Source | str | None = None  # a search result's is a string
     id: str = ""
     name: str = ""
@@ -104,6 +115,7 @@ class _Request(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(_Request)
+_SYSTEM: Final = "system"
 _USES: Final = {"auto": Use.AUTO, "any": Use.REQUIRED, "tool": Use.REQUIRED, "none": Use.NONE}
 
 
@@ -114,16 +126,24 @@ def read_conversation(body: bytes) -> Conversation:
         Refusal: ``invalid_request`` for another form, ``unsupported_feature`` for what has no place in chat.
     """
     try:
-        request = _DECODER.decode(body)
+        return _conversation(_DECODER.decode(body))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise Refusal("invalid_request", _FORM) from None
+
+
+def _conversation(request: _Request) -> Conversation:
     choice = request.tool_choice
     if choice is not None and choice.type not in _USES:
         raise Refusal("invalid_request", "The tool choice is auto, any, tool or none.", "tool_choice")
+    if choice is not None and choice.type == "tool" and all(tool.name != choice.name for tool in request.tools or ()):
+        raise Refusal("invalid_request", "The tool choice names a tool that is not in tools: add it.", "tool_choice")
+    system = [message for message in request.messages if message.role == _SYSTEM]
     form = (request.output_config.format if request.output_config else None) or request.output_format
     return Conversation(
-        turns=tuple(_turn(message) for message in request.messages),
-        system=_plain(request.system, "system"),
+        turns=combined(_turn(message) for message in request.messages if message.role != _SYSTEM),
+        system="\n\n".join(
+            filter(None, (_plain(request.system, "system"), *(_plain(each.content, "messages") for each in system)))
+        ),
         tools=tuple(_tool(tool) for tool in request.tools or ()),
         use=None if choice is None else _USES[choice.type],
         tool=choice.name if choice is not None and choice.type == "tool" else "",
@@ -148,7 +168,7 @@ def read_conversation(body: bytes) -> Conversation:
 
 def _turn(message: _Message) -> Turn:
     if message.role not in {"user", "assistant"}:
-        raise Refusal("invalid_request", "A message's role is user or assistant.", "messages")
+        raise Refusal("invalid_request", "A message's role is user, assistant or system.", "messages")
     role = Role(message.role)
     if isinstance(message.content, str):
         return Turn(role, (Text(message.content),))
@@ -159,8 +179,8 @@ def _parts(block: _Block, role: Role) -> tuple[Part, ...]:
     match block.type:
         case "text":
             return (Text(block.text),)
-        case "image" | "document" if role is Role.USER:
-            return (_attachment(block),)
+        case "image" | "document" | "search_result" if role is Role.USER:
+            return _attachment(block)
         case "tool_use" if role is Role.ASSISTANT:
             return (ToolUse(block.id, block.name, bytes(block.input)),)
         case "tool_result" if role is Role.USER:
@@ -170,33 +190,46 @@ def _parts(block: _Block, role: Role) -> tuple[Part, ...]:
     raise Refusal("unsupported_feature", _BLOCK, "messages")
 
 
-def _attachment(block: _Block) -> Text | Image:
-    source = block.source
-    if isinstance(source, str) or source is None:
-        raise Refusal("unsupported_feature", _BLOCK, "messages")
-    if source.type == "base64" and block.type == "image":
-        return Image(source.media_type, source.data)
-    if source.type == "text" and block.type == "document":
-        return Text(source.data)
-    if source.type == "url":
-        raise Refusal("unsupported_feature", _REMOTE, "messages")
+def _attachment(block: _Block) -> tuple[Text | Image, ...]:
+    """What a block that carries something with it holds. Raises `Refusal`."""
+    match block.type, block.source:
+        case "text", _:
+            return (Text(block.text),)
+        case "tool_reference", _:
+            return (Text(f"Tool: {block.tool_name}"),)
+        case "search_result", str(address):
+            return _titled(block, address, block.content)
+        case "image", _Source(type="base64", media_type=media_type, data=data):
+            return (Image(media_type, data),)
+        case "document", _Source(type="text", data=data):
+            return _titled(block, "", data)
+        case "document", _Source(type="content", content=content):
+            return _titled(block, "", content)
+        case "document", _Source(type="base64"):
+            return _titled(block, "", OMITTED)
+        case _, _Source(type="url"):
+            raise Refusal("unsupported_feature", _REMOTE, "messages")
     raise Refusal("unsupported_feature", _BLOCK, "messages")
+
+
+def _titled(block: _Block, address: str, content: str | list[_Block] | None) -> tuple[Text | Image, ...]:
+    """What a document holds, after what is said of it."""
+    said = "\n".join(filter(None, (block.title, address, block.context)))
+    held = (Text(content),) if isinstance(content, str) else _each(content)
+    return (Text(said), *held) if said else held
+
+
+def _each(content: list[_Block] | None) -> tuple[Text | Image, ...]:
+    return tuple(part for inner in content or () for part in _attachment(inner))
 
 
 def _result(block: _Block) -> ToolResult:
     if block.content is None or isinstance(block.content, str):
         return ToolResult(block.tool_use_id, block.content or "")
-    texts: list[str] = []
-    images: list[Image] = []
-    for inner in block.content:
-        if inner.type not in {"text", "image", "document"}:
-            raise Refusal("unsupported_feature", _BLOCK, "messages")
-        part = Text(inner.text) if inner.type == "text" else _attachment(inner)
-        if isinstance(part, Text):
-            texts.append(part.text)
-        else:
-            images.append(part)
-    return ToolResult(block.tool_use_id, "\n\n".join(texts), tuple(images))
+    parts = _each(block.content)
+    texts = [part.text for part in parts if isinstance(part, Text)]
+    images = tuple(part for part in parts if isinstance(part, Image))
+    return ToolResult(block.tool_use_id, "\n\n".join(texts), images)
 
 
 def _plain(content: str | list[_Block] | None, name: str) -> str:

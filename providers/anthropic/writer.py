@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from providers.conversation.arguments import read_object
 from providers.conversation.conversation import (
     Counts,
     Event,
@@ -85,7 +86,18 @@ class MessageWriter:
     def _pieces(self, event: Event) -> Iterable[bytes]:
         if self._failed:
             return
-        yield from self._start()
+        match event:  # what only counts or ends begins no message: an error may still become a status
+            case Counts():
+                self._counts = event
+            case Finish():
+                self._finish = event
+            case Failed():
+                self._failed = True
+            case _:
+                yield from self._start()
+                yield from self._output(event)
+
+    def _output(self, event: Event) -> Iterable[bytes]:
         match event:
             case TextDelta(text):
                 yield from self._block("text", {"type": "text", "text": ""})
@@ -98,12 +110,6 @@ class MessageWriter:
                 yield from self._block("tool", {"type": "tool_use", "id": identity, "name": name, "input": {}})
             case ToolDelta(arguments):
                 yield self._delta({"type": "input_json_delta", "partial_json": arguments})
-            case Counts():
-                self._counts = event
-            case Finish():
-                self._finish = event
-            case Failed():
-                self._failed = True
 
     def _start(self) -> Iterable[bytes]:
         if not self._begun:
@@ -129,7 +135,7 @@ class MessageWriter:
 
 
 def write_message(events: Iterable[Event], identity: str, model: str, *, reasoning: bool) -> bytes | None:
-    """The whole message, or None where the answer failed or the arguments of a call are no object."""
+    """The whole message, or None if the answer failed or the arguments of a call are no object."""
     blocks: list[dict[str, Any]] = []
     arguments: list[list[str]] = []
     finish: Finish | None = None
@@ -151,27 +157,18 @@ def write_message(events: Iterable[Event], identity: str, model: str, *, reasoni
                 finish = event
             case Failed():
                 return None
-    for block in blocks:
-        if block["type"] == "tool_use":
-            block["input"] = read_arguments("".join(block["input"]))
-            if block["input"] is None:
-                return None
-        elif block["type"] == "thinking":
-            block["signature"] = ""
     if finish is None:
         return None
-    return _encode(_message(identity, model, blocks, finish, counts))
-
-
-def read_arguments(text: str) -> msgspec.Raw | None:
-    """The arguments of a call as the JSON object that they must be; an empty text is no argument."""
-    if not text.strip():
-        return msgspec.Raw(b"{}")
-    try:
-        found = msgspec.json.decode(text)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    for block in blocks:
+        if block["type"] == "tool_use":
+            block["input"] = read_object("".join(block["input"]))
+        elif block["type"] == "thinking":
+            block["signature"] = ""
+    whole = [block for block in blocks if block["type"] != "tool_use" or block["input"] is not None]
+    if len(whole) < len(blocks) and finish.reason is not Reason.LENGTH:
         return None
-    return msgspec.Raw(text.encode()) if isinstance(found, dict) else None
+    blocks = whole  # a call that was cut at the limit of its length is left out, and the reason says why
+    return _encode(_message(identity, model, blocks, finish, counts))
 
 
 def _append(blocks: list[dict[str, Any]], kind: str, member: str, text: str) -> None:

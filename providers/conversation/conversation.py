@@ -14,9 +14,17 @@ Rules that everything here obeys:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from itertools import groupby
+from typing import Final, TypeAlias
+
+OMITTED: Final = (
+    "[A file was left out here: the engine of this model is given text and images only. "
+    "To use the file, extract its text or turn its pages into images.]"
+)
+"""Stands where a request has a file that no engine takes. A refusal would end the session: agents send it each time."""
 
 
 class Role(StrEnum):
@@ -62,6 +70,14 @@ Part: TypeAlias = Text | Image | ToolUse | ToolResult
 class Turn:
     role: Role
     parts: tuple[Part, ...]
+
+
+def combined(turns: Iterable[Turn]) -> tuple[Turn, ...]:
+    """The turns, with those of one role that follow each other as one."""
+    return tuple(
+        Turn(role, tuple(part for turn in group for part in turn.parts))
+        for role, group in groupby(turns, key=lambda turn: turn.role)
+    )
 
 
 @dataclass(frozen=True, slots=True, repr=False)

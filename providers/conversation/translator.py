@@ -11,7 +11,7 @@ Rules that everything here obeys:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -19,12 +19,20 @@ import msgspec
 from providers.anthropic import reader as anthropic_conversation
 from providers.anthropic import writer as anthropic_events
 from providers.conversation.conversation import Conversation, Event
-from providers.dialect import Family, Operation
-from providers.errors import error_body
+from providers.dialect import Family, Operation, ProviderError
+from providers.errors import error_body, error_event
 from providers.gemini import reader as gemini_conversation
 from providers.gemini import writer as gemini_events
 from providers.openai import chat_writer as chat_request
 from providers.openai.chat_reader import ChatEvents
+
+_SILENT: Final = "The engine answered with an error and did not say why."
+UNREADABLE: Final = ProviderError(
+    502,
+    b'{"error":{"message":"The engine\'s answer ended before its end, or cannot be told in this API. Try again.",'
+    b'"type":"upstream_error","param":null,"code":"upstream_error"}}',
+)
+"""The error of an answer that failed and did not say why."""
 
 TRANSLATED: Final = frozenset((Operation.ANTHROPIC_MESSAGES, Operation.GEMINI_GENERATE, Operation.GEMINI_STREAM))
 """What can be asked of a host that speaks Chat Completions alone."""
@@ -56,15 +64,26 @@ class Translation:
     identity: str
     sse: bool
 
+    @property
+    def names_choice(self) -> bool:
+        """The request names the tool to call."""
+        return bool(self.conversation.tool)
+
+    def with_string_choice(self, target: str) -> Translation:
+        """The same request with a tool choice that is a string."""
+        return replace(self, body=chat_request.write_request(self.conversation, target, named_choice=False))
+
     def stream(self) -> StreamTranslator:
         """A fresh translator for a streamed answer of 200."""
         return StreamTranslator(self)
 
-    def whole(self, body: bytes) -> bytes | None:
-        """The answer for a whole answer of 200, or None where it can't be told in this dialect."""
-        events = ChatEvents(self.conversation.sampling.stop).whole(body)
+    def whole(self, body: bytes) -> bytes | ProviderError:
+        """The answer for a whole answer of 200, or the error that it is."""
+        reader = ChatEvents(self.conversation.sampling.stop)
+        events = reader.whole(body)
         write = anthropic_events.write_message if _is_anthropic(self.operation) else gemini_events.write_response
-        return write(events, self.identity, self.model, reasoning=self.conversation.reasoning)
+        written = write(events, self.identity, self.model, reasoning=self.conversation.reasoning)
+        return reader.error or UNREADABLE if written is None else written
 
 
 class StreamTranslator:
@@ -79,36 +98,53 @@ class StreamTranslator:
             self._writer = anthropic_events.MessageWriter(*named, reasoning=conversation.reasoning)
         else:
             self._writer = gemini_events.ResponseStream(*named, reasoning=conversation.reasoning, sse=translation.sse)
+        self._begun = False
         self._ended = False
 
     def feed(self, data: bytes) -> bytes:
         """Take a fragment of the host's answer; return what to send now, perhaps nothing."""
         out = self._writer.write(self._events.feed(data))
-        return out + self._end() if self._events.done else out
+        return self._given(out + self._end() if self._events.done else out)
 
     def finish(self) -> bytes:
         """The host's answer ended as its framing says: return what is left to send."""
-        return self._writer.write(self._events.finish()) + self._end()
+        return self._given(self._writer.write(self._events.finish()) + self._end())
+
+    def _given(self, out: bytes) -> bytes:
+        self._begun = self._begun or bool(out)
+        return out
+
+    at_boundary = True
+    events = 0
 
     @property
-    def complete(self) -> bool:
+    def begun(self) -> bool:
+        """Something was given."""
+        return self._begun
+
+    @property
+    def ended(self) -> bool:
         """The caller's dialect has got its own end."""
         return self._ended
 
     @property
-    def failed(self) -> bool:
-        """The host reported an error inside the begun answer, or sent what can't be read."""
-        return self._events.failed or getattr(self._writer, "failed", False)
+    def error(self) -> ProviderError | None:
+        """What the host said where its answer failed; `UNREADABLE` if it did not say, or sent what can't be read."""
+        if self._events.failed or getattr(self._writer, "failed", False):
+            return self._events.error or UNREADABLE
+        return None
 
     def _end(self) -> bytes:
-        if self._ended or self.failed:
+        if self._ended or self.error is not None:
             return b""
         out = self._writer.end()
         self._ended = bool(out)
         return out
 
 
-def translate(operation: Operation, body: bytes, *, model: str, target: str, identity: str, sse: bool) -> Translation:
+def translate(
+    operation: Operation, body: bytes, *, model: str, target: str, identity: str, sse: bool, named_choice: bool = True
+) -> Translation:
     """Translate a request into Chat Completions.
 
     Args:
@@ -118,6 +154,7 @@ def translate(operation: Operation, body: bytes, *, model: str, target: str, ide
         target: The host's name of it.
         identity: The id that the answer will have.
         sse: A streamed answer is to be an event stream.
+        named_choice: The host takes a tool choice that names a tool.
 
     Raises:
         Refusal: The request has another form, or says what chat can't.
@@ -126,7 +163,7 @@ def translate(operation: Operation, body: bytes, *, model: str, target: str, ide
         conversation = anthropic_conversation.read_conversation(body)
     else:
         conversation = gemini_conversation.read_conversation(body, stream=operation is Operation.GEMINI_STREAM)
-    written = chat_request.write_request(conversation, target)
+    written = chat_request.write_request(conversation, target, named_choice=named_choice)
     return Translation(operation, written, conversation, model, identity, sse)
 
 
@@ -149,8 +186,23 @@ class _ErrorBody(msgspec.Struct):
 def translate_error(family: Family, status: int, body: bytes, *, rid: str) -> bytes:
     """A host's error in the caller's dialect: its sentence stays, since clients act on it.
 
+    It is returned to the sender of the request, and is sent to nobody else.
+    """
+    code, message = _said(body)
+    return error_body(family, status, code, message, request_id=rid)
+
+
+def translate_error_event(operation: Operation, error: ProviderError, *, rid: str, sse: bool) -> bytes:
+    """A host's error inside a begun stream as the caller's dialect's own error event; empty if it has none."""
+    code, message = _said(error.body)
+    return error_event(operation, error.status, code, message, request_id=rid, sse=sse)
+
+
+def _said(body: bytes) -> tuple[str, str]:
+    """The code and the sentence of an error.
+
     Hosts nest it in ``error`` (OpenAI, vLLM, llama.cpp), write it there as a string (Ollama), or
-    beside nothing (``message``, ``detail``). It goes back to the sender of the request, and nowhere else.
+    beside nothing (``message``, ``detail``).
     """
     code, message = "upstream_error", ""
     try:
@@ -163,5 +215,4 @@ def translate_error(family: Family, status: int, body: bytes, *, rid: str) -> by
         code = named if isinstance(named, str) else code
     else:
         message = found.error or found.message or (found.detail if isinstance(found.detail, str) else "")
-    message = message or "The engine answered with an error and did not say why."
-    return error_body(family, status, code, message, request_id=rid)
+    return code, message or _SILENT

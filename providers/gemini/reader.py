@@ -19,6 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from providers.conversation.conversation import (
+    OMITTED,
     Conversation,
     Image,
     Part,
@@ -149,12 +150,8 @@ class _Reader:
     def _part(self, part: Object) -> Part | None:
         if part.get("thought") is True:
             return None
-        if (data := _get(part, "inlineData")) is not None:
-            media_type = _text(_get(data, "mimeType"))
-            if not media_type.startswith("image/"):
-                raise Refusal("unsupported_feature", _PART, "contents")
-            # Google takes both alphabets of base64; a data URL takes one.
-            return Image(media_type, _text(data["data"]).replace("-", "+").replace("_", "/"))
+        if _get(part, "inlineData") is not None or _get(part, "fileData") is not None:
+            return _file(part)
         if (call := _get(part, "functionCall")) is not None:
             name = _text(call["name"])
             self._count += 1
@@ -162,11 +159,10 @@ class _Reader:
             self._open[name].append(identity)
             return ToolUse(identity, name, _encode(call.get("args") or {}))
         if (result := _get(part, "functionResponse")) is not None:
-            if result.get("parts"):
-                raise Refusal("unsupported_feature", _PART, "contents")
-            return ToolResult(self._answered(result), _encode(result.get("response") or {}).decode())
-        if _get(part, "fileData") is not None:
-            raise Refusal("unsupported_feature", _REMOTE, "contents")
+            files = [_file(each) for each in _list(result.get("parts"))]
+            texts = [_encode(result.get("response") or {}).decode(), *(f.text for f in files if isinstance(f, Text))]
+            images = tuple(file for file in files if isinstance(file, Image))
+            return ToolResult(self._answered(result), "\n\n".join(texts), images)
         if "text" in part:
             return Text(_text(part["text"]))
         raise Refusal("unsupported_feature", _PART, "contents")
@@ -181,6 +177,18 @@ class _Reader:
         if not waiting:
             raise Refusal("invalid_request", "A function response has no function call before it.", "contents")
         return waiting.popleft()
+
+
+def _file(part: Object) -> Image | Text:
+    """An image, or what stands for another file."""
+    data = _get(part, "inlineData")
+    if data is None:
+        raise Refusal("unsupported_feature", _REMOTE if _get(part, "fileData") is not None else _PART, "contents")
+    media_type, text = _text(_get(data, "mimeType")), _text(data["data"])
+    if not media_type.startswith("image/"):
+        return Text(OMITTED)
+    # Google takes both alphabets of base64; a data URL takes one.
+    return Image(media_type, text.replace("-", "+").replace("_", "/"))
 
 
 def _parts(content: Any) -> Iterator[Object]:
@@ -210,6 +218,8 @@ def _tools(request: Object) -> tuple[Use | None, str, tuple[Tool, ...]]:
     allowed = _list(_get(calling, "allowedFunctionNames"))
     if allowed:
         tools = [tool for tool in tools if tool.name in allowed]
+        if not tools:
+            raise Refusal("invalid_request", "No function that is allowed is declared: declare one.", "toolConfig")
     return _USES[mode], allowed[0] if len(allowed) == 1 and mode == "ANY" else "", tuple(tools)
 
 

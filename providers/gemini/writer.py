@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from providers.anthropic.writer import read_arguments
+from providers.conversation.arguments import read_object
 from providers.conversation.conversation import (
     Counts,
     Event,
@@ -58,6 +58,7 @@ class _Parts:
         self._reasoning = reasoning
         self._call: tuple[str, str] | None = None
         self._arguments: list[str] = []
+        self._incomplete = False
         self.finish: Finish | None = None
         self.counts = Counts()
         self.failed = False
@@ -78,9 +79,11 @@ class _Parts:
                 self._arguments.append(arguments)
             case Counts():
                 self.counts = event
-            case Finish():
+            case Finish(reason):
                 self.finish = event
-                return self.ended_call()
+                ended = self.ended_call()
+                self.failed = self._incomplete and reason is not Reason.LENGTH
+                return ended
             case Failed():
                 self.failed = True
         return []
@@ -89,9 +92,9 @@ class _Parts:
         if self._call is None:
             return []
         (identity, name), self._call = self._call, None
-        arguments = read_arguments("".join(self._arguments))
+        arguments = read_object("".join(self._arguments))
         if arguments is None:
-            self.failed = True
+            self._incomplete = True  # fine if the answer was cut at the limit of its length: the reason says so
             return []
         return [{"functionCall": {"id": identity, "name": name, "args": arguments}}]
 

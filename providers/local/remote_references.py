@@ -25,9 +25,10 @@ def refuse_remote_references(operation: Operation, body: bytes) -> None:
     """
     try:
         request = msgspec.json.decode(body)
+        remote = any(_is_remote(reference) for reference in _references(operation, request))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise Refusal("invalid_request", "The request body is not valid JSON.") from None
-    if any(_is_remote(reference) for reference in _references(operation, request)):
+        raise Refusal("invalid_request", "The request body is not valid JSON, or is nested too deeply.") from None
+    if remote:
         raise Refusal("unsupported_feature", _REMOTE)
 
 

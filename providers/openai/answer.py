@@ -272,6 +272,14 @@ def read_chat(body: bytes, head: Head) -> Body | None:
     return Body(report, shaped, _chat_error(chat, choices, shaped=shaped))
 
 
+def chat_error(data: bytes) -> ProviderError | None:
+    """The error that a chunk or a whole chat body is or holds."""
+    chunk = read_strictly(_chunk, data)
+    if chunk is None:
+        return None
+    return _chat_error(chunk, read_strictly(_choices, chunk.choices) or [], shaped=is_list(chunk.choices))
+
+
 def read_embeddings(body: bytes, head: Head) -> Body | None:
     """A whole embeddings body: vectors are no output."""
     chat = read_strictly(_chunk, unwrapped(body))

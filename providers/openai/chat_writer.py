@@ -31,15 +31,26 @@ _encode = msgspec.json.Encoder().encode
 _PARAGRAPH = "\n\n"  # between texts that were parts of one message
 
 
-def write_request(conversation: Conversation, model: str) -> bytes:
-    """The body of ``POST /v1/chat/completions``. A stream asks for its usage chunk."""
+def write_request(conversation: Conversation, model: str, *, named_choice: bool = True) -> bytes:
+    """The body of ``POST /v1/chat/completions``. A stream asks for its usage chunk.
+
+    Args:
+        conversation: What to say.
+        model: The engine's name of the model.
+        named_choice: The engine takes a tool choice that names a tool. One that does not is given that one tool and the
+            choice ``required``, which has the same effect.
+    """
+    named = conversation.tool if conversation.use is Use.REQUIRED else ""
+    tools = [tool for tool in conversation.tools if named_choice or not named or tool.name == named]
     body: dict[str, Any] = {"model": model, "messages": _messages(conversation), "stream": conversation.stream}
     if conversation.stream:
         body["stream_options"] = {"include_usage": True}
-    if conversation.tools:
-        body["tools"] = [_tool(tool) for tool in conversation.tools]
-        if conversation.use is not None:
-            body["tool_choice"] = _choice(conversation)
+    if tools:
+        body["tools"] = [_tool(tool) for tool in tools]
+        if named and named_choice:
+            body["tool_choice"] = {"type": "function", "function": {"name": named}}
+        elif conversation.use is not None:
+            body["tool_choice"] = conversation.use
         if conversation.parallel is not None:
             body["parallel_tool_calls"] = conversation.parallel
     if conversation.schema:
@@ -62,12 +73,6 @@ def _sampling(sampling: Sampling) -> dict[str, Any]:
         "stop": list(sampling.stop) or None,
     }
     return {name: value for name, value in found.items() if value is not None}
-
-
-def _choice(conversation: Conversation) -> Any:
-    if conversation.use is Use.REQUIRED and conversation.tool:
-        return {"type": "function", "function": {"name": conversation.tool}}
-    return conversation.use
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -223,6 +224,198 @@ def test_an_error_inside_a_stream_of_the_same_dialect_passes(engine, broker):
     engine.table["POST /v1/chat/completions"] = lambda sock, _: sock.sendall(FAILED)
     answer = broker.send("POST", *STREAMED[0])
     assert b"out of memory" in answer.body
+
+
+OPENING = b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
+BUSY = {"error": {"message": "loading the model", "type": "unavailable_error", "code": 503}}
+NO_ANSWERS = {
+    "an error for a body": (reply(200, BUSY), 503),
+    "an error as the first event": (chunks(b"data: " + json.dumps(BUSY).encode() + b"\n\n"), 503),
+    "an error after the opening": (chunks(OPENING, b"data: " + json.dumps(BUSY).encode() + b"\n\n"), 503),
+    "an error as a string": (chunks(b'data: {"error":"loading the model"}\n\n'), 502),
+    "an empty stream": (chunks(), 502),
+    "an empty body": (reply(200, b""), 502),
+    "a lone end": (chunks(b"data: [DONE]\n\n"), 502),
+    "an opening and the end": (chunks(OPENING, b"data: [DONE]\n\n"), 502),
+    "a web page": (reply(200, b"<html>loading the model</html>"), 502),
+    "a labelled web page": (chunks(b"<html></html>", kind="text/html"), 502),
+    "another object": (reply(200, {"detail": "loading the model"}), 502),
+}
+
+
+@pytest.mark.parametrize("what", NO_ANSWERS)
+@pytest.mark.parametrize(("path", "body"), CASES)
+def test_what_is_no_answer_becomes_an_error_status(engine, broker, path, body, what):
+    sent, status = NO_ANSWERS[what]
+    engine.table["POST /v1/chat/completions"] = lambda sock, _: sock.sendall(sent)
+    answer = broker.send("POST", path, body)
+    assert (answer.status, answer.complete) == (status, True)
+    assert answer.json()["error"]
+    assert (b"loading the model" in answer.body) is ("error" in what or what == "another object")
+
+
+NO_ENDS = {
+    "no end": chunks(chat_chunk("said ")),
+    "an error": chunks(chat_chunk("said "), b'data: {"error":{"message":"out of memory"}}\n\n', b"data: [DONE]\n\n"),
+    "a cut at a boundary": chunks(chat_chunk("said "), end=False),
+    "a cut inside": chunks(chat_chunk("said "), b'data: {"choices"', end=False),
+    "a reset": chunks(chat_chunk("said "), end=False)[:-2],
+    "another object": chunks(chat_chunk("said "), b'data: {"detail":"x"}\n\n'),
+    "half a call": chunks(
+        chat_chunk("said "),
+        b'data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f",'
+        b'"arguments":"{"}}]}}]}\n\n',
+    ),
+}
+
+
+@pytest.mark.parametrize("what", NO_ENDS)
+@pytest.mark.parametrize(("path", "body"), STREAMED)
+def test_a_stream_without_its_end_has_no_end(engine, broker, path, body, what):
+    engine.table["POST /v1/chat/completions"] = lambda sock, _: sock.sendall(NO_ENDS[what])
+    with broker.client() as client:
+        answer = client.send(broker.bytes_of("POST", path, body)).answer()
+    assert not answer.complete
+    assert not re.search(rb'message_stop|"finishReason"|"finish_reason":\s*"', answer.body)
+    if what == "an error" and answer.headers["content-type"] == "text/event-stream":
+        assert b"out of memory" in answer.body
+
+
+ANTHROPIC = [
+    b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","content":[],"usage":{"input_tokens":1,"output_tokens":1}}}\n\n',
+    b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}\n\n',
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"said here"}}\n\n',
+    b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n',
+    b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}\n\n',
+    b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+]  # fmt: skip
+OVERLOADED = b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"busy"}}\n\n'
+
+
+@pytest.fixture(scope="module")
+def native():
+    with ScriptedEngine({"GET /v1/models": models("small")}) as engine:
+        engine.table["POST /v1/messages"] = reply(400, {"error": "model is required"})
+        with broker_of(engine) as broker:
+            broker.send("GET", "/v1/models")
+            yield engine, broker
+
+
+@pytest.mark.parametrize("length", range(len(ANTHROPIC) + 1))
+@pytest.mark.parametrize("error", [b"", OVERLOADED])
+@pytest.mark.parametrize("kind", ["text/event-stream", "text/plain"])
+def test_messages_of_an_engine_s_own(native, length, error, kind):
+    engine, broker = native
+
+    def messages(sock, body):
+        failing = error if length < len(ANTHROPIC) else b""
+        told = chunks(*ANTHROPIC[:length], *([failing] if failing else []), kind=kind)
+        sock.sendall(reply(400, {"error": "model is required"}) if body == b"{}" else told)
+
+    engine.table["POST /v1/messages"] = messages
+    with broker.client() as client:
+        answer = client.send(broker.bytes_of("POST", "/v1/messages", MESSAGES | {"stream": True})).answer()
+    if length == len(ANTHROPIC):
+        assert (answer.status, answer.complete, said(answer)) == (200, True, "said here")
+        assert answer.body == b"".join(ANTHROPIC)
+    elif length < 3:
+        assert (answer.status, answer.json()["type"]) == (529 if error else 502, "error")
+    else:
+        assert answer.status == 200
+        assert b"event: error" in answer.body
+        assert not answer.complete
+
+
+def test_an_opening_is_held_for_a_bounded_time(engine, broker):
+    """A model that thinks for long after its first event: the client gets its headers meanwhile."""
+    go_on = threading.Event()
+
+    def slow(sock, _):
+        sock.sendall(chunks(OPENING, end=False))
+        assert go_on.wait(PATIENCE)
+        sock.sendall(STREAMED_CHAT.split(b"\r\n\r\n", 1)[1])
+
+    engine.table["POST /v1/chat/completions"] = slow
+    with broker.client() as client:
+        client.send(broker.bytes_of("POST", *STREAMED[0]))
+        assert client.head().status == 200
+        go_on.set()
+        assert b"said " in b"".join(iter(client.chunk, b""))
+
+
+def choosing(sock, body, *, strings):
+    """An engine that refuses a tool choice that names a tool; it answers with the name of the first tool."""
+    asked = json.loads(body)
+    if isinstance(asked.get("tool_choice"), dict) and strings:
+        sock.sendall(reply(400, {"error": "Invalid tool_choice type: 'object'. Supported string values: none, auto"}))
+        return
+    call = {"id": "c", "function": {"name": asked["tools"][0]["function"]["name"], "arguments": "{}"}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    sock.sendall(
+        reply(200, {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}], "usage": {}})
+    )
+
+
+@pytest.mark.parametrize(
+    ("owner", "strings", "sent"),
+    [
+        ("organization_owner", True, ["required"]),  # LM Studio is known to take strings only
+        ("me", True, [{"type": "function", "function": {"name": "g"}}, "required", "required"]),  # found out once
+        ("vllm", False, [{"type": "function", "function": {"name": "g"}}] * 2),
+    ],
+)
+def test_a_choice_of_one_tool_is_told_as_the_engine_takes_it(owner, strings, sent):
+    tools = [{"name": name, "input_schema": {"type": "object"}} for name in ("f", "g")]
+    body = MESSAGES | {"tools": tools, "tool_choice": {"type": "tool", "name": "g"}}
+    table = {
+        "GET /v1/models": models("small", owner=owner),
+        "POST /v1/chat/completions": lambda sock, data: choosing(sock, data, strings=strings),
+    }
+    with ScriptedEngine(table) as engine, broker_of(engine) as broker:
+        for _ in sent[: 2 if len(sent) > 1 else 1]:
+            answer = broker.send("POST", "/v1/messages", body)
+            assert answer.status == 200
+        asked = [json.loads(data) for data in engine.asked("POST /v1/chat/completions")]
+    assert [one["tool_choice"] for one in asked] == sent
+    for one in asked:
+        if one["tool_choice"] == "required":
+            assert [tool["function"]["name"] for tool in one["tools"]] == ["g"]
+
+
+def test_what_coding_agents_send(engine, broker):
+    """System messages among the others, a file and a tool's name in a result, a suffix on the model's name."""
+    pdf = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}}
+    body = MESSAGES | {
+        "model": "small[1m]",
+        "system": "brief",
+        "messages": [
+            {"role": "user", "content": "hi"},
+            {"role": "system", "content": "Skills: a"},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "Read", "input": {}}]},
+            {
+                "role": "user",
+                "content": [
+                    {
+                        "type": "tool_result",
+                        "tool_use_id": "t",
+                        "content": [pdf, {"type": "tool_reference", "tool_name": "write"}],
+                    }
+                ],
+            },
+        ],
+    }
+    assert broker.send("POST", "/v1/messages", body).status == 200
+    [sent] = map(json.loads, engine.asked("POST /v1/chat/completions"))
+    assert sent["model"] == "small"
+    assert [message["role"] for message in sent["messages"]] == ["system", "user", "assistant", "tool"]
+    assert sent["messages"][0]["content"] == "brief\n\nSkills: a"
+    assert sent["messages"][3]["content"].startswith("[A file was left out here")
+    assert sent["messages"][3]["content"].endswith("Tool: write")
+
+
+def test_codex_reads_the_list_of_models(engine, broker):
+    assert broker.send("GET", "/v1/models?client_version=0.153.4").json()["models"] == []
+    assert "models" not in broker.send("GET", "/v1/models").json()
 
 
 @pytest.mark.parametrize(("path", "body"), STREAMED)

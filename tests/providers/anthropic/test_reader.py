@@ -1,11 +1,12 @@
 """What a Messages request says, as a conversation; what chat has no place for is refused."""
 
+import contextlib
 import json
 
 import pytest
 
 from providers.anthropic.reader import read_conversation
-from providers.conversation.conversation import Image, Role, Text, ToolResult, ToolUse, Use
+from providers.conversation.conversation import OMITTED, Image, Role, Text, ToolResult, ToolUse, Use
 from providers.dialect import Refusal
 
 
@@ -68,6 +69,64 @@ def test_a_result(content, text, images):
     [result] = parts({"type": "tool_result", "tool_use_id": "t1", "content": content, "is_error": True})
     assert isinstance(result, ToolResult)
     assert (result.id, result.text, len(result.images)) == ("t1", text, images)
+
+
+PDF = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AA=="}, "title": "t"}
+
+
+@pytest.mark.parametrize(
+    ("block", "text"),
+    [
+        (PDF, "t\n\n" + OMITTED),
+        ({"type": "tool_reference", "tool_name": "write"}, "Tool: write"),
+        (
+            {
+                "type": "search_result",
+                "source": "https://a.test",
+                "title": "A",
+                "content": [{"type": "text", "text": "b"}],
+            },
+            "A\nhttps://a.test\n\nb",
+        ),
+        ({"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "c"}]}}, "c"),
+        ({"type": "document", "source": {"type": "content", "content": "c"}, "context": "d"}, "d\n\nc"),
+    ],
+)
+def test_what_results_hold_is_told_as_text(block, text):
+    [result] = parts({"type": "tool_result", "tool_use_id": "t1", "content": [block]})
+    assert result.text == text
+
+
+def test_a_document_of_the_user_s_is_left_out_in_words():
+    assert [part.text for part in parts(PDF, {"type": "text", "text": "what?"})] == ["t", OMITTED, "what?"]
+
+
+def test_system_messages_join_the_system_prompt_in_order():
+    found = read(
+        system=[{"type": "text", "text": "a"}],
+        messages=[
+            {"role": "system", "content": [{"type": "text", "text": "b"}]},
+            {"role": "user", "content": "hi"},
+            {"role": "system", "content": "c"},
+            {"role": "user", "content": "again"},
+            {"role": "assistant", "content": "yo"},
+        ],
+    )
+    assert found.system == "a\n\nb\n\nc"
+    assert [(turn.role, [part.text for part in turn.parts]) for turn in found.turns] == [
+        (Role.USER, ["hi", "again"]),
+        (Role.ASSISTANT, ["yo"]),
+    ]
+
+
+@pytest.mark.parametrize("depth", [300, 5_000])
+def test_nesting_is_refused_and_never_raises(depth):
+    body = (
+        b'{"messages":[{"role":"user","content":' + b'[{"type":"document","source":{"type":"content","content":' * depth
+    )
+    body += b'"x"' + b"}}]" * depth + b"}]}"
+    with contextlib.suppress(Refusal):
+        read_conversation(body)
 
 
 def test_earlier_thoughts_are_left_out():
@@ -139,8 +198,10 @@ def test_thoughts_are_shown_to_who_asked(thinking, shown):
     "block",
     [
         {"type": "image", "source": {"type": "url", "url": "https://example.test/a.png"}},
-        {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AA=="}},
+        {"type": "document", "source": {"type": "url", "url": "https://example.test/a.pdf"}},
+        {"type": "document", "source": {"type": "file", "file_id": "f"}},
         {"type": "search_result", "source": {"type": "text"}, "content": []},
+        {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "browser_state", "tabs": []}]},
         {"type": "tool_use", "id": "t", "name": "f", "input": {}},
         {"type": "something_new"},
     ],
@@ -163,6 +224,8 @@ def test_a_tool_of_anthropic_s_own():
         {"messages": 1},
         {"messages": [{"role": "king", "content": "x"}]},
         {"tool_choice": {"type": "x"}},
+        {"tool_choice": {"type": "tool", "name": "f"}, "tools": [{"name": "g", "input_schema": {}}]},
+        {"messages": [{"role": "system", "content": 1}]},
         {"max_tokens": "ten"},
     ],
 )

@@ -4,7 +4,7 @@ import json
 
 from anthropic.types import Message
 
-from providers.anthropic.writer import MessageWriter, read_arguments, write_message
+from providers.anthropic.writer import MessageWriter, write_message
 from providers.conversation.conversation import (
     Counts,
     Failed,
@@ -128,8 +128,12 @@ def test_what_can_t_be_a_message():
         assert write_message(events, "i", "m", reasoning=False) is None
 
 
-def test_arguments_are_an_object():
-    assert bytes(read_arguments('{"a": 1.0}') or b"") == b'{"a": 1.0}'
-    assert bytes(read_arguments("") or b"") == b"{}"
-    assert read_arguments("[1]") is None
-    assert read_arguments("{") is None
+def test_a_call_that_was_cut_at_the_limit_of_its_length_is_left_out():
+    events = [TextDelta("a"), ToolStart("t", "f"), ToolDelta('{"x":'), Finish(Reason.LENGTH)]
+    found = json.loads(write_message(events, "i", "m", reasoning=False) or b"")
+    assert (found["content"], found["stop_reason"]) == ([{"type": "text", "text": "a"}], "max_tokens")
+
+
+def test_counts_and_failures_begin_no_message():
+    writer = MessageWriter("msg_1", "m", reasoning=False)
+    assert writer.write([Counts(3), Failed()]) == b""

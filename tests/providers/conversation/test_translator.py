@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.conversation.conversation import Conversation, Counts, TextDelta
-from providers.conversation.translator import translate, translate_error
+from providers.conversation.translator import UNREADABLE, translate, translate_error, translate_error_event
 from providers.dialect import Family, Operation, Refusal
 from tests.strategies import every_byte, pieces
 
@@ -52,7 +52,7 @@ def translation(operation, sse=True, **members):
 def passed(made, parts):
     stream = made.stream()
     out = b"".join(stream.feed(part) for part in parts)
-    return stream, out if stream.complete else out + stream.finish()
+    return stream, out if stream.ended else out + stream.finish()
 
 
 @pytest.mark.parametrize("operation", ASK)
@@ -67,7 +67,7 @@ def test_the_request_names_the_target_and_asks_for_the_usage(operation):
 def test_a_stream_is_translated_alike_in_every_cut(data, kind):
     made = translation(*kind)
     stream, whole = passed(made, [CHAT + DONE])
-    assert stream.complete
+    assert stream.ended
     assert passed(made, data.draw(pieces(CHAT + DONE)))[1] == whole
     assert passed(made, every_byte(CHAT + DONE))[1] == whole
     assert passed(made, [CHAT])[1] == whole  # some engines leave [DONE] out
@@ -79,7 +79,7 @@ def test_a_stream_that_is_cut_has_no_end(kind, length):
     made = translation(*kind)
     stream = made.stream()
     out = stream.feed(CHAT[:length])
-    assert not stream.complete
+    assert not stream.ended
     assert ENDS[kind[0]] not in out
     if kind[1] and out:
         assert out.endswith((b"\n\n", b"\r\n\r\n"))  # an error event can follow
@@ -88,7 +88,7 @@ def test_a_stream_that_is_cut_has_no_end(kind, length):
 def test_a_stream_that_fails_has_no_end():
     for kind in STREAMS:
         stream, out = passed(translation(*kind), [CHAT[:200] + b'data: {"error":{"message":"x"}}\n\n' + DONE])
-        assert (stream.failed, stream.complete) == (True, False)
+        assert (stream.error.status, stream.ended) == (502, False)
         assert ENDS[kind[0]] not in out
 
 
@@ -105,8 +105,11 @@ def test_a_whole_answer(operation):
     found = json.loads(made.whole(json.dumps(answer).encode()) or b"")
     assert found["model" if operation is Operation.ANTHROPIC_MESSAGES else "modelVersion"] == "mine"
     assert "hi" in json.dumps(found)
-    assert made.whole(b"{}") is None
-    assert made.whole(b"not json") is None
+    assert made.whole(b"{}") is UNREADABLE
+    assert made.whole(b"not json") is UNREADABLE
+    busy = made.whole(b'{"error":{"message":"loading the model","type":"unavailable_error","code":503}}')
+    assert busy.status == 503
+    assert b"loading the model" in translate_error(Family.ANTHROPIC, busy.status, busy.body, rid="req_1")
 
 
 def test_a_refused_request():
@@ -136,6 +139,46 @@ def test_errors_keep_their_sentence(body, code, message):
     google = json.loads(translate_error(Family.GOOGLE, 503, data, rid="req_1"))["error"]
     assert (google["code"], google["status"]) == (503, "UNAVAILABLE")
     assert message in google["message"]
+
+
+@pytest.mark.parametrize("kind", STREAMS, ids=str)
+@pytest.mark.parametrize(
+    "opening",
+    [
+        b"",
+        b": a comment\n\n",
+        b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n',
+        b'data: {"choices":[],"usage":{"prompt_tokens":3}}\n\n',
+        b'data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{}}]}}]}\n\n',
+    ],
+)
+@pytest.mark.parametrize("rest", [b"", DONE, b'data: {"error":"out of memory"}\n\n', b"<html>", b'{"detail":"x"}'])
+def test_what_opens_an_answer_gives_nothing_and_its_failure_is_no_answer(kind, opening, rest):
+    stream, out = passed(translation(*kind), [opening, rest])
+    assert (out, stream.begun, stream.ended) == (b"", False, False)
+    assert stream.error is not None
+    assert (b"out of memory" in stream.error.body) is (b"memory" in rest)
+
+
+def test_an_error_inside_a_stream_keeps_its_sentence():
+    stream, _ = passed(
+        translation(Operation.ANTHROPIC_MESSAGES),
+        [CHAT[: CHAT.index(b"\n\n") + 2] + b'data: {"error":"no memory"}\n\n'],
+    )
+    event = translate_error_event(Operation.ANTHROPIC_MESSAGES, stream.error, rid="req_1", sse=True)
+    assert event.startswith(b"event: error\n")
+    assert b"no memory" in event
+    assert translate_error_event(Operation.GEMINI_STREAM, stream.error, rid="req_1", sse=False) == b""
+
+
+def test_a_choice_of_one_tool_as_a_string_is_that_tool_alone():
+    tools = [{"name": name, "input_schema": {"type": "object"}} for name in ("f", "g")]
+    made = translation(Operation.ANTHROPIC_MESSAGES, tools=tools, tool_choice={"type": "tool", "name": "g"})
+    assert json.loads(made.body)["tool_choice"] == {"type": "function", "function": {"name": "g"}}
+    again = json.loads(made.with_string_choice("theirs").body)
+    assert again["tool_choice"] == "required"
+    assert [tool["function"]["name"] for tool in again["tools"]] == ["g"]
+    assert made.names_choice
 
 
 def test_what_holds_content_does_not_show_it():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from providers.conversation.conversation import Image, Role, Text, ToolResult, ToolUse, Use
+from providers.conversation.conversation import OMITTED, Image, Role, Text, ToolResult, ToolUse, Use
 from providers.dialect import Refusal
 from providers.gemini.reader import json_schema, read_conversation
 
@@ -98,6 +98,18 @@ def test_ids_that_were_sent_are_kept():
     assert [part.id for part in found.turns[1].parts] == ["x2", "x1"]
 
 
+def test_files_that_no_engine_takes_are_left_out_in_words():
+    pdf = {"inlineData": {"mimeType": "application/pdf", "data": "AA=="}}
+    image = {"inlineData": {"mimeType": "image/png", "data": "A-_="}}
+    call = {"functionCall": {"name": "read", "args": {}}}
+    result = {"functionResponse": {"name": "read", "response": {"output": "see"}, "parts": [pdf, image]}}
+    found = read(contents=[{"role": "model", "parts": [call]}, {"role": "user", "parts": [result, pdf]}])
+    told, left = found.turns[1].parts
+    assert told.text == '{"output":"see"}\n\n' + OMITTED
+    assert [(one.media_type, one.data) for one in told.images] == [("image/png", "A+/=")]
+    assert left.text == OMITTED
+
+
 def test_a_result_without_a_call():
     with pytest.raises(Refusal) as caught:
         parts({"functionResponse": {"name": "f", "response": {}}})
@@ -169,7 +181,11 @@ def test_sampling():
     "members",
     [
         {"contents": [{"parts": [{"fileData": {"fileUri": "https://example.test/a"}}]}]},
-        {"contents": [{"parts": [{"inlineData": {"mimeType": "application/pdf", "data": "AA=="}}]}]},
+        {
+            "contents": [
+                {"parts": [{"functionResponse": {"name": "f", "parts": [{"fileData": {"fileUri": "gs://a"}}]}}]}
+            ]
+        },
         {"contents": [{"parts": [{"executableCode": {"code": "1"}}]}]},
         {"tools": [{"googleSearch": {}}]},
         {"generationConfig": {"candidateCount": 2}},

@@ -77,6 +77,13 @@ def test_a_failed_stream_has_no_end():
         assert writer.end() == b""
 
 
+def test_a_call_that_was_cut_at_the_limit_of_its_length_is_left_out():
+    events = [TextDelta("a"), ToolStart("t", "f"), ToolDelta("{"), Finish(Reason.LENGTH)]
+    found = json.loads(write_response(events, "r", "m", reasoning=False) or b"")
+    assert (parts([found]), found["candidates"][0]["finishReason"]) == ([{"text": "a"}], "MAX_TOKENS")
+    assert stream(events)[-1]["candidates"][0]["finishReason"] == "MAX_TOKENS"
+
+
 def test_a_whole_response():
     body = write_response(EVENTS, "r1", "m", reasoning=True)
     assert body is not None

@@ -168,7 +168,7 @@ def test_engines_tell_calls_in_their_own_ways(calls, expected):
     _, events = read([sse(*(delta(tool_calls=one) for one in calls), delta("stop"), "[DONE]")])
     found = plain(events)
     assert [item[1] for item in found if item[0] == "tool"] == expected
-    assert next(item[1] for item in found if item[0] == "arguments") == '{"a":1}'
+    assert json.loads(next(item[1] for item in found if item[0] == "arguments")) == {"a": 1}
     assert found[-1] == ("finish", Reason.TOOL, None)
 
 
@@ -197,12 +197,13 @@ def test_reasons(finish, more, reason, sequence):
         sse(delta(content="a"), "{not json"),
         sse(delta(content="a"), delta(content=["parts"])),
         sse(delta(content="a"), delta(tool_calls=[call(0, "{}")])),  # a call without a name
-        sse(
-            delta(content="a"),
-            delta(tool_calls=[call(0, "{", id="1", name="f")]),
-            delta(tool_calls=[call(1, "{}", id="2", name="g")]),
-            delta(tool_calls=[call(0, "}")]),
-        ),
+        sse(delta(content="a"), delta(tool_calls=[call(0, "{", id="1", name="f")]), delta("tool_calls")),
+        sse(delta(content="a"), delta(tool_calls=[call(0, '{"a"]', id="1", name="f")]), delta("stop")),
+        sse(delta(content="a"), delta(tool_calls=[call(0, "{}{}", id="1", name="f")]), delta("tool_calls")),
+        sse(delta(content="a"), delta(tool_calls=[call(0, "{}", id="1", name="f"), call(0, "}")]), delta("tool_calls")),
+        sse(delta(content="a"), delta(tool_calls=[call(0, "[1]", id="1", name="f")]), delta("tool_calls")),
+        sse(delta(content="a"), delta(content=[{"type": "image_url", "image_url": {"url": "data:"}}])),
+        sse(delta(content="a"), {"object": "error", "message": "too long", "code": 400}),
         sse(delta(content="a"), "[DONE]"),
         sse(delta(content="a")),
         b"data: " + b"x" * (MOST_HELD + 1),
@@ -220,3 +221,46 @@ def test_what_can_t_be_read_fails_once_and_never_finishes(broken):
 def test_nothing_follows_the_end():
     _, events = read([STREAM + sse(delta(content="more"))])
     assert plain(events) == EVENTS
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], [("text", "ab")]),
+        ({"type": "text", "text": "a"}, [("text", "a")]),
+        ([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "a"}], [("thought", "hm"), ("text", "a")]),
+        ([{"type": "refusal", "refusal": "no"}], [("text", "no")]),
+        ([], []),
+    ],
+)  # fmt: skip
+def test_content_as_parts(content, expected):
+    assert plain(read([sse(delta(content=content), delta("stop"), "[DONE]")])[1])[:-1] == expected
+
+
+def test_members_of_other_types_are_no_failure():
+    chunk = {
+        "choices": [{"index": None, "delta": {"content": "a", "reasoning": {"effort": "low"}}, "finish_reason": None}],
+        "usage": "none",
+        "error": None,
+    }
+    assert plain(read([sse(chunk, delta("stop"), "[DONE]")])[1])[0] == ("text", "a")
+
+
+def test_a_stream_that_nobody_asked_for_is_read():
+    assert plain(ChatEvents().whole(STREAM)) == EVENTS
+
+
+def test_the_engine_s_error_is_kept_with_its_status():
+    reader, _ = read([sse({"error": {"message": "loading the model", "code": 503}})])
+    assert (reader.error.status, b"loading" in reader.error.body) == (503, True)
+    assert read([sse({"object": "error", "message": "too long"})])[0].error is not None
+    assert read([sse("{not json")])[0].error is None
+
+
+def test_a_call_as_a_function_call():
+    _, events = read([sse(
+        delta(function_call={"name": "f", "arguments": ""}),
+        delta(function_call={"arguments": '{"a":1}'}),
+        delta("function_call"),
+    )])  # fmt: skip
+    assert plain(events) == [("tool", "call_1", "f"), ("arguments", '{"a":1}'), ("finish", Reason.TOOL, None)]

@@ -92,6 +92,10 @@ def test_tools():
     assert body["tool_choice"] == {"type": "function", "function": {"name": "f"}}
     assert body["parallel_tool_calls"] is False
     assert write(tools=tools, use=Use.REQUIRED)["tool_choice"] == "required"
+    strings = json.loads(
+        write_request(Conversation((), tools=tools, use=Use.REQUIRED, tool="g"), "m", named_choice=False)
+    )
+    assert (strings["tools"], strings["tool_choice"]) == ([{"type": "function", "function": {"name": "g"}}], "required")
     assert "tool_choice" not in write(use=Use.AUTO)  # without tools a choice is an error
 
 
