@@ -30,7 +30,7 @@ SHARE_SECONDS = 600.0  # providers keep a prompt cached for five to ten minutes 
 SHORTEST_INPUT = 64  # below it what providers add around the messages outweighs the text
 LEAST_FACTOR, MOST_FACTOR = 600, 1_700  # thousandths: vocabularies differ by no more on the same text
 LEAST_OUTPUT = 256
-LEAST_SPEED, MOST_SPEED = 5, 2_000  # tokens a second
+LEAST_SPEED, MOST_SPEED = 5, 500  # tokens a second: what is faster was no reasoning, or was seen
 SHORTEST_REASONING = 64  # tokens: below it the time is the network's
 LATENCY_MS = 300  # of a request before its model begins
 

@@ -9,7 +9,8 @@ Rules (design 4.4):
    ``partial``.
 4. An answer that is not whole has the larger of the output that was stated so far and the output that was counted.
 5. A request that was stopped before any provider may have worked on it is void. One that was stopped later has its
-   input charged as stated, else at what is expected of it.
+   input charged as stated, else at what is expected of it. (Before the response head that is forgiven within a
+   budget: `gateway.inference.abandoned`.)
 6. Unknown becomes 0 here and nowhere else.
 """
 
@@ -59,12 +60,14 @@ class Settlement(msgspec.Struct, frozen=True):
     answered: bool = True
 
 
-def settlement(answer: Answer, *, expected: Expected) -> Settlement | None:
+def settlement(answer: Answer, *, expected: Expected, reasoned: int = 0) -> Settlement | None:
     """What to settle, or ``None`` for a void.
 
     Args:
         answer: How the answer ended.
         expected: The input that the request probably has.
+        reasoned: Tokens that were probably reasoned unseen before the first output; charged of a stream that was
+            stopped before its provider stated the output.
     """
     if answer.ending in _FREE or not (answer.headed or answer.written):
         return None
@@ -80,14 +83,18 @@ def settlement(answer: Answer, *, expected: Expected) -> Settlement | None:
         missing = answer.output - counted.output_tokens
         if missing > 0:
             counted.out_visible = (counted.out_visible or 0) + missing
+        if answer.ending is Ending.STOPPED and answer.begun and not output_stated:
+            counted.out_reasoning = max(counted.out_reasoning or 0, reasoned)
     trusted = whole and input_stated and output_stated and not report.suspect
     basis = Basis.REPORTED if trusted else Basis.PARTIAL
     return Settlement(counted, basis, report, answer.headed)
 
 
-def estimated(input_tokens: int, output_tokens: int) -> Settlement:
-    """What is known of a request in its midst: the reserve's estimate of the input, and a count of the output."""
-    return Settlement(_estimate(input_tokens, output_tokens), Basis.ORPHAN)
+def estimated(expected: Expected, output_tokens: int) -> Settlement:
+    """What is known of a request that runs: the input that it probably has, and a count of the output."""
+    usage = Usage(*_NOTHING)
+    usage.in_uncached, usage.cache_read, usage.out_visible = expected.uncached, expected.cached, output_tokens
+    return Settlement(usage, Basis.ORPHAN)
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -174,12 +181,6 @@ def record(
         price_version=identity.price_version,
         unpriced=int(owed.unpriced),
     )
-
-
-def _estimate(input_tokens: int, output_tokens: int) -> Usage:
-    usage = Usage(*_NOTHING)
-    usage.in_uncached, usage.out_visible = input_tokens, output_tokens
-    return usage
 
 
 def _input_of(usage: Usage) -> Usage:

@@ -27,9 +27,9 @@ from gateway.errors import (
     Superseded,
 )
 from gateway.http.answers import rate_limit_headers
-from gateway.inference import accounting, admission
+from gateway.inference import accounting, admission, estimate
 from gateway.inference.admission import Admission
-from gateway.inference.answer import Answer
+from gateway.inference.answer import Answer, Ending
 from gateway.inference.lanes import Taken
 from gateway.inference.leases import LEASE_MS
 from gateway.inference.running import Stoppable
@@ -40,7 +40,7 @@ from metering import pricing
 from metering.clock import now_ms
 from metering.ledger.ledger import LedgerConflict, LedgerUnavailable, Refused, Reservation, Reserved, Touch, Window
 from metering.spool.spool import SpoolFull
-from metering.usage import Basis, Outcome, UsageRecord
+from metering.usage import Basis, Outcome, Usage, UsageRecord
 
 BUDGET_USED = {
     "daily": "The credits that this plan allows for one day (UTC) are used or held. Lower the output limit, change the "
@@ -174,21 +174,49 @@ class Meter:
         if self._decided:
             return self.record
         self._decided = True
-        settled = accounting.settlement(answer, expected=self._admission.input_expected)
+        settled = accounting.settlement(
+            answer, expected=self._admission.input_expected, reasoned=self._reasoned(answer, target)
+        )
         if settled is None:
             return None
-        self.record = record = self._record(settled, outcome, target)
+        record = self._record(settled, outcome, target)
+        if answer.ending is Ending.STOPPED and not answer.headed and self._forgiven(record):
+            return None
+        self.record = record
         if settled.basis is Basis.REPORTED and outcome is Outcome.COMPLETED:
-            admitted, usage = self._admission, settled.usage
-            self._services.learning.observe(
-                admitted.model.name,
-                self._principal.pid,
-                estimated=0 if admitted.head.server_tools else admitted.input.text,
-                input_tokens=usage.input_tokens,
-                cached_tokens=usage.cache_read or 0,
-                output_tokens=usage.output_tokens // admitted.head.choices,
-            )
+            self._learn(answer, settled.usage, target)
         return record
+
+    def _forgiven(self, record: UsageRecord) -> bool:
+        """Nothing is charged for a request that was left before its response head; the gateway's own end of it is no
+        matter of the account's budget.
+        """
+        drained = record.outcome == Outcome.DRAINED
+        return drained or self._services.abandoned.forgives(self._principal.pid, record.charge)
+
+    def _reasoned(self, answer: Answer, target: CatalogTarget) -> int:
+        """Tokens that were probably reasoned unseen, within the request's own limit."""
+        admitted = self._admission
+        if not (answer.begun and answer.waited_ms and estimate.thinks_unseen(target, admitted.head.weight)):
+            return 0
+        tokens = estimate.reasoning(answer.waited_ms, self._services.learning.reasoning_speed(admitted.model.name))
+        limit = admitted.head.output_limit
+        return tokens if limit is None else min(tokens, max(0, limit * admitted.head.choices - answer.output))
+
+    def _learn(self, answer: Answer, usage: Usage, target: CatalogTarget) -> None:
+        """Take note of a whole answer with the provider's own counts."""
+        admitted, learning, pid = self._admission, self._services.learning, self._principal.pid
+        name = admitted.model.name
+        learning.observe(
+            name,
+            pid,
+            estimated=0 if admitted.head.server_tools else admitted.input.text,
+            input_tokens=usage.input_tokens,
+            cached_tokens=usage.cache_read or 0,
+            output_tokens=usage.output_tokens // admitted.head.choices,
+        )
+        if usage.out_reasoning and estimate.thinks_unseen(target, admitted.head.weight):
+            learning.observe_reasoning(name, pid, tokens=usage.out_reasoning, milliseconds=answer.waited_ms)
 
     def settle(self, decide: Callable[[], UsageRecord | None]) -> UsageRecord | None:
         """Hand over what was decided, or is now by ``decide`` (``None``: nothing is owed). Call once, at the end."""
@@ -212,7 +240,7 @@ class Meter:
         """What the reaper charges if this process dies now; ``None`` for an operation that nobody bills."""
         if not self._admission.billed:
             return None
-        settled = accounting.estimated(self._admission.input_expected.tokens, output)
+        settled = accounting.estimated(self._admission.input_expected, output)
         return self._record(settled, Outcome.LOST, target)
 
     def _record(self, settled: accounting.Settlement, outcome: Outcome, target: CatalogTarget) -> UsageRecord:

@@ -16,6 +16,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.config import Config
 from gateway.evidence.statement import Evidence
 from gateway.http.request import BodyBudget
+from gateway.inference.abandoned import Abandoned
 from gateway.inference.lanes import Lanes
 from gateway.inference.leases import Leases
 from gateway.inference.limits import TierLimits
@@ -72,6 +73,7 @@ class Services:
     webhooks: Webhooks = field(default_factory=Webhooks)
     secrets: Secrets | None = None
     learning: Learning = field(default_factory=Learning)
+    abandoned: Abandoned = field(default_factory=lambda: Abandoned(0))
     draining: bool = False
     running: Running = field(default_factory=Running)
     portal: Answers | None = None

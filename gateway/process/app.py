@@ -31,6 +31,7 @@ from gateway.evidence.statement import Evidence
 from gateway.hardening.process import observe
 from gateway.http.request import BodyBudget
 from gateway.http.server import Server
+from gateway.inference.abandoned import Abandoned
 from gateway.inference.lanes import Lanes
 from gateway.inference.leases import LEASE_MS, Leases
 from gateway.inference.limits import TierLimits
@@ -52,7 +53,7 @@ from metering.settlement.settler import Settler
 from metering.spool.replay import Replay
 from metering.store.epoch import Epoch
 from metering.store.store import Unconfirmed
-from metering.usage import Outcome
+from metering.usage import MICRO_CREDITS, Outcome
 
 if TYPE_CHECKING:
     from gateway.portal.portal import Portal
@@ -179,6 +180,7 @@ class Worker:
             running=running,
             evidence=Evidence(config, key, observe(), now_ms()),
             secrets=make_secrets(config.policy),
+            abandoned=Abandoned(int(config.billing.abandoned_credits * MICRO_CREDITS)),
         )
         services.portal = _portal(services)
         oauth = OAuth(services, lambda kind, pid: services.webhooks.emit(WebhookEvent(f"session.{kind}"), pid))

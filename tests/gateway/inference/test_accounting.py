@@ -62,6 +62,23 @@ def test_a_side_of_a_whole_answer_that_was_not_stated_is_estimated(usage, inputs
     assert settled.usage.output_tokens == outputs
 
 
+@pytest.mark.parametrize(
+    ("ending", "begun", "usage", "expected"),
+    [
+        (Ending.STOPPED, True, None, 40),
+        (Ending.STOPPED, True, Usage(in_uncached=100), 40),
+        (Ending.STOPPED, True, Usage(in_uncached=100, out_visible=3, out_reasoning=9), 9),  # stated
+        (Ending.STOPPED, False, None, 0),  # nothing was delivered
+        (Ending.BROKEN, True, None, 0),  # by the provider's doing
+        (Ending.WHOLE, True, Usage(in_uncached=100), 0),
+    ],
+)
+def test_what_was_reasoned_unseen_is_charged_of_a_stream_that_was_left(ending, begun, usage, expected):
+    answer = Answer(ending, 200, written=True, begun=begun, report=Report(usage=usage), output=7)
+    settled = settlement(answer, expected=EXPECTED, reasoned=40)
+    assert settled.usage.out_reasoning == expected
+
+
 @pytest.mark.parametrize("ending", [Ending.BROKEN, Ending.STOPPED])
 @pytest.mark.parametrize(
     ("usage", "inputs", "outputs"),
@@ -155,7 +172,7 @@ def test_a_record_counts_the_parts_of_other_models_too():
         (Settlement(Usage().settled(), Basis.REPORTED), 1),
         (Settlement(Usage(searches=2).settled(), Basis.REPORTED), 2),
         (Settlement(Usage().settled(), Basis.PARTIAL, answered=False), 0),
-        (estimated(0, 0), 1),
+        (estimated(Expected(), 0), 1),
     ],
 )
 def test_a_model_that_searches_by_itself_has_searched_once_it_answers(settled, searches):
