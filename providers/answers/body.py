@@ -1,7 +1,8 @@
 """Watches a JSON body pass that is not an event stream.
 
 Up to `KEEP_LIMIT` bytes are kept by reference and read once, when somebody asks; a larger body goes
-through a projection as it arrives, so that memory stays bounded and the counts at its end are found.
+through a projection as it arrives, so that memory stays bounded and the counts at its end are found. So does a body
+that is asked about before its end: however often that happens, each byte is looked at once.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TypeAlias
 
 from metering.usage import Report
 from providers.answers.reading import Body
+from providers.answers.sse import BOM
 from providers.dialect import Head, ProviderError
 from providers.document.projection import JsonProjection, Wanted
 
@@ -18,6 +20,9 @@ KEEP_LIMIT = 256 * 1024
 
 BODY_LIMIT = 16_384
 """Output tokens: the most that is estimated of a body."""
+
+_SPACE = b" \t\r\n"
+_CLOSERS = (b"}", b"]")
 
 Reader: TypeAlias = Callable[[bytes, Head], Body | None]
 
@@ -28,6 +33,7 @@ class JsonBody:
     __slots__ = (
         "_closed",
         "_head",
+        "_looked",
         "_parts",
         "_projection",
         "_read",
@@ -50,6 +56,7 @@ class JsonBody:
         self._wanted = wanted
         self._parts: list[bytes] = []
         self._projection: JsonProjection | None = None
+        self._looked = 0  # how many of the kept parts went through it
         self._seen = 0  # how many bytes `_reading` was read from
         self._reading = Body()
         self._closed = False
@@ -61,15 +68,11 @@ class JsonBody:
     def feed(self, data: bytes) -> bytes:
         """Take a fragment; return it."""
         self.size += len(data)
-        if self._projection is not None:
-            self._projection.feed(data)
-            return data
         self._parts.append(data)
         if self.size > KEEP_LIMIT:
-            self._projection = JsonProjection(self._wanted)
-            for part in self._parts:
-                self._projection.feed(part)
-            self._parts = []
+            self._project()
+            self._parts.clear()
+            self._looked = 0
         return data
 
     def finish(self) -> bytes:
@@ -111,14 +114,27 @@ class JsonBody:
         if self._seen == self.size:
             return
         self._seen = self.size
-        projection = self._projection
-        if projection is None:
-            body = b"".join(self._parts)
-            reading = self._read(body, self._head)
+        parts = self._parts
+        last = next((text for part in reversed(parts) if (text := part.rstrip(_SPACE))), b"")
+        if last.endswith(_CLOSERS) and self.size <= KEEP_LIMIT:
+            reading = self._read(b"".join(parts).removeprefix(BOM), self._head)
             if reading is not None:
                 self._reading, self._closed = reading, True
                 return
-            projection = JsonProjection(self._wanted)
-            projection.feed(body)
+        projection = self._project()
         self._closed = projection.closed and not projection.invalid
         self._reading = self._read(projection.result(), self._head) or self._reading
+
+    def _project(self) -> JsonProjection:
+        """The projection of all that has come."""
+        parts = self._parts[self._looked :]
+        if self._projection is None:
+            begun = b"".join(parts)
+            if BOM.startswith(begun):  # some hosts write one, no JSON has it
+                return JsonProjection(self._wanted)
+            parts = [begun.removeprefix(BOM)]
+            self._projection = JsonProjection(self._wanted)
+        for part in parts:
+            self._projection.feed(part)
+        self._looked = len(self._parts)
+        return self._projection

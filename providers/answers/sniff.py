@@ -82,6 +82,11 @@ class Sniffed:
                 self._skipped += len(data)
                 return data
             self._inner = self._stream() if stream else self._body()
+            begun = data.lstrip(_SPACE)
+            if len(begun) < len(data):
+                spaces = data[: -len(begun)]
+                self._skipped += len(spaces)
+                return spaces + self._inner.feed(begun)
         return self._inner.feed(data)
 
     def glance(self, framed: bytes, size: int) -> bool:

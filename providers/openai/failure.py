@@ -102,7 +102,7 @@ def as_status(value: object) -> int | None:
 def retry_after_of(error: Mapping[str, Any]) -> float | None:
     """Seconds to wait, from a member or from the words of the message."""
     stated = error.get("retry_after")
-    if isinstance(stated, int | float) and 0 <= stated <= 86_400:
+    if isinstance(stated, int | float) and stated is not True and 0 <= stated <= 86_400:
         return float(stated)
     message = error.get("message")
     found = _AGAIN.search(message[:_WORDS]) if isinstance(message, str) else None

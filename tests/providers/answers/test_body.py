@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from metering.usage import Usage
 from providers.answers.body import KEEP_LIMIT, JsonBody
+from providers.answers.sse import BOM
 from providers.dialect import Head
+from providers.document.projection import JsonProjection
 from providers.openai.answer import CHAT, read_chat
 from tests.strategies import cut_up
 
@@ -26,7 +28,7 @@ def scanner() -> JsonBody:
     return JsonBody(Head(model="m"), read_chat, CHAT, generated=True)
 
 
-@given(cut_up(st.sampled_from([body(), body() + b"\n", b"\n " + body(), body(logprobs=[float("nan")])])))
+@given(cut_up(st.sampled_from([body(), body() + b"\n", b"\n " + body(), BOM + body(), body(logprobs=[float("nan")])])))
 def test_a_body_cut_anywhere(case):
     whole, pieces = case
     found = scanner()
@@ -104,3 +106,18 @@ def test_nothing_is_read_twice(monkeypatch):
         assert found.ended
         assert found.report().usage == COUNTED
     assert len(reads) == 1
+
+
+def test_a_body_that_is_asked_about_at_every_byte_is_looked_at_once(monkeypatch):
+    fed = []
+    original = JsonProjection.feed
+    monkeypatch.setattr(JsonProjection, "feed", lambda self, data: fed.append(len(data)) or original(self, data))
+    whole = body("QUJD" * 5000)
+    found = scanner()
+    for index in range(len(whole)):
+        assert not found.ended
+        found.feed(whole[index : index + 1])
+        assert found.begun == found.begun
+    assert found.ended
+    assert found.report().usage == COUNTED
+    assert sum(fed) <= len(whole)
