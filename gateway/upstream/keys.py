@@ -110,6 +110,17 @@ class Keys:
 
     # -- what KeyTurn asks ------------------------------------------------------------------------
 
+    @property
+    def well(self) -> bool:
+        """No key rests or is half open."""
+        return not self._rests
+
+    def first(self) -> int:
+        """The key whose turn it is, and then the next one's."""
+        key = self._next
+        self._next = (key + 1) % self.count
+        return key
+
     def in_turn(self) -> list[int]:
         """All keys, the one whose turn it is first."""
         return [(self._next + step) % self.count for step in range(self.count)]
@@ -172,6 +183,10 @@ class KeyTurn:
             last: Nothing else is left to try: one key that rests will do.
         """
         keys, model = self._keys, self._model
+        if keys.well and not self._tried:
+            first = keys.first()
+            self._tried.append(first)
+            return first
         left = [key for key in keys.in_turn() if key not in self._tried] if len(self._tried) < MOST_TRIED else []
         if not left:
             return None
