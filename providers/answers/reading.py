@@ -20,6 +20,7 @@ _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 _LIST: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
 _FALSY = frozenset((b"", b"null", b'""', b"{}", b"[]", b"false", b"0"))
 _DEEPEST = 6
+_MODEL_NAME_LIMIT = 128  # bytes
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -122,6 +123,12 @@ class Choices:
     def ended(self) -> bool:
         """All of them have."""
         return len(self._ended) >= self._wanted
+
+
+def name_of_model(raw: msgspec.Raw) -> str | None:
+    """The model that an answer says it is of, for a look-up and nothing else; ``None`` if it is no name."""
+    name = value(raw) if len(raw) <= _MODEL_NAME_LIMIT else None
+    return name if isinstance(name, str) and name else None
 
 
 def stated_variant(

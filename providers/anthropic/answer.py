@@ -15,7 +15,18 @@ import msgspec
 from metering.usage import Report, Usage
 from providers.answers.counts import count
 from providers.answers.events import ERROR, EventStream
-from providers.answers.reading import Body, filled, read, read_strictly, stated_variant, truthy, unwrapped, value
+from providers.answers.reading import (
+    Body,
+    filled,
+    name_of_model,
+    read,
+    read_strictly,
+    stated_variant,
+    truthy,
+    unwrapped,
+    value,
+)
+from providers.anthropic.calls import BLOCK, MessageCalls
 from providers.anthropic.failure import provider_error
 from providers.anthropic.output import message_output
 from providers.anthropic.usage import add_usage, geography, read_usage, service_tier, speed
@@ -33,6 +44,7 @@ class _Message(msgspec.Struct):
     type: str = ""
     content: msgspec.Raw = ABSENT
     usage: msgspec.Raw = ABSENT
+    model: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
 
 
@@ -43,6 +55,7 @@ class _Delta(msgspec.Struct):
 class _Event(msgspec.Struct):
     type: str = ""
     message: msgspec.Raw = ABSENT
+    index: msgspec.Raw = ABSENT
     content_block: msgspec.Raw = ABSENT
     delta: msgspec.Raw = ABSENT
     usage: msgspec.Raw = ABSENT
@@ -59,10 +72,12 @@ _delta = msgspec.json.Decoder(_Delta)
 _event = msgspec.json.Decoder(_Event)
 _counted = msgspec.json.Decoder(_Counted)
 
-MESSAGE: Wanted = {b"type": None, b"content": {}, b"usage": None, b"error": None}
+MESSAGE: Wanted = {b"type": None, b"content": {}, b"usage": None, b"model": None, b"error": None}
 EVENT: Wanted = {
     b"type": None,
     b"message": MESSAGE,
+    b"index": None,
+    b"content_block": BLOCK,
     b"delta": {b"stop_reason": None},
     b"usage": None,
     b"error": None,
@@ -73,11 +88,15 @@ COUNTED: Wanted = {b"input_tokens": None, b"error": None}
 class MessageStream(EventStream):
     """Events of a streamed message."""
 
-    __slots__ = ("_stated",)
+    __slots__ = ("_calls", "_model", "_stated", "_states_calls")
 
     def __init__(self, head: Head) -> None:
-        super().__init__(head, NEEDLE, EVENT, small=_SMALL_EVENT, marks=_MARKS)
+        # The calls of a stream that never states them are counted from its blocks.
+        super().__init__(head, NEEDLE, EVENT, small=_SMALL_EVENT, marks=_MARKS, each=bool(head.server_tools))
         self._stated: dict[str, Any] = {}
+        self._model = ABSENT
+        self._calls = MessageCalls()
+        self._states_calls = False
 
     def _event(self, data: bytes) -> bool:
         event = read(_event, data, EVENT)
@@ -87,17 +106,23 @@ class MessageStream(EventStream):
             message = read_strictly(_message, event.message)
             if message is not None:
                 add_usage(self._stated, value(message.usage), placeholder=True)
+                self._model = message.model
                 self._begun = self._begun or filled(value(message.content))
         elif event.type == "message_delta":
-            add_usage(self._stated, value(event.usage))
+            usage = value(event.usage)
+            add_usage(self._stated, usage)
+            self._states_calls = self._states_calls or isinstance(usage, dict)
             delta = read_strictly(_delta, event.delta)
             self._begun = self._begun or (delta is not None and truthy(delta.stop_reason))
         elif event.type == "message_stop":
             self._finished = self._begun
         elif event.type == "error" or truthy(event.error):
             self._fail(self._failure(data))
-        elif event.type == "content_block_start" and not self._begun:
-            self._begun = _opens_output(value(event.content_block))
+        elif event.type == "content_block_start" and (self._each or not self._begun):
+            block = value(event.content_block)
+            self._begun = self._begun or _opens_output(block)
+            if self._calls.note(value(event.index), block):
+                self._states_calls = False
         elif event.type == "content_block_delta" and not self._begun:
             self._begun = filled(value(event.delta), beside=_KIND)
         return False
@@ -112,7 +137,7 @@ class MessageStream(EventStream):
     _output = staticmethod(message_output)
 
     def _reported(self) -> Report:
-        return _report(self._stated, self._head)
+        return _report(self._stated, self._head, self._model, None if self._states_calls else self._calls)
 
 
 def _opens_output(block: object) -> bool:
@@ -132,7 +157,9 @@ def read_message(body: bytes, head: Head) -> Body | None:
     error = None
     if message.type == "error" or truthy(message.error):
         error = _error_of(bytes(unwrapped(body)))
-    return Body(_report(stated, head), is_list(message.content) and message.type in {"", "message"}, error)
+    return Body(
+        _report(stated, head, message.model), is_list(message.content) and message.type in {"", "message"}, error
+    )
 
 
 def read_counted(body: bytes, head: Head) -> Body | None:  # noqa: ARG001 - one signature for all readers
@@ -150,12 +177,13 @@ def _error_of(data: bytes) -> ProviderError:
     return provider_error(data.decode("utf-8", "replace") if said is None else said)
 
 
-def _report(stated: dict[str, Any], head: Head) -> Report:
-    counted, others = read_usage(stated)
+def _report(stated: dict[str, Any], head: Head, model: msgspec.Raw, calls: MessageCalls | None = None) -> Report:
+    counted, others, contexts = read_usage(stated)
+    usage = counted.usage if calls is None else calls.add_to(counted.usage)
     variant = stated_variant(
         head,
         service_tier(stated.get("service_tier")),
         speed(stated.get("speed")),
         geography(stated.get("inference_geo")),
     )
-    return Report(counted.usage, variant, others, counted.suspect, counted.unpriced)
+    return Report(usage, variant, others, counted.suspect, counted.unpriced, contexts, name_of_model(model))

@@ -16,18 +16,18 @@ Rules (Messages API reference, "Usage" and "Streaming messages"):
    before a fallback answered. What was left out is added at its own model's price, except a
    decline without output, which is not billed.
 5. A ``fallback_message`` says that another model than the requested one answered: then the top
-   level is that model's, not the requested one's.
+   level is that model's, not the requested one's; but an entry that names its model is that one's.
 6. A part that is larger than what it is a part of contradicts it (thinking above the output, writes by lifetime above
    all writes): nothing here confirms either, so that side is unknown. A prompt of no tokens does not exist.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from metering.usage import COUNTS, Geography, ServiceTier, Speed, Usage
+from metering.usage import COUNTS, INPUT_COUNTS, OUTPUT_COUNTS, Geography, ServiceTier, Speed, Usage
 from providers.answers.counts import IGNORED, Counted, Known, count, doubts, lay_over, member, take
 
 _MODEL_NAME_LIMIT = 128
@@ -114,11 +114,22 @@ _OUTPUT: Final = frozenset({"output_tokens", "output_tokens_details"})
 _INPUT: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
 
 
-def read_usage(stated: dict[str, Any]) -> tuple[Counted, tuple[tuple[str, Usage], ...]]:
-    """What one answer's usage says: the requested model's counts, and those of other models by name.
+class Spent(NamedTuple):
+    """What one answer's usage says.
 
-    See rules 4 and 5.
+    Attributes:
+        counted: The requested model's counts, and the doubts of all.
+        others: Those of other models, each model request by itself, by name.
+        contexts: The model requests that the requested model's counts are the sum of, if they are stated.
     """
+
+    counted: Counted
+    others: tuple[tuple[str, Usage], ...] = ()
+    contexts: tuple[Usage, ...] = ()
+
+
+def read_usage(stated: dict[str, Any]) -> Spent:
+    """What one answer's usage says. See rules 4 and 5."""
     suspect, unpriced = doubts(stated, KNOWN)
     for table, name in ((_TIERS, "service_tier"), (_SPEEDS, "speed"), (_GEOGRAPHIES, "inference_geo")):
         value = stated.get(name)
@@ -129,33 +140,60 @@ def read_usage(stated: dict[str, Any]) -> tuple[Counted, tuple[tuple[str, Usage]
         inner = doubts(entry, _ITERATION)
         suspect, unpriced = suspect or inner[0], unpriced or inner[1] or not _known(entry.get("type"))
     usage, contradicted = _counts(stated)
-    mine, others = _split_by_model(stated, iterations, usage)
-    return Counted(mine, suspect or contradicted, unpriced), others
+    mine, others, contexts = _split_by_model(stated, iterations, usage)
+    return Spent(Counted(mine, suspect or contradicted, unpriced), others, contexts)
 
 
 def _split_by_model(
     stated: dict[str, Any], iterations: list[dict[str, Any]], usage: Usage | None
-) -> tuple[Usage | None, tuple[tuple[str, Usage], ...]]:
+) -> tuple[Usage | None, tuple[tuple[str, Usage], ...], tuple[Usage, ...]]:
     if usage is None or not iterations:
-        return usage, ()
+        return usage, (), ()
     served_by = None
     for entry in iterations:
         if entry.get("type") == "fallback_message":
             served_by = _model(entry) or served_by
     others: list[tuple[str, Usage]] = []
     left_out = _left_out(stated, iterations, served_by)
+    included = [entry for entry in iterations if not any(entry is other for other in left_out)]
+    contexts = _contexts(usage, included)
     if served_by is not None:
         calls = Usage(searches=usage.searches, fetches=usage.fetches, code_runs=usage.code_runs)
-        others.append((served_by, replace(usage, searches=None, fetches=None, code_runs=None)))
-        usage = replace(calls, in_uncached=0, out_visible=0)
+        tokens = replace(usage, searches=None, fetches=None, code_runs=None)
+        models = [_model(entry) or served_by for entry in included] if contexts else [served_by]
+        others += zip(models, contexts or (tokens,), strict=True)
+        usage, contexts = replace(calls, in_uncached=0, out_visible=0), ()
     for entry in left_out:
         spent, _ = _counts(entry)
         model = _model(entry) or (served_by if entry.get("type") == "compaction" else None)
         if spent is not None and model is not None:
             others.append((model, spent))
         elif spent is not None:
+            contexts = (*contexts, spent) if contexts else ()
             usage = _added(usage, spent)
-    return usage, tuple(others)
+    return usage, tuple(others), contexts
+
+
+def _contexts(usage: Usage, entries: list[dict[str, Any]]) -> tuple[Usage, ...]:
+    """The model requests of which the top level is the sum; none if the entries don't add up to it.
+
+    Entries do not split the output into thoughts and text: the thoughts of the top level belong to the first of them.
+    """
+    found: list[Usage] = []
+    thoughts = usage.out_reasoning
+    for entry in entries:
+        spent, _ = _counts(entry)
+        if spent is None:
+            return ()
+        if thoughts is not None and spent.out_reasoning is None and spent.out_visible is not None:
+            spent.out_reasoning, spent.out_visible = take(thoughts, spent.out_visible)
+            thoughts -= spent.out_reasoning or 0
+        found.append(spent)
+    adds_up = all(
+        (getattr(usage, name) or 0) == sum(getattr(part, name) or 0 for part in found)
+        for name in (*INPUT_COUNTS, *OUTPUT_COUNTS)
+    )
+    return tuple(found) if adds_up else ()
 
 
 def _left_out(stated: dict[str, Any], iterations: list[dict[str, Any]], served_by: str | None) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from providers.answers.reading import (
     Body,
     Choices,
     filled,
+    name_of_model,
     read,
     read_strictly,
     stated_variant,
@@ -35,14 +36,11 @@ from providers.dialect import Head, ProviderError
 from providers.document.members import ABSENT, given, is_list
 from providers.document.projection import JsonProjection, Wanted
 from providers.gemini.failure import provider_error
+from providers.gemini.grounding import WANTED, Grounding
 from providers.gemini.output import chunk_output
 from providers.gemini.usage import add_usage, counted_tokens, gemini_usage, service_tier
 
 NEEDLE = b'"usageMetadata"'
-
-
-class _Grounding(msgspec.Struct):
-    webSearchQueries: msgspec.Raw = ABSENT  # noqa: N815 - the wire's name
 
 
 class _Candidate(msgspec.Struct):
@@ -73,12 +71,11 @@ class _Counted(msgspec.Struct):
 
 
 _candidates = msgspec.json.Decoder(list[_Candidate])
-_grounding = msgspec.json.Decoder(_Grounding)
 _feedback = msgspec.json.Decoder(_Feedback)
 _chunk = msgspec.json.Decoder(_Chunk)
 _counted = msgspec.json.Decoder(_Counted)
 
-_CANDIDATE: Wanted = {b"index": None, b"finishReason": None, b"groundingMetadata": {b"webSearchQueries": None}}
+_CANDIDATE: Wanted = {b"index": None, b"finishReason": None, b"groundingMetadata": WANTED}
 CHUNK: Wanted = {
     b"candidates": _CANDIDATE,
     b"promptFeedback": {b"blockReason": None},
@@ -102,14 +99,15 @@ _NO_OUTPUT = frozenset({"thought"})
 class _State:
     """What the chunks of one answer said, in order."""
 
-    __slots__ = ("_blocked", "_choices", "_several", "_stated", "begun", "error", "searches")
+    __slots__ = ("_blocked", "_calls", "_choices", "_model", "_several", "_stated", "begun", "error")
 
     def __init__(self, head: Head) -> None:
         self._stated: dict[str, Any] = {}
         self._choices = Choices(head.choices)
         self._several = head.choices > 1
         self._blocked = False
-        self.searches: int | None = None
+        self._calls = Grounding(head.server_tools)
+        self._model = ABSENT
         self.begun = False
         self.error: ProviderError | None = None
 
@@ -135,7 +133,12 @@ class _State:
             self.begun = self._blocked = True
         if truthy(chunk.error):
             self.error = self.error or provider_error(value(chunk.error))
-        self._search(candidates, chunk)
+        if len(chunk.modelVersion):
+            self._model = chunk.modelVersion
+        for candidate in candidates:
+            if len(candidate.groundingMetadata):
+                self._calls.note(value(candidate.groundingMetadata))
+        self._calls.end_chunk()
         metadata = value(chunk.usageMetadata)
         add_usage(self._stated, metadata)
         return isinstance(metadata, dict)
@@ -143,28 +146,12 @@ class _State:
     def report(self, head: Head, *, ended: bool | None = None) -> Report:
         """The counts; ``ended`` if the answer is known to be whole without a reason to stop."""
         counted = gemini_usage(self._stated, ended=self.finished if ended is None else ended)
-        usage = counted.usage
-        if self.searches is not None:
-            usage = replace(usage or Usage(), searches=self.searches)
+        usage, model = counted.usage, name_of_model(self._model)
+        searches, map_searches = self._calls.billed(model or head.model)
+        if searches:
+            usage = replace(usage or Usage(), searches=searches, map_searches=map_searches or None)
         variant = stated_variant(head, service_tier(self._stated))
-        return Report(usage, variant, suspect=counted.suspect, unpriced=counted.unpriced)
-
-    def _search(self, candidates: list[_Candidate], chunk: _Chunk) -> None:
-        """Count searches as they are billed: from Gemini 3 on each query, before that each answer.
-
-        Source: https://ai.google.dev/gemini-api/docs/pricing, "Grounding with Google Search".
-        """
-        queries = 0
-        for candidate in candidates:
-            if not len(candidate.groundingMetadata):
-                continue
-            grounding = read_strictly(_grounding, candidate.groundingMetadata)
-            asked = value(grounding.webSearchQueries) if grounding is not None else None
-            queries += sum(1 for query in asked if query) if isinstance(asked, list) else 0
-        if queries:
-            model = value(chunk.modelVersion)
-            old = isinstance(model, str) and model.startswith(("gemini-1", "gemini-2"))
-            self.searches = max(self.searches or 0, 1 if old else queries)
+        return Report(usage, variant, suspect=counted.suspect, unpriced=counted.unpriced, model=model)
 
 
 def _says(candidate: _Candidate) -> bool:

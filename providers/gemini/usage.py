@@ -4,9 +4,9 @@ Rules (GenerateContentResponse reference, "UsageMetadata"):
 
 1. ``cachedContentTokenCount`` is inside ``promptTokenCount``; thoughts and tool-use prompts stand
    beside both the prompt and the candidates.
-2. Details by modality split a count: audio and images have buckets of their own; text, video and
-   documents are priced alike. Cached tokens are subtracted from their own modality first, then from
-   text where no modality is stated.
+2. Details by modality split a count: audio and images have buckets of their own, video and cached audio are parts with
+   a price of their own, and documents are priced like text. Cached tokens are subtracted from their own modality first,
+   then from text where no modality is stated.
 3. The details need not add up to the count (they are seen above and below it); the count is right.
 4. Enumerations may be sent as numbers (``enum-encoding=int``).
 5. ``totalTokenCount`` is the sum of prompt, tool-use prompts, thoughts and candidates. A count of zero is left out, so
@@ -24,7 +24,14 @@ from typing import Any, Final
 from metering.usage import ServiceTier, Usage
 from providers.answers.counts import IGNORED, Counted, Known, count, doubtful, doubts, lay_over, member, take
 
-_MODALITIES: dict[str | int, str] = {"IMAGE": "IMAGE", "AUDIO": "AUDIO", 2: "IMAGE", 4: "AUDIO"}
+_MODALITIES: dict[str | int, str] = {
+    "IMAGE": "IMAGE",
+    "VIDEO": "VIDEO",
+    "AUDIO": "AUDIO",
+    2: "IMAGE",
+    3: "VIDEO",
+    4: "AUDIO",
+}
 
 _TIERS: dict[object, ServiceTier] = {
     "standard": ServiceTier.STANDARD,
@@ -190,6 +197,9 @@ def _split_prompt(found: Usage, prompt: int, usage: dict[str, Any], *, confirmed
     found.in_uncached = rest - of_text
     found.image_in = None if image is None else image - of_image - more_image
     found.audio_in = None if audio is None else audio - of_audio - (left - more_image)
+    found.cache_read_audio = (of_audio + left - more_image) or None
+    video = details.get("VIDEO", 0) - min(cached, cached_details.get("VIDEO", 0))
+    found.video_in = min(max(0, video), found.in_uncached) or None
     return contradicted
 
 

@@ -28,6 +28,7 @@ from providers.answers.reading import (
     Body,
     Choices,
     filled,
+    name_of_model,
     read,
     read_strictly,
     stated_variant,
@@ -39,6 +40,7 @@ from providers.answers.sniff import scanner_by_label
 from providers.dialect import Head, ProviderError, Scanner
 from providers.document.members import ABSENT, is_list
 from providers.document.projection import Wanted
+from providers.openai.calls import ITEM, ResponseCalls
 from providers.openai.failure import provider_error
 from providers.openai.output import chat_output, responses_output
 from providers.openai.usage import add_usage, chat_usage, responses_usage, service_tier
@@ -77,6 +79,7 @@ class _Chunk(msgspec.Struct):
     x_groq: msgspec.Raw = ABSENT
     usage_breakdown: msgspec.Raw = ABSENT
     service_tier: msgspec.Raw = ABSENT
+    model: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
     base_resp: msgspec.Raw = ABSENT
     # What hosts say in the place of an error member.
@@ -87,10 +90,6 @@ class _Chunk(msgspec.Struct):
     type: msgspec.Raw = ABSENT
 
 
-class _Item(msgspec.Struct):
-    type: str = ""
-
-
 class _Response(msgspec.Struct):
     object: msgspec.Raw = ABSENT
     usage: msgspec.Raw = ABSENT
@@ -99,6 +98,7 @@ class _Response(msgspec.Struct):
     status: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
     service_tier: msgspec.Raw = ABSENT
+    model: msgspec.Raw = ABSENT
     message: msgspec.Raw = ABSENT
     detail: msgspec.Raw = ABSENT
 
@@ -106,6 +106,7 @@ class _Response(msgspec.Struct):
 class _ResponseEvent(msgspec.Struct):
     type: str = ""
     response: msgspec.Raw = ABSENT
+    output_index: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
     item: msgspec.Raw = ABSENT
     part: msgspec.Raw = ABSENT
@@ -120,7 +121,6 @@ class _Counted(msgspec.Struct):
 _choices = msgspec.json.Decoder(list[_Choice])
 _groq = msgspec.json.Decoder(_Groq)
 _chunk = msgspec.json.Decoder(_Chunk)
-_items = msgspec.json.Decoder(list[_Item])
 _response = msgspec.json.Decoder(_Response)
 _response_event = msgspec.json.Decoder(_ResponseEvent)
 _counted = msgspec.json.Decoder(_Counted)
@@ -133,6 +133,7 @@ CHAT: Wanted = {
     b"x_groq": {b"usage": None, b"usage_breakdown": None, b"error": None},
     b"usage_breakdown": None,
     b"service_tier": None,
+    b"model": None,
     b"error": None,
     b"base_resp": None,
 }
@@ -140,19 +141,28 @@ RESPONSE: Wanted = {
     b"object": None,
     b"usage": None,
     b"tool_usage": None,
-    b"output": {b"type": None},
+    b"output": ITEM,
+    b"model": None,
     b"status": None,
     b"error": None,
     b"service_tier": None,
 }
-RESPONSE_EVENT: Wanted = {b"type": None, b"response": RESPONSE, b"error": None, b"code": None, b"message": None}
+RESPONSE_EVENT: Wanted = {
+    b"type": None,
+    b"response": RESPONSE,
+    b"output_index": None,
+    b"item": ITEM,
+    b"error": None,
+    b"code": None,
+    b"message": None,
+}
 COUNTED: Wanted = {b"input_tokens": None, b"error": None}
 
 
 class ChatStream(EventStream):
     """Chunks of chat or of legacy completions."""
 
-    __slots__ = ("_choices", "_several", "_stated", "_tier")
+    __slots__ = ("_choices", "_model", "_several", "_stated", "_tier")
 
     def __init__(self, head: Head) -> None:
         super().__init__(head, NEEDLE, CHAT, small=_SMALL_CHUNK, hide=not head.wants_usage, each=head.choices > 1)
@@ -160,6 +170,7 @@ class ChatStream(EventStream):
         self._stated: dict[str, Any] = {}
         self._tier: ServiceTier | None = None
         self._several = False  # models worked on it
+        self._model = ABSENT
 
     def _event(self, data: bytes) -> bool:
         chunk = read(_chunk, data, CHAT)
@@ -177,6 +188,8 @@ class ChatStream(EventStream):
             add_usage(self._stated, usage)
         self._tier = service_tier(value(chunk.service_tier)) or self._tier
         self._several = self._several or _several_models(chunk)
+        if len(chunk.model):
+            self._model = chunk.model
         return bool(usages) and not choices and not truthy(chunk.error)
 
     def _failure(self, data: bytes) -> ProviderError:
@@ -188,7 +201,9 @@ class ChatStream(EventStream):
     _output = staticmethod(chat_output)
 
     def _reported(self) -> Report:
-        return _report(self._stated, self._tier, self._head, ended=self._ended(), several=self._several)
+        return _report(
+            self._stated, self._tier, self._head, model=self._model, ended=self._ended(), several=self._several
+        )
 
 
 def chat_scanner(head: Head, *, sse: bool | None) -> Scanner:
@@ -202,7 +217,9 @@ class ResponsesStream(EventStream):
     __slots__ = ("_said",)
 
     def __init__(self, head: Head) -> None:
-        super().__init__(head, NEEDLE, RESPONSE_EVENT, small=_SMALL_EVENT, marks=_MARKS)
+        # The calls of a stream that never ends are counted from its items.
+        each = bool(head.server_tools)
+        super().__init__(head, NEEDLE, RESPONSE_EVENT, small=_SMALL_EVENT, marks=_MARKS, each=each)
         self._said = _Said(head)
 
     def _event(self, data: bytes) -> bool:
@@ -218,8 +235,11 @@ class ResponsesStream(EventStream):
                 self._begun = self._finished = True
         elif event.type == "error" or truthy(event.error):
             self._fail(_named_error(data))
-        elif not self._begun:
-            self._begun = _opens_output(event)
+        else:
+            if event.type == "response.output_item.done":
+                self._said.calls.note(value(event.output_index), event.item)
+            if not self._begun:
+                self._begun = _opens_output(event)
         return False
 
     def _failure(self, data: bytes) -> ProviderError:
@@ -268,7 +288,7 @@ def read_chat(body: bytes, head: Head) -> Body | None:
         add_usage(stated, usage)
     shaped = is_list(chat.choices) and bool(choices or stated) and not body.lstrip().startswith(b"[")
     tier = service_tier(value(chat.service_tier))
-    report = _report(stated, tier, head, ended=True, several=_several_models(chat))
+    report = _report(stated, tier, head, model=chat.model, ended=True, several=_several_models(chat))
     return Body(report, shaped, _chat_error(chat, choices, shaped=shaped))
 
 
@@ -288,7 +308,7 @@ def read_embeddings(body: bytes, head: Head) -> Body | None:
     shaped = is_list(chat.data)
     stated: dict[str, Any] = {}
     add_usage(stated, value(chat.usage))
-    report = _report(stated, service_tier(value(chat.service_tier)), head, ended=True)
+    report = _report(stated, service_tier(value(chat.service_tier)), head, model=chat.model, ended=True)
     if report.usage is not None and report.usage.out_visible is None:
         report.usage.out_visible = 0
     return Body(report, shaped, _chat_error(chat, [], shaped=shaped))
@@ -346,11 +366,23 @@ def _several_models(chunk: _Chunk) -> bool:
 
 
 def _report(
-    stated: dict[str, Any], tier: ServiceTier | None, head: Head, *, ended: bool, several: bool = False
+    stated: dict[str, Any],
+    tier: ServiceTier | None,
+    head: Head,
+    *,
+    model: msgspec.Raw,
+    ended: bool,
+    several: bool = False,
 ) -> Report:
     counted = chat_usage(stated, ended=ended)
     unpriced = counted.unpriced or tier is ServiceTier.OTHER or several
-    return Report(counted.usage, stated_variant(head, tier), suspect=counted.suspect, unpriced=unpriced)
+    return Report(
+        counted.usage,
+        stated_variant(head, tier),
+        suspect=counted.suspect,
+        unpriced=unpriced,
+        model=name_of_model(model),
+    )
 
 
 def _chat_error(chunk: _Chunk, choices: list[_Choice], *, shaped: bool) -> ProviderError | None:
@@ -390,37 +422,32 @@ def _named_error(data: bytes) -> ProviderError:
 class _Said:
     """What the terminal events of one response stated, or its whole body."""
 
-    __slots__ = ("_head", "_runs", "_searches", "_stated", "_tier", "_tools", "_web_searches")
+    __slots__ = ("_head", "_model", "_stated", "_tier", "_tools", "calls")
 
     def __init__(self, head: Head) -> None:
         self._head = head
         self._stated: dict[str, Any] = {}
         self._tools: dict[str, Any] = {}
         self._tier: ServiceTier | None = None
-        # Calls among the items, by what they are billed as.
-        self._web_searches = self._searches = self._runs = 0
+        self._model = ABSENT
+        self.calls = ResponseCalls(head.server_tools)
 
     def take(self, response: _Response) -> None:
         """A later statement is laid over the earlier ones."""
         add_usage(self._stated, value(response.usage))
         lay_over(self._tools, value(response.tool_usage))
         self._tier = service_tier(value(response.service_tier)) or self._tier
-        called = [item.type for item in read_strictly(_items, response.output) or ()]
-        runs = called.count("code_interpreter_call")
-        if "openai_shell" in self._head.server_tools:
-            runs += called.count("shell_call")
-        self._web_searches = max(self._web_searches, called.count("web_search_call"))
-        self._searches = max(self._searches, called.count("file_search_call"))
-        self._runs = max(self._runs, runs)
+        self._model = response.model if len(response.model) else self._model
+        self.calls.take(response.output)
 
     def report(self) -> Report:
         counted = responses_usage(self._stated, tool_usage=self._tools)
         usage = counted.usage or Usage()
-        searches = self._searches + (self._web_searches if usage.searches is None else usage.searches)
-        if searches:
-            usage.searches = searches
-        if self._runs:
-            usage.code_runs = self._runs
-        variant = stated_variant(self._head, self._tier)
-        unpriced = counted.unpriced or self._tier is ServiceTier.OTHER
-        return Report(usage if usage != Usage() else None, variant, suspect=counted.suspect, unpriced=unpriced)
+        self.calls.add_to(usage)
+        return Report(
+            usage if usage != Usage() else None,
+            stated_variant(self._head, self._tier),
+            suspect=counted.suspect,
+            unpriced=counted.unpriced or self._tier is ServiceTier.OTHER or self.calls.unpriced,
+            model=name_of_model(self._model),
+        )

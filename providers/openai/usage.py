@@ -136,17 +136,21 @@ def chat_usage(usage: object, *, ended: bool = True) -> Counted:
         usage: The object; anything else states nothing.
         ended: The answer is whole, so that a total without a surplus says that nothing was produced.
     """
-    server_tools = member(usage, "server_tool_use") or member(usage, "server_tool_use_details")
-    searches = first_count(member(server_tools, "web_search_requests"), member(usage, "num_search_queries"))
-    return _counted(usage, _CHAT, searches, ended=ended)
+    return _counted(usage, _CHAT, _stated_searches(usage), ended=ended)
 
 
 def responses_usage(usage: object, *, tool_usage: object = None, ended: bool = True) -> Counted:
     """Counts of a Responses ``usage`` object and of the ``tool_usage`` beside it; see `chat_usage`."""
     searches = count(member(member(tool_usage, "web_search"), "num_requests"))
-    counted = _counted(usage, _RESPONSES, searches, ended=ended)
+    counted = _counted(usage, _RESPONSES, _stated_searches(usage) if searches is None else searches, ended=ended)
     suspect, unpriced = doubts(tool_usage, _TOOLS)
     return Counted(counted.usage, counted.suspect or suspect, counted.unpriced or unpriced)
+
+
+def _stated_searches(usage: object) -> int | None:
+    """Searches inside the usage object, where routers state them (OpenRouter, Perplexity)."""
+    server_tools = member(usage, "server_tool_use") or member(usage, "server_tool_use_details")
+    return first_count(member(server_tools, "web_search_requests"), member(usage, "num_search_queries"))
 
 
 class _Side(NamedTuple):

@@ -267,8 +267,6 @@ SERVER_TOOLS: Final[tuple[ServerTool, ...]] = (
         ("url_context",),
         _UNSTATED,
         _GEMINI_DATA,
-        unit="fetches",
-        usd_per_1000=Decimal(0),
     ),
     ServerTool(
         "gemini_code_execution",
@@ -276,8 +274,6 @@ SERVER_TOOLS: Final[tuple[ServerTool, ...]] = (
         ("code_execution",),
         _UNSTATED,
         _GEMINI_DATA,
-        unit="code_runs",
-        usd_per_1000=Decimal(0),
     ),
     ServerTool(
         "gemini_file_search",

@@ -27,7 +27,7 @@ def recorded_calls(recording: Recording) -> dict[str, int]:
     if operation in (Operation.OPENAI_RESPONSES, Operation.OPENAI_COMPACT):
         ended = [event["response"] for event in objects if event.get("type") in _ENDS] if recording.sse else objects
         for response in ended[-1:]:
-            called = Counter(item.get("type") for item in response.get("output") or [] if isinstance(item, dict))
+            called = Counter(item.get("type") for item in response.get("output") or [] if _billed(item))
             stated = _of(response, "tool_usage", "web_search", "num_requests")
             found["searches"] = called["file_search_call"] + (called["web_search_call"] if stated is None else stated)
             found["code_runs"] = called["code_interpreter_call"]
@@ -40,6 +40,13 @@ def recorded_calls(recording: Recording) -> dict[str, int]:
     else:
         found["searches"] = max((_grounded(chunk) for chunk in objects), default=0)
     return found
+
+
+def _billed(item: Any) -> bool:
+    """Of web searches only the action search is billed, and no call that failed."""
+    if not isinstance(item, dict) or item.get("status") not in (None, "completed"):
+        return isinstance(item, dict) and item.get("type") == "code_interpreter_call"
+    return (item.get("action") or {}).get("type") not in ("open_page", "find_in_page")
 
 
 def _objects(recording: Recording) -> list[dict[str, Any]]:

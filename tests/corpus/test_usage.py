@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import fields
 
-from metering.usage import Usage
+from metering.usage import INPUT_COUNTS, OUTPUT_COUNTS
 from providers.dialect import Head, Operation, Scanner
 from providers.wires import WIRES
 
@@ -173,7 +172,7 @@ def cuts(record: dict) -> Iterator[list[bytes]]:
 
 
 # Search and code calls are stated outside of the usage member; their own tests know them.
-TOKENS = [field.name for field in fields(Usage) if field.name not in {"searches", "fetches", "code_runs"}]
+TOKENS = [*INPUT_COUNTS, *OUTPUT_COUNTS]
 
 
 @pytest.mark.parametrize(("provider", "api"), APIS)

@@ -14,7 +14,7 @@ def counts(*usages: object) -> Usage | None:
     stated: dict[str, Any] = {}
     for usage in usages:
         add_usage(stated, usage)
-    counted, _ = read_usage(stated)
+    counted = read_usage(stated).counted
     assert not counted.suspect
     return counted.usage
 
@@ -31,7 +31,7 @@ def split(top_in: int, top_out: int, *iterations: dict[str, Any]) -> tuple:
 
 
 def split_of(stated: dict[str, Any]) -> tuple:
-    counted, others = read_usage(stated)
+    counted, others, _ = read_usage(stated)
     return counted.usage, others
 
 
@@ -135,7 +135,7 @@ def test_a_prompt_of_nothing_is_not_stated(usage):
     ],
 )
 def test_a_count_that_contradicts_the_others_is_not_trusted(usage, expected):
-    counted, _ = read_usage(usage)
+    counted = read_usage(usage).counted
     assert counted == (expected, True, False)
 
 
@@ -221,7 +221,10 @@ def test_a_decline_after_output_is_charged_to_the_model_that_declined():
 
 def test_a_decline_that_the_top_level_includes_is_not_charged_twice():
     _, others = split(820, 273, entry("message", 408, 9, "model-a"), entry("fallback_message", 412, 264, "model-b"))
-    assert others == (("model-b", Usage(in_uncached=820, out_visible=273)),)
+    assert others == (
+        ("model-a", Usage(in_uncached=408, out_visible=9)),
+        ("model-b", Usage(in_uncached=412, out_visible=264)),
+    )
 
 
 def test_a_compaction_before_a_fallback_belongs_to_the_model_that_served():
@@ -246,6 +249,41 @@ def test_calls_of_server_tools_stay_with_the_request():
     usage, others = split_of(stated)
     assert usage == Usage(in_uncached=0, out_visible=0, searches=2)
     assert others == (("model-b", Usage(in_uncached=10, out_visible=5)),)
+
+
+@pytest.mark.parametrize(
+    ("more", "contexts"),
+    [
+        (
+            {"input_tokens": 30, "output_tokens": 9},
+            (Usage(in_uncached=10, out_visible=4), Usage(in_uncached=20, out_visible=5)),
+        ),
+        (
+            {"input_tokens": 30, "output_tokens": 9, "output_tokens_details": {"thinking_tokens": 6}},
+            (
+                Usage(in_uncached=10, out_visible=0, out_reasoning=4),
+                Usage(in_uncached=20, out_visible=3, out_reasoning=2),
+            ),
+        ),
+        ({"input_tokens": 31, "output_tokens": 9}, ()),  # they don't add up
+    ],
+)
+def test_each_model_request_has_its_own_context(more, contexts):
+    stated = {**more, "iterations": [entry("message", 10, 4), entry("message", 20, 5)]}
+    spent = read_usage(stated)
+    assert spent.contexts == contexts
+    assert spent.others == ()
+
+
+def test_a_compaction_is_a_context_of_its_own():
+    stated = {
+        "input_tokens": 30,
+        "output_tokens": 9,
+        "iterations": [entry("compaction", 100, 7), entry("message", 10, 4), entry("message", 20, 5)],
+    }
+    spent = read_usage(stated)
+    assert spent.counted.usage == Usage(in_uncached=130, out_visible=16)
+    assert [part.in_uncached for part in spent.contexts] == [10, 20, 100]
 
 
 def test_a_kind_of_tomorrow_is_added_only_if_the_top_level_leaves_it_out():

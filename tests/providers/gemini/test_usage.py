@@ -40,7 +40,9 @@ def test_audio_and_images_have_buckets_of_their_own():
         "candidatesTokenCount": 1307,
         "candidatesTokensDetails": details(IMAGE=1290),
     }
-    assert counts(usage) == Usage(in_uncached=500, audio_in=300, image_in=200, out_visible=17, image_out=1290)
+    assert counts(usage) == Usage(
+        in_uncached=500, video_in=250, audio_in=300, image_in=200, out_visible=17, image_out=1290
+    )
 
 
 def test_cached_tokens_come_out_of_their_own_modality():
@@ -50,7 +52,7 @@ def test_cached_tokens_come_out_of_their_own_modality():
         "promptTokensDetails": details(TEXT=400, AUDIO=600),
         "cacheTokensDetails": details(TEXT=100, AUDIO=400),
     }
-    assert counts(usage) == Usage(in_uncached=300, cache_read=500, audio_in=200)
+    assert counts(usage) == Usage(in_uncached=300, cache_read=500, cache_read_audio=400, audio_in=200)
 
 
 def test_cached_tokens_of_a_modality_that_the_prompt_does_not_state_come_out_of_text():
@@ -69,7 +71,18 @@ def test_cached_tokens_without_details_come_out_of_text_then_images_then_audio()
         "cachedContentTokenCount": 85,
         "promptTokensDetails": details(TEXT=10, IMAGE=20, AUDIO=70),
     }
-    assert counts(usage) == Usage(in_uncached=0, cache_read=85, image_in=0, audio_in=15)
+    assert counts(usage) == Usage(in_uncached=0, cache_read=85, cache_read_audio=55, image_in=0, audio_in=15)
+
+
+def test_video_is_the_part_of_the_prompt_that_was_not_cached():
+    usage = {
+        "promptTokenCount": 1000,
+        "cachedContentTokenCount": 500,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 300}, {"modality": 3, "tokenCount": 700}],
+        "cacheTokensDetails": details(TEXT=100, VIDEO=400),
+    }
+    assert counts(usage) == Usage(in_uncached=500, cache_read=500, video_in=300)
+    assert counts(usage | {"cachedContentTokenCount": 900, "cacheTokensDetails": []}).video_in == 100
 
 
 def test_enumerations_as_numbers():

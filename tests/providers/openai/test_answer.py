@@ -102,7 +102,7 @@ def test_calls_of_server_tools():
     ]
     whole = response(usage=USAGE, output=output)
     assert read_response(json.dumps(whole).encode(), HEAD).report.usage == Usage(
-        in_uncached=5, cache_read=2, out_visible=3, searches=2, code_runs=1
+        in_uncached=5, cache_read=2, out_visible=3, searches=2, file_searches=1, code_runs=1
     )
     shell = Head(model="m", server_tools=frozenset({"openai_shell"}))
     assert read_response(json.dumps(whole).encode(), shell).report.usage.code_runs == 2
