@@ -34,6 +34,7 @@ _COMPATIBLE: Final[Mapping[str, AccountFault]] = {
     "insufficient_funds": AccountFault.CREDIT,
     "insufficient_user_quota": AccountFault.CREDIT,
     "insufficientbalance": AccountFault.CREDIT,
+    "insufficientquota": AccountFault.CREDIT,  # Azure
     "credit_limit": AccountFault.CREDIT,  # Together
     "credit_limit_exceeded": AccountFault.CREDIT,
     "payment_required": AccountFault.CREDIT,
@@ -128,10 +129,10 @@ _GOOGLE: Final[Mapping[str, AccountFault]] = {
     "location_tax_policy_violated": AccountFault.ACCESS,
     "resource_usage_restriction_violated": AccountFault.ACCESS,
 }
-# Any host may stand behind OpenAI's dialect, Gemini's own among them.
+# Any host may stand behind OpenAI's dialect and Anthropic's: Gemini speaks the one itself, Vertex serves the other.
 CODES: Final[Mapping[Family, Mapping[str, AccountFault]]] = {
     Family.OPENAI: {**_COMPATIBLE, **_ANTHROPIC, **_GOOGLE, **_OPENAI},
-    Family.ANTHROPIC: {**_COMPATIBLE, **_OPENAI, **_ANTHROPIC},
+    Family.ANTHROPIC: {**_COMPATIBLE, **_GOOGLE, **_OPENAI, **_ANTHROPIC},
     Family.GOOGLE: _GOOGLE,
 }
 
@@ -143,10 +144,15 @@ _WORDS: Final[Mapping[AccountFault, tuple[str, ...]]] = {
         r"your credit balance is too low",
         r"your (?:account |api )?credits? (?:balance )?(?:is|are|has been|have been) (?:depleted|exhausted|used up)",
         r"your prepa(?:yment|id) credits are depleted",
-        r"you have reached your (?:specified )?(?:workspace |organization )?(?:api )?(?:usage|spend|spending) limits?",
+        (
+            r"you(?:['\u2019]ve| have) (?:reached|hit|exceeded|used up) your (?:\w{1,20} ){0,3}"
+            r"(?:(?:usage|spend|spending|budget|credit) (?:limits?|quota)|budget|credits)"
+        ),
         r"your (?:project|account|organization) has exceeded its (?:monthly )?spending (?:cap|limit)",
         r"(?:your )?account is not active",
         r"billing hard limit has been reached",
+        r"billing (?:is |has been )?(?:not (?:enabled|active)|disabled|inactive)",
+        r"(?:your )?(?:payment|invoice)s? (?:is |are |has been |have been )?(?:required|overdue|past due|failed)",
         r"insufficient (?:account )?(?:balance|credits?|funds)",
         r"余额不足",
         r"access denied, please make sure your account is in good standing",
@@ -169,9 +175,11 @@ _WORDS: Final[Mapping[AccountFault, tuple[str, ...]]] = {
         r"organization has been (?:disabled|restricted|suspended)",
         (
             r"(?:this|your|the) (?:\w{1,20} )?(?:account|project) (?:associated with this api key )?(?:has been|is) "
-            r"(?:disabled|suspended|restricted|deactivated|locked|banned|denied access)"
+            r"(?:disabled|suspended|restricted|deactivated|locked|banned|terminated|blocked|closed|inactive|"
+            r"overdue|past due|in arrears|on hold|denied access)"
         ),
         r"this key is associated with a deactivated account",
+        r"your access (?:was|has been) (?:terminated|revoked|suspended)",
         r"(?:gemini|this service) has been disabled in this account",
         r"permission denied: consumer \S{1,120} has been suspended",
     ),
@@ -197,7 +205,10 @@ _WORDS: Final[Mapping[AccountFault, tuple[str, ...]]] = {
 }
 _END: Final = r"(?=$|[\s.,;:!(<\u3002\uff0c\u6216])"  # a sentence goes on in Chinese without a space
 SENTENCES: Final = tuple((fault, re.compile(f"(?i)(?:{'|'.join(words)}){_END}")) for fault, words in _WORDS.items())
-SIZED: Final = re.compile(r"(?i)requires more credits, or fewer max_tokens|can only afford \d|^request too large")
+SIZED: Final = re.compile(
+    r"(?i)requires more credits, or fewer max_tokens|can only afford \d|^request too large|"
+    r"token capacity required|^prompt tokens limit exceeded"
+)
 
 CONTENT_CODE: Final = re.compile(
     r"content|moderation|safety|sensitive|guardrail|(?:cyber|bio|responsible_?ai|misalignment)_?policy|"

@@ -39,9 +39,15 @@ _LEAD: Final = (
     rb"(?:[ _-]?(?:id|number|name|provided))?[\"']?[ :=(#]{0,3}(?:[\"'`<(]|\\[\"']|\\u00(?:3c|27|60)){0,2})"
 )
 _FORMS: Final = (
-    rb"(?P<lead>" + _LEAD + rb")(?:" + _UUID + rb"|" + _IDS + rb"[A-Za-z0-9_-]{1,100}|[0-9]{6,20}"
+    rb"(?P<lead>"
+    + _LEAD
+    + rb")(?:"
+    + _UUID
+    + rb"|"
+    + _IDS
+    + rb"[A-Za-z0-9_-]{1,100}|[0-9]{6,20}|(?=[A-Za-z]{0,64}[0-9])[A-Za-z0-9]{16,64}"
     rb"|projects/[A-Za-z0-9_-]{1,64}|[A-Za-z0-9_.+=/-]{0,40}?" + _MASKED + rb")" + _END,
-    rb"(?P<quoted>(?i:organi[sz]ation|project|team|workspace) `)[^`\"\\]{1,100}(?=`)",
+    rb"(?P<quoted>(?i:organi[sz]ation|project|team|workspace) [`'])[^`'\"\\]{1,100}(?=[`'])",
     rb"(?P<number>project_number:)[0-9]{1,20}",
     rb"(?P<resource>projects/)(?:[0-9]{4,20}" + _END + rb"|[A-Za-z0-9-]{1,64}(?=/locations/))",
     rb"(?P<arn>arn:aws[a-z-]{0,20}:[a-z0-9-]{0,40}:[a-z0-9-]{0,40}:)[0-9]{12}",

@@ -15,7 +15,7 @@ from gateway.config.reader import Section, check_name
 from gateway.names import Closed
 from providers.dialect import Family
 
-_VERSION = re.compile(r"v\d+(?:[._]\d+)?(?:(?:alpha|beta|preview|rc)\d*)?")  # a path segment such as v4 or v1beta
+_VERSION = re.compile(r"(?i)v\d+(?:[._]\d+)?(?:(?:alpha|beta|preview|rc)\d*)?")  # a path segment such as v4 or v1beta
 _SENDABLE = re.compile(r"[!-~]+")  # what may stand in a request line
 _OPERATIONS = re.compile(
     r"/(?:chat/completions|completions|responses|embeddings|messages|messages/count_tokens|models(?:/[^/]*)?)$"
