@@ -199,3 +199,23 @@ def test_the_documents_and_the_makefile_name_every_program() -> None:
     for text in ((ROOT / "Makefile").read_text(), (ROOT / "README.md").read_text()):
         for package in tools.TOOLS:
             assert package in text, package
+
+
+@pytest.mark.parametrize("stdin", ["closed", "empty"])
+@pytest.mark.parametrize(("code", "tools_code"), [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_continuous_integration_ends_with_the_closing_line_of_the_tests(
+    tmp_path: Path, code: int, tools_code: int, stdin: str
+) -> None:
+    """Whether they pass or fail, whether the programs could be installed or not, and without a standard input."""
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
+    targets = f"tools:\n\t@echo installs; exit {tools_code}\ntest:\n\t@cat; echo required: $$REQUIRE_ALL; echo closing line; exit {code}\n"
+    (tmp_path / "Makefile").write_text(targets)
+    command = f"exec bash .ci/run {'<&-' if stdin == 'closed' else '</dev/null'}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    assert bool(done.returncode) is bool(code), done.stdout
+    lines = done.stdout.splitlines()
+    assert lines[0] == "installs"
+    assert lines[-2:] == ["required: 1", "closing line"]
