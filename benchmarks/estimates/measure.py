@@ -25,6 +25,8 @@ _APIS = {
     Operation.ANTHROPIC_MESSAGES: "Anthropic messages",
     Operation.GEMINI_GENERATE: "Gemini generate",
     Operation.GEMINI_STREAM: "Gemini generate",
+    Operation.GEMINI_EMBED: "Gemini embeddings",
+    Operation.GEMINI_BATCH_EMBED: "Gemini embeddings",
 }
 _FEWEST = 5
 _SHORTEST_REASONING = 200
@@ -101,7 +103,7 @@ def inputs(found: Iterable[Exchange], *, first_party: bool = True) -> list[Row]:
             head = WIRES[exchange.operation].read(exchange.request, "model")
         except Refusal:
             continue
-        estimate = of_input(head.weight, exchange.operation, [exchange.model])
+        estimate = of_input(head.weight, exchange.operation, [exchange.model], tools=head.server_tools)
         kind = kind_of(head.weight, served=bool(head.server_tools))
         cells[api, kind].append((estimate.expected.tokens / count, estimate.bound / count))
     return [

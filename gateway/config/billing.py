@@ -37,7 +37,7 @@ class BillingConfig:
     hold: HoldRule = HoldRule.LEARNT
     markup: Fraction = Fraction(1)
     abort: AbortRule = AbortRule.PRODUCED
-    abandoned_credits: Decimal = Decimal(20)
+    abandoned_credits: Decimal = Decimal(50)
 
 
 def read_billing(section: Section) -> BillingConfig:

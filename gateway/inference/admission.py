@@ -128,6 +128,7 @@ def admit(
         factor=learning.input_factor(model.name),
         cached_share=learning.cached_share(model.name, principal.pid),
         window=model.context_window,
+        tools=head.server_tools,
     )
     output = output_limit(head, model)
     if not worst:

@@ -17,6 +17,7 @@ import msgspec
 from gateway.catalog.catalog import CatalogTarget
 from metering.learning import LATENCY_MS
 from providers.dialect import Family, Operation
+from providers.tools.catalog import TOOLS_BY_ID
 from providers.weight import tokens
 from providers.weight.weight import Weight
 
@@ -24,6 +25,18 @@ USUAL_SPEED = 60
 """Tokens a second until a model's own are learnt. In the recordings: gpt-5-mini 54, gpt-5 60, o4-mini 90."""
 
 _THOUSAND = 1_000
+# Tokens that a tool at the provider reads on top of the request, for the bound: what half to three quarters of the
+# recorded requests stay below. What it really reads is charged as stated.
+_READ_BY_UNIT = {
+    "searches": 20_000,
+    "preview_searches": 2_000,
+    "file_searches": 4_000,
+    "map_searches": 2_000,
+    "fetches": 10_000,
+    "code_runs": 8_000,
+}
+_READ_BY_ANY = 4_000
+_READ_BY_GOOGLES = 2_000
 
 
 class Expected(msgspec.Struct, frozen=True):
@@ -66,6 +79,7 @@ def of_input(
     factor: int | None = None,
     cached_share: int = 0,
     window: int | None = None,
+    tools: Iterable[str] = (),
 ) -> Input:
     """Estimate a request's input.
 
@@ -76,7 +90,9 @@ def of_input(
         factor: Thousandths by which the model's counts exceed the estimate, as learnt; ``None``: not learnt yet.
         cached_share: Thousandths of the account's last input to the model that came from the provider's cache.
         window: The model's context window in tokens, which no input exceeds.
+        tools: Closed ids of the tools at the provider that the request switches on.
     """
+    read = sum(map(_read_by, tools))
     first: tuple[int, int] | None = None
     most = 0
     for model in dict.fromkeys(models):
@@ -87,7 +103,7 @@ def of_input(
         if first is None:
             first = text, learnt + media
         at_most = tokens.most_text_tokens(weight, tokenizer) * max(_THOUSAND, factor or 0) // _THOUSAND
-        most = max(most, at_most + most_media, learnt + media)
+        most = max(most, at_most + most_media + read, learnt + media)
     assert first is not None
     text, probably = first
     if window is not None:
@@ -95,6 +111,13 @@ def of_input(
     probably = min(probably, most)
     cached = probably * min(max(cached_share, 0), _THOUSAND) // _THOUSAND
     return Input(most, Expected(probably - cached, cached), 0 if weight.media else text)
+
+
+def _read_by(tool: str) -> int:
+    known = TOOLS_BY_ID[tool]
+    if known.family is Family.GOOGLE:
+        return _READ_BY_GOOGLES
+    return _READ_BY_ANY if known.unit is None else _READ_BY_UNIT[known.unit]
 
 
 def thinks_unseen(target: CatalogTarget, weight: Weight) -> bool:

@@ -44,7 +44,9 @@ def pages(payload: Payload, budget: int = WHOLE) -> tuple[int, int, int]:
     usual = max(1, size // _USUAL_PAGE)
     whole = size <= WHOLE
     need = size if whole else 2 * _END
-    if need > budget or b"%PDF-" not in payload.read(0, 1_024):
+    if b"%PDF-" not in payload.read(0, 1_024):
+        return 1, by_size, 0  # its provider will probably refuse it
+    if need > budget:
         return usual, by_size, 0
     text = payload.read(0, size + 3) if whole else payload.read(0, _END) + payload.read(size - _END, _END + 3)
     found = len(_PAGE.findall(text))

@@ -68,10 +68,10 @@ _CHAT_5: Final = replace(OPENAI, data=1_400, call=4, tools=85)
 _RESPONSES: Final = replace(OPENAI, plain=990, call=5, signed=100)
 _CL100K: Final = replace(OPENAI, plain=1_000, three=1_050, two=470, four=3_200)
 ANTHROPIC: Final = Tokenizer(
-    plain=1_150, two=450, three=1_000, four=2_800, data=1_800, definition=1_300, schema=1_620, frame=50,
-    start=7, turn=1, instructed=1, call=45, tools=440, structured=100, thinks=28,
+    plain=1_170, two=450, three=1_000, four=2_800, data=1_800, definition=1_300, schema=1_620, frame=50,
+    start=8, turn=1, instructed=1, call=45, tools=440, structured=100, thinks=28,
 )  # fmt: skip
-_CLAUDE_NEW: Final = replace(ANTHROPIC, plain=1_400, start=8, thinks=2)
+_CLAUDE_NEW: Final = replace(ANTHROPIC, plain=1_400, thinks=2)
 GEMINI: Final = Tokenizer(
     plain=1_070, two=350, three=650, four=2_000, data=2_200, definition=750, schema=0, start=1, call=1,
 )  # fmt: skip
@@ -121,7 +121,7 @@ def text_tokens(weight: Weight, tokenizer: Tokenizer) -> int:
         + _milli(weight.schema, tokenizer.schema, tokenizer, tokenizer.frame)
         + weight.signed * tokenizer.signed
     )
-    return -(-milli // 1_000) + _frame(weight, tokenizer)
+    return (milli + 500) // 1_000 + _frame(weight, tokenizer)
 
 
 def most_text_tokens(weight: Weight, tokenizer: Tokenizer) -> int:

@@ -12,6 +12,7 @@ from gateway.inference.estimate import of_input, reasoning
 from metering.learning import LEAST_FACTOR, MOST_FACTOR
 from providers.dialect import Operation
 from providers.media.medium import Detail, Kind, Medium
+from providers.tools.catalog import TOOLS_BY_ID
 from providers.weight.weight import TextWeight, Weight
 from providers.wires import WIRES
 
@@ -160,3 +161,11 @@ def test_reasoning_is_time_by_speed(waited, speed, tokens):
 def test_reasoning_that_is_asked_for_is_known(operation, body, thinks):
     text = json.dumps(body | {"model": "m", "messages": []}).encode()
     assert WIRES[operation].read(text, None).weight.thinks is thinks
+
+
+def test_tools_at_the_provider_read_more_than_the_request():
+    weight = Weight(turns=1)
+    plain = of_input(weight, Operation.ANTHROPIC_MESSAGES, ["claude-sonnet-4-5"])
+    tools = of_input(weight, Operation.ANTHROPIC_MESSAGES, ["claude-sonnet-4-5"], tools=TOOLS_BY_ID)
+    assert tools.bound >= plain.bound + 20_000
+    assert tools.expected == plain.expected

@@ -47,6 +47,10 @@ def test_a_count_that_the_file_cannot_hold_is_not_believed():
     assert pages(data)[0] == 1
 
 
+def test_what_is_no_pdf_is_expected_to_be_refused():
+    assert pages(b"A" * 300_000) == (1, 100, 0)
+
+
 def test_without_a_budget_the_size_tells():
     data = files.pdf(3, bytes_a_page=60_000)
     assert pages(data, 100) == (3, len(data) // 3_000, 0)
