@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from typing import Any
 
 AGAIN_SECONDS = 0.1
 
@@ -28,7 +29,7 @@ class Background(ABC):
         """Go on until cancelled."""
 
 
-async def end(task: asyncio.Task[None] | None) -> None:
+async def end(task: asyncio.Task[Any] | None) -> None:
     """Cancel ``task`` and wait until it is over; its own errors are not raised here.
 
     A cancellation that arrives in the very moment in which what the task waits for is done can be swallowed

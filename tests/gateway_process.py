@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from benchmarks import processes
 from gateway.auth.identity import identity_keys, load_key
 from gateway.config.load import load
 from metering.accounts.identity_map import Accounts
@@ -134,12 +135,17 @@ class GatewayProcess:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = processes.start(
                 [*CLI, "serve", "--config", str(self.config), "--workers", str(self.workers)],
                 stdout=log,
                 stderr=log,
             )
-        started = self._started()
+        try:
+            started = self._started()
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
         self.url = f"http://127.0.0.1:{started['port']}"
         self.internal = f"http://127.0.0.1:{started['internal_port']}"
 
@@ -173,7 +179,11 @@ class GatewayProcess:
     def stop(self, number: int = signal.SIGTERM) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        code = self.process.wait(timeout=30)
+        try:
+            code = self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
         self._starts = self.log.read_text().count('"event":"started"')
         return code
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from benchmarks import processes
 from tests.raw_http import PATIENCE, Answer, RawClient, ask, request
 
 COMMAND = [sys.executable, "-m", "gateway", "local"]
@@ -56,7 +57,7 @@ class BrokerProcess:
         self.lines: list[dict[str, Any]] = []
 
     def __enter__(self) -> Self:
-        self.process = subprocess.Popen(
+        self.process = processes.start(
             self._command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=self._environment, cwd=self._cwd
         )
         assert self.process.stderr is not None

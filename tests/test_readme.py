@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import processes
 from benchmarks.simulator import MARK
 from metering.accounts.audit import read_audit
 from metering.store.store import open_store
@@ -34,7 +35,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def running(data: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """The base URL, and the environment of a user who exported the token."""
     environment = {name: value for name, value in os.environ.items() if not KEYS.match(name)}
-    process = subprocess.Popen(
+    process = processes.start(
         [sys.executable, "-m", "gateway", "dev", "--port", "0", "--data-dir", str(data)],
         stdout=subprocess.PIPE,
         text=True,

@@ -253,3 +253,16 @@ def test_no_text_can_be_read_as_sent_where_it_means_removed() -> None:
         for match in AMBIGUOUS.finditer(path.read_text())
     ]
     assert found == []
+
+
+def test_no_child_process_of_a_test_or_benchmark_outlives_it() -> None:
+    """Each is started by `benchmarks.processes`, or ends when its standard input does."""
+    for path in tracked():
+        if path.suffix != ".py" or path.relative_to(ROOT).parts[0] not in ("tests", "benchmarks"):
+            continue
+        if path == ROOT / "benchmarks/processes.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("subprocess.Popen", "Popen"):
+                ends = any(word.arg == "stdin" and ast.unparse(word.value).endswith("PIPE") for word in node.keywords)
+                assert ends, f"{path}:{node.lineno}: use benchmarks.processes.start"

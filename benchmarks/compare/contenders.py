@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import processes
+
 _READY_S = 60.0
 
 
@@ -81,7 +83,7 @@ class Contender:
         """Start the contender's process, its output in a file of its folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "output.log").open("wb") as output:
-            self.process = subprocess.Popen(
+            self.process = processes.start(
                 command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=dict(environment or os.environ)
             )
 
@@ -188,7 +190,7 @@ class PlainAiohttp(Contender):
         second = [*module, str(ports[1]), self.upstreams.tls, str(self.upstreams.ca_file)]
         self.spawn(first)
         nothing = subprocess.DEVNULL
-        self.second = subprocess.Popen(second, stdin=nothing, stdout=nothing, stderr=nothing)
+        self.second = processes.start(second, stdin=nothing, stdout=nothing, stderr=nothing)
         self.wait_for(*ports)
         self.routes = {tls: Route(f"http://127.0.0.1:{port}") for tls, port in zip((False, True), ports, strict=True)}
 

@@ -9,6 +9,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from benchmarks import processes
 from benchmarks.compare import accounting
 from benchmarks.compare.accounting import Memory
 from benchmarks.compare.contenders import Contender
@@ -107,7 +108,7 @@ def measure(contender: Contender, workload: Workload, simulator: SimulatorProces
     if route.ca_file:
         command += ["--ca-file", route.ca_file]
     result = Measurement(contender.name, workload.name, number)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as load:
+    with processes.start(command, stdout=subprocess.PIPE, text=True) as load:
         assert load.stdout is not None
         load.stdout.readline()
         before, machine = _cpu(contender), _machine()

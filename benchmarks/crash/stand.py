@@ -21,6 +21,7 @@ from typing import Any, Self
 
 import redis
 
+from benchmarks import processes
 from benchmarks.compare.accounting import tree
 from benchmarks.crash.faults import Plan
 from benchmarks.simulator import SimulatorProcess
@@ -74,7 +75,7 @@ class StoreServer:
         (self.folder / "server.conf").write_text("\n".join([*lines, "appendfsync always", *self.options]) + "\n")
         with (self.folder / "server.out").open("ab") as output:
             command = [server_binary(), self.folder / "server.conf"]
-            self._process = subprocess.Popen(command, stdout=output, stderr=output)
+            self._process = processes.start(command, stdout=output, stderr=output)
         until(lambda: self.call("PING"))
 
     def call(self, *command: str | int) -> Any:
@@ -166,7 +167,7 @@ class Stand:
         command = [sys.executable, "-m", "gateway", "serve", "--config", str(self.config), "--workers", "2"]
         before = self._started()
         with (self.folder / "gateway.log").open("ab") as log:
-            self._gateway = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+            self._gateway = processes.start(command, stdout=log, stderr=log, env=environment)
         gateway = self._gateway
         until(lambda: gateway.poll() is not None or self._started() > before)
         if gateway.poll() is not None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import processes
 from benchmarks.compare import accounting, rows
 from benchmarks.compare.contenders import Unavailable, Upstreams
 from benchmarks.compare.gateway import Gateway
@@ -105,7 +106,7 @@ def profile(tool: str, workload_name: str, seconds: float, out: Path, *, native:
 def _load(gateway: Gateway, workload: Workload) -> subprocess.Popen[bytes]:
     route = gateway.routes[workload.tls]
     command = [sys.executable, "-m", "benchmarks", "load", *workload.arguments, "--url", route.url]
-    return subprocess.Popen([*command, "--token", route.token, "--model", route.model], stdout=subprocess.DEVNULL)
+    return processes.start([*command, "--token", route.token, "--model", route.model], stdout=subprocess.DEVNULL)
 
 
 def _record(

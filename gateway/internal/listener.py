@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from gateway.accounts.opening import OnDemand
 
 
+CLOSE_SECONDS = 5.0  # for calls that run when the gateway ends
+
+
 class InternalListener:
     """Serves until `close`. ``port`` is where."""
 
@@ -48,7 +51,7 @@ class InternalListener:
             admin = OnDemand(config, on_erased=lambda pid: webhooks.emit(WebhookEvent.ACCOUNT_ERASED, pid))
             add_api = ServiceApi(config.internal.tokens, admin, log).add_to
         application = make_internal(instruments, missing, add_api)
-        runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_SECONDS)
         await runner.setup()
         for sock in sockets:
             await web.SockSite(runner, sock).start()

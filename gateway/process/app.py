@@ -11,6 +11,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ from gateway.inference.secrets import make_secrets
 from gateway.inference.services import Answers, Services
 from gateway.names import Rid
 from gateway.oauth.endpoints import OAuth
+from gateway.process.stopping import Stopping
 from gateway.process.upkeep import Upkeep
 from gateway.telemetry import quiet
 from gateway.telemetry.instruments import Instruments
@@ -61,6 +63,8 @@ if TYPE_CHECKING:
 BACKLOG = 4096
 GAUGE_SECONDS = 1.0
 SETTLE_POLL_SECONDS = 0.01
+SETTLE_SECONDS = 30.0  # for what the ledger is owed when the last request has ended; the spool keeps the rest
+CUT_SECONDS = 5.0  # for requests that are cancelled to settle
 
 
 def make_instruments(config: Config) -> Instruments:
@@ -81,33 +85,43 @@ class Watches:
     epoch: Epoch
     reaper: Reaper
     replay: Replay
-    recheck: Recheck
 
 
 class Worker:
     """One process's data plane."""
 
     def __init__(
-        self, services: Services, server: Server, listeners: Sequence[asyncio.Server], watches: Watches
+        self,
+        services: Services,
+        server: Server,
+        listeners: Sequence[asyncio.Server],
+        watches: Watches,
+        begun: AsyncExitStack,
     ) -> None:
         self.services = services
         self._watches = watches
         self._away = False
         self._server = server
         self._listeners = listeners
+        self._begun = begun  # everything that `close` must end, last begun first
         self._gauges = services.loop.call_later(GAUGE_SECONDS, self._update_gauges)
-        self._upkeep = Upkeep(services)
-        self._upkeep.start()
 
     @classmethod
     async def start(
         cls, config: Config, sockets: Sequence[socket.socket], instruments: Instruments, log: Log
     ) -> Worker:
-        """Open everything and begin to accept.
+        """Open everything and begin to accept, or nothing: what was begun before a failure is ended again.
 
         Raises:
             ConfigError, StoreUnavailable, EmbeddedError, LedgerUnavailable: What is missing.
         """
+        async with AsyncExitStack() as begun:
+            return await cls._start(config, sockets, instruments, log, begun)
+
+    @classmethod
+    async def _start(
+        cls, config: Config, sockets: Sequence[socket.socket], instruments: Instruments, log: Log, begun: AsyncExitStack
+    ) -> Worker:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(quiet.loop_handler(log))
         catalog = load_catalog(config)
@@ -115,9 +129,12 @@ class Worker:
         opened = await open_serving(config)
         key, store, ledger = opened.key, opened.store, opened.ledger
         accounts, spool = opened.accounts, opened.journal
+        begun.push_async_callback(opened.close)
+        begun.push_async_callback(spool.close)
         settler = Settler(
             ledger, journal=spool, on_refused=lambda record: log.error(Event.SETTLEMENT_REFUSED, rid=Rid(record.rid))
         )
+        begun.push_async_callback(settler.close)
         settler.start()
         authenticator, lanes = Authenticator(store.client, key), Lanes(store.client)
         running = Running()
@@ -135,6 +152,7 @@ class Worker:
         listener.on(Topic.POLICY_CHANGED, lambda announced: authenticator.forget(announced.org or announced.pid))
         listener.on(Topic.SUPERSEDED, lanes.end)
         listener.on(Topic.SESSION_REVOKED, lambda announced: revoked(announced.sid))
+        begun.push_async_callback(listener.close)
         await listener.start()
         epoch = Epoch(store)
         await epoch.look()
@@ -151,7 +169,12 @@ class Worker:
         replay = Replay(spool, settler, epoch, on_erased=erase_again, on_revoked=revoke_again)
         leases = Leases(loop, ledger)
         for watch in (epoch, reaper, leases, recheck):
+            begun.push_async_callback(watch.close)
             watch.start()
+        pool = Pool(
+            loop, Timeouts(config.server.connect_timeout, config.server.first_byte_timeout, config.server.idle_timeout)
+        )
+        begun.callback(pool.close)
         services = Services(
             loop=loop,
             config=config,
@@ -161,10 +184,7 @@ class Worker:
             settler=settler,
             spool=spool,
             leases=leases,
-            pool=Pool(
-                loop,
-                Timeouts(config.server.connect_timeout, config.server.first_byte_timeout, config.server.idle_timeout),
-            ),
+            pool=pool,
             destinations={name: Destination(provider) for name, provider in config.providers.items()},
             authenticator=authenticator,
             instruments=instruments,
@@ -186,11 +206,17 @@ class Worker:
         oauth = OAuth(services, lambda kind, pid: services.webhooks.emit(WebhookEvent(f"session.{kind}"), pid))
         dispatcher = Dispatcher(services, oauth)
         server = Server(dispatcher.handle, dispatcher.broken, log, loop)
-        tls = _listener_tls(config)
-        listeners = [await loop.create_server(server, sock=sock, ssl=tls, backlog=BACKLOG) for sock in sockets]
-        worker = cls(services, server, listeners, Watches(epoch, reaper, replay, recheck))
+        begun.push_async_callback(replay.close)
         replay.start()
-        return worker
+        upkeep = Upkeep(services)
+        begun.push_async_callback(upkeep.close)
+        upkeep.start()
+        tls = _listener_tls(config)
+        listeners = []
+        for sock in sockets:
+            listeners.append(await loop.create_server(server, sock=sock, ssl=tls, backlog=BACKLOG))
+            begun.callback(listeners[-1].close)
+        return cls(services, server, listeners, Watches(epoch, reaper, replay), begun.pop_all())
 
     def _update_gauges(self) -> None:
         services, watches = self.services, self._watches
@@ -219,8 +245,11 @@ class Worker:
         services.log.tick()
         self._gauges = services.loop.call_later(GAUGE_SECONDS, self._update_gauges)
 
-    async def drain(self) -> bool:
-        """Stop accepting, let running requests finish within the bound, settle. Whether all were settled."""
+    async def drain(self, stopping: Stopping) -> bool:
+        """Stop accepting, let running requests finish within the bound, settle. Whether all were settled.
+
+        Where ``stopping`` is hurried, what still runs is cut and settled at once.
+        """
         services = self.services
         services.draining = True
         services.log.info(Event.DRAINING, count=len(services.running))
@@ -228,13 +257,12 @@ class Worker:
             listener.close()
         self._server.pre_shutdown()  # idle keep-alive connections close, busy ones after their answer
         bound = services.config.server.drain_timeout
-        if services.running:
-            await asyncio.wait(set(services.running.tasks), timeout=bound)
+        await stopping.until_hurried(set(services.running.tasks), bound)
         for task in set(services.running.tasks):
             task.cancel()
         if services.running:
-            await asyncio.wait(set(services.running.tasks), timeout=5.0)
-        settled = await self._settle(min(bound, 30.0))
+            await asyncio.wait(set(services.running.tasks), timeout=CUT_SECONDS)
+        settled = await self._settle(CUT_SECONDS if stopping.hurried.is_set() else min(bound, SETTLE_SECONDS))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(5.0):
                 await self._server.shutdown(1.0)
@@ -254,20 +282,8 @@ class Worker:
 
     async def close(self) -> None:
         """Close everything that is open."""
-        services = self.services
         self._gauges.cancel()
-        services.pool.close()
-        await self._upkeep.close()
-        await self._watches.recheck.close()
-        await services.listener.close()
-        await services.leases.close()
-        await self._watches.reaper.close()
-        await self._watches.replay.close()
-        await self._watches.epoch.close()
-        await services.settler.close()
-        await services.spool.close()
-        await services.ledger.close()
-        await services.store.close()
+        await self._begun.aclose()
 
 
 def _portal(services: Services) -> Answers | None:

@@ -5,8 +5,10 @@ Rules:
 1. The listening sockets are bound here once and inherited: a worker that dies or drains takes no
    queued connection with it (a closed SO_REUSEPORT listener resets what is queued on it).
 2. A worker that dies is replaced, in the same metrics row, with a growing pause where it dies at once.
-3. SIGTERM drains every worker and exits 0 when all have settled; a second one ends them.
-4. One worker needs no supervisor: it serves in this process, with the internal listener beside it.
+3. SIGTERM drains every worker and exits 0 when all have settled; a second one ends them (`Stopping`). It holds in every
+   state. A worker that does not end in its time is killed: the spool has what it owes.
+4. A worker that loses its supervisor drains and ends: a new supervisor finds the port and the store free.
+5. One worker needs no supervisor: it serves in this process, with the internal listener beside it.
 """
 
 from __future__ import annotations
@@ -29,13 +31,16 @@ from gateway.config import Config, ConfigError
 from gateway.hardening.process import harden
 from gateway.internal.listener import InternalListener
 from gateway.process.app import BACKLOG, Worker, make_instruments, make_log
+from gateway.process.stopping import Stopping
 from gateway.process.worker import raise_file_limit, run_loop, serve
 from gateway.telemetry import quiet
 from gateway.telemetry.instruments import Instruments
 from gateway.telemetry.log import Event, Log
 from metering.store.store import Store
 
-START_SECONDS = 30.0
+START_SECONDS = 90.0  # a long append-only file of the embedded store is loaded first
+STUCK_SECONDS = 60.0  # beyond the drain's own bounds, after which a worker hangs
+WATCH_SECONDS = 0.05
 CHECK_SECONDS = 1.0
 QUICK_DEATH_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 10.0
@@ -128,10 +133,20 @@ class _Child:
     row: int
     process: subprocess.Popen[bytes]
     started: float = field(default_factory=time.monotonic)
+    served: bool = False
+
+    @property
+    def runs(self) -> bool:
+        return self.process.poll() is None
+
+    @property
+    def settled(self) -> bool:
+        """Whether it ended and left nothing to settle."""
+        return self.process.returncode == 0 or not self.served
 
 
 class Supervisor:
-    """Starts, watches and drains the workers."""
+    """Starts, watches and drains the workers. Make it in the running loop."""
 
     def __init__(self, path: Path, config: Config, sockets: list[socket.socket], workers: int, log: Log) -> None:
         self._path = path
@@ -143,28 +158,20 @@ class Supervisor:
         self._instruments.registry.bind(self._metrics, None)
         self._log = log
         self._children: dict[int, _Child] = {}
-        self._stopping = asyncio.Event()
+        self._stopping = Stopping(on_again=lambda: self._signal(signal.SIGKILL))
+        self._lifeline, self._alive = os.pipe()  # the workers have the first end, nobody else the second (`Stopping`)
         self._quick_deaths = 0
-        self._store: Store | None = None  # for readiness alone; opened when it is first asked for
+        self._store: Store | None = None  # only for readiness; opened when it is first asked for
 
     async def _start(self, row: int) -> None:
-        """Start one worker and wait until it serves. Raises `ConfigError` where it does not."""
+        """Start one worker and wait until it serves. Raises `ConfigError` if it does not: then it is gone."""
         reader, writer = os.pipe()
         descriptors = [sock.fileno() for sock in self._sockets]
-        command = [
-            sys.executable,
-            "-m",
-            "gateway.process.worker",
-            str(self._path),
-            str(row),
-            str(self._metrics),
-            str(writer),
-        ]
-        process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own module; a fork does not wait
-            [*command, *map(str, descriptors)], pass_fds=[*descriptors, self._metrics, writer]
-        )
+        handed = (self._metrics, writer, self._lifeline, *descriptors)
+        command = [sys.executable, "-m", "gateway.process.worker", str(self._path), str(row), *map(str, handed)]
+        process = subprocess.Popen(command, pass_fds=handed)  # noqa: S603, ASYNC220 - our module; a fork does not wait
         os.close(writer)
-        self._children[row] = _Child(row, process)
+        child = self._children[row] = _Child(row, process)
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[bytes] = loop.create_future()
 
@@ -177,52 +184,50 @@ class Supervisor:
             async with asyncio.timeout(START_SECONDS):
                 if not await ready:
                     raise ConfigError(("server.workers: a worker did not start; its log says why",))
+            child.served = True
         except TimeoutError:
+            child.process.kill()
             raise ConfigError(("server.workers: a worker did not start in time; its log says why",)) from None
         finally:
             loop.remove_reader(reader)
             os.close(reader)
 
-    async def run(self, on_started: Callable[[int, int], None] | None) -> int:
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(quiet.loop_handler(self._log))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop)
-        listener = None
+    async def _start_all(self) -> bool:
         try:
             async with asyncio.TaskGroup() as group:
                 for row in range(self._workers):
                     group.create_task(self._start(row))
-            listener = await start_internal(self._config, self._instruments, self._missing, self._log)
-            _announce(self._log, self._sockets, listener.port, self._workers, on_started)
-            await self._watch()
-            return await self._drain()
         except* ConfigError as errors:
-            self._signal(signal.SIGTERM)
             raise errors.exceptions[0] from None
+        return True
+
+    async def run(self, on_started: Callable[[int, int], None] | None) -> int:
+        asyncio.get_running_loop().set_exception_handler(quiet.loop_handler(self._log))
+        listener = None
+        try:
+            if await self._stopping.or_stop(self._start_all()):
+                listener = await start_internal(self._config, self._instruments, self._missing, self._log)
+                _announce(self._log, self._sockets, listener.port, self._workers, on_started)
+                await self._stopping.or_stop(self._watch())
         finally:
+            code = await self._drain()
             if listener is not None:
                 await listener.close()
             if self._store is not None:
                 await self._store.close()
-
-    def _stop(self) -> None:
-        if self._stopping.is_set():
-            self._signal(signal.SIGKILL)
-        self._stopping.set()
+        return code
 
     def _signal(self, number: int) -> None:
         for child in self._children.values():
-            if child.process.poll() is None:
+            if child.runs:
                 child.process.send_signal(number)
 
     async def _watch(self) -> None:
-        """Replace workers that die, until told to stop."""
-        while not self._stopping.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), 0.05)
+        """Replace workers that die."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
             for row, child in list(self._children.items()):
-                if self._stopping.is_set() or child.process.poll() is None:
+                if child.runs:
                     continue
                 self._log.error(Event.WORKER_DIED, worker=row, status=child.process.returncode)
                 quick = time.monotonic() - child.started < QUICK_DEATH_SECONDS
@@ -233,16 +238,20 @@ class Supervisor:
                     await self._start(row)
 
     async def _drain(self) -> int:
+        """Tell the workers to drain, and wait until all have ended: 0 if each has settled everything."""
         self._signal(signal.SIGTERM)
         for sock in self._sockets:
             sock.close()  # the workers close theirs: nobody queues where nobody answers
-        codes = [await asyncio.to_thread(child.process.wait) for child in self._children.values()]
-        return 0 if all(code == 0 for code in codes) else 1
+        deadline = time.monotonic() + self._config.server.drain_timeout + STUCK_SECONDS
+        while any(child.runs for child in self._children.values()):
+            if time.monotonic() > deadline:
+                self._signal(signal.SIGKILL)
+            await asyncio.sleep(WATCH_SECONDS)
+        return 0 if all(child.settled for child in self._children.values()) else 1
 
     async def _missing(self) -> list[str]:
-        faults = ["draining"] if self._stopping.is_set() else []
-        dead = sum(child.process.poll() is not None for child in self._children.values())
-        if dead == len(self._children):
+        faults = ["draining"] if self._stopping.asked.is_set() else []
+        if not any(child.runs for child in self._children.values()):
             faults.append("workers: none runs")
         try:
             if self._store is None:

@@ -10,7 +10,6 @@ import contextlib
 import gc
 import os
 import resource
-import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -21,8 +20,10 @@ from gateway.config import Config
 from gateway.config.load import load
 from gateway.hardening.process import harden
 from gateway.process.app import Worker, make_instruments, make_log
+from gateway.process.stopping import Stopping
 from gateway.telemetry import quiet
 from gateway.telemetry.log import Event, Log
+from metering.background import end
 
 READY = b"+"
 
@@ -32,9 +33,21 @@ def run_loop(main: Coroutine[Any, Any, int]) -> int:
     try:
         import uvloop  # noqa: PLC0415 - absent on some platforms
     except ImportError:
-        return asyncio.run(main)
+        return asyncio.run(_with_its_tasks(main))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
+        return runner.run(_with_its_tasks(main))
+
+
+async def _with_its_tasks(main: Coroutine[Any, Any, int]) -> int:
+    """What ``main`` returns, once every task that it left is over.
+
+    The runner cancels each only once, and would wait for ever where that is swallowed (`metering.background.end`).
+    """
+    try:
+        return await main
+    finally:
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            await end(task)
 
 
 def raise_file_limit() -> None:
@@ -58,31 +71,46 @@ async def serve(
     *,
     log: Log,
     on_ready: Callable[[Worker], Coroutine[Any, Any, None]],
+    parent: int | None = None,
 ) -> int:
-    """Serve until SIGTERM or SIGINT, then drain. The process's exit code: 1 if something is unsettled."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    """Serve until `Stopping` says so, then drain. The process's exit code: 1 if something is unsettled, or it did not
+    start, which the log says, and standard error if an operator can fix it.
+    """
+    stopping = Stopping(parent)
     instruments = make_instruments(config)
     instruments.registry.bind(metrics, row)
     instruments.note_hardening()
     log.close_over(config.providers)
-    worker = await Worker.start(config, sockets, instruments, log)
-    settle_memory()
     try:
-        await on_ready(worker)
+        worker = await stopping.or_stop(Worker.start(config, sockets, instruments, log))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is reported, and the process ends
+        return _not_started(log, error)
+    if worker is None:
+        log.info(Event.STOPPED, worker=row)
+        return 0
+    try:
+        try:
+            settle_memory()
+            await on_ready(worker)
+        except Exception as error:  # noqa: BLE001 - as above
+            return _not_started(log, error)
         log.info(Event.WORKER_STARTED, worker=row)
-        await stop.wait()
-        settled = await worker.drain()
+        await stopping.asked.wait()
+        settled = await worker.drain(stopping)
     finally:
         await worker.close()
     return 0 if settled else 1
 
 
+def _not_started(log: Log, error: Exception) -> int:
+    quiet.tell(error)
+    log.failure(Event.START_FAILED, error)
+    return 1
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Arguments: configuration, row, metrics descriptor, ready descriptor, socket descriptors."""
-    path, row, metrics, ready, *descriptors = arguments
+    """Arguments: configuration, row, descriptors: metrics, ready, the supervisor's pipe, sockets."""
+    path, row, metrics, ready, parent, *descriptors = arguments
     config = load(Path(path))
     harden(config)
     log = make_log(config)
@@ -94,7 +122,7 @@ def main(arguments: Sequence[str]) -> int:
             os.write(int(ready), READY)
             os.close(int(ready))
 
-    return run_loop(serve(config, sockets, int(metrics), int(row), log=log, on_ready=announce))
+    return run_loop(serve(config, sockets, int(metrics), int(row), log=log, on_ready=announce, parent=int(parent)))
 
 
 if __name__ == "__main__":

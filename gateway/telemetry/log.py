@@ -31,7 +31,8 @@ from providers.dialect import Operation
 
 class Event(StrEnum):
     STARTED = "started"
-    STOPPED = "stopped"
+    STOPPED = "stopped"  # while it started: nothing was served
+    START_FAILED = "start_failed"  # what kept a worker from serving; its process ends with status 1
     DRAINING = "draining"
     DRAINED = "drained"
     REQUEST = "request"

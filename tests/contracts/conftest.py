@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from benchmarks import processes
 from tests.contracts.servers import make_cluster
 from tests.ledger_fixtures import embedded_url, folder, ledger, make_record, new_rid, store
 from tests.tools import need
@@ -19,7 +20,7 @@ def redis_url(folder):
         port = probe.getsockname()[1]
     home = folder / "redis"
     home.mkdir()
-    server = subprocess.Popen(
+    server = processes.start(
         [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", home, "--save", "", "--appendonly", "no"],
         stdout=subprocess.DEVNULL,
     )

@@ -17,6 +17,7 @@ from typing import Any
 import redis
 from redis.exceptions import RedisError
 
+from benchmarks import processes
 from metering.store.embedded import server_binary
 
 PATIENCE = 20.0
@@ -68,7 +69,7 @@ class Server:
         (self.folder / "server.conf").write_text("\n".join([*lines, *self.options]) + "\n")
         with (self.folder / "server.out").open("ab") as output:
             command = [self._binary, self.folder / "server.conf", *self._arguments]
-            self._process = subprocess.Popen(command, stdout=output, stderr=output)
+            self._process = processes.start(command, stdout=output, stderr=output)
         until(lambda: self.answers() or self._process is None, "a store server")
 
     def client(self, db: int = 0) -> redis.Redis:

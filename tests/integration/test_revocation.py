@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from benchmarks import processes
 from benchmarks.simulator import SimulatorProcess
 from gateway.auth import revocation, sessions
 from gateway.auth.principal import sid_of
@@ -94,7 +95,7 @@ def load_on(gateway):
         "--model",
         "bench",
     ]
-    with subprocess.Popen(
+    with processes.start(
         [*command, "--callers", "20", "--seconds", "60"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         try:

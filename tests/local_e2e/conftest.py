@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import processes
 from tests.local_process import clean_environment
 
 MODEL = "gemma-3-270m"
@@ -77,7 +78,7 @@ def installed() -> Installed:
 def engine(installed: Installed) -> Iterator[int]:
     """The port of a running engine."""
     port = free_port()
-    process = subprocess.Popen(
+    process = processes.start(
         installed.command(port), env=clean_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:

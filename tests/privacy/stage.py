@@ -10,7 +10,6 @@ import contextlib
 import os
 import resource
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from redis import Redis
 
+from benchmarks import processes
 from benchmarks.simulator import SimulatorProcess
 from metering.reading.reader import read_usage
 from metering.store.store import Store
@@ -88,7 +88,7 @@ class Stage(GatewayProcess):
             resource.setrlimit(resource.RLIMIT_CORE, (limit if self.cores else 0, hard))
 
         with self.log.open("ab") as log, self.stdout.open("ab") as out:
-            self.process = subprocess.Popen(
+            self.process = processes.start(
                 [
                     *self.tracer,
                     "-D",
@@ -103,7 +103,7 @@ class Stage(GatewayProcess):
                 stderr=log,
                 env={**os.environ, **self.environment},
                 cwd=self.folder,
-                preexec_fn=limits,  # noqa: PLW1509 - sets one limit
+                preexec_fn=limits,
             )
         started = self._started()
         self.url = f"http://127.0.0.1:{started['port']}"

@@ -8,13 +8,14 @@ import time
 
 import pytest
 
+from benchmarks import processes
 from tests.gateway.oauth.test_endpoints import approve, chat, gateway, sim  # noqa: F401 - fixtures
 from tests.gateway_process import CLI
 from tests.raw_http import ask
 
 
 def start(gateway, path, *more):  # noqa: F811
-    return subprocess.Popen(
+    return processes.start(
         [*CLI, "token", "--url", gateway.url, "--file", path, *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -13,6 +13,7 @@ import pytest
 from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 
+from benchmarks import processes
 from benchmarks.simulator import SimulatorProcess
 from gateway.oauth import device
 from metering.accounts.audit import read_audit
@@ -308,7 +309,7 @@ def test_the_example_signs_in_streams_and_is_revoked(gateway):
     from pathlib import Path
 
     script = Path(__file__).parents[3] / "examples/sign_in.py"
-    process = subprocess.Popen([sys.executable, script, gateway.url, "paced"], stdout=subprocess.PIPE)
+    process = processes.start([sys.executable, script, gateway.url, "paced"], stdout=subprocess.PIPE)
     line = process.stdout.readline().decode()
     assert line.startswith(f"Open {gateway.url}/device and enter ")
     code = line.split()[-1]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import processes
 from metering.ledger.ledger import Ledger, LedgerUnavailable
 from metering.store.embedded import LONGEST_SOCKET_PATH, Embedded, EmbeddedError
 from metering.store.store import open_store
@@ -34,7 +35,7 @@ asyncio.run(main())
 
 
 def start_user(folder):
-    return subprocess.Popen(
+    return processes.start(
         [sys.executable, "-c", USER, str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -102,16 +103,49 @@ def test_processes_that_attach_at_once_share_one_server(folder):
     assert not server_lives(folder)
 
 
-async def test_killed_users_leave_a_server_that_the_next_one_takes_over(folder):
+async def test_the_server_ends_with_its_last_user_even_if_that_is_killed(folder):
+    users = [start_user(folder) for _ in range(3)]
+    pids = {int(user.stdout.readline()) for user in users}
+    assert len(pids) == 1
+    for user in users[:2]:  # the one that started the server is among them
+        user.kill()
+        user.wait()
+    survivor = await open_store("embedded:", data_dir=folder)
+    assert await server_pid(survivor) in pids
+    users[2].kill()
+    users[2].wait()
+    assert await server_pid(survivor) in pids
+    await survivor.client.set("after", "1")
+
     user = start_user(folder)
-    pid = int(user.stdout.readline())
+    user.stdout.readline()
+    await survivor.close()
+    assert server_lives(folder)
     user.kill()
     user.wait()
-    assert server_lives(folder)
+    await gone(folder)
     store = await open_store("embedded:", data_dir=folder)
-    assert await server_pid(store) == pid
-    assert await store.client.get("users") == b"1"
+    assert await store.client.get("after") == b"1"
+    assert await store.client.get("users") == b"4"
     await store.close()
+    assert not server_lives(folder)
+
+
+async def gone(folder):
+    async with asyncio.timeout(20):
+        while server_lives(folder):
+            await asyncio.sleep(0.005)
+
+
+async def test_a_store_that_is_opened_while_it_ends_is_started_again(folder):
+    for number in range(5):
+        user = start_user(folder)
+        user.stdout.readline()
+        user.kill()
+        store = await open_store("embedded:", data_dir=folder)
+        assert int(await store.client.incr("opened")) == number + 1
+        await store.close()
+        user.wait()
     assert not server_lives(folder)
 
 
