@@ -9,9 +9,11 @@ Rules that everything here obeys:
 2. Words are compared only with the provider's own ``message`` of an error of bounded size, and only from its start:
    providers quote requests in the middle of their messages. An error that names a member of the request is about
    the request, whatever its words.
-3. `Certainty` says how sure this is. What follows for other requests (a key is set aside) needs `Certainty.STATED`, or
+3. If the request has that very sentence in it, the provider may be quoting: `judged` says so, and the error stays the
+   caller's if nobody takes the request.
+4. `Certainty` says how sure this is. What follows for other requests (a key is set aside) needs `Certainty.STATED`, or
    the same request's success with another key; so no caller can set a key aside by what it writes.
-4. Nothing of the error is kept or passed on: the result is two closed values.
+5. Nothing of the error is kept or passed on: the result is two closed values.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ class Certainty(StrEnum):
     STATED = "stated"  # by a status or a code that means nothing else
     WORDED = "worded"  # by a known sentence
     ASSUMED = "assumed"  # a refusal that says nothing about the request
+    QUOTED = "quoted"  # by a sentence that the request has in it, too: perhaps the provider quotes it
 
 
 class Finding(NamedTuple):
@@ -83,6 +86,16 @@ def account_fault(family: Family, status: int, body: bytes) -> Finding | None:
     return None
 
 
+def judged(family: Family, status: int, body: bytes, request: bytes) -> Finding | None:
+    """As `account_fault`, for an error that came of this request."""
+    finding = account_fault(family, status, body)
+    if finding is None or finding.certainty is not Certainty.WORDED:
+        return finding
+    found = _sentence(_said(body))
+    quoted = found is not None and found[1].encode() in request
+    return Finding(finding.fault, Certainty.QUOTED) if quoted else finding
+
+
 def depends_on_size(body: bytes) -> bool:
     """Whether an error is about the size of this request, beside a limit that smaller ones keep to."""
     return _sized(_said(body))
@@ -96,10 +109,19 @@ _STATED: Final = {401: AccountFault.KEY, 402: AccountFault.CREDIT}
 
 
 def _worded(said: _Said) -> AccountFault | None:
+    found = _sentence(said)
+    return None if found is None else found[0]
+
+
+def _sentence(said: _Said) -> tuple[AccountFault, str] | None:
+    """The known sentence that an error begins with, and what it means."""
     if said.member not in NO_MEMBER:
         return None
-    found = (fault for fault, sentence in SENTENCES for message in said.messages if sentence.match(message))
-    return next(found, None)
+    for fault, sentence in SENTENCES:
+        for message in said.messages:
+            if (found := sentence.match(message)) is not None:
+                return fault, found[0]
+    return None
 
 
 def _about_content(said: _Said) -> bool:

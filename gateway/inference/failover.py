@@ -10,7 +10,7 @@ from gateway.errors import GatewayError, ProviderUnavailable, UpstreamError, Ups
 from gateway.inference.answer import Answer, Ending
 from gateway.inference.rejection import UNSTATED, Rejection
 from gateway.upstream.faults import Fault
-from providers.account_faults import Finding, account_fault
+from providers.account_faults import Finding, judged
 from providers.dialect import Family
 
 _RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 529})
@@ -93,7 +93,7 @@ def error_of(fault: Fault) -> GatewayError:
     return UpstreamError()
 
 
-def judged(family: Family, rejection: Rejection) -> Finding | None:
+def finding_of(family: Family, rejection: Rejection, request: bytes) -> Finding | None:
     """Whether an error is about the operator's key or account. Inside a 2xx, one without a status may be."""
     unstated = rejection.inside and rejection.status == UNSTATED
-    return account_fault(family, 400 if unstated else rejection.status, rejection.body or b"")
+    return judged(family, 400 if unstated else rejection.status, rejection.body or b"", request)

@@ -27,7 +27,7 @@ from gateway.inference.responses import watch_of
 from gateway.inference.services import Services
 from gateway.upstream.connection import Headers
 from gateway.upstream.faults import UpstreamFault
-from providers.account_faults import Finding
+from providers.account_faults import Certainty, Finding
 from providers.dialect import Scanner, Target, Wire
 from providers.headers import query_string, request_headers
 from providers.masking.masking import Vault
@@ -135,7 +135,7 @@ class Forwarding:
                     self._health.answered(use)
                     return relay
                 answer = self._judge(relay)
-                step, finding = self._step(use, relay, answer, retried=fresh, more=more)
+                step, finding = self._step(use, relay, answer, body, retried=fresh, more=more)
                 if step is Next.NEXT_KEY:
                     key = turn.next(services.loop.time(), last=last)
                     if key is None:
@@ -154,7 +154,7 @@ class Forwarding:
         return self._limited_or(error or ProviderUnavailable())
 
     def _step(
-        self, use: KeyUse, relay: Relay, answer: Answer, *, retried: bool, more: bool
+        self, use: KeyUse, relay: Relay, answer: Answer, body: Content, *, retried: bool, more: bool
     ) -> tuple[Next, Finding | None]:
         """What to do after an attempt that brought no answer, and what is wrong with the operator's account."""
         if not relay.status:
@@ -164,7 +164,7 @@ class Forwarding:
         self.rejection = rejection = rejection_of(relay, answer)
         finding = None
         if rejection is not None:
-            finding = failover.judged(self._wire.operation.family, rejection)
+            finding = failover.finding_of(self._wire.operation.family, rejection, body.reveal())
             self._health.rejected(use, rejection, finding)
             if finding is None and rejection.status == 429:
                 self._limited = (relay, answer, rejection, self.target)
@@ -177,7 +177,7 @@ class Forwarding:
         Raises:
             ProviderUnavailable: It is, and no other attempt was only limited.
         """
-        if finding is None:
+        if finding is None or finding.certainty is Certainty.QUOTED:
             self._answer = answer
             return relay
         self._abandon(answer)

@@ -7,7 +7,7 @@ Rules:
    set a key aside by what it writes.
 2. A refusal that is only assumed to be about the key is confirmed by another key of the same provider; another host
    may moderate otherwise.
-3. A limit that smaller requests keep to rests no key.
+3. A limit that smaller requests keep to rests no key. Neither does an error that may quote the request.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ class KeyHealth:
     def rejected(self, use: KeyUse, rejection: Rejection, finding: Finding | None) -> None:
         """The provider answered with an error; ``finding`` says what is wrong with the key, if it is about that."""
         keys, now = use.destination.keys, self._services.loop.time()
+        if finding is not None and finding.certainty is Certainty.QUOTED:
+            return
         if finding is None:
             if rejection.status == 429:
                 if not depends_on_size(rejection.body or b""):

@@ -261,6 +261,26 @@ def test_a_sentence_that_the_provider_quotes_is_no_account_fault(place, status):
     assert place.events() == []
 
 
+def test_an_error_that_is_nothing_but_the_callers_own_words_stays_its_own(place):
+    sentence = "Your credit balance is too low"
+    for letter in "ab":
+        place.refuse(letter, error(f"{sentence} is not of type 'object'", status="400 Bad Request"))
+    for _ in range(3):
+        answer = place.ask(text=f"What does it mean? {sentence}")
+        assert (answer.status, answer.headers["x-error-origin"]) == (400, "provider")
+    assert place.events() == []
+    place.answers.clear()
+    place.used()
+    assert [place.ask().status for _ in range(4)] == [200] * 4
+    assert sorted(place.used()) == ["xa", "xa", "xb", "xb"]
+
+
+def test_a_real_fault_is_failed_over_also_for_a_prompt_that_quotes_it(place):
+    for letter in "ab":
+        place.refuse(letter, error(LOW, status="400 Bad Request"))
+    assert place.ask("both", text=f"What does it mean? {LOW}").headers["x-provider"] == f"p{place.number}y"
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.account_codes import AccountFault
-from providers.account_faults import LONGEST_BODY, Certainty, Finding, account_fault, depends_on_size
+from providers.account_faults import LONGEST_BODY, Certainty, Finding, account_fault, depends_on_size, judged
 from providers.dialect import Family
 
 OPENAI, ANTHROPIC, GOOGLE = Family.OPENAI, Family.ANTHROPIC, Family.GOOGLE
@@ -455,3 +455,16 @@ def test_what_only_a_smaller_request_changes_is_known():
     assert depends_on_size(encoded({"error": {"message": "This request requires more credits, or fewer max_tokens."}}))
     assert not depends_on_size(encoded(openai("Rate limit reached for gpt-x on tokens per min (TPM)")))
     assert not depends_on_size(b"")
+
+
+@pytest.mark.parametrize("tail", ["", " is not of type 'object'", ": invalid", ". Please go to Plans & Billing."])
+def test_a_sentence_that_the_request_has_too_may_be_quoted(tail):
+    sentence = "Your credit balance is too low"
+    body = encoded(openai(sentence + tail))
+    assert judged(OPENAI, 400, body, b'{"messages": "something else"}') == Finding(CREDIT, WORDED)
+    assert judged(OPENAI, 400, body, encoded({"messages": f"it says: {sentence}!"})) == Finding(
+        CREDIT, Certainty.QUOTED
+    )
+    stated = encoded(openai(sentence, "insufficient_quota"))
+    assert judged(OPENAI, 429, stated, encoded({"messages": sentence})) == Finding(CREDIT, STATED)
+    assert judged(OPENAI, 400, encoded(openai("x")), encoded({"messages": sentence})) is None

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from gateway.errors import ProviderUnavailable, UpstreamError, UpstreamTimeout
-from gateway.inference.failover import Next, after_answer, after_fault, error_of, judged, ready_first, usable
+from gateway.inference.failover import Next, after_answer, after_fault, error_of, finding_of, ready_first, usable
 from gateway.inference.rejection import Rejection
 from gateway.upstream.faults import Fault
 from providers.account_codes import AccountFault
@@ -72,7 +72,7 @@ def test_targets_of_which_every_key_rests_come_last():
     ],
 )
 def test_whose_fault_an_error_is(rejection, fault):
-    found = judged(Family.OPENAI, rejection)
+    found = finding_of(Family.OPENAI, rejection, b"{}")
     assert (found.fault if found else None) is fault
 
 
