@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from metering import keys
+from metering.clock import DAY_SECONDS
 from metering.reading.consumer import BillingReader, Delivery
 from metering.store.store import Store
 from metering.stripe import customers as stripe_customers
@@ -39,8 +40,8 @@ GROUP: Final = "_stripe"
 PATIENCE: Final = 2**31  # deliveries before a record is put aside: an account's customer may be stated late
 SUSPICIOUS: Final = 3  # customers refused and none taken
 MOST_WAITING: Final = 10_000  # records of refused customers that one run holds; the others come again
-KEEP_SECONDS: Final = 40 * 86_400
-OLDEST_SECONDS: Final = 35 * 86_400 - 3_600  # an hour of margin to Stripe's 35 days
+KEEP_SECONDS: Final = 40 * DAY_SECONDS
+OLDEST_SECONDS: Final = 35 * DAY_SECONDS - 3_600  # an hour of margin to Stripe's 35 days
 IDENTIFIER_SECONDS: Final = 23 * 3_600
 
 

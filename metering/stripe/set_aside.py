@@ -12,10 +12,11 @@ from typing import Any, Final
 import msgspec
 
 from metering import keys
+from metering.clock import DAY_SECONDS
 from metering.store.store import Store
 from metering.usage import UsageRecord
 
-KEEP_SECONDS: Final = 35 * 86_400
+KEEP_SECONDS: Final = 35 * DAY_SECONDS
 
 
 class Charge(msgspec.Struct, frozen=True, array_like=True):

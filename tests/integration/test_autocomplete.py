@@ -35,7 +35,8 @@ def gateway(sim, tmp_path_factory):
             model("short", "openai", "gpt-4o"),
             model("hang", "openai", "gpt-4o@fault-hang_headers"),
         ],
-        {"tiers": {"default": {"concurrent": 1}}},
+        # Without a grace, a client that leaves ends its stream at once.
+        {"tiers": {"default": {"concurrent": 1}}, "server": {"abort_grace": 0}},
         workers=2,
     )
     with gateway:
