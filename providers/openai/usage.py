@@ -12,7 +12,8 @@ the completion's. Hosts differ in ways that the numbers themselves give away:
 3. A part is never larger than what it is a part of. If one is, and the total confirms the side, the part is cut to it;
    else nothing tells which of the two is wrong, and the side is unknown. A total below the sides makes them suspect;
    they stay, because the total is the derived number.
-4. A prompt of no tokens does not exist: a host that states one does not count.
+4. A prompt of no tokens does not exist. One that is stated stands all the same, since a reported zero is no missing
+   count, but it makes the report suspect; a total that says more replaces it.
 """
 
 from __future__ import annotations
@@ -193,6 +194,7 @@ def _counted(usage: object, names: _Names, searches: int | None, *, ended: bool)
         "image_out": count(member(out, "image_tokens")),
     }
     contradicted |= _split(found, output, parts, "out_visible")
+    contradicted |= prompt.tokens == 0
     return Counted(found if found != Usage() else None, suspect or short or contradicted, unpriced)
 
 
@@ -206,9 +208,11 @@ def _sides(
     ended: bool,
 ) -> tuple[_Side, _Side, int | None, bool]:
     """The prompt, the completion and the reasoning in it by rules 1 and 4; whether the total is below them."""
-    prompt = first_count(*(stated.get(name) for name in names.prompt)) or None
+    prompt = first_count(*(stated.get(name) for name in names.prompt))
     output = first_count(*(stated.get(name) for name in names.output))
     total = count(stated.get("total_tokens")) or None
+    if prompt == 0 and total is not None and total > (output or 0):
+        prompt = None
     if total is None:
         return _Side(prompt), _Side(output), reasoning, False
     if prompt is None and output is None:

@@ -87,12 +87,16 @@ def test_other_forms_of_a_number(usage, expected):
         ({"total_tokens": 700}, (None, None)),
         ({"prompt_tokens": 0, "completion_tokens": 25, "total_tokens": 125}, (100, 25)),
         ({"prompt_tokens": 300, "total_tokens": 300}, (300, 0)),
-        ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, (None, 0)),
     ],
 )
 def test_each_side_alone_and_what_the_total_says_of_the_other(usage, expected):
     found = counts(usage) or Usage()
     assert (found.in_uncached, found.out_visible) == expected
+
+
+def test_a_reported_zero_stands_and_is_suspect():
+    found = chat_usage({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0})
+    assert (found.usage.in_uncached, found.usage.out_visible, found.suspect) == (0, 0, True)
 
 
 def test_a_total_without_a_surplus_says_nothing_before_the_end():
