@@ -77,7 +77,9 @@ def settlement(answer: Answer, *, expected: Expected, reasoned: int = 0) -> Sett
     counted = usage.settled()
     if not input_stated:
         counted.cache_read = max(counted.cache_read or 0, expected.cached)
+        counted.audio_in = max(counted.audio_in or 0, expected.audio)
         counted.in_uncached = max(0, expected.tokens - counted.input_tokens)
+        counted.video_in = min(expected.video, counted.in_uncached)
     whole = answer.ending is Ending.WHOLE
     if not (whole and output_stated):
         missing = answer.output - counted.output_tokens
@@ -93,7 +95,8 @@ def settlement(answer: Answer, *, expected: Expected, reasoned: int = 0) -> Sett
 def estimated(expected: Expected, output_tokens: int) -> Settlement:
     """What is known of a request that runs: the input that it probably has, and a count of the output."""
     usage = Usage(*_NOTHING)
-    usage.in_uncached, usage.cache_read, usage.out_visible = expected.uncached, expected.cached, output_tokens
+    usage.in_uncached, usage.audio_in = expected.uncached - expected.audio, expected.audio
+    usage.video_in, usage.cache_read, usage.out_visible = expected.video, expected.cached, output_tokens
     return Settlement(usage, Basis.ORPHAN)
 
 

@@ -45,10 +45,14 @@ class Expected(msgspec.Struct, frozen=True):
     Attributes:
         uncached: Read at the full price.
         cached: Probably read from the provider's prompt cache.
+        audio: Of the uncached ones, audio, which may have a price of its own.
+        video: Of the uncached ones, video, likewise.
     """
 
     uncached: int = 0
     cached: int = 0
+    audio: int = 0
+    video: int = 0
 
     @property
     def tokens(self) -> int:
@@ -95,7 +99,8 @@ def of_input(
     read = sum(map(_read_by, tools))
     first: tuple[int, int] | None = None
     most = 0
-    for model in dict.fromkeys(models):
+    models = list(dict.fromkeys(models))
+    for model in models:
         tokenizer = tokens.tokenizer_of(operation, model)
         text = tokens.text_tokens(weight, tokenizer)
         media, most_media = tokens.media_tokens(weight, operation.family, model) if weight.media else (0, 0)
@@ -110,7 +115,12 @@ def of_input(
         most = min(most, window)
     probably = min(probably, most)
     cached = probably * min(max(cached_share, 0), _THOUSAND) // _THOUSAND
-    return Input(most, Expected(probably - cached, cached), 0 if weight.media else text)
+    uncached, audio, video = probably - cached, 0, 0
+    if weight.media:
+        audio, video = tokens.spoken_and_filmed(weight, operation.family, models[0])
+        audio = min(audio, uncached)
+        video = min(video, uncached - audio)
+    return Input(most, Expected(uncached, cached, audio, video), 0 if weight.media else text)
 
 
 def _read_by(tool: str) -> int:

@@ -148,6 +148,11 @@ def responses_usage(usage: object, *, tool_usage: object = None, ended: bool = T
     return Counted(counted.usage, counted.suspect or suspect, counted.unpriced or unpriced)
 
 
+def _writes(details: object) -> object:
+    """Cache writes by their lifetime, where a router passes on what Anthropic states."""
+    return member(details, "cache_write_tokens_details") or member(details, "cache_creation")
+
+
 def _stated_searches(usage: object) -> int | None:
     """Searches inside the usage object, where routers state them (OpenRouter, Perplexity)."""
     server_tools = member(usage, "server_tool_use") or member(usage, "server_tool_use_details")
@@ -188,6 +193,9 @@ def _counted(usage: object, names: _Names, searches: int | None, *, ended: bool)
         "image_in": count(member(into, "image_tokens")),
     }
     contradicted = _split(found, prompt, parts, "in_uncached")
+    hour = first_count(*(member(_writes(each), "ephemeral_1h_input_tokens") for each in (into, stated)))
+    if hour and found.cache_write_other:
+        found.cache_write_1h, found.cache_write_other = take(hour, found.cache_write_other)
     parts = {
         "out_reasoning": hidden,
         "audio_out": count(member(out, "audio_tokens")),

@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from providers.dialect import Family, Operation
+from providers.media.medium import Kind
 from providers.media.rules import cost, plain_name
 from providers.weight.weight import TextWeight, Weight
 
@@ -142,6 +143,15 @@ def media_tokens(weight: Weight, family: Family, model: str) -> tuple[int, int]:
         expected += one.expected
         most += max(one.most, one.expected)
     return expected, most
+
+
+def spoken_and_filmed(weight: Weight, family: Family, model: str) -> tuple[int, int]:
+    """Of the tokens that the media probably have, those of audio and of video: they may have a price of their own."""
+    found = {Kind.AUDIO: 0, Kind.VIDEO: 0}
+    for medium in weight.media:
+        if medium.kind in found:
+            found[medium.kind] += cost(medium, family, model).expected
+    return found[Kind.AUDIO], found[Kind.VIDEO]
 
 
 def _milli(text: TextWeight, plain: int, tokenizer: Tokenizer, frame: int = 0) -> int:

@@ -121,6 +121,17 @@ def test_nothing_that_was_stated_is_lost_and_nothing_unknown_is_free(ending, usa
     assert (settled.basis is Basis.REPORTED) == (ending is Ending.WHOLE and both)
 
 
+def test_media_that_were_never_counted_are_expected_at_their_own_price():
+    expected = Expected(uncached=400, cached=100, audio=150, video=200)
+    settled = settlement(Answer(Ending.STOPPED, 200, written=True, begun=True, report=Report()), expected=expected)
+    assert settled is not None
+    found = settled.usage
+    assert (found.in_uncached, found.video_in, found.audio_in, found.cache_read) == (250, 200, 150, 100)
+    assert found.input_tokens == 500
+    running = estimated(expected, 7).usage
+    assert (running.in_uncached, running.video_in, running.audio_in, running.input_tokens) == (250, 200, 150, 500)
+
+
 # The record.
 
 PRICE = build(

@@ -55,6 +55,8 @@ def test_what_is_expected_is_never_above_the_bound(weight, operation, models, fa
     assert found.expected.uncached >= 0
     assert found.expected.cached >= 0
     assert found.expected.tokens <= found.bound
+    assert 0 <= found.expected.audio
+    assert 0 <= found.expected.video <= found.expected.uncached - found.expected.audio
     assert window is None or found.bound <= window
     cold = of_input(weight, operation, models, factor=factor, window=window)
     assert cold.expected.tokens == found.expected.tokens
@@ -116,6 +118,16 @@ def test_a_screenshot_is_not_two_megabytes_of_text(operation, body, model, most)
 def test_three_minutes_of_audio_are_some_six_thousand_tokens():
     body = {"contents": [{"parts": [{"inlineData": {"mimeType": "audio/wav", "data": "A" * 8_000_000}}]}]}
     assert 5_000 <= estimate(Operation.GEMINI_STREAM, body, "gemini-2.5-pro").expected.tokens <= 15_000
+
+
+def test_audio_and_video_are_told_apart_for_their_price():
+    media = (Medium(Kind.AUDIO, 1_000, milliseconds=60_000), Medium(Kind.VIDEO, 1_000, milliseconds=60_000))
+    found = of_input(Weight(turns=1, media=media), Operation.GEMINI_GENERATE, ["gemini-2.5-flash"]).expected
+    plain = of_input(Weight(turns=1), Operation.GEMINI_GENERATE, ["gemini-2.5-flash"]).expected
+    assert found.audio > 0
+    assert found.video > 0
+    assert found.tokens == plain.tokens + found.audio + found.video
+    assert (plain.audio, plain.video) == (0, 0)
 
 
 def test_the_bound_is_that_of_the_target_with_most_tokens():

@@ -317,3 +317,28 @@ def test_buckets_add_up_to_the_totals_whatever_is_stated(usage):
 )
 def test_tiers_are_a_closed_list(stated, tier):
     assert service_tier(stated) is tier
+
+
+@pytest.mark.parametrize(
+    ("more", "hour", "other"),
+    [
+        ({}, None, 50),
+        ({"cache_creation": {"ephemeral_1h_input_tokens": 30, "ephemeral_5m_input_tokens": 20}}, 30, 20),
+        ({"cache_creation": {"ephemeral_1h_input_tokens": 80}}, 50, 0),
+        ({"cache_creation": {"ephemeral_1h_input_tokens": 0}}, None, 50),
+    ],
+)
+def test_an_hours_cache_write_that_a_router_passes_on_has_its_own_price(more, hour, other):
+    usage = {"prompt_tokens": 100, "completion_tokens": 5, "cache_creation_input_tokens": 50} | more
+    found = chat_usage(usage).usage
+    assert found is not None
+    assert (found.cache_write_1h, found.cache_write_other, found.in_uncached) == (hour, other, 50)
+
+
+def test_a_retention_that_the_price_list_does_not_know_is_unpriced():
+    def counted(**writes):
+        details = {"cached_tokens": 0, "cache_write_tokens": 50, "cache_write_tokens_details": writes}
+        return responses_usage({"input_tokens": 100, "output_tokens": 5, "input_tokens_details": details})
+
+    assert not counted(ttl_30m_tokens=50, ttl_12h_tokens=0).unpriced
+    assert counted(ttl_30m_tokens=0, ttl_12h_tokens=50).unpriced
