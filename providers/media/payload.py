@@ -17,7 +17,9 @@ PREFIX_LIMIT: Final = 16 * 1024
 
 _MIME_LIMIT: Final = 200
 _DATA_URL: Final = re.compile(rb"data:([a-zA-Z0-9.+/_-]*)[^,]{0,200},", re.IGNORECASE)
-_NOT_BASE64: Final = re.compile(rb"(?:\\[nrt/]|[\s\\]|=)+")
+_BROKEN: Final = re.compile(rb"[\s\\]")
+_ESCAPED_BREAKS: Final = (b"\\n", b"\\r", b"\\t")
+_NO_BASE64: Final = b" \t\r\n\\="
 _STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 
 
@@ -45,13 +47,15 @@ class Payload:
         self._text = text[self._start :]
         self._prefix: bytes | None = None
         self.size = len(self._text) * 3 // 4
-        if self._text and _NOT_BASE64.search(bytes(self._text[:256])) is not None and len(self._text) > 256:
+        if len(self._text) > 256 and _BROKEN.search(bytes(self._text[:256])) is not None:
             self._prefix = self._cleaned()
             self.size = self.size * len(self._prefix) * 4 // (3 * min(len(self._text), PREFIX_LIMIT) or 1)
 
     def _cleaned(self) -> bytes:
-        text = _NOT_BASE64.sub(b"", bytes(self._text[:PREFIX_LIMIT])).translate(_STANDARD)
-        return _decoded(text)
+        text = bytes(self._text[:PREFIX_LIMIT])
+        for escaped in _ESCAPED_BREAKS:
+            text = text.replace(escaped, b"")
+        return _decoded(text.replace(b"\\/", b"/").translate(_STANDARD, _NO_BASE64))
 
     def read(self, position: int, size: int) -> bytes:
         """Up to ``size`` bytes of the file from ``position``; fewer, or none, where it ends or is no base64."""

@@ -32,12 +32,13 @@ _NEAR: Final = 400
 _MOST_NODES: Final = 128
 
 
-def pages(payload: Payload, budget: int = WHOLE) -> tuple[int, int, int]:
+def pages(payload: Payload, budget: int = 2 * WHOLE) -> tuple[int, int, int]:
     """Pages that the file probably has, and at most has, and bytes that were looked at.
 
     Args:
         payload: The file.
-        budget: Bytes that may be looked at. With too few for this file, its pages follow from its size.
+        budget: Bytes that may be looked at, of the file and of what its streams hold. With too few for this file, its
+            pages follow from its size.
     """
     size = payload.size
     by_size = max(1, size // _SMALLEST_PAGE)
@@ -53,8 +54,8 @@ def pages(payload: Payload, budget: int = WHOLE) -> tuple[int, int, int]:
     stated = max((_tree_count(text), *(int(one) for one in _LINEARIZED.findall(text[:2_048]))))
     packed = b"/ObjStm" in text
     if packed:
-        in_streams, stated_there = _packed(text)
-        found, stated = found + in_streams, max(stated, stated_there)
+        in_streams, stated_there, opened = _packed(text, budget - need)
+        found, stated, need = found + in_streams, max(stated, stated_there), need + opened
     counted = max(found, min(stated, by_size))
     if not counted:
         return usual, by_size, need
@@ -70,10 +71,10 @@ def _tree_count(text: bytes) -> int:
     return most
 
 
-def _packed(text: bytes) -> tuple[int, int]:
-    """Pages, and the largest count, in the object streams (7.5.7)."""
-    found = stated = at = 0
-    left = _OUTPUT
+def _packed(text: bytes, budget: int) -> tuple[int, int, int]:
+    """Pages, and the largest count, in the object streams (7.5.7); and the bytes that they were found in."""
+    found = stated = at = looked = 0
+    left = min(_OUTPUT, budget)
     for _ in range(_MOST_STREAMS):
         at = text.find(b"/ObjStm", at + 1)
         begin = text.find(b"stream", at, at + _NEAR)
@@ -87,6 +88,7 @@ def _packed(text: bytes) -> tuple[int, int]:
         except zlib.error:
             continue
         left -= len(opened)
+        looked += len(opened)
         found += len(_PAGE.findall(opened))
         stated = max(stated, _tree_count(opened))
-    return found, stated
+    return found, stated, looked

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
-from providers.document.look import values
+from providers.document.look import Look, values
 from providers.document.members import is_list, is_object
 from providers.media.look import Gallery
 from providers.weight import text
 from providers.weight.weight import Weight
+
+_MOST_STRINGS: Final = 100_000  # that are told apart, with the commas in them
+
+
+class _Any(msgspec.Struct):
+    """An object, whatever is in it."""
+
+
+_ANY: Final = Look(_Any)
 
 
 def is_string(raw: msgspec.Raw) -> bool:
@@ -76,11 +87,11 @@ class Tally:
         if len(raw):
             self._data.append(raw)
 
-    def define(self, raw: msgspec.Raw | None, number: int | None = None) -> None:
-        """Definitions of tools: the request's list of them. ``number`` where it is not the list's length."""
+    def define(self, raw: msgspec.Raw | None) -> None:
+        """Definitions of tools: the request's list of them."""
         if raw is not None and is_list(raw):
             self._definitions.append(raw)
-            self._tools += len(values(raw)) if number is None else number
+            self._tools += len(_ANY.elements(raw))
 
     def schema(self, raw: msgspec.Raw | None) -> None:
         """The schema of a structured answer."""
@@ -94,11 +105,14 @@ class Tally:
         if is_string(raw):
             self.text(raw)
         elif is_list(raw):
-            if bytes(memoryview(raw)[1:64]).lstrip(b" \t\r\n")[:1] == b'"':
+            commas = bytes(raw).count(b",")
+            if bytes(memoryview(raw)[1:64]).lstrip(b" \t\r\n")[:1] != b'"':
+                self.tokens += commas + 1  # tokens, or lists of them: one between two commas
+            elif commas > _MOST_STRINGS:
+                self.data(raw)
+            else:
                 for one in values(raw):
                     self.text(one)
-            else:  # tokens, or lists of them: one between two commas
-                self.tokens += bytes(raw).count(b",") + 1
 
     def weight(self, body: int) -> Weight:
         """What a body of so many bytes weighs."""
