@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 import msgspec
 
@@ -134,11 +134,15 @@ class Target(msgspec.Struct, frozen=True):
     completion_limit: bool = True
 
 
+UNKNOWN_STATUS: Final = 502
+"""The status of an error that does not say what it means."""
+
+
 class ProviderError(msgspec.Struct, frozen=True):
     """An error that a provider sent inside a 2xx answer.
 
     Attributes:
-        status: The HTTP status that it means, 400 to 599; 502 if it does not say.
+        status: The HTTP status that it means, 400 to 599; `UNKNOWN_STATUS` if it does not say.
         body: The error as the dialect's own error body, as JSON: for the caller, who sent the request. It may quote
             the request, so it is never logged and this type's representation does not show it.
         retry_after: Seconds to wait as the error says, or ``None``.

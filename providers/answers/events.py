@@ -12,7 +12,8 @@ What must stay true:
    candidates only the last one matters (a finish reason, an error, the dialect's end), and it is decoded when
    somebody asks, not before. It is kept by reference. Events that are too small for output are ends and pings:
    they are read at once, so that an end does not hide an error before it. Of several events that came together each
-   one that has a mark of an error or an end is read.
+   one that has a mark of an error or an end is read. So is each event that ends in another way than the ordinary
+   events of its stream (`providers.answers.closing`).
 4. An event that has not ended is kept by reference up to `CARRY_LIMIT`; beyond it its data goes
    through a projection, so that memory stays bounded and its counts are found all the same.
 5. Where the usage chunk must be hidden, an event is held back until its end, at most `HOLD_LIMIT`
@@ -24,6 +25,7 @@ What must stay true:
 from __future__ import annotations
 
 from metering.usage import Report
+from providers.answers.closing import Closing
 from providers.answers.produced import EACH, EARLY, Produced
 from providers.answers.sse import (
     DONE,
@@ -38,7 +40,7 @@ from providers.answers.sse import (
     last_boundary,
     lead,
 )
-from providers.dialect import Head, ProviderError
+from providers.dialect import UNKNOWN_STATUS, Head, ProviderError
 from providers.document.projection import Wanted
 
 CARRY_LIMIT = 256 * 1024
@@ -52,9 +54,9 @@ class EventStream:
     """A `Scanner` for event streams; a dialect says what its needle is and how to read an event."""
 
     __slots__ = (
-        "_begun", "_carried", "_carry", "_done", "_each", "_end", "_error", "_finished", "_framed", "_framed_end",
-        "_head", "_hide", "_large", "_last", "_least", "_marks", "_needle", "_passed", "_produced", "_seam", "_small",
-        "_tail", "_wanted", "events", "size",
+        "_begun", "_carried", "_carry", "_closing", "_done", "_each", "_end", "_error", "_finished", "_framed",
+        "_framed_end", "_head", "_hide", "_large", "_last", "_least", "_marks", "_needle", "_passed", "_produced",
+        "_seam", "_small", "_tail", "_wanted", "events", "size",
     )  # fmt: skip
 
     sse = True
@@ -87,9 +89,10 @@ class EventStream:
         self._needle = needle
         self._wanted = wanted
         self._hide = hide
-        self._end = b"}\n\n"
-        self._framed_end = b"}\n\n\r\n"
         self._tail = 2  # from the last line's own end to the end of the event
+        self._closing = Closing(b"}\n\n")
+        self._end = self._framed_end = b""  # an ordinary event's, without and with a chunk's line end
+        self._compare()
         self._last: bytes | None = None  # holds the last event that is no candidate, undecoded
         self._framed: bytes | None = None  # where it came after that: likewise, with its chunk's framing
         self._produced = Produced(self._output)
@@ -204,7 +207,9 @@ class EventStream:
         return False
 
     def _fail(self, error: ProviderError | None) -> None:
-        self._error = self._error or error
+        """Note an error: the first one, or the first that says what it means."""
+        if self._error is None or (error is not None and self._error.status == UNKNOWN_STATUS):
+            self._error = error
 
     def _ended(self) -> bool:
         return self._finished
@@ -243,9 +248,10 @@ class EventStream:
         if self._carried:
             block = b"".join([*self._carry, block])
         self._begin_event()
+        if self._tail == 2 and block.endswith(b"\r\n\r\n"):
+            self._tail, self._closing = 3, Closing(b"}\r\n\r\n")
+            self._compare()
         shown = self._scan(block, passed)
-        if block.endswith(b"\r\n\r\n"):
-            self._tail, self._end, self._framed_end = 3, b"}\r\n\r\n", b"}\r\n\r\n\r\n"
         rest = self._hold(data[end:]) if end < len(data) else b""
         if not self._hide:
             return data
@@ -257,6 +263,11 @@ class EventStream:
         self._count(data)
         self._settle()
         return b"" if self._take(data) and self._hide else data
+
+    def _compare(self) -> None:
+        """From now on, compare events with the closing."""
+        self._end = self._closing.bytes
+        self._framed_end = self._end + b"\r\n"
 
     def _begin_event(self) -> None:
         self._carry = []
@@ -392,7 +403,14 @@ class EventStream:
         self._done = data.rstrip() == DONE
         hidden = not self._done and self._read(event, data)
         self._shorten()
+        if self._least != _ALL and event.find(self._needle) < 0 and self._error is None and not self._ended():
+            self._learn(event)
         return hidden
+
+    def _learn(self, event: bytes) -> None:
+        """``event`` was ordinary."""
+        self._closing.learn(event)
+        self._compare()
 
     def _read(self, event: bytes, data: bytes) -> bool:
         hidden = self._event(data)

@@ -207,6 +207,9 @@ class GenerateStream(EventStream):
                 self._take(block[start:end])
         return block
 
+    def _learn(self, event: bytes) -> None:
+        """Nothing: each event is looked at."""
+
     def _consider(self, block: bytes) -> None:
         position = block.rfind(NEEDLE)
         if position < 0:

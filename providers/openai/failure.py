@@ -14,9 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from providers.dialect import ProviderError
-
-UNKNOWN_STATUS: Final = 502
+from providers.dialect import UNKNOWN_STATUS, ProviderError
 
 _CODES: Final[Mapping[int, str]] = MappingProxyType(
     {

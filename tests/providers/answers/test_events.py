@@ -143,7 +143,7 @@ def test_an_ordinary_chunk_is_taken_at_a_glance_and_not_decoded(monkeypatch, lea
     monkeypatch.setattr(ChatStream, "_event", lambda _, data: decoded.append(data))
     first, last = (lead.replace(b"\n", end.encode()) + event(content(text), end) for text in ("first", "last"))
     scanner.feed(first)
-    for chunk in (first, b'{"choices":[],"id":"c1"}' + (end * 2).encode(), last):
+    for chunk in (first, b'{"choices":[],"usage": null}' + (end * 2).encode(), last):
         assert scanner.glance(framed(chunk), len(chunk))
     assert scanner.events == 5
     assert decoded == []
@@ -176,7 +176,7 @@ def test_a_chunk_whose_line_end_is_wrong_is_not_taken():
 
 
 def test_an_error_without_a_field_name_is_read_behind_its_size_line():
-    error = b'{"error":{"message":"overloaded","code":503}}\n\n'
+    error = b'{"error":{"message":"overloaded","code":503},"usage": null}\n\n'
     scanner = begun()
     assert scanner.glance(framed(error), len(error))
     assert scanner.error is not None

@@ -214,7 +214,14 @@ def test_an_empty_error_is_none(error):
 
 def test_an_error_is_not_hidden_by_the_end_that_follows():
     error = data({"error": {"message": "m", "code": 503}})
-    for events in ([WORDS, error, DONE], [WORDS, error + STOP, DONE], [error, WORDS, STOP, DONE]):
+    for events in (
+        [WORDS, error, DONE],
+        [WORDS, error, STOP, DONE],
+        [WORDS, error, WORDS, STOP],
+        [WORDS, error, STOP + DONE],
+        [WORDS, error + STOP, DONE],
+        [error, WORDS, STOP, DONE],
+    ):
         scanner = scanned(*events)
         assert scanner.error.status == 503
         assert not scanner.ended
@@ -243,3 +250,15 @@ def test_a_large_event_is_output_unless_it_opens_or_fails(operation, event, begu
             scanner.feed(event[start : start + step])
         assert scanner.begun == begun
         assert (scanner.error.status if scanner.error is not None else None) == status
+
+
+def test_the_first_error_that_says_what_it_means_counts():
+    vague, clear = (
+        named("error", code="unknown-error", message="m"),
+        named("error", code="rate_limit_exceeded", message="m"),
+    )
+    for events, status in (([vague, clear], 429), ([clear, vague], 429), ([vague, vague], 502), ([vague + clear], 429)):
+        scanner = WIRES[Operation.OPENAI_RESPONSES].scanner(ASKED, sse=True)
+        for event in events:
+            scanner.feed(event)
+        assert scanner.error.status == status
