@@ -319,8 +319,9 @@ class GenerateArray:
         return self._state.report(self._head)
 
     def estimated_output(self) -> int:
-        """One token in 50 bytes."""
-        return self.size // 50
+        """What the last element states, for most do; else one token in 50 bytes."""
+        usage = self.report().usage
+        return (usage.out_visible if usage is not None else None) or self.size // 50
 
     def _element(self, document: bytes) -> None:
         self.events += 1

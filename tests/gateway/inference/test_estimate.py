@@ -55,7 +55,7 @@ def test_what_is_expected_is_never_above_the_bound(weight, operation, models, fa
     assert found.expected.uncached >= 0
     assert found.expected.cached >= 0
     assert found.expected.tokens <= found.bound
-    assert 0 <= found.expected.audio
+    assert found.expected.audio >= 0
     assert 0 <= found.expected.video <= found.expected.uncached - found.expected.audio
     assert window is None or found.bound <= window
     cold = of_input(weight, operation, models, factor=factor, window=window)

@@ -204,3 +204,21 @@ def test_an_embedding():
 def test_a_token_count():
     assert read_counted(b'{"totalTokens":12}', HEAD).report.usage == Usage(in_uncached=12)
     assert read_counted(b"", HEAD) is None
+
+
+@pytest.mark.parametrize("sse", [True, False])
+def test_a_stream_that_was_cut_has_what_its_last_chunk_states(sse: bool) -> None:
+    head = Head(model="m", stream=True)
+    scanner = GenerateStream(head) if sse else GenerateArray(head)
+    for number in range(1, 4):
+        chunk = {
+            "candidates": [{"content": {"parts": [{"text": "many words at once " * 9}]}}],
+            "usageMetadata": {
+                "promptTokenCount": 5,
+                "candidatesTokenCount": 11 * number,
+                "totalTokenCount": 5 + 11 * number,
+            },
+        }
+        data = json.dumps(chunk).encode()
+        scanner.feed(b"data: %b\r\n\r\n" % data if sse else (b"[" if number == 1 else b",") + data)
+    assert scanner.estimated_output() == 33
