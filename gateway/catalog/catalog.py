@@ -88,7 +88,7 @@ class Catalog:
         until_ms: When a published price changes by its date, or ``None``.
     """
 
-    __slots__ = ("_known", "_listed", "_open", "_prices", "models", "price_version", "until_ms")
+    __slots__ = ("_known", "_listed", "_open", "_prices", "_targets", "models", "price_version", "until_ms")
 
     def __init__(
         self,
@@ -106,7 +106,11 @@ class Catalog:
         self._known = known
         self._open = open_rules
         self._listed = listed
-        self._prices: dict[tuple[str, str, str], Price | None] = {}
+        self._targets: dict[tuple[str, str], Price] = {}
+        for model in models:
+            for target in model.targets:
+                self._targets.setdefault((target.provider.name, target.model), target.price)
+        self._prices: dict[tuple[str, str, str], Price] = {}
 
     def resolve(self, name: str) -> Model | None:
         """The model that a client calls ``name``; ``None`` where there is none or it has no price."""
@@ -132,18 +136,21 @@ class Catalog:
         if model == asked.model:
             return asked.price
         key = (asked.provider.name, asked.model, model)
-        if key not in self._prices:
+        price = self._prices.get(key)
+        if price is None and (price := self._find_price(asked, model)) is not None:
             if len(self._prices) >= MOST_NAMES:
                 self._prices.clear()
-            self._prices[key] = self._find_price(asked, model)
-        return self._prices[key]
+            self._prices[key] = price  # a name that nobody priced is a provider's own text, and is not kept
+        return price
 
     def _find_price(self, asked: CatalogTarget, model: str) -> Price | None:
+        stated = self._targets.get((asked.provider.name, model))
+        if stated is not None:
+            return stated
         found = self.resolve(model)
-        for candidate in self.models if found is None else (found, *self.models):
-            for target in candidate.targets:
-                if target.provider.name == asked.provider.name and target.model == model:
-                    return target.price
+        for target in () if found is None else found.targets:
+            if target.provider.name == asked.provider.name and target.model == model:
+                return target.price
         listed = self._listed(asked, model)
         return asked.price if listed is None and is_snapshot(model, (asked.model,)) else listed
 

@@ -167,6 +167,9 @@ def test_parts_of_an_answer_are_found_by_the_providers_own_name(all_published: C
     assert older != gpt.targets[0].price
     for number in range(2 * catalog.MOST_NAMES):
         assert all_published.price_of(at, f"claude-nothing-{number}x") is None
+        assert all_published.price_of(at, f"claude-haiku-4-5-{10_000_000 + number}") is at.price
+    assert len(all_published._prices) <= catalog.MOST_NAMES
+    assert not any("nothing" in name for key in all_published._prices for name in key)  # a provider's own text
     assert all_published.price_of(at, "claude-haiku-4-5") is at.price
 
 
