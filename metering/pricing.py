@@ -102,6 +102,8 @@ _SLOT = {name: index for index, name in enumerate(PRICED)}
 _ONE = Fraction(1)
 _FIRST_CALL = _SLOT[TOOL_COUNTS[0]]
 _INPUTS = (*INPUT_COUNTS, *(part for part, whole in PARTS.items() if whole in INPUT_COUNTS))
+_TEXT_INPUTS = ("in_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "cache_write_other", "tool_in")
+_TEXT_OUTPUTS = ("out_visible", "out_reasoning")
 _PART_SLOTS = tuple((_SLOT[part], _SLOT[whole]) for part, whole in PARTS.items())  # in the order of `parts_of`
 
 
@@ -131,6 +133,13 @@ class Schedule:
     def states(self, usage: Usage) -> bool:
         """Whether everything that ``usage`` counts has a price of its own."""
         return not any(getattr(usage, name) for name in self.unstated)
+
+    def highest(self, input_tokens: int) -> Rates:
+        """The highest of each rate that an input of up to ``input_tokens`` may be billed at."""
+        tables = [self.base, *(rates for start, rates in self.above if start < input_tokens)]
+        return tuple(
+            None if column[0] is None else max(rate or 0 for rate in column) for column in zip(*tables, strict=True)
+        )
 
     def at(self, input_tokens: int) -> Rates:
         rates = self.base
@@ -290,16 +299,6 @@ def _units(rates: Rates, usage: Usage) -> tuple[int, int]:
     return tokens, calls
 
 
-def _amount(tokens: int, calls: int, factor: Fraction, markup: Fraction) -> int:
-    """Units with the multipliers, in one division. A variant's multiplier is one on tokens: a search
-    costs the same in every service tier.
-    """
-    if factor is _ONE and markup is _ONE:
-        return -(-(tokens + calls) // MILLION)
-    total = (tokens * factor.numerator + calls * factor.denominator) * markup.numerator
-    return -(-total // (MILLION * factor.denominator * markup.denominator))
-
-
 class Bill(NamedTuple):
     """What a request costs, each in micro-credits and rounded up once.
 
@@ -345,44 +344,64 @@ def charge(price: Price, usage: Usage, variant: Variant) -> int:
     return amounts(price, usage, variant)[1]
 
 
-def hold(
+class Line(NamedTuple):
+    """What a request costs the user by its output tokens, exactly: (``fixed`` + ``each`` x tokens) / ``scale``
+    micro-credits, rounded up.
+    """
+
+    fixed: int
+    each: int
+    scale: int
+
+    def amount(self, output: int) -> int:
+        """Micro-credits for ``output`` tokens."""
+        return -(-(self.fixed + self.each * output) // self.scale)
+
+    def output(self, amount: int) -> int | None:
+        """The most output tokens that cost no more than ``amount``, below zero if none do; ``None``: they are free."""
+        return (amount * self.scale - self.fixed) // self.each if self.each else None
+
+
+def line(
     price: Price,
     variant: Variant,
     *,
     input_tokens: int,
-    output_tokens: int,
     choices: int = 1,
     calls: Iterable[str] = (),
     worst: bool = False,
-) -> int:
-    """Micro-credits to hold before a request is sent: what the user would pay for the estimate.
+    text_in: bool = False,
+    text_out: bool = False,
+) -> Line:
+    """What a request costs by the output tokens of each of its choices, before it is sent.
 
     Args:
         price: The target's price.
         variant: What the request asks for.
         input_tokens: The bound of the request's input.
-        output_tokens: The bound for one choice: the request's limit or the learnt one.
         choices: How many answers are asked for at once.
-        calls: Tool counts, or parts of them, that the request switches on; one call of each is held.
-        worst: Take the highest rate that the tokens could be billed at (audio, video, an hour's cache
-            write), not the usual one of text.
+        calls: Tool counts, or parts of them, that the request switches on: each as often as it is named.
+        worst: Take the highest rate that the tokens could be billed at (audio, video, an hour's cache write, that of a
+            shorter input), not the usual one of text.
+        text_in: Of the highest rates, only those of text: there are no media in the input.
+        text_out: The same of the output.
     """
     schedule, factor, _ = _select(price, variant)
-    rates = schedule.at(input_tokens)
-    usage = Usage()
-    for name in calls:
-        _put(usage, name, 1)
-    _put(usage, _dearest(rates, _INPUTS if worst else ("in_uncached",)), input_tokens)
-    outputs = OUTPUT_COUNTS if worst else ("out_visible", "out_reasoning")
-    _put(usage, _dearest(rates, outputs), output_tokens * choices)
-    return _amount(*_units(rates, usage), factor, price.markup)
+    rates = schedule.highest(input_tokens) if worst and schedule.above else schedule.at(input_tokens)
+    inputs = (_TEXT_INPUTS if text_in else _INPUTS) if worst else ("in_uncached",)
+    tokens = input_tokens * _highest(rates, inputs)
+    each = choices * _highest(rates, OUTPUT_COUNTS if worst and not text_out else _TEXT_OUTPUTS)
+    fees = sum(rates[_SLOT[name]] or 0 for name in calls)
+    markup = price.markup
+    if factor is _ONE and markup is _ONE:
+        return Line(tokens + fees, each, MILLION)
+    # A variant's multiplier is one on tokens: a search costs the same in every service tier.
+    return Line(
+        (tokens * factor.numerator + fees * factor.denominator) * markup.numerator,
+        each * factor.numerator * markup.numerator,
+        MILLION * factor.denominator * markup.denominator,
+    )
 
 
-def _put(usage: Usage, name: str, number: int) -> None:
-    """Add to a count, or to a part and the count that holds it."""
-    for each in {name, PARTS.get(name, name)}:
-        setattr(usage, each, (getattr(usage, each) or 0) + number)
-
-
-def _dearest(rates: Rates, names: Iterable[str]) -> str:
-    return max(names, key=lambda name: rates[_SLOT[name]] or 0)
+def _highest(rates: Rates, names: Iterable[str]) -> int:
+    return max(rates[_SLOT[name]] or 0 for name in names)

@@ -82,7 +82,8 @@ class Head(msgspec.Struct, frozen=True):
             limit (`Target.output_limit`); ``None`` where the operation takes no limit.
         unstated_output: The limit that the API applies where ``output_limit`` is ``None``, if its documentation
             states one.
-        text_only: What is produced is text (and tool calls): no audio, no images.
+        text_only: What is produced is text (and tool calls): no audio, no images; ``None`` if it depends on the model.
+        most_calls: Calls of the provider's tools that the request allows at most, or ``None``: it does not say.
         choices: How many answers are asked for at once (``n``, ``best_of``, ``candidateCount``).
         wants_usage: The caller asked for the usage chunk itself (OpenAI chat and completions
             streams); true wherever there is nothing to hide.
@@ -97,7 +98,8 @@ class Head(msgspec.Struct, frozen=True):
     output_limit: int | None = None
     least_output: int | None = None
     unstated_output: int | None = None
-    text_only: bool = False
+    text_only: bool | None = None
+    most_calls: int | None = None
     choices: int = 1
     wants_usage: bool = True
     server_tools: frozenset[str] = frozenset()

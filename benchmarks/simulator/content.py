@@ -90,7 +90,7 @@ def plan(
         document = orjson.dumps(fit(schema)).decode().replace(MARK, mark)
         return Plan("json", _parts(document), thoughts, document=document, mark=mark)
     count = controls.chunks
-    truncated = limit is not None and limit < count
+    truncated = limit is not None and limit < count and "no_limit" not in controls.faults
     return Plan("text", limit if truncated and limit is not None else count, thoughts, truncated, mark=mark)
 
 

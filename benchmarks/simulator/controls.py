@@ -51,6 +51,7 @@ FAULTS: dict[str, str] = {
     "http10": "HTTP/1.0, ends with the connection",
     "big": "a JSON answer of ``kib`` KiB",
     "surplus": "bytes of another response follow the answer",
+    "no_limit": "the request's output limit is ignored, as some compatible hosts do",
     "close_after": "close a connection that was declared persistent, right after the answer",
 }
 ALIASES = {

@@ -20,7 +20,7 @@ from fractions import Fraction
 from hashlib import sha256
 
 from gateway.catalog import published
-from gateway.catalog.naming import is_snapshot, reasons, searches
+from gateway.catalog.naming import is_snapshot, most_output, reasons, searches
 from gateway.catalog.published import PublishedList, PublishedModel, Rule
 from gateway.config import Config, ConfigError, ModelConfig, PriceConfig, ProviderConfig, TargetConfig
 from gateway.names import Closed
@@ -76,6 +76,7 @@ class Model:
             targets=tuple(
                 replace(target, model=name, reasons=reasons(target.provider.family, name)) for target in self.targets
             ),
+            max_output=most_output(self.targets[0].provider.family, name),
         )
 
 
@@ -175,7 +176,7 @@ def _stated(config: Config, prices: PublishedList | None) -> Catalog:
     known: dict[str, Model | None] = {}
     for index, stated in enumerate(config.models):
         targets: list[CatalogTarget] = []
-        window = stated.context_window
+        window, longest = stated.context_window, stated.max_output
         for place, target in enumerate(stated.targets):
             provider = config.providers[target.provider]
             listed = None if prices is None else _find(prices, provider.family, target.model)
@@ -189,8 +190,10 @@ def _stated(config: Config, prices: PublishedList | None) -> Catalog:
                 continue
             if window is None and listed is not None:
                 window = listed.context_window
+            if longest is None and provider.first_party:
+                longest = most_output(provider.family, target.model)
             targets.append(CatalogTarget(provider, target.model, price, _reasons(stated, target, provider)))
-        model = Model(Closed(stated.name), tuple(targets), stated.tiers, stated.max_output, window)
+        model = Model(Closed(stated.name), tuple(targets), stated.tiers, longest, window)
         models.append(model)
         known |= dict.fromkeys((stated.name, *stated.aliases), model)
     if faults:
@@ -250,6 +253,7 @@ def _published_model(config: Config, listed: PublishedModel, providers: list[Pro
     return Model(
         name=Closed(listed.id),
         targets=tuple(CatalogTarget(provider, listed.id, price, thinks) for provider in providers),
+        max_output=most_output(listed.family, listed.id),
         context_window=listed.context_window,
         deprecated=listed.deprecated,
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.addresses import is_loopback
-from gateway.config.billing import AbortRule, BillingConfig, HoldRule
+from gateway.config.billing import AbortRule, BillingConfig, HoldRule, ShortRule
 from gateway.config.hardening import HardeningConfig, HardeningMode
 from gateway.config.identity import IdentityConfig
 from gateway.config.log import LogConfig
@@ -54,6 +54,7 @@ __all__ = [
     "RetentionConfig",
     "SecretsRule",
     "ServerConfig",
+    "ShortRule",
     "StoreConfig",
     "StripeConfig",
     "SupabaseConfig",

@@ -17,6 +17,13 @@ class HoldRule(StrEnum):
     WORST = "worst"  # the request's limit or the model's, at the most expensive rate
 
 
+class ShortRule(StrEnum):
+    """What happens to a request that may cost more than the account has left."""
+
+    CAP = "cap"  # its output limit is lowered to what the credit pays
+    REFUSE = "refuse"
+
+
 class AbortRule(StrEnum):
     """What a stream that was cut charges; its cost is recorded all the same."""
 
@@ -38,6 +45,7 @@ class BillingConfig:
     markup: Fraction = Fraction(1)
     abort: AbortRule = AbortRule.PRODUCED
     abandoned_credits: Decimal = Decimal(50)
+    short: ShortRule = ShortRule.CAP
 
 
 def read_billing(section: Section) -> BillingConfig:
@@ -60,6 +68,7 @@ def read_billing(section: Section) -> BillingConfig:
         1 + Fraction(markup),
         section.choice("abort", AbortRule.PRODUCED),
         abandoned,
+        section.choice("short", ShortRule.CAP),
     )
     section.close()
     return config

@@ -12,7 +12,7 @@ import msgspec
 from gateway.auth import policy, regions
 from gateway.auth.principal import Principal
 from gateway.catalog.catalog import Catalog, CatalogTarget, Model
-from gateway.config import Config, HoldRule
+from gateway.config import Config, HoldRule, ShortRule
 from gateway.errors import (
     GatewayError,
     ModelNotFound,
@@ -21,16 +21,14 @@ from gateway.errors import (
     UnsupportedFeature,
 )
 from gateway.http.answers import error_of_refusal
-from gateway.inference import estimate, failover
+from gateway.inference import estimate, failover, holds
 from gateway.inference.estimate import Expected
 from metering import pricing
 from metering.learning import Learning
 from providers.anthropic.messages import check_beta
 from providers.dialect import Family, Head, Operation, Refusal, Wire
-from providers.tools.catalog import TOOLS_BY_ID, refuse_tools, refuse_uncounted
+from providers.tools.catalog import refuse_tools, refuse_uncounted
 
-# Until a model's own p99 is learnt, this many output tokens are held where the request's limit is higher.
-USUAL_OUTPUT = 4_096
 SEARCH = "openai_web_search"  # what a model that searches by itself counts as, for policy
 
 
@@ -43,7 +41,11 @@ class Admission(msgspec.Struct, frozen=True):
         targets: Where it may go, in order; never empty.
         input: Its tokens of input, by estimate.
         output_tokens: Output held for, of one choice.
-        amount: Micro-credits to hold.
+        most_output: The longest answer that one choice can get, in tokens.
+        amount: Micro-credits to hold if the account's credit covers ``worst`` of all that it runs.
+        worst: The most that the request may cost.
+        least: The least that it may be limited to; ``worst`` if it may not.
+        costs: What it costs by its output.
         billed: Whether anybody pays for this operation.
     """
 
@@ -52,7 +54,11 @@ class Admission(msgspec.Struct, frozen=True):
     targets: tuple[CatalogTarget, ...]
     input: estimate.Input
     output_tokens: int
+    most_output: int
     amount: int
+    worst: int
+    least: int
+    costs: holds.Costs
     billed: bool
 
     @property
@@ -69,6 +75,11 @@ class Admission(msgspec.Struct, frozen=True):
     def tokens(self) -> int:
         """What the token rate is asked for."""
         return self.input_bound + self.output_tokens * self.head.choices
+
+    def limit(self, amount: int) -> int:
+        """The output limit of one choice to send, if ``amount`` micro-credits, ``least`` at least, must suffice."""
+        paid = self.costs.output(amount, self.most_output)
+        return holds.stated_limit(self.head, self.model, self.input_bound, paid)
 
 
 def admit(
@@ -120,7 +131,6 @@ def admit(
     targets = regions.within(targets, pinned)
     if wire.billed:
         targets = _billable(targets, head, wire.operation, config.policy.server_tools)
-    worst = config.billing.hold is HoldRule.WORST
     counted = estimate.of_input(
         head.weight,
         wire.operation,
@@ -130,11 +140,18 @@ def admit(
         window=model.context_window,
         tools=head.server_tools,
     )
-    output = output_limit(head, model)
-    if not worst:
-        output = min(output, learning.usual_output(model.name) or USUAL_OUTPUT)
-    amount = hold(targets[0], head, counted.bound, output, worst=worst) if wire.billed else 0
-    return Admission(head, model, targets, counted, output, amount, wire.billed)
+    costs = holds.Costs(targets, head, counted.bound)
+    most = holds.most_output(head, model, counted.bound)
+    output, amount, worst, least = most, 0, 0, 0
+    if config.billing.hold is HoldRule.LEARNT:
+        output = min(most, learning.usual_output(model.name) or holds.USUAL_OUTPUT)
+    if wire.billed:
+        amount = least = worst = costs.worst(most)
+        if config.billing.hold is HoldRule.LEARNT:
+            amount = min(costs.usual(output), worst)
+        if config.billing.short is ShortRule.CAP:
+            least = costs.worst(holds.least_output(head, targets, most))
+    return Admission(head, model, targets, counted, output, most, amount, worst, least, costs, wire.billed)
 
 
 def _billable(
@@ -171,38 +188,9 @@ def refusal_of(target: CatalogTarget, head: Head, operation: Operation, allowed:
         refuse_uncounted(tools, operation)
     except Refusal as error:
         return error_of_refusal(error)
-    if not all(pricing.prices_calls(target.price, call) for call in calls_of(target, head)):
+    if not all(pricing.prices_calls(target.price, call) for call in holds.calls_of(target, head)):
         return PrivacyUnsupported(
             "This server-side tool has no price here, so its use can't be billed: run it on the client.",
             param="tools",
         )
     return None
-
-
-def calls_of(target: CatalogTarget, head: Head) -> tuple[str, ...]:
-    """The counts of calls, or parts of them, that a request switches on at a target, each once."""
-    if not head.server_tools and not target.searches:
-        return ()
-    units = {unit for tool in head.server_tools if (unit := TOOLS_BY_ID[tool].unit)}
-    return tuple(sorted(units | {"searches"} if target.searches else units))
-
-
-def output_limit(head: Head, model: Model) -> int:
-    """Tokens that one choice can have: the request's limit or the model's; `USUAL_OUTPUT` where there is none."""
-    ceiling, asked = model.max_output, head.output_limit
-    if asked is None:
-        return ceiling or USUAL_OUTPUT
-    return min(asked, ceiling) if ceiling else asked
-
-
-def hold(target: CatalogTarget, head: Head, tokens: int, output: int, *, worst: bool) -> int:
-    """Micro-credits for ``tokens`` of input and ``output`` of each choice at a target's price."""
-    return pricing.hold(
-        target.price,
-        head.variant,
-        input_tokens=tokens,
-        output_tokens=output,
-        choices=head.choices,
-        calls=calls_of(target, head),
-        worst=worst,
-    )

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
     from gateway.http.server import ClientConnection
 
-
 LINGER_BYTES = 262_144  # of an answer whose client has left, read for its usage
+OUTPUT_LIMIT = "x-output-limit"
 
 
 class Exchange:
@@ -93,6 +93,7 @@ class Exchange:
                 body = Content(self._admit(body.reveal(), path_model))
                 lane = None if slot is None else services.lanes.take(sid, slot, self._rid, self)
                 await self._meter.reserve(self, lane)
+                self._forwarding.output_limit = self._meter.output_limit
                 counted = True
                 services.instruments.active.add(1)
                 relay = await self._forwarding.run(body, self._request.raw_headers, query)
@@ -197,15 +198,22 @@ class Exchange:
             held=self._meter.reserved.held if self._meter.reserved else 0,
             windows=self._meter.windows,
         )
+        self._tell_limit(response)
         if record is not None and self._request.headers.get(RECEIPT_HEADER) == "1":
             response.headers[RECEIPT_HEADER] = self._services.evidence.receipt_header(record)
         return response
+
+    def _tell_limit(self, response: web.StreamResponse) -> None:
+        """Say that the answer may be shorter than asked for: the credit pays no more."""
+        if self._meter.output_limit is not None:
+            response.headers[OUTPUT_LIMIT] = str(self._meter.output_limit)
 
     async def _stream(self, relay: Relay) -> web.StreamResponse:
         request = self._request
         response = begin_stream(
             relay, self._family, self._rid, self._forwarding.target.provider.name, self._meter.windows
         )
+        self._tell_limit(response)
         self._streaming = True
         relay.headers = []  # a long stream need not keep them
         await response.prepare(request)

@@ -44,6 +44,7 @@ class Forwarding:
         target: Where the request is, or was last.
         relay: Of the attempt under way; ``None`` before one and once it was given up.
         attempts: How many were made.
+        output_limit: The output limit to send in place of the request's own, or ``None``; set it before `run`.
         first_byte: When the last answer began (the loop's clock), 0.0 before.
         rejection: The provider's error, if that is what `run` returned.
     """
@@ -60,6 +61,7 @@ class Forwarding:
         "_wire",
         "attempts",
         "first_byte",
+        "output_limit",
         "rejection",
         "relay",
         "target",
@@ -90,6 +92,7 @@ class Forwarding:
         self.rejection: Rejection | None = None
         self.attempts = 0
         self.first_byte = 0.0
+        self.output_limit: int | None = None
 
     async def run(self, body: Content, raw_headers: Iterable[tuple[bytes, bytes]], query: str) -> Relay:
         """The first answer to pass on: one that has begun, or the provider's refusal of the last target.
@@ -294,6 +297,8 @@ class Forwarding:
             reasons=target.reasons,
             pseudonym=pseudonym(services.identity_key, self._pid, provider.name),
             isolate=services.config.policy.cache_isolation is CacheIsolation.ACCOUNT,
+            output_limit=self.output_limit,
+            completion_limit=provider.first_party,
         )
 
 

@@ -15,9 +15,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from gateway.auth.principal import Principal
 from gateway.catalog.catalog import CatalogTarget
-from gateway.config import HoldRule
 from gateway.errors import (
     ConcurrencyLimited,
     CreditsExhausted,
@@ -27,7 +28,7 @@ from gateway.errors import (
     Superseded,
 )
 from gateway.http.answers import rate_limit_headers
-from gateway.inference import accounting, admission, estimate
+from gateway.inference import accounting, estimate
 from gateway.inference.admission import Admission
 from gateway.inference.answer import Answer, Ending
 from gateway.inference.lanes import Taken
@@ -49,6 +50,7 @@ BUDGET_USED = {
     "the plan, or wait.",
 }
 MORE_OUTPUT = 512  # tokens held beyond the estimate, so that a growing answer is not raised at each touch
+UNSEEN_SPEED = 200  # tokens a second that a model produces unseen at most, until its own speed is learnt
 
 
 class Metered(Stoppable, Protocol):
@@ -64,6 +66,8 @@ class Meter:
 
     Attributes:
         reserved: The ledger's answer, once there is a hold.
+        output_limit: The output limit of one choice that must be sent to the provider in place of the request's own,
+            because the credit pays no more; ``None``: the request's own stands.
         record: The settlement that was decided, or ``None`` for a void.
     """
 
@@ -73,11 +77,14 @@ class Meter:
         "_catalog",
         "_decided",
         "_held_output",
+        "_most_output",
         "_principal",
         "_request",
         "_rid",
         "_services",
         "_started_ms",
+        "_unseen_ms",
+        "output_limit",
         "record",
         "reserved",
     )
@@ -91,6 +98,9 @@ class Meter:
         self._started_ms = now_ms()
         self._decided = False
         self._held_output = self._asked_output = admission.output_tokens  # of one choice
+        self._most_output = admission.most_output
+        self._unseen_ms = 0  # after which there was no output that could be seen
+        self.output_limit: int | None = None
         self._request: Metered | None = None
         self.reserved: Reserved | None = None
         self.record: UsageRecord | None = None
@@ -117,6 +127,8 @@ class Meter:
             limits=services.limits.of(principal.tiers or (principal.tier,)),
             orphan=self._orphan(admitted.targets[0], 0),
             lane="" if lane is None else lane.name,
+            worst=admitted.worst,
+            least=admitted.least,
         )
         began = services.loop.time()
         try:
@@ -139,8 +151,14 @@ class Meter:
             services.settler.void(principal.pid, self._rid)
             raise
         self.reserved = decision
+        if decision.most < admitted.worst:
+            self.cap(admitted.limit(decision.most))
         self._request = request
         services.leases.begin(self, request)
+
+    def cap(self, limit: int) -> None:
+        """The credit pays ``limit`` tokens of each choice and no more; they are held."""
+        self.output_limit = self._held_output = self._asked_output = self._most_output = limit
 
     @property
     def windows(self) -> tuple[Window, ...]:
@@ -152,18 +170,30 @@ class Meter:
         request, admitted = self._request, self._admission
         assert request is not None
         target, output = request.progress()
-        amount = 0
-        choices = admitted.head.choices
-        # Estimates are low rather than high, and what is being thought is not seen.
-        needed = -(-output * 3 // (2 * choices))
-        if admitted.billed and needed > self._held_output:
-            limit = max(admission.output_limit(admitted.head, admitted.model), self._held_output)
-            limited = admitted.head.output_limit is not None or bool(admitted.model.max_output)
-            self._asked_output = min(needed + MORE_OUTPUT, limit) if limited else needed + MORE_OUTPUT
-            if self._asked_output > self._held_output:
-                worst = self._services.config.billing.hold is HoldRule.WORST
-                amount = admission.hold(target, admitted.head, admitted.input_bound, self._asked_output, worst=worst)
-        return Touch(self._principal.pid, self._rid, LEASE_MS, amount, self._orphan(target, output))
+        amount, most = 0, 0 if self.reserved is None else self.reserved.most
+        if admitted.billed and (needed := self._needed(output)) > self._held_output:
+            self._asked_output = needed
+            amount = min(admitted.costs.usual(needed), most)
+            if needed > self._most_output:
+                amount = max(admitted.costs.worst(needed), amount)
+        return Touch(self._principal.pid, self._rid, LEASE_MS, amount, self._orphan(target, output), most)
+
+    def _needed(self, output: int) -> int:
+        """Output tokens of one choice to hold, if ``output`` of all choices were seen so far: what was seen, with half
+        again, since estimates are low rather than high; and what may have been produced unseen, by the time that it
+        took: reasoning, or an answer that is not streamed. It passes the longest answer only if more was seen: then
+        that was not known, or the host ignores its limit.
+        """
+        admitted = self._admission
+        if not output:
+            self._unseen_ms = now_ms() - self._started_ms
+        speed = self._services.learning.reasoning_speed(admitted.model.name)
+        unseen = self._unseen_ms * (UNSEEN_SPEED if speed is None else 2 * speed) // 1_000
+        seen = -(-output // admitted.head.choices)
+        if seen > self._most_output:
+            return seen + MORE_OUTPUT
+        needed = -(-seen * 3 // 2) + unseen
+        return min(needed + MORE_OUTPUT, self._most_output) if needed > self._held_output else needed
 
     def raised(self) -> None:
         """The ledger holds what the last `touch` asked for."""
@@ -183,6 +213,8 @@ class Meter:
         if answer.ending is Ending.STOPPED and not answer.headed and self._forgiven(record):
             return None
         self.record = record
+        if self._exceeds(settled):
+            self._services.instruments.limits_ignored.inc(target.provider.name)
         if settled.basis is Basis.REPORTED and outcome is Outcome.COMPLETED:
             self._learn(answer, settled.usage, target)
         return record
@@ -200,7 +232,7 @@ class Meter:
         if not (answer.begun and answer.waited_ms and estimate.thinks_unseen(target, admitted.head.weight)):
             return 0
         tokens = estimate.reasoning(answer.waited_ms, self._services.learning.reasoning_speed(admitted.model.name))
-        limit = admitted.head.output_limit
+        limit = admitted.head.output_limit if self.output_limit is None else self.output_limit
         return tokens if limit is None else min(tokens, max(0, limit * admitted.head.choices - answer.output))
 
     def _learn(self, answer: Answer, usage: Usage, target: CatalogTarget) -> None:
@@ -249,7 +281,7 @@ class Meter:
         def price_of(model: str) -> pricing.Price | None:
             return self._catalog.price_of(target, model)
 
-        return accounting.record(
+        record = accounting.record(
             accounting.Identity(
                 self._rid,
                 self._principal.pid,
@@ -268,6 +300,15 @@ class Meter:
             members=self._admission.head.members,
             searches=target.searches,
         )
+        if self.reserved is None or not self._exceeds(settled):
+            return record
+        # What the provider produced beyond the limit that it was sent is not charged.
+        return msgspec.structs.replace(record, charge=min(record.charge, self.reserved.most))
+
+    def _exceeds(self, settled: accounting.Settlement) -> bool:
+        """The provider produced more than the lowered limit that it was sent."""
+        limit = self.output_limit
+        return limit is not None and settled.usage.output_tokens > limit * self._admission.head.choices
 
 
 def _refused(decision: Refused) -> GatewayError:

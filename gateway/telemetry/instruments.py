@@ -89,6 +89,11 @@ class Instruments:
             "Usage records whose provider stated something that has no price here, charged without it.",
             provider=names,
         )
+        self.limits_ignored = registry.counter(
+            "codegrex_output_limits_ignored_total",
+            "Answers longer than the output limit that the gateway had lowered and sent; the rest is not charged.",
+            provider=names,
+        )
         self.suspect = registry.counter(
             "codegrex_suspect_usage_total",
             "Answers whose provider stated counts that contradict each other.",

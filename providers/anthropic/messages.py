@@ -33,7 +33,7 @@ from providers.document.members import (
 from providers.document.splice import Edits
 from providers.document.strings import quoted
 from providers.output_limit import LEAST_OUTPUT, lower
-from providers.tools.selection import tool_in_definition, tools_in_list, tools_in_members
+from providers.tools.selection import most_uses, tool_in_definition, tools_in_list, tools_in_members
 
 
 class _Source(msgspec.Struct):
@@ -58,6 +58,7 @@ class _Message(msgspec.Struct):
 
 _MESSAGES = Look(_Message)
 _BLOCKS = Look(_Block)
+_RAW = Look(msgspec.Raw)
 
 _FILE: Final = "A file id names a file kept at the provider, which is not served: send the file's data instead."
 _STORED: Final = {
@@ -85,6 +86,7 @@ class Messages:
                 raise Refusal("privacy_unsupported", message, name)
         read_nested(members, "metadata")
         tools = tools_in_list(self.operation.family, members.raws.get("tools"))
+        listed = frozenset(tools)
         tools |= tools_in_members(self.operation.family, members)
         for message_ in _MESSAGES.elements(members.raws.get("messages")):
             if message_.content is not None:
@@ -96,6 +98,7 @@ class Messages:
             output_limit=members.count("max_tokens") if self.billed else 0,
             least_output=_least_output(members) if self.billed else None,
             text_only=True,
+            most_calls=most_uses(members.raws.get("tools")) if tools and tools == listed else None,
             server_tools=frozenset(tools),
             variant=_read_variant(members),
             members=members.spans,
@@ -132,8 +135,24 @@ def limited(edits: Edits, tokens: int) -> None:
     """
     stated = count_of(edits.value("max_tokens") or b"")
     lower(edits, "max_tokens", tokens)
+    _lower_fallbacks(edits, tokens)
     if stated is not None and stated > tokens:
         edits.edit_object("thinking", lambda thinking: _lower_budget(thinking, stated, tokens))
+
+
+def _lower_fallbacks(edits: Edits, tokens: int) -> None:
+    """Lower the limits of the attempts that other models may make (``fallbacks``), which replace the request's own."""
+    entries = [bytes(entry) for entry in _RAW.elements(msgspec.Raw(edits.value("fallbacks") or b""))]
+    lowered: list[bytes] = []
+    for entry in entries:
+        members = read_object(entry)
+        if members is None:
+            return
+        inner = Edits(entry, members.spans)
+        lower(inner, "max_tokens", tokens)
+        lowered.append(inner.build())
+    if lowered != entries:
+        edits.replace("fallbacks", b"[" + b",".join(lowered) + b"]")
 
 
 def _lower_budget(thinking: Edits, stated: int, tokens: int) -> None:

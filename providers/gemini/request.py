@@ -139,15 +139,19 @@ class Gemini:
             _read_request(nested, tools)
         limits = read_nested(members, "generationConfig", "generation_config")
         output_limit, choices = (None if self._generates else 0), 1
+        text_only = None
         if limits is not None and self._generates:
             _refuse_spellings(limits, (("maxOutputTokens", "max_output_tokens"), ("candidateCount", "candidate_count")))
             output_limit = limits.count("maxOutputTokens", "max_output_tokens")
             choices = limits.count("candidateCount", "candidate_count") or 1
+            if limits.raw("responseModalities", "response_modalities") is not None:
+                text_only = False
         return Head(
             model=model,
             stream=self._streams,
             output_limit=output_limit,
             least_output=LEAST_OUTPUT if self._generates else None,
+            text_only=text_only,
             choices=choices,
             server_tools=frozenset(tools),
             variant=_read_variant(members),

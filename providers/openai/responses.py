@@ -113,6 +113,7 @@ class Responses:
             output_limit=members.count("max_output_tokens") if self.billed else 0,
             least_output=LEAST_OUTPUT if self._generates else None,
             text_only="openai_image_generation" not in tools,
+            most_calls=members.count("max_tool_calls"),
             server_tools=frozenset(tools),
             variant=openai_request.read_variant(members),
             members=members.spans,

@@ -14,7 +14,7 @@ import msgspec
 
 from providers.dialect import Family
 from providers.document.look import says
-from providers.document.members import ABSENT, Members, decode_text, given, is_list
+from providers.document.members import ABSENT, Members, count_of, decode_text, given, is_list
 from providers.tools.catalog import SERVER_TOOLS, UNKNOWN
 
 _EXACT: Final = {(tool.family, name): tool.id for tool in SERVER_TOOLS for name in tool.types}
@@ -55,6 +55,12 @@ class _Environment(msgspec.Struct):
     type: msgspec.Raw = ABSENT
 
 
+class _Uses(msgspec.Struct):
+    type: msgspec.Raw = ABSENT
+    max_uses: msgspec.Raw = ABSENT
+
+
+_USES = msgspec.json.Decoder(list[_Uses])
 _TOOLS = msgspec.json.Decoder(list[_Tool])
 _GEMINI_TOOLS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _GEMINI_TOOL = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -89,6 +95,22 @@ def tools_in_list(family: Family, raw: msgspec.Raw | None, *, grouped: bool = Fa
         if bytes(tool.type) not in plain:
             _classify(family, tool, found, grouped=grouped)
     return found
+
+
+def most_uses(raw: msgspec.Raw | None) -> int | None:
+    """How often the tools of an Anthropic ``tools`` list that run at the provider may be called, all together, as their
+    ``max_uses`` say; ``None`` if one does not say.
+    """
+    if raw is None or not given(raw):
+        return None
+    try:
+        tools = _USES.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    plain = _PLAIN[Family.ANTHROPIC]
+    uses = [count_of(bytes(tool.max_uses)) for tool in tools if bytes(tool.type) not in plain]
+    known = [count for count in uses if count is not None]
+    return sum(known) if known and len(known) == len(uses) else None
 
 
 def tool_in_definition(family: Family, raw: msgspec.Raw) -> set[str]:

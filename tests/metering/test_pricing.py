@@ -14,6 +14,7 @@ from metering.pricing import (
     NEIGHBOURS,
     PRICE_KEYS,
     PRICED,
+    Line,
     Price,
     PriceError,
     Row,
@@ -21,7 +22,7 @@ from metering.pricing import (
     build,
     charge,
     cost,
-    hold,
+    line,
     priced,
     prices_calls,
 )
@@ -239,6 +240,10 @@ def test_an_odd_credit_rounds_rates_up_not_down() -> None:
     assert built.standard.base[0] == 33_333_334
 
 
+def hold(built, variant, *, output_tokens, **more):
+    return line(built, variant, **more).amount(output_tokens)
+
+
 def test_a_hold_is_what_the_estimate_would_be_charged() -> None:
     built = price(row(input="3", output="15", searches="10000"), {"priority": Fraction(2)}, Fraction(6, 5))
     held = hold(built, PRIORITY, input_tokens=1_000, output_tokens=200, choices=3, calls=("searches",))
@@ -274,6 +279,70 @@ def test_a_hold_takes_the_price_of_the_very_search_tool() -> None:
 def test_a_hold_is_taken_at_the_rate_of_the_input_size() -> None:
     built = price(row(input=((0, "1"), (100, "2")), output="0"))
     assert hold(built, STANDARD, input_tokens=101, output_tokens=0) == 100 * 202
+
+
+def test_the_worst_hold_knows_that_the_input_may_be_smaller_than_its_bound() -> None:
+    built = price(row(input=((0, "4"), (100, "1")), output=((0, "1"), (100, "5"))))
+    held = hold(built, STANDARD, input_tokens=101, output_tokens=10, worst=True)
+    assert held == 100 * (101 * 4 + 10 * 5)
+
+
+def test_media_are_in_the_worst_hold_unless_there_are_none() -> None:
+    built = price(row(input="1", output="1", audio_in="40", cache_write="2", audio_out="80", out_reasoning="3"))
+    text = line(built, STANDARD, input_tokens=10, worst=True, text_in=True, text_out=True)
+    assert text.amount(10) == 100 * (10 * 2 + 10 * 3)
+    assert line(built, STANDARD, input_tokens=10, worst=True).amount(10) == 100 * (10 * 40 + 10 * 80)
+
+
+RATE = st.integers(0, 5_000_000).map(lambda cents: Decimal(cents) / 100)
+ROWS = st.fixed_dictionaries(
+    {"input": RATE, "output": RATE},
+    optional=dict.fromkeys(
+        ("cache_read", "cache_write", "cache_write_1h", "audio_in", "image_out", "out_reasoning", "searches"), RATE
+    ),
+)
+FACTOR = st.fractions(Fraction(1, 10), 4, max_denominator=100)
+
+
+@given(
+    stated=ROWS,
+    factor=FACTOR,
+    markup=FACTOR,
+    tokens=st.integers(0, 10**6),
+    choices=st.integers(1, 8),
+    calls=st.integers(0, 10),
+    parts=st.lists(st.integers(0, 100), min_size=12, max_size=12).filter(any),
+    output=st.integers(0, 10**6),
+    priority=st.booleans(),
+)
+def test_no_request_costs_more_than_its_worst_line(
+    stated, factor, markup, tokens, choices, calls, parts, output, priority
+):
+    built = price({name: ((0, rate),) for name, rate in stated.items()}, {"priority": factor}, markup)
+    variant = PRIORITY if priority else STANDARD
+    names = ("searches",) * (calls if "searches" in stated else 0)
+    worst = line(built, variant, input_tokens=tokens, choices=choices, calls=names, worst=True)
+    usage = Usage(searches=len(names))
+    for group, total in ((COUNTS[:8], tokens), (COUNTS[8:12], output * choices)):
+        shares = parts[: len(group)] if group == COUNTS[:8] else parts[8:]
+        for name, share in zip(group, shares, strict=True):
+            setattr(usage, name, total * share // max(1, sum(shares)))
+    assert charge(built, usage, variant) <= worst.amount(output)
+
+
+@given(
+    line=st.builds(Line, st.integers(0, 10**12), st.integers(1, 10**9), st.integers(1, 10**9)),
+    amount=st.integers(0, 10**9),
+)
+def test_a_line_tells_the_output_that_an_amount_pays_to_the_token(line, amount):
+    tokens = line.output(amount)
+    if tokens >= 0:
+        assert line.amount(tokens) <= amount
+    assert line.amount(tokens + 1) > amount or tokens + 1 < 0
+
+
+def test_output_that_costs_nothing_has_no_limit() -> None:
+    assert Line(5, 0, 1).output(4) is None
 
 
 def test_the_price_keys_are_documented_names() -> None:

@@ -9,7 +9,8 @@ from gateway.auth.principal import Mode, Principal
 from gateway.catalog.catalog import load
 from gateway.config.load import read
 from gateway.errors import GatewayError
-from gateway.inference.admission import USUAL_OUTPUT, admit
+from gateway.inference.admission import admit
+from gateway.inference.holds import USUAL_OUTPUT
 from metering.learning import Learning
 from providers.dialect import Operation
 from providers.wires import WIRES

@@ -11,7 +11,8 @@ from gateway.auth.principal import Mode, Principal
 from gateway.catalog.catalog import load
 from gateway.config.load import read
 from gateway.errors import GatewayError
-from gateway.inference.admission import admit, calls_of
+from gateway.inference.admission import admit
+from gateway.inference.holds import calls_of
 from metering.learning import Learning
 from metering.usage import PARTS
 from providers.dialect import Family, Operation
