@@ -9,9 +9,10 @@ the completion's. Hosts differ in ways that the numbers themselves give away:
    produced and is billed (xAI reports reasoning beside the completion, Google's compatibility layer nowhere).
 2. Some name the cache differently (``prompt_cache_hit_tokens``, ``num_cached_tokens``, ``cached_tokens``,
    ``prompt_token_details``), or a side (``input_tokens`` in a chat).
-3. A part is never larger than what it is a part of. If one is, and the total confirms the side, the part is cut to it;
-   else nothing tells which of the two is wrong, and the side is unknown. A total below the sides makes them suspect;
-   they stay, because the total is the derived number.
+3. A part is never larger than what it is a part of. If one is, and the total confirms the side, the part is cut to it
+   (of reasoning that is no doubt about a price: some hosts count what was thought and bill what is shown); else nothing
+   tells which of the two is wrong, and the side is unknown. A total below the sides makes them suspect; they stay,
+   because the total is the derived number.
 4. A prompt of no tokens does not exist. One that is stated stands all the same, since a reported zero is no missing
    count, but it makes the report suspect; a total that says more replaces it.
 """
@@ -251,11 +252,11 @@ def _split(found: Usage, side: _Side, parts: Mapping[str, int | None], rest: str
     tokens = side.tokens
     if tokens is None:
         return False
-    contradicted = any(part is not None and part > tokens for part in parts.values())
-    if contradicted and not side.confirmed:
+    larger = {name for name, part in parts.items() if part is not None and part > tokens}
+    if larger and not side.confirmed:
         return True
     for name, part in parts.items():
         taken, tokens = take(part, tokens)
         setattr(found, name, taken)
     setattr(found, rest, tokens)
-    return contradicted
+    return bool(larger - {"out_reasoning"})

@@ -174,9 +174,9 @@ DIALECTS = {
 }
 
 
-def scanner(operation, vault, *, sse=True):
+def scanner(operation, vault, *, sse=True, labelled=True):
     head = Head(model="m", stream=sse)
-    return Restored(WIRES[operation].scanner(head, sse=sse), vault, operation)
+    return Restored(WIRES[operation].scanner(head, sse=sse if labelled else None), vault, operation)
 
 
 def passed(restored, stream, cuts):
@@ -195,9 +195,9 @@ WORDS = st.lists(st.sampled_from([0, 1, 2, 3, "MASKED", "MASKED_S", "M", " plain
 
 
 @pytest.mark.parametrize("operation", DIALECTS)
-@given(words=WORDS, more=WORDS, data=st.data())
+@given(words=WORDS, more=WORDS, labelled=st.booleans(), data=st.data())
 @settings(max_examples=80, deadline=None)
-def test_every_cut_of_words_and_bytes_gives_the_secrets_back(operation, words, more, data):
+def test_every_cut_of_words_and_bytes_gives_the_secrets_back(operation, words, more, labelled, data):
     write, read = DIALECTS[operation]
     vault, placeholders = made()
 
@@ -207,7 +207,7 @@ def test_every_cut_of_words_and_bytes_gives_the_secrets_back(operation, words, m
     escaped = [json.dumps(secret)[1:-1] for secret in SECRETS]
     stream = write(pieces(data, text(words, placeholders)), pieces(data, text(more, placeholders)))
     cuts = sorted(data.draw(st.sets(st.integers(1, len(stream) - 1), max_size=8)))
-    restored = scanner(operation, vault)
+    restored = scanner(operation, vault, labelled=labelled)
     shown = passed(restored, stream, cuts)
     expected = text(more, escaped)
     if operation is Operation.GEMINI_STREAM:

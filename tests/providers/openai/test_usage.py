@@ -131,7 +131,9 @@ def test_a_part_beyond_its_side_is_cut_to_it_where_the_total_confirms_the_side()
     cached = chat_usage(usage | {"prompt_tokens_details": {"cached_tokens": 461, "image_tokens": 4}})
     assert cached == (Usage(in_uncached=0, cache_read=392, image_in=0, out_visible=37), True, False)
     reasoning = chat_usage(usage | {"completion_tokens_details": {"reasoning_tokens": 95}})
-    assert reasoning == (Usage(in_uncached=392, out_visible=0, out_reasoning=37), True, False)
+    assert reasoning == (Usage(in_uncached=392, out_visible=0, out_reasoning=37), False, False)
+    image = chat_usage(usage | {"completion_tokens_details": {"image_tokens": 95}})
+    assert image == (Usage(in_uncached=392, out_visible=0, image_out=37), True, False)
 
 
 def test_reasoning_beside_the_completion_shows_in_the_total():
