@@ -59,9 +59,14 @@ def read_strictly(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw) 
         return None
 
 
+def is_array(data: bytes) -> bool:
+    """``data`` is a JSON array: no answer of one of these APIs is."""
+    return data.lstrip().startswith(b"[")
+
+
 def unwrapped(data: bytes) -> bytes | msgspec.Raw:
     """The first element of an array; anything else as it is."""
-    if not data.lstrip().startswith(b"["):
+    if not is_array(data):
         return data
     elements = read_strictly(_LIST, data)
     return elements[0] if elements else data

@@ -18,6 +18,7 @@ from providers.answers.events import ERROR, EventStream
 from providers.answers.reading import (
     Body,
     filled,
+    is_array,
     name_of_model,
     read,
     read_strictly,
@@ -157,9 +158,8 @@ def read_message(body: bytes, head: Head) -> Body | None:
     error = None
     if message.type == "error" or truthy(message.error):
         error = _error_of(bytes(unwrapped(body)))
-    return Body(
-        _report(stated, head, message.model), is_list(message.content) and message.type in {"", "message"}, error
-    )
+    shaped = message.type == "message" or (is_list(message.content) and not message.type)
+    return Body(_report(stated, head, message.model), shaped and not is_array(body), error)
 
 
 def read_counted(body: bytes, head: Head) -> Body | None:  # noqa: ARG001 - one signature for all readers

@@ -23,6 +23,7 @@ from providers.answers.reading import (
     Body,
     Choices,
     filled,
+    is_array,
     name_of_model,
     read,
     read_strictly,
@@ -337,7 +338,7 @@ def read_generated(body: bytes, head: Head) -> Body | None:
     state.take(chunk)
     candidates = read_strictly(_candidates, chunk.candidates) or []
     shaped = state.finished or (is_list(chunk.candidates) and bool(candidates or given(chunk.usageMetadata)))
-    return Body(state.report(head, ended=True), shaped and not body.lstrip().startswith(b"["), state.error)
+    return Body(state.report(head, ended=True), shaped and not is_array(body), state.error)
 
 
 def read_embedded(body: bytes, head: Head) -> Body | None:

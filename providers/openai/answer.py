@@ -28,6 +28,7 @@ from providers.answers.reading import (
     Body,
     Choices,
     filled,
+    is_array,
     name_of_model,
     read,
     read_strictly,
@@ -255,6 +256,8 @@ class ResponsesStream(EventStream):
         return self._said.report()
 
 
+_WHOLE = frozenset((b'"completed"', b'"incomplete"'))
+_RUNNING = frozenset((b'"queued"', b'"in_progress"'))
 _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _OPENING = frozenset({"response.created", "response.in_progress", "response.queued"})
 _ADDED = frozenset(
@@ -286,7 +289,7 @@ def read_chat(body: bytes, head: Head) -> Body | None:
     stated: dict[str, Any] = {}
     for usage in _usages(chat, choices):
         add_usage(stated, usage)
-    shaped = is_list(chat.choices) and bool(choices or stated) and not body.lstrip().startswith(b"[")
+    shaped = is_list(chat.choices) and bool(choices or stated) and not is_array(body)
     tier = service_tier(value(chat.service_tier))
     report = _report(stated, tier, head, model=chat.model, ended=True, several=_several_models(chat))
     return Body(report, shaped, _chat_error(chat, choices, shaped=shaped))
@@ -320,7 +323,8 @@ def read_response(body: bytes, head: Head) -> Body | None:
     if response is None:
         return None
     error = _response_error(response, failed=False)
-    shaped = is_list(response.output) and bytes(response.status) not in {b'"queued"', b'"in_progress"'}
+    status = bytes(response.status)
+    shaped = not is_array(body) and (status in _WHOLE or (is_list(response.output) and status not in _RUNNING))
     if error is None and not shaped and (truthy(response.message) or truthy(response.detail)):
         error = _named_error(bytes(unwrapped(body)))
     said = _Said(head)

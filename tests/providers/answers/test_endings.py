@@ -200,6 +200,7 @@ def test_a_whole_body_and_one_that_was_cut(operation: Operation, padding: int):
         (Operation.OPENAI_CHAT, {"object": "list", "data": []}),
         (Operation.OPENAI_RESPONSES, {"status": "queued", "output": []}),
         (Operation.OPENAI_RESPONSES, {"id": "r"}),
+        (Operation.OPENAI_RESPONSES, {"status": "in_progress", "output": []}),
         (Operation.ANTHROPIC_MESSAGES, {"completion": "x"}),
         (Operation.GEMINI_GENERATE, {"candidates": []}),
         (Operation.GEMINI_GENERATE, {"modelVersion": "m"}),
