@@ -6,6 +6,7 @@ token that works. The key is either configured or a file in the data directory, 
 
 from __future__ import annotations
 
+import base64
 import hmac
 import os
 import secrets
@@ -18,6 +19,7 @@ from gateway.config import Config, ConfigError
 from gateway.files import write_file
 from metering.accounts.identity_map import IdentityKey
 from metering.clock import DAY_SECONDS
+from providers.masking.masking import NAME_LENGTH
 
 KEY_FILE = "identity.key"
 KEY_BYTES = 32
@@ -64,6 +66,16 @@ def identity_keys(key: bytes) -> tuple[IdentityKey, ...]:
 def digest(key: bytes, purpose: str, text: str) -> str:
     """HMAC-SHA-256 in hex; ``purpose`` keeps digests of one kind from standing in for another."""
     return hmac.digest(key, f"{purpose}\0{text}".encode(), "sha256").hex()
+
+
+def name_of_secret(key: bytes, pid: str, secret: str) -> str:
+    """What a secret's placeholder is called: 65 bits in base32, the same for this account as long as the key lives.
+
+    It goes to the provider and back, and nowhere else; it is of no use to another account, and without the key nobody
+    can try out what it stands for.
+    """
+    text = f"masked\0{pid}\0{secret}".encode("utf-8", "surrogatepass")
+    return base64.b32encode(hmac.digest(key, text, "sha256")[:10]).decode()[:NAME_LENGTH]
 
 
 def pseudonym(key: bytes, pid: str, provider: str, now: float | None = None) -> str:

@@ -1,28 +1,37 @@
-"""Finds credentials and personal data in the texts of a request, by rule sets that others keep.
+"""Finds credentials and personal data in the texts of a request, in steps of bounded work.
 
 Rules:
 
-1. Credentials: the patterns of bc-detect-secrets' plugins, run by RE2, whose time is linear in the text. A pattern
-   that RE2 does not take (look-behind) is not used, and `skipped` counts it.
-2. Personal data: e-mail addresses by the pattern of the HTML standard (section 4.10.5.1.5, "valid e-mail address"),
-   bank accounts and payment cards by python-stdnum's check of their check digits, telephone numbers in their
-   international form by libphonenumber's own metadata.
-3. Everything is imported and compiled when it is first asked for: a gateway that looks for nothing pays nothing.
-4. What was found is a span and a kind. No text leaves this module.
+1. The patterns are run by RE2, whose time is linear in the text; a candidate is decided by a check of bounded work
+   (`secret_rules`).
+2. A long text is looked at in windows that overlap. What begins in the middle of a window is found there; what reaches
+   beyond it is followed to its end.
+3. One body may have `MOST_CANDIDATES`; beyond that it is refused, since nobody can say what is in the rest.
+4. Everything is imported and compiled when it is first asked for: a gateway that looks for nothing pays nothing.
+5. What was found is a span and a kind. No text leaves this module.
 """
 
 from __future__ import annotations
 
-import inspect
-import pkgutil
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 from enum import StrEnum
 from functools import cache
 from importlib import import_module
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-from providers.masking.masking import SHORTEST, Detect, Found
+from gateway.inference.secret_rules import Rule, credentials, options, personal
+from providers.masking.masking import Found, TooMany
+
+MOST_CANDIDATES: Final = 100_000
+WINDOW: Final = 65_536
+MARGIN: Final = 8_192
+"""Characters at the edge of a window in which nothing begins for it: longer than tokens, keys and what names them."""
+
+_STEP: Final = 64  # candidates
+_LONGEST: Final = WINDOW
+_GOES_ON: Final = re.compile(r"(?:\S|\r?\n(?=[A-Za-z0-9+/=]{16})){1,65536}")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class Sought(StrEnum):
@@ -36,142 +45,138 @@ class MissingRules(Exception):
     """The packages with the rule sets are not installed (extra ``mask``)."""
 
 
-class _Rule(NamedTuple):
-    pattern: Any  # of RE2
-    kind: str
-    group: int
-    valid: Callable[[str], bool] | None
-
-
-# The plugin's word for what it finds -> the placeholder's. Everything else is SECRET.
-_KINDS: Final = {"JSON Web Token": "TOKEN", "Private Key": "KEY", "Basic Auth Credentials": "PASSWORD"}
-# https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address, with a dot demanded in the domain: what
-# has none (a decorator, a host of one's own) is not somebody's address.
-_EMAIL: Final = (
-    r"[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
-    r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)+"
-)
-# Candidates only: the libraries decide.
-_CARD: Final = r"\b[0-9](?:[ -]?[0-9]){12,18}\b"
-_IBAN: Final = r"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}\b"
-_PHONE: Final = r"\+[1-9](?:[ ().-]{0,2}[0-9]){6,14}\b"
-
-
 class Detector:
     """The rules of what is sought, in one set that says at one pass whether any of them matches."""
 
-    def __init__(self, rules: list[_Rule], skipped: int) -> None:
-        re2 = _re2()
+    def __init__(self, rules: list[Rule], skipped: int) -> None:
         self._rules = rules
         self.skipped = skipped
-        options = _options(re2)
-        self._set = re2.Set.SearchSet(options)
+        self._set = import_module("re2").Set.SearchSet(options())
         for rule in rules:
             self._set.Add(rule.pattern.pattern)
         self._set.Compile()
 
     def __call__(self, text: str) -> list[Found]:
-        """The secrets of a text, in order; where two overlap, the one that begins first, then the longer."""
-        matched = self._set.Match(text)
-        if not matched:
-            return []
-        found: list[Found] = []
-        for index in matched:
-            rule = self._rules[index]
-            for match in rule.pattern.finditer(text):
-                start, end = match.span(rule.group)
-                if end - start < SHORTEST:  # a group that is a part of the secret, or took no part
-                    start, end = match.span()
-                if start < end and (rule.valid is None or rule.valid(text[start:end])):
-                    found.append(Found(start, end, rule.kind))
-        found.sort(key=lambda one: (one.start, -one.end))
-        kept: list[Found] = []
-        for one in found:
-            if not kept or one.start >= kept[-1].end:
-                kept.append(one)
-        return kept
+        """The secrets of a text at once."""
+        return [found for found in Search(self)(text) if found is not None]
+
+    def matched(self, text: str | bytes) -> list[Rule]:
+        """The rules of which a candidate is in the text."""
+        return [self._rules[index] for index in self._set.Match(text) or ()]
+
+
+class Search:
+    """The search of one body: use one for all of its texts."""
+
+    def __init__(self, detector: Detector, most: int = MOST_CANDIDATES) -> None:
+        self._detector = detector
+        self._left = most
+
+    def __call__(self, text: str) -> Iterator[Found | None]:
+        """The secrets of a text, in order and without overlap, and None after each step of bounded work.
+
+        Of two that overlap, the one that begins first is found, then the longer.
+
+        Raises:
+            TooMany: The body has more than ``most`` candidates.
+        """
+        ends: dict[int, int] = {}  # of each rule: where its last candidate ended
+        last = start = 0
+        while True:
+            window = _Window(text, start, min(len(text), start + WINDOW))
+            rules = self._detector.matched(window.subject)
+            if not rules and window.end == len(text):
+                return
+            found: list[Found] = []
+            for rule in rules:
+                for one in self._of_rule(rule, window, ends):
+                    if one is None:
+                        yield None
+                    else:
+                        found.append(one)
+            found.sort(key=lambda one: (one.start, -one.end))
+            for count, one in enumerate(found, 1):
+                if one.start >= last:
+                    last = one.end
+                    yield one
+                if not count % _STEP:
+                    yield None
+            yield None
+            if window.end == len(text):
+                return
+            start = window.end - 2 * MARGIN
+
+    def _of_rule(self, rule: Rule, window: _Window, ends: dict[int, int]) -> Iterator[Found | None]:
+        """What a rule finds that begins in the window's own part, and None after each step."""
+        whole, offset = window.whole, window.start
+        for count, match in enumerate(rule.pattern.finditer(window.subject), 1):
+            if not count % _STEP:
+                yield None
+            begin = match.start() + offset
+            if begin >= window.beyond:
+                return
+            if begin < max(window.first, ends.get(id(rule), 0)):
+                continue
+            self._left -= 1
+            if self._left < 0:
+                raise TooMany
+            start, end = match.span(rule.group)
+            if end - start < rule.shortest:  # a group that took no part, or is the beginning of the secret only
+                start, end = match.span()
+            start, end = start + offset, end + offset
+            if end == window.end < len(whole):
+                for end in _ends(rule, whole, begin):  # noqa: B007 - the last one is it
+                    yield None
+            ends[id(rule)] = end
+            span = rule.check(whole, start, end)
+            if span is not None and span[0] < span[1]:
+                yield Found(*span, rule.kind, context=rule.group > 0)
+
+
+class _Window:
+    """A part of a text that overlaps with the next one; what begins from ``first`` up to ``beyond`` is found in it."""
+
+    def __init__(self, whole: str, start: int, end: int) -> None:
+        self.whole = whole
+        self.start = start
+        self.end = end
+        self.first = start + MARGIN if start else 0
+        self.beyond = end - MARGIN if end < len(whole) else end + 1
+        text = whole if not start and end == len(whole) else whole[start:end]
+        if text.isascii():
+            self.subject: str | bytes = text.encode()  # RE2 counts bytes: cheaper if they are characters
+        else:
+            self.subject = _SURROGATE.sub("\ufffd", text)  # a lone surrogate is no character to a rule
+
+
+def _ends(rule: Rule, text: str, start: int) -> Iterator[int]:
+    """Where a match ends that began at ``start`` and is longer than its window; the last one is it.
+
+    Beyond `_LONGEST` it goes on to the next space, or end of lines of base64, whatever it is.
+    """
+    match = rule.pattern.match(text[start : start + _LONGEST])
+    end = start + (match.end() if match is not None else WINDOW)
+    yield end
+    while end >= start + _LONGEST and (more := _GOES_ON.match(text, end)):
+        end = more.end()
+        yield end
 
 
 @cache
-def detector(sought: frozenset[Sought]) -> Detect:
+def detector(sought: frozenset[Sought]) -> Detector:
     """The detector of what is sought, made once a process.
 
     Raises:
         MissingRules: The extra ``mask`` is not installed.
     """
-    rules: list[_Rule] = []
+    rules: list[Rule] = []
     skipped = 0
     try:
         if Sought.CREDENTIALS in sought:
-            found, skipped = _credentials()
+            found, skipped = credentials()
             rules += found
         if Sought.PERSONAL in sought:
-            rules += _personal()
+            rules += personal()
         return Detector(rules, skipped)
     except ImportError:
         raise MissingRules from None
-
-
-def _re2() -> Any:
-    return import_module("re2")
-
-
-def _options(re2: Any, flags: int = 0) -> Any:
-    options = re2.Options()
-    options.log_errors = False
-    options.case_sensitive = not flags & re.IGNORECASE
-    return options
-
-
-def _credentials() -> tuple[list[_Rule], int]:
-    plugins = import_module("detect_secrets.plugins")
-    regex_detector: Any = import_module("detect_secrets.plugins.base").RegexBasedDetector
-    re2 = _re2()
-    rules: list[_Rule] = []
-    skipped = 0
-    for name in sorted(module.name for module in pkgutil.iter_modules(plugins.__path__)):
-        module = import_module(f"{plugins.__name__}.{name}")
-        members: list[Any] = list(vars(module).values())
-        for plugin in members:
-            if getattr(plugin, "__module__", "") != module.__name__ or not _is_concrete(plugin, regex_detector):
-                continue
-            kind = _KINDS.get(plugin.secret_type, "SECRET")
-            for pattern in plugin().denylist:
-                # Case goes into the pattern, since a set has one option for all.
-                text = f"(?i){pattern.pattern}" if pattern.flags & re.IGNORECASE else pattern.pattern
-                try:
-                    compiled = re2.compile(text, _options(re2))
-                except re2.error:
-                    skipped += 1
-                    continue
-                whole = kind == "KEY"  # the key's lines are masked along with its header
-                rules.append(_Rule(compiled, kind, 0 if whole or not compiled.groups else 1, None))
-    return rules, skipped
-
-
-def _is_concrete(plugin: Any, regex_detector: Any) -> bool:
-    return inspect.isclass(plugin) and issubclass(plugin, regex_detector) and not inspect.isabstract(plugin)
-
-
-def _personal() -> list[_Rule]:
-    re2 = _re2()
-    luhn, iban = import_module("stdnum.luhn"), import_module("stdnum.iban")
-    phonenumbers = import_module("phonenumbers")
-
-    def card(text: str) -> bool:
-        digits = re.sub(r"[ -]", "", text)
-        return len(set(digits)) > 1 and bool(luhn.is_valid(digits))
-
-    def phone(text: str) -> bool:
-        try:
-            return bool(phonenumbers.is_valid_number(phonenumbers.parse(text, None)))
-        except phonenumbers.NumberParseException:
-            return False
-
-    checks: Iterable[tuple[str, str, Callable[[str], bool] | None]] = (
-        (_EMAIL, "EMAIL", None),
-        (_CARD, "CARD", card),
-        (_IBAN, "IBAN", iban.is_valid),
-        (_PHONE, "PHONE", phone),
-    )
-    return [_Rule(re2.compile(pattern, _options(re2)), kind, 0, valid) for pattern, kind, valid in checks]

@@ -38,6 +38,7 @@ from gateway.inference.services import Services
 from gateway.names import Rid
 from metering.usage import Outcome, UsageRecord
 from providers.dialect import Family, Operation
+from providers.masking.masking import Vault
 from providers.wires import WIRES
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ class Exchange:
         try:
             with services.bodies.hold() as share:
                 body = Content(await read_body(self._request, services.config.server.max_body_bytes, share))
-                body = Content(self._admit(body.reveal(), path_model))
+                body, vault = await self._searched(body)
+                self._admit(body.reveal(), path_model, vault)
                 lane = None if slot is None else services.lanes.take(sid, slot, self._rid, self)
                 await self._meter.reserve(self, lane)
                 self._forwarding.output_limit = self._meter.output_limit
@@ -130,11 +132,17 @@ class Exchange:
         scanner = self._forwarding.scanner
         return self._forwarding.target, scanner.estimated_output() if scanner is not None else 0
 
-    def _admit(self, body: bytes, path_model: str | None) -> bytes:
-        """Decide; the body as it is sent to the provider (secrets masked, if the policy wants it)."""
-        services, principal, vault = self._services, self._principal, None
-        if services.secrets is not None:
-            body, vault = services.secrets.apply(body)
+    async def _searched(self, body: Content) -> tuple[Content, Vault | None]:
+        """The body as it is sent to the provider: without its secrets, if the policy wants it, and what they were."""
+        secrets = self._services.secrets
+        if secrets is None:
+            return body, None
+        masked, vault = await secrets.apply(body.reveal(), self._principal.pid, self._family)
+        return Content(masked), vault
+
+    def _admit(self, body: bytes, path_model: str | None, vault: Vault | None) -> None:
+        """Decide what the request may do and costs at most. Raises `GatewayError`."""
+        services, principal = self._services, self._principal
         betas = self._request.headers.getall("anthropic-beta", ()) if self._family is Family.ANTHROPIC else ()
         self._admission = admit(
             self._wire,
@@ -149,7 +157,6 @@ class Exchange:
         )
         self._forwarding = Forwarding(services, self._wire, self._admission, principal.pid, vault)
         self._meter = Meter(services, self._rid, principal, self._admission)
-        return body
 
     # -- the client ----------------------------------------------------------------------------
 

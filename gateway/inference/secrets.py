@@ -2,46 +2,76 @@
 
 from __future__ import annotations
 
-import os
-from base64 import b32encode
-from dataclasses import dataclass
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from functools import partial
 
+from gateway.auth.identity import name_of_secret
 from gateway.config import ConfigError, PolicyConfig, SecretsRule
 from gateway.errors import PrivacyUnsupported
-from gateway.inference.detection import MissingRules, Sought, detector
-from providers.masking.masking import Detect, Vault, mask
+from gateway.inference.detection import Detector, MissingRules, Search, Sought, detector
+from gateway.inference.slices import Slices
+from providers.dialect import Family
+from providers.masking.masking import TooMany, Vault, masking
+from providers.masking.places import REQUESTS
 
 _BLOCKED = (
     "The prompt holds what looks like a credential or personal data, which this account does not send to providers. "
-    "Remove it from the prompt, or have the policy changed."
+    "Remove it, or have the policy changed."
+)
+_TOO_MANY = (
+    "The prompt holds more numbers, addresses and keys than are searched for secrets in one request. "
+    "Send less at a time, or have the policy changed."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """``restores``: callers get back what was masked."""
+    """``restores``: callers get back what was masked. ``key``: the identity key, of which placeholders are made."""
 
-    detect: Detect
+    detector: Detector
     blocks: bool
     restores: bool
+    key: bytes = field(repr=False)
+    slices: Slices = field(default_factory=Slices)
 
-    def apply(self, body: bytes) -> tuple[bytes, Vault | None]:
-        """The body to send, and the secrets that were replaced in it if the answer is to get them back.
+    async def apply(self, body: bytes, pid: str, family: Family) -> tuple[bytes, Vault | None]:
+        """The body to send, and what was replaced in it if it is to be restored.
 
         Raises:
-            PrivacyUnsupported: A secret was found, and the rule is to block.
+            PrivacyUnsupported: A secret was found, and the rule is to block; or there is more than can be searched.
         """
-        vault = Vault(b32encode(os.urandom(5)).decode()[:6])
-        masked = mask(body, self.detect, vault)
-        if masked is body:
+        vault = Vault(partial(name_of_secret, self.key, pid))
+        steps = masking(body, Search(self.detector), vault, REQUESTS[family])
+        try:
+            masked = await self.slices.run(_until_found(steps, vault) if self.blocks else steps)
+        except TooMany:
+            raise PrivacyUnsupported(_TOO_MANY) from None
+        if not len(vault):
             return body, None
         if self.blocks:
             raise PrivacyUnsupported(_BLOCKED)
         return masked, vault if self.restores else None
 
 
-def make_secrets(policy: PolicyConfig) -> Secrets | None:
-    """``None`` where nothing is looked for; then nothing of it is imported either.
+def _until_found(steps: Generator[None, None, bytes], vault: Vault) -> Generator[None, None, bytes]:
+    """The same steps, up to the first secret."""
+    while not len(vault):
+        try:
+            next(steps)
+        except StopIteration:
+            break
+        yield
+    steps.close()
+    return b""
+
+
+def make_secrets(policy: PolicyConfig, key: bytes) -> Secrets | None:
+    """``None`` if nothing is looked for; then nothing of it is imported either.
+
+    Args:
+        policy: Says what is looked for, and what is done with it.
+        key: The identity key.
 
     Raises:
         ConfigError: The rule sets are not installed.
@@ -50,7 +80,7 @@ def make_secrets(policy: PolicyConfig) -> Secrets | None:
     if rule is SecretsRule.OFF:
         return None
     try:
-        detect = detector(frozenset(map(Sought, policy.sought)))
+        found = detector(frozenset(map(Sought, policy.sought)))
     except MissingRules:
         raise ConfigError(("policy.secrets: needs the extra `mask`; install codegrex-gateway[mask]",)) from None
-    return Secrets(detect, rule is SecretsRule.BLOCK, rule is SecretsRule.RESTORE)
+    return Secrets(found, rule is SecretsRule.BLOCK, rule is SecretsRule.RESTORE, key)

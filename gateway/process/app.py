@@ -199,7 +199,7 @@ class Worker:
             listener=listener,
             running=running,
             evidence=Evidence(config, key, observe(), now_ms()),
-            secrets=make_secrets(config.policy),
+            secrets=make_secrets(config.policy, key),
             abandoned=Abandoned(int(config.billing.abandoned_credits * MICRO_CREDITS)),
         )
         services.portal = _portal(services)

@@ -4,75 +4,92 @@ secret is.
 Rules that everything here obeys:
 
 1. A secret is replaced by a placeholder of letters, digits and underscores, which no JSON, no URL and no program text
-   needs to escape. The same secret gets the same placeholder within an exchange and another one in the next.
-2. The map lives in a `Vault` and dies with its exchange. It is never shown: its repr holds a count.
-3. Members that are not prose are sent unchanged (`UNTOUCHED`): ids, signatures and encoded data must come back to their
-   provider byte for byte.
-4. Only strings in which something was found are written anew; every other byte stays as it was sent.
+   needs to escape. The same secret of the same account has the same placeholder in every request, so that the turns of
+   a conversation begin with the same bytes: the provider's prompt cache goes by them, and signatures cover them.
+2. The map from placeholders to secrets lives in a `Vault` and dies with its exchange. It is never shown: its repr holds
+   a count.
+3. Places whose bytes must come back to their provider as they are stay unchanged, in both directions (`places`).
+4. Only strings in which something was found are written again; every other byte stays as it was sent.
+5. What is sent of a body depends on what stands before it in the body, never on what follows.
+6. Work is done in steps: `masking` yields after each. What a body may hold is bounded by `MOST_SECRETS` and by the
+   search; a body with more is refused (`TooMany`), not sent with the rest unsearched.
 """
 
 from __future__ import annotations
 
-import contextlib
+import base64
+import binascii
 import json
 import re
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Generator, Iterable
 from typing import Final, NamedTuple
 
 import msgspec
 
-from providers.document.strings import quoted, string_values, text_of
+from providers.document.strings import quoted, text_of
+from providers.masking.places import NOWHERE, Place, Places, Treatment, places
 
 PREFIX: Final = "MASKED_"
+NAME_LENGTH: Final = 13
+"""Letters and digits of base32 that name a secret: 65 bits."""
+
 LONGEST: Final = 40
 """A placeholder is never longer, in characters: what a stream may have to hold back."""
 
 SHORTEST: Final = 8
 """Strings below this length hold no secret that a rule would know."""
 
-_ENCODED: Final = re.compile(rb'"[A-Za-z0-9+/=_.:-]*"')
-_LONG: Final = 200  # what is shorter than this is no picture
+MOST_SECRETS: Final = 10_000
+"""Secrets of one body, each of which is kept until the answer has ended."""
 
-UNTOUCHED: Final = frozenset(
-    (
-        *(b"id", b"type", b"role", b"name", b"model", b"object", b"status", b"format", b"media_type", b"mimeType"),
-        *(b"tool_call_id", b"tool_use_id", b"call_id", b"item_id", b"signature", b"thoughtSignature"),
-        *(b"thought_signature", b"encrypted_content", b"encrypted_reasoning", b"redacted_thinking"),
-        *(b"prompt_cache_key", b"safety_identifier", b"user_id", b"service_tier", b"effort", b"$ref", b"required"),
-    )
-)
-"""Members whose strings are not prose, as long as they hold a single word. (A tool's input may use the same names.)"""
+_PLACEHOLDER: Final = re.compile(rf"{PREFIX}[A-Z]{{1,12}}_[A-Z2-7]{{{NAME_LENGTH}}}_")
+_MOST_KNOWN: Final = 32
+_SHORTEST_KNOWN: Final = 12
+_MOST_NESTED: Final = 1 << 20
+_PIECE: Final = 65_536
+_HIGH: Final = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\Z")
+_LOW: Final = re.compile(rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_PART: Final = re.compile(rb'[^"\\]{0,65536}(?:\\.[^"\\]{0,64}){0,1000}', re.DOTALL)
+_BASE64: Final = re.compile(rb"[A-Za-z0-9+/_=-]{0,65536}(?:\\[/nr])?")
+_DATA_URL: Final = re.compile(rb'"data:([^,;"\\]{0,200})[^,"\\]{0,200};base64,', re.IGNORECASE)
+_TEXTUAL: Final = re.compile(rb"(?:text|message)/|.*(?:json|xml|yaml|toml|csv|script|sql|x-sh|html)\Z", re.IGNORECASE)
+_RAW: Final = msgspec.json.Decoder(msgspec.Raw)
 
-JSON_TEXT: Final = frozenset((b"arguments", b"partial_json"))
-"""Members whose string is JSON text in its turn."""
 
-_DATA_URL: Final = b'"data:'
-_ANY = msgspec.json.Decoder()
+class TooMany(Exception):
+    """The body holds more than is searched or kept. Carries no text."""
 
 
 class Found(NamedTuple):
-    """A secret in a text: its span, and what kind it is, an upper-case word of at most 12 letters."""
+    """A secret in a text: its span, and what kind it is, an upper-case word of at most 12 letters.
+
+    ``context``: only what stands around it says that it is a secret.
+    """
 
     start: int
     end: int
     kind: str
+    context: bool = False
 
 
-Detect = Callable[[str], list[Found]]
-"""Finds the secrets of a text, in order and without overlap."""
+Detect = Callable[[str], Iterable[Found | None]]
+"""Finds the secrets of a text, in order and without overlap; may give None after steps of bounded work. The text may
+hold lone surrogates."""
 
 
 class Vault:
     """The secrets that were replaced in one exchange."""
 
-    __slots__ = ("_nonce", "_placeholders", "_secrets", "longest")
+    __slots__ = ("_name", "_order", "_placeholders", "_secrets", "known")
 
-    def __init__(self, nonce: str) -> None:
-        """``nonce``: 6 letters and digits that were drawn for this exchange."""
-        self._nonce = nonce
+    def __init__(self, name: Callable[[str], str]) -> None:
+        """``name``: a secret's `NAME_LENGTH` signs of base32, the same in all exchanges of an account."""
+        self._name = name
         self._placeholders: dict[str, str] = {}  # secret -> placeholder
         self._secrets: dict[str, str] = {}  # placeholder -> secret
-        self.longest = 0
+        self._order: list[str] = []  # the placeholders, sorted when they are asked for
+        self.known: list[str] = []  # secrets that a rule knows by their context only: later they may stand alone
 
     def __repr__(self) -> str:
         return f"<Vault of {len(self._secrets)}>"
@@ -80,89 +97,257 @@ class Vault:
     def __len__(self) -> int:
         return len(self._secrets)
 
-    def placeholder(self, secret: str, kind: str) -> str:
-        """What stands for this secret."""
+    def placeholder(self, secret: str, kind: str, *, context: bool = False) -> str:
+        """What stands for this secret. Raises `TooMany`."""
         known = self._placeholders.get(secret)
         if known is not None:
             return known
-        made = f"{PREFIX}{kind}_{self._nonce}{len(self._secrets):03d}_"
-        assert len(made) <= LONGEST
+        if len(self._secrets) >= MOST_SECRETS:
+            raise TooMany
+        made = f"{PREFIX}{kind}_{self._name(secret)}_"
+        assert _PLACEHOLDER.fullmatch(made)
         self._placeholders[secret] = made
         self._secrets[made] = secret
-        self.longest = max(self.longest, len(made))
+        if context and len(secret) >= _SHORTEST_KNOWN and len(self.known) < _MOST_KNOWN:
+            self.known.append(secret)
         return made
+
+    def kind(self, secret: str) -> str:
+        """The kind under which a secret was replaced."""
+        return self._placeholders[secret].removeprefix(PREFIX).split("_", 1)[0]
 
     def restore(self, text: str, *, inside_json: bool = False) -> str:
         """``text`` with every whole placeholder replaced; ``inside_json``: the text is itself written in JSON."""
-        if PREFIX not in text:
-            return text
-        for placeholder, secret in self._secrets.items():
-            if placeholder in text:
-                text = text.replace(placeholder, json.dumps(secret)[1:-1] if inside_json else secret)
-        return text
+
+        def secret(found: re.Match[str]) -> str:
+            kept = self._secrets.get(found[0])
+            if kept is None:
+                return found[0]
+            return json.dumps(kept)[1:-1] if inside_json else kept
+
+        return _PLACEHOLDER.sub(secret, text) if PREFIX in text else text
 
     def held(self, text: str) -> int:
         """How many characters at the end of ``text`` may be the beginning of a placeholder."""
-        at = max(0, len(text) - self.longest + 1)
+        if len(self._order) != len(self._secrets):
+            self._order = sorted(self._secrets)
+        at = max(0, len(text) - LONGEST + 1)
         while (at := text.find("M", at)) >= 0:
             tail = text[at:]
-            if any(placeholder.startswith(tail) for placeholder in self._secrets):
+            place = bisect_left(self._order, tail)
+            if place < len(self._order) and self._order[place] != tail and self._order[place].startswith(tail):
                 return len(tail)
             at += 1
         return 0
 
 
-def mask(body: bytes, detect: Detect, vault: Vault) -> bytes:
-    """``body``, a valid JSON document, with every secret of its prose replaced; the same object where there is none."""
-    pieces: list[bytes] = []
-    position = 0
-    for start, end, name in string_values(body):
-        if end - start < SHORTEST + 2 or body.startswith(_DATA_URL, start):
-            continue
-        token = body[start:end]
-        if (name in UNTOUCHED or (name == b"data" and len(token) > _LONG)) and _ENCODED.fullmatch(token):
-            continue
-        masked = _masked(token, detect, vault, nested=name in JSON_TEXT)
-        if masked is not None:
-            pieces += (body[position:start], masked)
-            position = end
-    return b"".join([*pieces, body[position:]]) if pieces else body
+def mask(body: bytes, detect: Detect, vault: Vault, tree: Places = NOWHERE) -> bytes:
+    """`masking` at once."""
+    steps = masking(body, detect, vault, tree)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            masked: bytes = ended.value
+            return masked
 
 
-def _masked(token: bytes, detect: Detect, vault: Vault, *, nested: bool) -> bytes | None:
-    try:
-        text = text_of(token)
-    except (msgspec.MsgspecError, ValueError):  # a lone surrogate: no rule knows such a text
-        return None
-    if nested:  # JSON inside of a string: its own strings are looked at, so that what is kept is unescaped
-        document = text.encode()
-        with contextlib.suppress(msgspec.MsgspecError):
-            _ANY.decode(document)
-            masked = mask(document, detect, vault)
-            return None if masked is document else quoted(masked.decode())
-    found = detect(text)
-    if not found:
-        return None
-    parts: list[str] = []
-    position = 0
-    for secret in found:
-        parts += (text[position : secret.start], vault.placeholder(text[secret.start : secret.end], secret.kind))
-        position = secret.end
-    return quoted("".join([*parts, text[position:]]))
+def masking(body: bytes, detect: Detect, vault: Vault, tree: Places) -> Generator[None, None, bytes]:
+    """Replace every secret of a valid JSON document; returns the same object if there is none.
+
+    Args:
+        body: The document. What is no JSON stays no JSON.
+        detect: Finds secrets.
+        vault: Takes them.
+        tree: The places that are treated in their own way.
+
+    Raises:
+        TooMany: The document holds more than is searched or kept.
+    """
+    changes: list[tuple[int, int, bytes]] = []
+    for place in places(body, tree):
+        if place is None:
+            yield
+        elif place.treatment is not Treatment.EXACT and place.end - place.start >= SHORTEST + 2:
+            changed = yield from _changed(body, place, detect, vault)
+            if changed is not None:
+                changes.append((place.start, place.end, changed))
+    return _joined(body, changes)
 
 
-def unmask(document: bytes, vault: Vault) -> bytes:
-    """A whole JSON document (of an answer) with every placeholder replaced; the same object where there is none."""
-    if PREFIX.encode() not in document:
+def _joined(document: bytes, changes: list[tuple[int, int, bytes]]) -> bytes:
+    """The document with these spans replaced; the same object if there are none."""
+    if not changes:
         return document
     pieces: list[bytes] = []
     position = 0
-    for start, end, name in string_values(document):
-        if document.find(PREFIX.encode(), start, end) < 0:
+    for start, end, changed in sorted(changes):
+        pieces += (document[position:start], changed)
+        position = end
+    return b"".join([*pieces, document[position:]])
+
+
+def _changed(body: bytes, place: Place, detect: Detect, vault: Vault) -> Generator[None, None, bytes | None]:
+    """A string without its secrets, or None if it has none."""
+    start, end, treatment, media = place
+    if treatment is Treatment.REST:
+        found = yield from _without(body[start:].decode("utf-8", "replace"), detect, vault, str.encode)
+        return found
+    data = start + 1
+    if treatment is Treatment.ADDRESS:
+        header = _DATA_URL.match(body, start, end)
+        if header is not None:
+            treatment, data, media = Treatment.MEDIA, header.end(), header[1]
+    if treatment is Treatment.MEDIA and (yield from _is_base64(body, data, end - 1)):
+        if not _TEXTUAL.match(media):
+            return None
+        encoded = yield from _in_base64(body[data : end - 1], detect, vault)
+        return None if encoded is None else b'%b%b"' % (body[start:data], encoded)
+    text, plain = yield from _decoded(body, start + 1, end - 1)
+    if treatment is Treatment.JSON and len(text) <= _MOST_NESTED:
+        document = text.encode("utf-8", "surrogatepass")
+        if _is_json(document):  # its own strings are searched, so that what is kept is unescaped
+            masked = yield from masking(document, detect, vault, NOWHERE)
+            return None if masked is document else quoted(masked.decode("utf-8", "surrogatepass"))
+    inner = yield from _without(text, detect, vault, str.encode if plain else _escaped)
+    return None if inner is None else b'"%b"' % inner
+
+
+def _without(
+    text: str, detect: Detect, vault: Vault, write: Callable[[str], bytes]
+) -> Generator[None, None, bytes | None]:
+    """The text without its secrets as ``write`` writes it, or None if it has none."""
+    pieces: list[bytes] = []
+    position = 0
+    for one in _found(text, detect, vault):
+        if one is None:
+            yield
             continue
-        text = text_of(document[start:end])
-        restored = vault.restore(text, inside_json=name in JSON_TEXT)
+        secret = text[one.start : one.end]
+        if one.start < position or not _PLACEHOLDER.sub("", secret).strip():  # an earlier turn's placeholder
+            continue
+        yield from _written(text, position, one.start, write, pieces)
+        pieces.append(vault.placeholder(secret, one.kind, context=one.context).encode())
+        position = one.end
+    if not position:
+        return None
+    yield from _written(text, position, len(text), write, pieces)
+    return b"".join(pieces)
+
+
+def _found(text: str, detect: Detect, vault: Vault) -> Iterable[Found | None]:
+    """What a rule finds, and what is known already, in order."""
+    known = [
+        Found(found.start(), found.end(), vault.kind(secret))
+        for secret in vault.known
+        for found in re.finditer(re.escape(secret), text)
+    ]
+    if not known:
+        return detect(text)
+    return sorted([*known, *(one for one in detect(text) if one is not None)], key=lambda one: (one.start, -one.end))
+
+
+def _written(
+    text: str, start: int, end: int, write: Callable[[str], bytes], pieces: list[bytes]
+) -> Generator[None, None, None]:
+    """Write a part of the text, a piece a step."""
+    while end - start > _PIECE:
+        pieces.append(write(text[start : start + _PIECE]))
+        start += _PIECE
+        yield
+    pieces.append(write(text[start:end]))
+
+
+def _decoded(body: bytes, start: int, end: int) -> Generator[None, None, tuple[str, bool]]:
+    """The text between two quotes, and whether it is written without escapes."""
+    if end - start <= _PIECE:
+        raw = body[start:end]
+        return _unescaped(raw), b"\\" not in raw
+    parts: list[str] = []
+    plain = True
+    while start < end:
+        part = _PART.match(body, start, end)
+        stop = part.end() if part is not None else end
+        while stop < end and body[stop] & 0xC0 == 0x80:  # inside of a character of UTF-8
+            stop += 1
+        if _HIGH.search(body, max(start, stop - 6), stop) and (low := _LOW.match(body, stop, end)):
+            stop = low.end()  # inside of a pair of surrogates
+        raw = body[start : stop if stop > start else end]
+        plain = plain and b"\\" not in raw
+        parts.append(_unescaped(raw))
+        start += len(raw)
+        yield
+    return "".join(parts), plain
+
+
+def _unescaped(raw: bytes) -> str:
+    if b"\\" not in raw:
+        return raw.decode("utf-8", "replace")
+    token = b'"%b"' % raw
+    try:
+        return text_of(token)
+    except (msgspec.MsgspecError, ValueError):  # a lone surrogate, or no JSON
+        try:
+            text = json.loads(token)
+        except ValueError:
+            return raw.decode("utf-8", "replace")
+        return text if isinstance(text, str) else ""
+
+
+def _escaped(text: str) -> bytes:
+    """The text as it stands between the quotes of JSON."""
+    try:
+        return msgspec.json.encode(text)[1:-1]
+    except ValueError:  # a lone surrogate
+        return json.dumps(text)[1:-1].encode()
+
+
+def _is_json(document: bytes) -> bool:
+    try:
+        _RAW.decode(document)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _is_base64(body: bytes, start: int, end: int) -> Generator[None, None, bool]:
+    while start < end:
+        found = _BASE64.match(body, start, end)
+        if found is None or found.end() == start:
+            return False
+        start = found.end()
+        yield
+    return True
+
+
+def _in_base64(data: bytes, detect: Detect, vault: Vault) -> Generator[None, None, bytes | None]:
+    """Base64 of a text without its secrets, or None if it has none or is no text of UTF-8."""
+    try:
+        plain = base64.b64decode(data.replace(b"\\/", b"/").translate(bytes.maketrans(b"-_", b"+/")))
+        text = plain.decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    masked = yield from _without(text, detect, vault, str.encode)
+    return None if masked is None else base64.b64encode(masked)
+
+
+def unmask(document: bytes, vault: Vault, tree: Places = NOWHERE) -> bytes:
+    """A whole JSON document (of an answer) with every placeholder replaced; the same object if there is none."""
+    prefix = PREFIX.encode()
+    if prefix not in document:
+        return document
+    changes: list[tuple[int, int, bytes]] = []
+    for place in places(document, tree):
+        if place is None or place.treatment in _LEFT or document.find(prefix, place.start, place.end) < 0:
+            continue
+        try:
+            text = text_of(document[place.start : place.end])
+        except (msgspec.MsgspecError, ValueError):
+            continue
+        restored = vault.restore(text, inside_json=place.treatment is Treatment.JSON)
         if restored != text:
-            pieces += (document[position:start], quoted(restored))
-            position = end
-    return b"".join([*pieces, document[position:]]) if pieces else document
+            changes.append((place.start, place.end, quoted(restored)))
+    return _joined(document, changes)
+
+
+_LEFT: Final = frozenset((Treatment.EXACT, Treatment.REST))

@@ -7,7 +7,8 @@ Rules that everything here obeys:
    placeholder is held back, at most `masking.LONGEST` characters, until the text goes on or ends.
 3. Events in which nothing changes are passed on as they came. An event that changes is written again, with the same
    members in the same order; what was held back for a text that ends comes before the event that ends it.
-4. An event, or a body that is no stream, is held until its end, at most `EVENT_LIMIT` or `BODY_LIMIT` bytes. What is
+4. Signed thinking and what is encrypted are not restored (`places.ANSWERS`): they must come back as they were sent.
+5. An event, or a body that is no stream, is held until its end, at most `EVENT_LIMIT` or `BODY_LIMIT` bytes. What is
    larger is passed on with its placeholders: an answer is never lost to its length.
 """
 
@@ -21,6 +22,7 @@ from metering.usage import Report
 from providers.answers.sse import DONE, data_of, event_spans, last_boundary
 from providers.dialect import Operation, ProviderError, Scanner
 from providers.masking.masking import PREFIX, Vault, unmask
+from providers.masking.places import ANSWERS
 from providers.masking.stream_texts import Key, TextPart, ended, texts
 
 EVENT_LIMIT: Final = 1 << 20
@@ -39,6 +41,7 @@ class Restored:
         "_held",
         "_last",
         "_operation",
+        "_places",
         "_through",
         "_vault",
         "events",
@@ -50,6 +53,7 @@ class Restored:
         self.inner = inner
         self._vault = vault
         self._operation = operation
+        self._places = ANSWERS[operation.family]
         self._carry: list[bytes] = []
         self._carried = 0
         self._held: dict[Key, str] = {}
@@ -113,7 +117,7 @@ class Restored:
             return block
         if not self.sse:
             try:
-                return unmask(block, self._vault)
+                return unmask(block, self._vault, self._places)
             except (msgspec.MsgspecError, ValueError):
                 return block
         return self._restored(block) + self._flush(list(self._held))
@@ -161,7 +165,9 @@ class Restored:
         for key in over:
             self._last.pop(key, None)
         whole = msgspec.json.encode(value) if changed else data
-        unmasked = unmask(whole, self._vault)  # what comes whole: arguments as an object, the summary of a text
+        unmasked = unmask(
+            whole, self._vault, self._places
+        )  # what comes whole: arguments as an object, the summary of a text
         if changed or unmasked is not data:
             event = _written(event, unmasked)
         return before + event

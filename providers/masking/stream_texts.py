@@ -129,7 +129,7 @@ def _openai_ends(event: dict[str, Any], key: Key) -> bool:
 
 # Anthropic: content blocks by index.
 
-_BLOCK_TEXTS: Final = {"text": False, "thinking": False, "partial_json": True}
+_BLOCK_TEXTS: Final = {"text": False, "partial_json": True}  # a thought is signed as it is
 
 
 def _anthropic(event: dict[str, Any]) -> Iterable[TextPart]:
@@ -161,19 +161,12 @@ def _google(event: dict[str, Any]) -> Iterable[TextPart]:
         parts = _objects(content.get("parts")) if isinstance(content, dict) else []
         index = candidate.get("index", 0)
         for part in parts:
-            if isinstance(part.get("text"), str):
-                thought = bool(part.get("thought"))
-                yield TextPart(
-                    (index, thought), part["text"], part, "text", False, _gemini_again(index, thought=thought)
-                )
+            if isinstance(part.get("text"), str) and not part.get("thought"):  # a thought is signed as it is
+                yield TextPart((index,), part["text"], part, "text", False, _gemini_again(index))
 
 
-def _gemini_again(index: Any, *, thought: bool) -> Callable[[str], dict[str, Any]]:
-    def again(text: str) -> dict[str, Any]:
-        part = {"text": text, "thought": True} if thought else {"text": text}
-        return {"candidates": [{"content": {"parts": [part], "role": "model"}, "index": index}]}
-
-    return again
+def _gemini_again(index: Any) -> Callable[[str], dict[str, Any]]:
+    return lambda text: {"candidates": [{"content": {"parts": [{"text": text}], "role": "model"}, "index": index}]}
 
 
 def _google_ends(event: dict[str, Any], key: Key) -> bool:

@@ -5,6 +5,7 @@ import pytest
 from gateway.config import PolicyConfig, SecretsRule
 from gateway.errors import PrivacyUnsupported
 from gateway.inference.secrets import make_secrets
+from providers.dialect import Family
 
 EMAIL = "ada@example.org"
 BODY = json.dumps({"model": "m", "messages": [{"role": "user", "content": f"write to {EMAIL}"}]}).encode()
@@ -12,30 +13,53 @@ CLEAN = BODY.replace(EMAIL.encode(), b"nobody")
 ALL = frozenset({"credentials", "personal"})
 
 
-def policy(rule):
-    return PolicyConfig(secrets=rule, sought=ALL)
+KEY = b"k" * 32
 
 
-def test_off_is_nothing():
-    assert make_secrets(policy(SecretsRule.OFF)) is None
+def made(rule, key=KEY):
+    return make_secrets(PolicyConfig(secrets=rule, sought=ALL), key)
 
 
-def test_block_refuses_and_does_not_say_what_it_saw():
-    secrets = make_secrets(policy(SecretsRule.BLOCK))
+async def test_off_is_nothing():
+    assert made(SecretsRule.OFF) is None
+
+
+async def test_block_refuses_and_does_not_say_what_it_saw():
+    secrets = made(SecretsRule.BLOCK)
     with pytest.raises(PrivacyUnsupported) as caught:
-        secrets.apply(BODY)
+        await secrets.apply(BODY, "pid", Family.OPENAI)
     assert EMAIL not in caught.value.message
-    assert secrets.apply(CLEAN) == (CLEAN, None)
+    assert await secrets.apply(CLEAN, "pid", Family.OPENAI) == (CLEAN, None)
 
 
 @pytest.mark.parametrize(("rule", "kept"), [(SecretsRule.MASK, False), (SecretsRule.RESTORE, True)])
-def test_mask_and_restore(rule, kept):
-    secrets = make_secrets(policy(rule))
-    masked, vault = secrets.apply(BODY)
+async def test_mask_and_restore(rule, kept):
+    secrets = made(rule)
+    masked, vault = await secrets.apply(BODY, "pid", Family.OPENAI)
     assert EMAIL.encode() not in masked
     assert (vault is not None) is kept
-    again, _ = secrets.apply(BODY)
-    assert again != masked  # another exchange, another placeholder
-    clean, vault = secrets.apply(CLEAN)
+    clean, vault = await secrets.apply(CLEAN, "pid", Family.OPENAI)
     assert clean is CLEAN
     assert vault is None
+
+
+async def test_the_placeholder_is_of_the_account_and_the_key():
+    async def sent(key, pid):
+        return (await made(SecretsRule.MASK, key).apply(BODY, pid, Family.OPENAI))[0]
+
+    assert await sent(KEY, "one") == await sent(KEY, "one")
+    different = {await sent(KEY, "one"), await sent(KEY, "two"), await sent(b"j" * 32, "one")}
+    assert len(different) == 3
+
+
+@pytest.mark.parametrize("rule", [SecretsRule.MASK, SecretsRule.BLOCK])
+async def test_a_prompt_with_more_than_can_be_searched_is_refused(rule):
+    text = " ".join(f"4{number:015d}" for number in range(110_000))  # like cards, none is one
+    body = json.dumps({"messages": [{"content": text}]}).encode()
+    with pytest.raises(PrivacyUnsupported) as caught:
+        await made(rule).apply(body, "pid", Family.OPENAI)
+    assert "Send less" in caught.value.message or rule is SecretsRule.BLOCK
+
+
+def test_the_key_is_not_shown():
+    assert "kkk" not in repr(made(SecretsRule.MASK))

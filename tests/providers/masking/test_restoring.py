@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.dialect import Head, Operation
-from providers.masking.masking import Vault
 from providers.masking.restoring import BODY_LIMIT, Restored
 from providers.wires import WIRES
+from tests.providers.masking.naming import vault as new_vault
 
 SECRETS = ["hunter22", 'quo"te\\', "two\nlines", "ü"]
 
 
 def made():
-    vault = Vault("Q7K2AA")
+    vault = new_vault()
     return vault, [vault.placeholder(secret, "SECRET") for secret in SECRETS]
 
 
@@ -263,3 +263,46 @@ def test_a_body_over_the_bound_passes_whole_with_its_placeholders():
     assert len(body) > BODY_LIMIT
     shown = passed(scanner(Operation.OPENAI_CHAT, vault, sse=False), body, range(1 << 20, len(body), 1 << 20))
     assert shown == body
+
+
+def thinking(parts):
+    """A thinking block in pieces, its signature, and a text."""
+    out = [
+        sse({"type": "message_start", "message": {"usage": {"input_tokens": 3, "output_tokens": 1}}}, "message_start")
+    ]
+    deltas = [(0, {"type": "thinking_delta", "thinking": part}) for part in parts]
+    deltas += [(0, {"type": "signature_delta", "signature": "c2ln"})]
+    deltas += [(1, {"type": "text_delta", "text": part}) for part in parts]
+    out += [
+        sse({"type": "content_block_delta", "index": index, "delta": delta}, "content_block_delta")
+        for index, delta in deltas
+    ]
+    out.append(sse({"type": "content_block_stop", "index": 1}, "content_block_stop"))
+    out.append(sse({"type": "message_stop"}, "message_stop"))
+    return b"".join(out)
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_signed_thinking_comes_as_it_was_signed_whatever_the_cut(size):
+    vault, placeholders = made()
+    words = f"use {placeholders[0]} and {placeholders[1]}"
+    parts = [words[at : at + size] for at in range(0, len(words), size)]
+    shown = passed(scanner(Operation.ANTHROPIC_MESSAGES, vault), thinking(parts), [])
+    deltas = [event["delta"] for event in events(shown) if event["type"] == "content_block_delta"]
+    assert "".join(delta.get("thinking", "") for delta in deltas) == words
+    assert "".join(delta.get("text", "") for delta in deltas) == f"use {SECRETS[0]} and {SECRETS[1]}"
+    assert "".join(delta.get("signature", "") for delta in deltas) == "c2ln"
+
+
+def test_gemini_s_thoughts_come_as_they_were_thought():
+    vault, placeholders = made()
+    parts = [
+        {"text": placeholders[0], "thought": True},
+        {"text": placeholders[0], "thoughtSignature": "c2ln"},
+        {"functionCall": {"name": "f", "args": {"thinking": placeholders[1]}}, "thoughtSignature": "c2ln"},
+    ]
+    stream = sse({"candidates": [{"content": {"parts": parts, "role": "model"}, "index": 0, "finishReason": "STOP"}]})
+    (event,) = events(passed(scanner(Operation.GEMINI_STREAM, vault), stream, []))
+    thought, text, call = event["candidates"][0]["content"]["parts"]
+    assert (thought["text"], text["text"]) == (placeholders[0], SECRETS[0])
+    assert call["functionCall"]["args"] == {"thinking": SECRETS[1]}

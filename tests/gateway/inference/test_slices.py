@@ -1,0 +1,89 @@
+"""Long work takes turns with everything else on the loop."""
+
+import asyncio
+
+import pytest
+
+from gateway.inference.slices import Slices
+
+
+def counting(steps, log, name):
+    for number in range(steps):
+        log.append((name, number))
+        yield
+    return name
+
+
+def clock():
+    """Every look at it is one millisecond later."""
+    now = [0.0]
+
+    def look():
+        now[0] += 0.001
+        return now[0]
+
+    return look
+
+
+async def test_what_is_short_is_done_at_once():
+    turns = []
+    asyncio.get_running_loop().call_soon(turns.append, "another")
+    assert await Slices(seconds=1.0, clock=clock()).run(counting(5, [], "a")) == "a"
+    assert turns == []
+
+
+async def test_of_several_one_slice_is_run_in_each_turn_of_the_loop():
+    loop = asyncio.get_running_loop()
+    log = []
+    slices = Slices(seconds=0.002, clock=clock())  # two steps
+    done = asyncio.gather(*(slices.run(counting(20, log, name)) for name in "abc"))
+
+    def tick():
+        log.append(("tick", len(log)))
+        if not done.done():
+            loop.call_soon(tick)
+
+    loop.call_soon(tick)
+    assert await done == ["a", "b", "c"]
+    first = [name for name, _ in log].index("tick")
+    between = [[]]
+    for name, _ in log[first:]:
+        if name == "tick":
+            between.append([])
+        else:
+            between[-1].append(name)
+    slices_of_turns = [turn for turn in between if turn]
+    assert max(len(turn) for turn in slices_of_turns) <= 2
+    assert all(len(set(turn)) == 1 for turn in slices_of_turns)
+    assert {turn[0] for turn in slices_of_turns[:3]} == {"a", "b", "c"}  # nobody waits for another's end
+
+
+async def test_an_error_ends_the_work_and_frees_the_turn():
+    def failing():
+        yield from range(10)
+        raise ValueError
+
+    slices = Slices(seconds=0.0)
+    with pytest.raises(ValueError):
+        await slices.run(failing())
+    assert await slices.run(counting(10, [], "a")) == "a"
+
+
+async def test_a_caller_that_leaves_ends_the_work_and_frees_the_turn():
+    closed = []
+
+    def endless():
+        try:
+            while True:
+                yield
+        finally:
+            closed.append(True)
+
+    slices = Slices(seconds=0.0)
+    task = asyncio.get_running_loop().create_task(slices.run(endless()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert closed == [True]
+    assert await slices.run(counting(10, [], "a")) == "a"
