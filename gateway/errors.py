@@ -160,6 +160,13 @@ class RegionUnavailable(Forbidden):
     default_message = "No provider of this model runs in the region that this session is pinned to."
 
 
+class AccountRestricted(Forbidden):
+    code = "account_restricted"
+    default_message = (
+        "This account takes no new requests for now, as its owner or support asked. Ask support to lift it."
+    )
+
+
 class AppUpgradeRequired(Forbidden):
     code = "app_upgrade_required"
     default_message = "This version of the app is no longer supported. Update it."

@@ -20,6 +20,7 @@ import msgspec
 from gateway.auth.principal import Principal
 from gateway.catalog.catalog import CatalogTarget
 from gateway.errors import (
+    AccountRestricted,
     ConcurrencyLimited,
     CreditsExhausted,
     GatewayError,
@@ -112,7 +113,7 @@ class Meter:
         The caller must call `settle` once this has returned, and only then.
 
         Raises:
-            CreditsExhausted, RateLimited, ConcurrencyLimited, Superseded: The ledger refuses.
+            CreditsExhausted, RateLimited, ConcurrencyLimited, Superseded, AccountRestricted: The ledger refuses.
             MeteringUnavailable: It does not answer (should it have run, it is voided), or the spool takes no more.
         """
         services, admitted, principal = self._services, self._admission, self._principal
@@ -328,6 +329,8 @@ def _refused(decision: Refused) -> GatewayError:
             return RateLimited(BUDGET_USED[decision.reason], retry_after=retry, headers=headers)
         case "superseded":
             return Superseded()
+        case "restricted":
+            return AccountRestricted()
         case "concurrency":
             return ConcurrencyLimited(retry_after=retry, headers=headers)
         case _:

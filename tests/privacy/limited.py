@@ -13,6 +13,7 @@ from gateway.auth import entitlements
 from gateway.auth.announcements import Announcement, Topic, publish
 from gateway.auth.entitlements import Entitlements
 from metering.store.store import Store
+from tests.gateway_process import run_cli
 from tests.integration.conftest import eventually
 from tests.privacy.stage import Stage
 from tests.privacy.traffic import KINDS, send
@@ -41,6 +42,10 @@ def by_policy(stage: Stage) -> None:
         _state(stage, session["pid"], policy)
         for kind in KINDS:
             _refused(stage, kind, code, name, _bearer(session) | headers)
+    restricted = stage.session("restricted")
+    run_cli("accounts", "restrict", "--user", "restricted", config=stage.config)
+    for kind in KINDS:
+        _refused(stage, kind, "account_restricted", "refused by a restriction", _bearer(restricted))
 
 
 def by_limits(stage: Stage) -> None:

@@ -275,8 +275,8 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "faulty": ("internal_error",),
     "limited": (
         *("token_expired", "token_revoked", "local_mode", "model_not_in_plan", "region_unavailable"),
-        *("app_upgrade_required", "insufficient_scope", "conflict", "rate_limited", "concurrency_limited"),
-        "overloaded",
+        *("account_restricted", "app_upgrade_required", "insufficient_scope", "conflict", "rate_limited"),
+        *("concurrency_limited", "overloaded"),
     ),
     "outage": ("metering_unavailable",),
 }
