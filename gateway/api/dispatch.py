@@ -7,6 +7,7 @@ providers' (`providers.paths`). The token is checked before any code reads the b
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import cast
 
 from aiohttp import web
@@ -26,6 +27,7 @@ from gateway.errors import (
     MethodNotAllowed,
     NotFound,
     TokenInvalid,
+    TokenRevoked,
     Unauthorized,
     UpgradeRequired,
 )
@@ -72,21 +74,22 @@ class Dispatcher:
             inbound.refuse_key_in_query(query)
         if route.surface is Surface.WEBSOCKET:
             raise UpgradeRequired(headers={"Upgrade": "HTTP/1.1"})
-        principal = await self._admit(request, _SCOPES[route.surface])
         if route.operation is not None:
+            principal = await self._admit_inference(request)
             if services.draining:
                 raise Draining
-            policy.check_app(principal)
             exchange = Exchange(
                 services,
                 request,
                 route.operation,
                 route.family,
                 principal=principal,
+                admit_again=partial(self._admit_inference, request, principal),
                 rid=rid,
                 started=started,
             )
             return await exchange.run(route.name, query)
+        principal = await self._admit(request, Scope.MODELS)
         if route.surface is Surface.MODELS:
             return list_models(services.catalog, principal, route.family, query, rid)
         return show_model(services.catalog, principal, route.family, route.name or "", rid)
@@ -116,6 +119,16 @@ class Dispatcher:
         if portal is None:
             raise NotFound("The portal needs a sign-in service: configure [supabase] and [portal].")
         return await portal(request, rid)
+
+    async def _admit_inference(self, request: web.BaseRequest, before: Principal | None = None) -> Principal:
+        """The caller, who may have a model do something. ``before`` is who it was when the request began: the same
+        session, or the token has been revoked, although another one beside it is good.
+        """
+        principal = await self._admit(request, Scope.INFERENCE)
+        policy.check_app(principal)
+        if before is not None and principal.sid != before.sid:
+            raise TokenRevoked
+        return principal
 
     async def _admit(self, request: web.BaseRequest, scope: Scope) -> Principal:
         """The caller, whose token was made for ``scope`` and whose session is not local."""
@@ -166,12 +179,3 @@ class Dispatcher:
 
 def _find(request: web.BaseRequest, path: str) -> OwnRoute | Route | PathFault:
     return routes.find(path, request.headers) or resolve(request.method, path, family_of_headers(request.headers))
-
-
-# What a token must have been made for.
-_SCOPES: dict[Surface, Scope] = {
-    Surface.INFERENCE: Scope.INFERENCE,
-    Surface.WEBSOCKET: Scope.INFERENCE,
-    Surface.MODELS: Scope.MODELS,
-    Surface.MODEL: Scope.MODELS,
-}

@@ -8,6 +8,8 @@ Rules:
 3. Who asked for it is in the audit stream before it is written; what is revoked already is not noted
    again, so that nobody who holds an old token fills the stream. An app that signs itself out is noted,
    too: the store can't tell it from a thief of its token, and the stream is to say why a session ended.
+4. What was revoked `SETTLED_S` ago is not written, announced and confirmed again: whoever repeats an unconfirmed call
+   does so sooner, and nobody makes the workers and the disk work by an old token.
 """
 
 from __future__ import annotations
@@ -17,8 +19,11 @@ from gateway.auth.announcements import Announcement, Topic, publish
 from gateway.auth.principal import session_key
 from metering.accounts import audit
 from metering.accounts.audit import Action
+from metering.clock import now_ms
 from metering.spool.journal import Journal
 from metering.store.store import Store
+
+SETTLED_S = 60
 
 
 async def revoke(store: Store, sid: str, *, actor: str, journal: Journal | None = None) -> bool:
@@ -31,6 +36,8 @@ async def revoke(store: Store, sid: str, *, actor: str, journal: Journal | None 
     session = await sessions.get(store.client, sid)
     if session is None:
         return False
+    if session.revoked_ms is not None and now_ms() - session.revoked_ms > SETTLED_S * 1_000:
+        return True
     if session.revoked_ms is None:
         await audit.note(store, actor, Action.REVOKED, session.pid)
     return await _revoke(store, sid, journal)

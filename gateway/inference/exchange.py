@@ -2,7 +2,8 @@
 
 The order is the promise:
 
-1. Nothing is read of the body before the token is accepted and the mode allows the cloud.
+1. Nothing is read of the body before the token is accepted and the mode allows the cloud. Both are asked again once
+   the body is complete and searched, unless that took no time: a person may have decided otherwise meanwhile.
 2. Nothing goes to a provider before the ledger holds the credit.
 3. Whatever happens after the reserve, `_settle` runs once, synchronously, in ``finally``: a record or
    a void is handed to the settler before anything else can be awaited, so that no cancellation can
@@ -14,6 +15,7 @@ The order is the promise:
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
@@ -61,6 +63,7 @@ class Exchange:
         family: Family,
         *,
         principal: Principal,
+        admit_again: Callable[[], Awaitable[Principal]],
         rid: Rid,
         started: float,
     ) -> None:
@@ -70,6 +73,7 @@ class Exchange:
         self._family = family
         self._wire = WIRES[operation]
         self._principal = principal
+        self._admit_again = admit_again
         self._rid = rid
         self._started = started  # of the loop's clock
         self._admission: Admission
@@ -90,8 +94,11 @@ class Exchange:
         services.running.begin(sid, self)
         try:
             with services.bodies.hold() as share:
+                at_once = self._request.content.is_eof() and services.secrets is None  # nothing to wait for
                 body = Content(await read_body(self._request, services.config.server.max_body_bytes, share))
                 body, vault = await self._searched(body)
+                if not at_once:
+                    self._principal = await self._admit_again()
                 self._admit(body.reveal(), path_model, vault)
                 lane = None if slot is None else services.lanes.take(sid, slot, self._rid, self)
                 await self._meter.reserve(self, lane)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from urllib.parse import urlencode
 
 from gateway.auth import attempts
@@ -69,3 +71,27 @@ def test_a_valid_token_passes_whatever_its_neighbours_send(tmp_path):
             wrong = token[:-8] + f"{number:08d}"  # of the gateway's form, so that it is looked up
             assert models(wrong) == 401
         assert models(token) == 200  # not known to the worker before
+
+
+def test_what_one_network_asks_of_the_store_is_one_look_up_at_a_time(tmp_path):
+    """Each endpoint that looks a secret up: with many wrong ones at once, the store still has one call to answer."""
+    gateway = GatewayProcess(
+        tmp_path, {"openai": provider("openai", "http://127.0.0.1:9")}, [model("plain", "openai", "gpt-4o")]
+    )
+    with gateway:
+        made = [gateway.session(f"user-{number}")["access_token"] for number in range(2)]
+        wrong = made[0][:-8] + "x" * 8
+        calls = [
+            partial(form, gateway, "/oauth/revoke", 1, token=wrong),
+            partial(form, gateway, "/oauth/token", 1, grant_type=DEVICE_GRANT, device_code="wrong"),
+            partial(form, gateway, "/oauth/token", 1, grant_type="refresh_token", refresh_token="wrong"),
+        ]
+        for number in range(attempts.FAILED_LOOK_UPS + 20):
+            answer = calls[number % len(calls)]()
+            assert answer.status == (200 if number % len(calls) == 0 else 400)
+        with ThreadPoolExecutor(20) as threads:
+            flood = [threads.submit(calls[0]) for _ in range(200)]
+            assert form(gateway, "/oauth/revoke", 1, token=made[1]).status == 200  # it waits its turn, and passes
+            assert {done.result().status for done in flood} == {200}
+        answer = ask(gateway.url, request("GET", "/v1/models", headers={"authorization": f"Bearer {made[1]}"}))
+        assert (answer.status, answer.code) == (401, "token_revoked")

@@ -7,9 +7,10 @@ from redis.exceptions import RedisError
 
 from gateway.auth import revocation, sessions
 from gateway.auth.announcements import Announcement, Listener, Topic
-from gateway.auth.principal import Denial, lookup
+from gateway.auth.principal import Denial, lookup, session_key
 from metering.accounts import audit
 from metering.accounts.audit import read_audit
+from metering.clock import now_ms
 from metering.store.store import Store, Unconfirmed
 from tests.gateway.auth.test_announcements import until
 
@@ -90,3 +91,17 @@ async def test_what_can_t_be_noted_is_not_done(store: Store, monkeypatch: pytest
     with pytest.raises(RedisError):
         await revocation.revoke_all(store, PID, actor="cli")
     assert not isinstance(await lookup(store.client, KEY, issued.access_token), Denial)
+
+
+async def test_an_old_token_makes_nobody_work(store: Store) -> None:
+    """What was revoked long ago is read, and not written, announced and noted on disk again."""
+    issued = await sessions.create(store.client, KEY, pid=PID, tier="default")
+    journal = Journal()
+    for _ in range(2):  # a repetition of an unconfirmed call is taken
+        assert await revocation.revoke(store, issued.sid, actor="app", journal=journal)
+    assert journal.names == [issued.sid] * 2
+    await store.client.hset(session_key(issued.sid), "revoked", now_ms() - (revocation.SETTLED_S + 1) * 1_000)
+    lone = Store(store.client, store.info, replicas=1)  # where nothing can be confirmed
+    for _ in range(2):
+        assert await revocation.revoke(lone, issued.sid, actor="app", journal=journal)
+    assert journal.names == [issued.sid] * 2
