@@ -7,8 +7,8 @@ Rules:
 2. Definite denials are cached like principals. Errors of the store never are, and never become a 401:
    a client that is told 401 throws its token away.
 3. The cache is keyed by a digest: a token is not kept.
-4. A session, its account's entitlements and its organisation's are read in one round trip once it is known which
-   they are: a session never changes its account. The first time takes one more for each.
+4. A session, its account's entitlements, whether it lives, and its organisation's entitlements are read in one round
+   trip once it is known which they are: a session never changes its account. The first time takes one more for each.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from dataclasses import dataclass, replace
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -23,6 +24,7 @@ from redis.exceptions import RedisError
 from gateway.auth import choice, entitlements, policy
 from gateway.auth.principal import Client, Denial, Principal, judge, session_key, sid_of, texts
 from gateway.errors import GatewayError, MeteringUnavailable, TokenExpired, TokenInvalid, TokenRevoked
+from metering.accounts import living
 from metering.clock import now_ms
 
 CACHE_SECONDS = 5.0
@@ -35,6 +37,16 @@ _DENIALS: dict[Denial, type[GatewayError]] = {
     Denial.TOKEN_EXPIRED: TokenExpired,
     Denial.TOKEN_REVOKED: TokenRevoked,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Hashes of the store, empty where none was asked for, and whether the account was erased."""
+
+    session: Any
+    account: Any
+    gone: bool
+    organisation: Any
 
 
 class Authenticator:
@@ -120,35 +132,37 @@ class Authenticator:
         entry = self._cache.get(_cache_key(token))
         before = entry[1] if entry is not None and isinstance(entry[1], Principal) else None
         pid, org = (before.pid, before.org) if before is not None else ("", "")
-        session, account, theirs = await self._read(session_key(sid), pid, org)
-        found = judge(texts(session), self._key, token)
+        read = await self._read(sid, pid, org)
+        found = judge(texts(read.session), self._key, token)
         if isinstance(found, Denial):
             return found
         if found.pid != pid:
-            (account,) = await self._hashes(entitlements.account_key(found.pid))
-        own = entitlements.decode(account)
+            read = await self._read("", found.pid, org)
+        if read.gone:
+            return Denial.TOKEN_INVALID
+        own = entitlements.decode(read.account)
         if own.org and own.org != org:
-            (theirs,) = await self._hashes(entitlements.org_key(own.org))
-        organisation = entitlements.decode(theirs) if own.org else entitlements.NONE
-        return policy.resolve(found, own, organisation, choice.decode(account))
+            read = replace(read, organisation=(await self._read("", "", own.org)).organisation)
+        organisation = entitlements.decode(read.organisation) if own.org else entitlements.NONE
+        return policy.resolve(found, own, organisation, choice.decode(read.account))
 
-    async def _read(self, session: str, pid: str, org: str) -> tuple[Any, Any, Any]:
-        names = [session]
+    async def _read(self, sid: str, pid: str, org: str) -> _Read:
+        """What is named, in one round trip (on a Cluster, one to each node)."""
+        pipeline: Any = self._client.pipeline(transaction=False)
+        if sid:
+            pipeline.hgetall(session_key(sid))
         if pid:
-            names.append(entitlements.account_key(pid))
+            pipeline.hgetall(entitlements.account_key(pid))
+            pipeline.hexists(living.marked_key(pid), living.MARK)
         if org:
-            names.append(entitlements.org_key(org))
-        found = await self._hashes(*names)
-        return (*found, {}, {})[:3]
-
-    async def _hashes(self, *names: str) -> list[Any]:
-        """Several hashes in one round trip (on a Cluster, one to each node)."""
-        if len(names) == 1:
-            return [await self._client.hgetall(names[0])]
-        pipeline = self._client.pipeline(transaction=False)
-        for name in names:
-            pipeline.hgetall(name)
-        return list(await pipeline.execute())
+            pipeline.hgetall(entitlements.org_key(org))
+        replies = iter(await pipeline.execute())
+        return _Read(
+            session=next(replies) if sid else {},
+            account=next(replies) if pid else {},
+            gone=bool(next(replies)) if pid else False,
+            organisation=next(replies) if org else {},
+        )
 
     def _remember(self, token: str, found: Principal | Denial, *, good: bool) -> None:
         while len(self._cache) >= CACHE_ENTRIES:

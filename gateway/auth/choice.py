@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.auth.announcements import Announcement, Topic, publish
 from gateway.auth.entitlements import account_key
 from gateway.auth.principal import Client, Mode, str_of
+from metering.accounts import living
 from metering.store.store import Store
 
 _MODE, _REGION = "own_mode", "own_region"
@@ -45,11 +47,13 @@ async def write(store: Store, pid: str, choice: Choice) -> None:
 
     Raises:
         ValueError: The mode is none.
+        AccountGone: The account was erased; nothing is kept.
         Unconfirmed, redis.RedisError: Done perhaps, but it might not survive a failover: repeat it.
     """
     if choice.mode not in ("", *Mode):
         raise ValueError("a mode is cloud, local or empty")
     key = account_key(pid)
     await store.client.hset(key, mapping={_MODE: choice.mode, _REGION: choice.region})
+    await living.unless_gone(store.client, pid, partial(store.client.delete, key))
     await publish(store.client, Announcement(Topic.POLICY_CHANGED, pid=pid))
     await store.confirm(key)

@@ -18,12 +18,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import msgspec
 
 from gateway.auth import functions
 from gateway.auth.identity import digest
 from gateway.auth.principal import Client, Mode, str_of
+from metering.accounts import living
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 _TIER = re.compile(r"[a-z0-9_-]{0,32}")
@@ -86,9 +88,12 @@ async def write(client: Client, pid: str, entitlements: Entitlements) -> bool:
 
     Raises:
         ValueError: A field is not of its form, or the version is not above 0.
+        AccountGone: The account was erased; nothing is kept.
         redis.RedisError: Not written, or not known; repeat it.
     """
-    return await _write(client, account_key(pid), entitlements)
+    written = await _write(client, account_key(pid), entitlements)
+    await living.unless_gone(client, pid, partial(erase, client, pid))
+    return written
 
 
 async def read_org(client: Client, org: str) -> Entitlements:

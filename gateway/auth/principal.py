@@ -26,6 +26,7 @@ from redis.exceptions import RedisError
 from gateway.auth.identity import digest
 from gateway.auth.secret_text import SECRET_LENGTH
 from metering import clock
+from metering.accounts import living
 
 TOKEN_PREFIX = "cgx_at_"  # noqa: S105 - what every token starts with, not a token
 PERSONAL_PREFIX = "cgx_pat_"  # the start of a personal access token
@@ -105,6 +106,11 @@ def session_key(sid: str) -> str:
     return f"s:{{{sid}}}"
 
 
+def family_key(sid: str) -> str:
+    """Of the refresh tokens of a session that has some (`gateway.oauth.refresh`)."""
+    return f"f:{{{sid}}}"
+
+
 def is_sid(text: str) -> bool:
     """Whether ``text`` can be a session id, and so may stand in a key."""
     return _SID.fullmatch(text) is not None
@@ -134,7 +140,7 @@ def token_digest(key: bytes, token: str) -> str:
 
 
 async def lookup(client: Client, key: bytes, token: str, now_ms: int | None = None) -> Principal | Denial:
-    """The session of ``token``: one call to the store, none for a malformed token.
+    """The session of ``token``, if its account lives: two calls to the store, none for a malformed token.
 
     Args:
         client: The store.
@@ -148,7 +154,10 @@ async def lookup(client: Client, key: bytes, token: str, now_ms: int | None = No
     sid = sid_of(token)
     if sid is None:
         return Denial.TOKEN_INVALID
-    return judge(await read_session(client, sid), key, token, now_ms)
+    found = judge(await read_session(client, sid), key, token, now_ms)
+    if isinstance(found, Principal) and not await living.lives(client, found.pid):
+        return Denial.TOKEN_INVALID
+    return found
 
 
 def judge(fields: dict[str, str], key: bytes, token: str, now_ms: int | None = None) -> Principal | Denial:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -19,6 +20,7 @@ from gateway.auth.principal import (
     Client,
     Mode,
     Scope,
+    family_key,
     read_session,
     scopes_of,
     session_key,
@@ -27,6 +29,7 @@ from gateway.auth.principal import (
     token_digest,
 )
 from gateway.auth.secret_text import drawn
+from metering.accounts import living
 from metering.clock import DAY_MS, DAY_SECONDS, now_ms
 
 EXPIRED_GRACE_MS = DAY_MS
@@ -106,6 +109,7 @@ async def create(
 
     Raises:
         ValueError: A label is none.
+        AccountGone: The account was erased; there is no session.
         redis.RedisError: The store cannot answer.
     """
     check_label(region, app_version, platform)
@@ -140,6 +144,7 @@ async def create(
         pipe.hset(session_key(sid), mapping=fields)
         pipe.pexpireat(session_key(sid), gone)
         await pipe.execute()
+    await living.unless_gone(client, pid, partial(_forget, client, pid, (sid,)))
     return Issued(token, sid, pid, life_s, until)
 
 
@@ -210,12 +215,17 @@ async def revoke(client: Client, sid: str) -> bool:
 
 
 async def forget_account(client: Client, pid: str) -> int:
-    """Delete every session of an account and its index, as erasure asks; how many there were."""
+    """Delete every session of an account, its refresh tokens and the index, as erasure asks; how many there were."""
     sids = await _indexed(client, pid)
+    await _forget(client, pid, sids)
+    return len(sids)
+
+
+async def _forget(client: Client, pid: str, sids: Sequence[str]) -> None:
     for begin in range(0, len(sids), BATCH):
         async with client.pipeline(transaction=False) as pipe:
             for sid in sids[begin : begin + BATCH]:
                 pipe.delete(session_key(sid))
+                pipe.delete(family_key(sid))
             await pipe.execute()
     await client.delete(index_key(pid))  # last: what breaks off before this can be repeated
-    return len(sids)

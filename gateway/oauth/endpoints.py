@@ -20,7 +20,7 @@ from aiohttp import web
 
 from gateway.auth import revocation
 from gateway.auth.attempts import LookUps, StartedGrants
-from gateway.auth.principal import Denial, StoreFailure, lookup, sid_of
+from gateway.auth.principal import Denial, StoreFailure, family_key, lookup, sid_of
 from gateway.errors import GatewayError, MeteringUnavailable, MethodNotAllowed, NotFound
 from gateway.http.answers import SERVER_NAME, sentence
 from gateway.http.request import address_of, read_body
@@ -31,6 +31,7 @@ from gateway.oauth.paths import CLIENT, DEVICE_GRANT
 from gateway.oauth.refresh import Reused, Tokens
 from metering.accounts import audit
 from metering.accounts.audit import Action, Actor
+from metering.accounts.living import AccountGone
 from metering.store.store import Unconfirmed
 
 REFRESH_GRANT = "refresh_token"
@@ -156,7 +157,7 @@ class OAuth:
         if grant == DEVICE_GRANT:
             return await self._redeem(request, form)
         if grant == REFRESH_GRANT:
-            return await self._refresh(form)
+            return await self._refresh(request, form)
         if grant is None:
             raise OAuthError("invalid_request", "grant_type is missing.")
         raise OAuthError("unsupported_grant_type", _GRANTS)
@@ -174,27 +175,34 @@ class OAuth:
             if found.value == "invalid_grant":
                 self._look_ups.failed(address)
             raise OAuthError(found.value, _WHY[found.value])
-        tokens = await refresh.begin(client, key, found, client_id=client_id)
+        try:
+            tokens = await refresh.begin(client, key, found, client_id=client_id)
+        except AccountGone:  # since the person approved
+            raise OAuthError("invalid_grant", _WHY["invalid_grant"]) from None
         self._emit("new_device", found.pid)
         return _tokens(tokens)
 
-    async def _refresh(self, form: Form) -> object:
+    async def _refresh(self, request: web.BaseRequest, form: Form) -> object:
         services = self._services
         if "refresh_token" not in form:
             raise OAuthError("invalid_request", "refresh_token is missing.")
         client_id = self._client(form) if "client_id" in form else ""
+        address = self._address(request)
         try:
-            found = await refresh.rotate(
-                services.store.client,
-                services.identity_key,
-                form["refresh_token"],
-                client_id=client_id,
-                app_version=form.get("app_version", ""),
-            )
+            async with self._look_ups.turn(address):
+                found = await refresh.rotate(
+                    services.store.client,
+                    services.identity_key,
+                    form["refresh_token"],
+                    client_id=client_id,
+                    app_version=form.get("app_version", ""),
+                )
         except ValueError:
             raise OAuthError("invalid_request", software.RULE) from None
+        if not isinstance(found, Tokens):
+            self._look_ups.failed(address)
         if isinstance(found, Tokens):
-            await services.store.confirm(refresh.refresh_key(found.sid))
+            await services.store.confirm(family_key(found.sid))
             return _tokens(found)
         if isinstance(found, Reused):
             self._emit("refresh_reuse", found.pid)
@@ -203,17 +211,20 @@ class OAuth:
             await audit.note(services.store, Actor.GATEWAY, Action.REVOKED, found.pid)
         raise OAuthError("invalid_grant", _WHY["invalid_grant"])
 
-    async def _revoke(self, _request: web.BaseRequest, form: Form) -> object:
+    async def _revoke(self, request: web.BaseRequest, form: Form) -> object:
         """RFC 7009: 200 whatever the token was. An access token ends its session as well."""
         services = self._services
         if "token" not in form:
             raise OAuthError("invalid_request", "token is missing.")
         client, key, token = services.store.client, services.identity_key, form["token"]
-        sid = refresh.sid_of_refresh(key, token)
-        if sid is None and await lookup(client, key, token) is not Denial.TOKEN_INVALID:
-            sid = sid_of(token)
-        if sid is not None:
-            await revocation.revoke(services.store, sid, actor=Actor.APP, journal=services.spool)
+        address = self._address(request)
+        async with self._look_ups.turn(address):
+            sid = refresh.sid_of_refresh(key, token)
+            if sid is None and await lookup(client, key, token) is not Denial.TOKEN_INVALID:
+                sid = sid_of(token)
+            if sid is not None:
+                await revocation.revoke(services.store, sid, actor=Actor.APP, journal=services.spool)
+        self._look_ups.failed(address)  # whatever it was: a sign-out is rare, and its answer is the same
         return {}
 
     def _metadata(self, request: web.BaseRequest) -> object:

@@ -2,8 +2,8 @@
 
 Rules:
 
-1. The family ``f:{<sid>}`` and the session ``s:{<sid>}`` share their id: what is revoked, limited or
-   listed is the session, however often its tokens change. The store holds keyed digests alone.
+1. The family of refresh tokens (`gateway.auth.principal.family_key`) and the session ``s:{<sid>}`` share their id: what
+   is revoked, limited or listed is the session, however often its tokens change. The store holds keyed digests alone.
 2. A refresh token is used once. Its successors are derived from it with the identity key, so that a
    client whose answer was lost gets the very same ones again, for `GRACE_S`, though nobody kept them.
 3. A refresh token that comes again later was stolen or copied: the session is revoked (RFC 9700
@@ -17,14 +17,16 @@ import hmac
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from gateway.auth import sessions
 from gateway.auth.functions import call_for_texts
 from gateway.auth.identity import digest
-from gateway.auth.principal import SID_LENGTH, TOKEN_PREFIX, Client, session_key, token_digest
+from gateway.auth.principal import SID_LENGTH, TOKEN_PREFIX, Client, family_key, session_key, token_digest
 from gateway.auth.secret_text import SECRET_LENGTH, derived, drawn
 from gateway.oauth.device import Redeemed
 from gateway.oauth.software import check_software
+from metering.accounts import living
 from metering.clock import DAY_SECONDS
 
 REFRESH_PREFIX = "cgx_rt_"
@@ -65,10 +67,6 @@ class Reused:
     pid: str
 
 
-def refresh_key(sid: str) -> str:
-    return f"f:{{{sid}}}"
-
-
 def _refresh_token(key: bytes, sid: str, secret: str) -> str:
     return f"{REFRESH_PREFIX}{sid}_{secret}{derived(key, 'refresh-check', f'{sid}{secret}', CHECK_LENGTH)}"
 
@@ -83,7 +81,7 @@ def sid_of_refresh(key: bytes, token: str) -> str | None:
 
 
 async def begin(client: Client, key: bytes, redeemed: Redeemed, *, client_id: str) -> Tokens:
-    """Make the session of an approved device. Raises redis-py's errors."""
+    """Make the session of an approved device. Raises `AccountGone` and redis-py's errors."""
     issued = await sessions.create(
         client,
         key,
@@ -102,9 +100,10 @@ async def begin(client: Client, key: bytes, redeemed: Redeemed, *, client_id: st
         "until": issued.until_ms,
     }
     async with client.pipeline(transaction=True) as pipe:
-        pipe.hset(refresh_key(issued.sid), mapping=fields)
-        pipe.pexpireat(refresh_key(issued.sid), issued.until_ms + sessions.EXPIRED_GRACE_MS)
+        pipe.hset(family_key(issued.sid), mapping=fields)
+        pipe.pexpireat(family_key(issued.sid), issued.until_ms + sessions.EXPIRED_GRACE_MS)
         await pipe.execute()
+    await living.unless_gone(client, redeemed.pid, partial(client.delete, family_key(issued.sid)))
     return Tokens(issued.sid, issued.access_token, refresh, issued.expires_in, redeemed.scope)
 
 
@@ -126,14 +125,15 @@ async def rotate(
     """
     check_software(app_version)
     sid = sid_of_refresh(key, token)
-    if sid is None:
+    session = None if sid is None else await sessions.get(client, sid)
+    if sid is None or session is None or not await living.lives(client, session.pid):
         return RefreshDenied.INVALID
     successor = _refresh_token(key, sid, derived(key, "refresh-after", token))
     access = f"{TOKEN_PREFIX}{sid}_{derived(key, 'access-after', token)}"
     state, *rest = await call_for_texts(
         client,
         "cgxa1_rotate",
-        (refresh_key(sid), session_key(sid)),
+        (family_key(sid), session_key(sid)),
         digest(key, "refresh", token),
         digest(key, "refresh", successor),
         token_digest(key, access),

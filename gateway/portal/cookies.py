@@ -5,7 +5,7 @@ Rules:
 1. A cookie is ``<body>.<mac>``; the mac is keyed with the identity key and names its purpose, so that no cookie
    stands in for another. Nothing about portal sessions is stored.
 2. The user's own id is in no cookie: the account's id and the names of the identity map (keyed digests), which an
-   erasure needs, are.
+   erasure needs, are. Whether that account lives still is not in it (`gateway.portal.portal`).
 3. Every form carries the session's form token (a keyed digest of its nonce), compared in constant time.
 """
 

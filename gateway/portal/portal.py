@@ -5,7 +5,8 @@ Rules:
 1. A form is accepted only if ``Origin`` is our own and, for somebody who is signed in, the form token of the session
    is in it. Both, always: neither alone is trusted.
 2. What a browser sends is bounded before it is read, and shown again only escaped.
-3. The development sign-in answers to a loopback name alone, so that a foreign name which was pointed at this machine
+3. A cookie says who was signed in; the store is asked whether that account lives, before any page or form is answered.
+4. The development sign-in answers to a loopback name alone, so that a foreign name which was pointed at this machine
    can't reach it.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
@@ -30,7 +31,8 @@ from gateway.portal.cookies import PortalSession
 from gateway.portal.page import esc
 from gateway.portal.paths import PagePath
 from gateway.portal.supabase import Verifier
-from metering.ledger.ledger import LedgerUnavailable
+from metering.accounts.living import lives
+from metering.ledger.ledger import LedgerConflict, LedgerUnavailable
 from metering.store.store import Unconfirmed
 
 MOST_FORM = 32_768  # bytes: an access token is the longest thing that is posted
@@ -83,22 +85,31 @@ class Portal:
         host = request.headers.get("Host", "")
         if self.verifier is None and not is_loopback(_name(host)):
             raise NotFound
-        session = cookies.open_session(self.key, request.cookies.get(self.cookie(cookies.SESSION_COOKIE), ""))
         if request.method == "GET":
             fields: Mapping[str, str] = _fields(query)
         elif request.method == "POST":
             fields = await self._body(request)
         else:
             raise MethodNotAllowed("GET, POST")
-        visit = Visit(request, path, fields, session, self.services.config.own_address(host))
+        visit = Visit(request, path, fields, None, self.services.config.own_address(host))
         try:
+            visit = replace(visit, session=await self._session(request))
             return await (self._post(visit) if request.method == "POST" else self._get(visit))
+        except LedgerConflict:  # erased since the question in `_session`
+            return sign_in.end(self)
         except (StoreFailure, OSError, LedgerUnavailable, Unconfirmed, MeteringUnavailable):
             return self.fault(visit, 503, "Not available", "The service can't answer right now. Please try again.")
         except RateLimited as error:
             response = self.fault(visit, 429, "Too many attempts", "Please wait a minute, then try again.")
             response.headers["Retry-After"] = str(math.ceil(error.retry_after or 60))
             return response
+
+    async def _session(self, request: web.BaseRequest) -> PortalSession | None:
+        """Who is signed in, if the account lives. The one place at which a cookie is read, for every page and form."""
+        session = cookies.open_session(self.key, request.cookies.get(self.cookie(cookies.SESSION_COOKIE), ""))
+        if session is None or not await lives(self.services.store.client, session.pid):
+            return None
+        return session
 
     async def _get(self, visit: Visit) -> web.Response:
         match visit.path:

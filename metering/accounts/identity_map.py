@@ -6,6 +6,7 @@ Rules:
    as ``version:pid``, and is the only link between the two: deleting it breaks it for good.
 2. A pid is drawn once. Rotating the key keeps every pid: an account found under an older key is
    noted under the current one as well.
+3. A link to an account that was erased leads nowhere: it is deleted when it is found.
 """
 
 from __future__ import annotations
@@ -14,8 +15,13 @@ import hmac
 import secrets
 from base64 import b32encode
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
+from redis.exceptions import WatchError
+
+from metering.accounts.living import lives
 from metering.store.store import Store
 
 
@@ -39,11 +45,11 @@ class Accounts:
     """
 
     def __init__(self, store: Store, identity_keys: Sequence[IdentityKey]) -> None:
-        self._client = store.client
+        self._client: Any = store.client
         self._keys = tuple(identity_keys)
 
     async def pid_of(self, user: str, *, create: bool = False) -> str | None:
-        """The account of a user; drawn where there is none and ``create`` is set.
+        """The living account of a user; drawn where there is none and ``create`` is set.
 
         Of several callers that create the same user's account at once, all get the same pid.
         Raises redis-py's errors when the store is away.
@@ -54,8 +60,21 @@ class Accounts:
             if value is None:
                 continue
             pid = _pid(value)
+            if not await lives(self._client, pid):
+                await self._unlink(name, value)
+                continue
             return pid if index == 0 else await self._claim(names[0], pid)
         return await self._claim(names[0], new_pid()) if create else None
+
+    async def _unlink(self, name: str, value: bytes | str) -> None:
+        """Delete a link, unless it leads elsewhere by now."""
+        async with self._client.pipeline(transaction=True) as pipe:
+            await pipe.watch(name)
+            if await pipe.get(name) == value:
+                pipe.multi()
+                pipe.delete(name)
+                with suppress(WatchError):
+                    await pipe.execute()
 
     async def _claim(self, name: str, pid: str) -> str:
         """Note ``pid`` unless another was noted before; the one that stands."""

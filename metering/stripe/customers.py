@@ -7,9 +7,11 @@ expires by itself after 35 days, as the tombstone does.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 from metering import keys
+from metering.accounts import living
 from metering.clock import DAY_MS
 from metering.store.store import Store
 
@@ -22,10 +24,11 @@ def _key(pid: str) -> str:
 
 
 async def assign(store: Store, pid: str, customer: str) -> None:
-    """Lead an account's charges there. Raises ValueError for what is no customer id."""
+    """Lead an account's charges there. Raises ValueError for what is no customer id, `AccountGone`."""
     if not _CUSTOMER.fullmatch(customer):
         raise ValueError("a customer of Stripe is cus_ and letters or digits")
     await store.client.set(_key(pid), customer)
+    await living.unless_gone(store.client, pid, partial(forget, store, pid))
 
 
 async def customer_of(store: Store, pid: str) -> str | None:

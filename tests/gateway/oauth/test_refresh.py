@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from gateway.auth import sessions
-from gateway.auth.principal import Client, Denial, Principal, lookup, session_key
+from gateway.auth.principal import Client, Denial, Principal, family_key, lookup, session_key
 from gateway.oauth import refresh
 from gateway.oauth.device import Redeemed
-from gateway.oauth.refresh import GRACE_S, RefreshDenied, Reused, Tokens, refresh_key
+from gateway.oauth.refresh import GRACE_S, RefreshDenied, Reused, Tokens
 from metering.store.store import Store
 
 KEY = b"k" * 32
@@ -30,8 +30,8 @@ async def refreshed(client: Client, token: str) -> Tokens:
 
 async def later(client: Client, sid: str, seconds: float) -> None:
     """Let the last rotation be so long ago."""
-    rotated = int(await client.hget(refresh_key(sid), "rotated") or 0)
-    await client.hset(refresh_key(sid), "rotated", str(rotated - int(seconds * 1_000)))
+    rotated = int(await client.hget(family_key(sid), "rotated") or 0)
+    await client.hset(family_key(sid), "rotated", str(rotated - int(seconds * 1_000)))
 
 
 async def test_a_sign_in_is_a_session_of_its_account(store: Store) -> None:
@@ -120,9 +120,9 @@ async def test_another_client_s_refresh_is_invalid_and_harmless(store: Store) ->
 
 async def test_a_family_ends(store: Store) -> None:
     first = await sign_in(store.client)
-    await store.client.hset(refresh_key(first.sid), "until", "1")
+    await store.client.hset(family_key(first.sid), "until", "1")
     assert await refresh.rotate(store.client, KEY, first.refresh_token) is RefreshDenied.EXPIRED
-    await store.client.delete(refresh_key(first.sid))
+    await store.client.delete(family_key(first.sid))
     assert await refresh.rotate(store.client, KEY, first.refresh_token) is RefreshDenied.INVALID
 
 
@@ -130,7 +130,7 @@ async def test_the_store_holds_no_token(store: Store) -> None:
     first = await sign_in(store.client)
     second = await refreshed(store.client, first.refresh_token)
     held = ""
-    for name in (refresh_key(first.sid), session_key(first.sid)):
+    for name in (family_key(first.sid), session_key(first.sid)):
         held += repr(await store.client.hgetall(name))
         assert await store.client.pttl(name) > 0
     for token in (first.access_token, first.refresh_token, second.access_token, second.refresh_token):
