@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from functools import cache
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 from gateway.inference.secret_rules import Rule, credentials, options, personal
 from providers.masking.masking import Found, TooMany
@@ -27,6 +27,9 @@ MOST_CANDIDATES: Final = 100_000
 WINDOW: Final = 65_536
 MARGIN: Final = 8_192
 """Characters at the edge of a window in which nothing begins for it: longer than tokens, keys and what names them."""
+
+SET_SIZE: Final = 700
+"""Instructions of RE2's programs that are in one set: above it the states of a set multiply."""
 
 _STEP: Final = 64  # candidates
 _LONGEST: Final = WINDOW
@@ -46,23 +49,44 @@ class MissingRules(Exception):
 
 
 class Detector:
-    """The rules of what is sought, in one set that says at one pass whether any of them matches."""
+    """The rules of what is sought, and sieves that say at a few passes which of them may match.
+
+    A filter knows the words without which a rule cannot match; rules without such words are in sets. One set of all
+    rules would be one pass, but its states multiply: a text made for it takes 4 s a MB.
+    """
 
     def __init__(self, rules: list[Rule], skipped: int) -> None:
+        re2 = import_module("re2")
         self._rules = rules
         self.skipped = skipped
-        self._set = import_module("re2").Set.SearchSet(options())
+        self._filter = re2.Filter()
         for rule in rules:
-            self._set.Add(rule.pattern.pattern)
-        self._set.Compile()
+            self._filter.Add(rule.pattern.pattern, options())
+        self._filter.Compile()
+        wordless = self._filter.Match(b"", potential=True) or []
+        self._wordless = frozenset(wordless)
+        self._sets: list[tuple[Any, list[int]]] = []
+        size = SET_SIZE
+        for index in sorted(wordless, key=lambda index: rules[index].pattern.programsize):
+            size += rules[index].pattern.programsize
+            if size > SET_SIZE:
+                size = rules[index].pattern.programsize
+                self._sets.append((re2.Set.SearchSet(options()), []))
+            self._sets[-1][0].Add(rules[index].pattern.pattern)
+            self._sets[-1][1].append(index)
+        for one, _ in self._sets:
+            one.Compile()
 
     def __call__(self, text: str) -> list[Found]:
         """The secrets of a text at once."""
         return [found for found in Search(self)(text) if found is not None]
 
-    def matched(self, text: str | bytes) -> list[Rule]:
-        """The rules of which a candidate is in the text."""
-        return [self._rules[index] for index in self._set.Match(text) or ()]
+    def candidates(self, text: str | bytes) -> list[Rule]:
+        """The rules that may match in the text."""
+        found = [index for index in self._filter.Match(text, potential=True) or () if index not in self._wordless]
+        for one, indexes in self._sets:
+            found += [indexes[index] for index in one.Match(text) or ()]
+        return [self._rules[index] for index in found]
 
 
 class Search:
@@ -84,7 +108,7 @@ class Search:
         last = start = 0
         while True:
             window = _Window(text, start, min(len(text), start + WINDOW))
-            rules = self._detector.matched(window.subject)
+            rules = self._detector.candidates(window.subject)
             if not rules and window.end == len(text):
                 return
             found: list[Found] = []

@@ -48,6 +48,11 @@ _KINDS: Final = {"JSON Web Token": "TOKEN", "Private Key": "KEY", "Basic Auth Cr
 _AZURE: Final = "Azure Storage Account access key"
 _TWILIO: Final = "Twilio API Key"
 
+_GAP: Final = r"(?:.{0,100}\n?){0,2}"
+"""Of Artifactory's pattern, between a name and the secret. RE2 tries it at each character for each name: 1 s a MB."""
+_GAP_LENGTH: Final = 202
+_GAP_LINES: Final = 3
+
 _DELIMITERS: Final = " \t\r\n\"'=:`"
 _WORD: Final = re.compile(r"[A-Za-z0-9]")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+")
@@ -79,6 +84,7 @@ def credentials() -> tuple[list[Rule], int]:
             for pattern in plugin().denylist:
                 # Case goes into the pattern, since a set has one option for all.
                 text = f"(?i){pattern.pattern}" if pattern.flags & re.IGNORECASE else pattern.pattern
+                before, gap, text = text.rpartition(_GAP)
                 try:
                     compiled = re2.compile(text, options())
                 except re2.error:
@@ -87,7 +93,8 @@ def credentials() -> tuple[list[Rule], int]:
                 whole = kind == "KEY"  # the key's lines are masked along with its header
                 group = 0 if whole or not compiled.groups else 1
                 shortest = 1 if kind == "PASSWORD" else SHORTEST
-                rules.append(Rule(compiled, kind, group, _check_of(plugin.secret_type, group), shortest))
+                check = _after(re.compile(before)) if gap else _check_of(plugin.secret_type, group)
+                rules.append(Rule(compiled, kind, group, check, shortest))
     return rules, skipped
 
 
@@ -139,6 +146,16 @@ def _named(text: str, start: int, end: int) -> Span | None:
     if end - start == 40 and _HEX.fullmatch(text, start, end):
         return None
     return None if _in_data(text, start, end) else (start, end)
+
+
+def _after(name: re.Pattern[str]) -> Check:
+    """Of a token that one of these names stands before, no further than `_GAP`."""
+
+    def check(text: str, start: int, end: int) -> Span | None:
+        before = text[max(0, start - _GAP_LENGTH) : start].split("\n")[-_GAP_LINES:]
+        return _named(text, start, end) if any(map(name.search, before)) else None
+
+    return check
 
 
 def _azure(text: str, start: int, end: int) -> Span | None:

@@ -17,7 +17,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.inference.detection import MARGIN, WINDOW, Search, Sought, detector
+from gateway.inference.detection import MARGIN, SET_SIZE, WINDOW, Search, Sought, detector
 from providers.masking.masking import TooMany
 
 CREDENTIALS, PERSONAL = frozenset({Sought.CREDENTIALS}), frozenset({Sought.PERSONAL})
@@ -30,6 +30,8 @@ GITHUB = "ghp_" + "a1B2" * 9
         ("key AKIAIOSFODNN7EXAMPLE here", "AKIAIOSFODNN7EXAMPLE", "SECRET"),
         (f"token={GITHUB}", GITHUB, "SECRET"),
         ("postgres://user:longpassword@host/db", "longpassword", "PASSWORD"),
+        ("jfrog:\nurl: x\npassword: AP5abcdefghijk\n", "AP5abcdefghijk", "SECRET"),
+        ("JFROG_TOKEN=AKCabcdefghijkl", "AKCabcdefghijkl", "SECRET"),
         (
             "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
             "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
@@ -273,6 +275,26 @@ def steps(text, most=1_000_000):
         longest = max(longest, run)
         total += one is None
     return longest, total
+
+
+def test_no_rule_and_no_set_of_rules_is_of_the_size_at_which_re2_s_states_multiply():
+    detect = detector(frozenset(Sought))
+    sizes = [rule.pattern.programsize for rule in detect._rules]
+    assert max(sizes) < 1_000
+    for _, indexes in detect._sets:
+        assert len(indexes) == 1 or sum(sizes[index] for index in indexes) <= SET_SIZE
+
+
+@given(st.lists(st.sampled_from(["aws", "key", " ", "\n", "AKIA", "A1B2" * 9, "ghp_", "://a:b@", "4111 1111 1111 1111", "a@b.example", "+14155550100", "é", "AC", "z9" * 16, "Ab9+" * 22, "=="]), max_size=30))  # fmt: skip
+def test_the_sieves_let_every_rule_through_that_matches(parts):
+    text = "".join(parts)
+    detect = detector(frozenset(Sought))
+    through = {id(rule) for rule in detect.candidates(text)}
+    assert all(id(rule) in through for rule in detect._rules if rule.pattern.search(text))
+
+
+def test_a_name_that_is_far_from_the_token_does_not_name_it():
+    assert detector(CREDENTIALS)("jfrog:\n\n\n\npassword: AP5abcdefghijk\n") == []
 
 
 DENSE = {
