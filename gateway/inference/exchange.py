@@ -189,7 +189,7 @@ class Exchange:
         if 300 <= rejection.status < 400:
             raise UpstreamError("The provider answered with a redirect, which is never followed.")
         name = self._forwarding.target.provider.name
-        return rejected_response(
+        response = rejected_response(
             relay,
             rejection,
             self._family,
@@ -198,6 +198,8 @@ class Exchange:
             redaction=self._services.destinations[name].redaction,
             windows=self._meter.windows,
         )
+        self._tell_limit(response)
+        return response
 
     def _held(self, relay: Relay) -> web.Response:
         """A whole object."""
@@ -218,7 +220,7 @@ class Exchange:
         return response
 
     def _tell_limit(self, response: web.StreamResponse) -> None:
-        """Say that the answer may be shorter than asked for: the credit pays no more."""
+        """Say what limit the provider was sent in place of the request's own: the credit pays no more."""
         if self._meter.output_limit is not None:
             response.headers[OUTPUT_LIMIT] = str(self._meter.output_limit)
 
