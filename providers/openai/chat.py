@@ -11,7 +11,7 @@ import msgspec
 
 from providers.dialect import Head, Operation, Refusal, Scanner, Target
 from providers.document.look import Look
-from providers.document.members import ABSENT, Members, given, is_list, read_members, read_model, read_nested
+from providers.document.members import ABSENT, Members, count_of, given, is_list, read_members, read_model, read_nested
 from providers.document.splice import Edits
 from providers.openai import request as openai_request
 from providers.openai.answer import chat_scanner
@@ -90,7 +90,11 @@ def limited(edits: Edits, tokens: int, *, completion_limit: bool = True) -> None
     A request may state it by either name; a host obeys one of them, so both are lowered. ``completion_limit`` is that
     of the `Target`: the name to use if the request states none.
     """
-    stated = [lower(edits, name, tokens) for name in ("max_completion_tokens", "max_tokens")]
+    names = ("max_completion_tokens", "max_tokens")
+    counts = [count for name in names if (count := count_of(edits.value(name) or b"null")) is not None]
+    if counts:
+        tokens = min(tokens, max(counts))  # one that is no number is replaced by no more than the other allows
+    stated = [lower(edits, name, tokens) for name in names]
     if not any(stated):
         edits.put("max_completion_tokens" if completion_limit else "max_tokens", b"%d" % tokens)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from providers.dialect import Family, Operation, Target
@@ -159,6 +159,12 @@ MEMBERS = st.fixed_dictionaries(
 )
 
 
+@example(
+    operation=Operation.OPENAI_CHAT, members={"max_tokens": -5, "max_completion_tokens": 0}, indent=None, tokens=16
+)
+@example(
+    operation=Operation.OPENAI_CHAT, members={"max_tokens": 1.5, "max_completion_tokens": 0}, indent=None, tokens=16
+)
 @given(
     operation=st.sampled_from(LIMITED), members=MEMBERS, indent=st.none() | st.just(1), tokens=st.integers(16, 10**6)
 )
