@@ -232,7 +232,9 @@ class AnyEvents(RuleBasedStateMachine):
         if hasattr(self, "keys"):
             longest = max(LONGEST_REST, PROBE_SECONDS)
             assert all(
-                0 <= self.keys.wait(key, model, self.now) <= longest for key in range(self.keys.count) for model in "mn"
+                0 <= self.keys.wait(key, model, self.now) <= longest + 1e-6
+                for key in range(self.keys.count)
+                for model in "mn"
             )
             assert KeyTurn(self.keys, "m").next(self.now, last=True) is not None
 
