@@ -118,14 +118,18 @@ class Vault:
 
     def restore(self, text: str, *, inside_json: bool = False) -> str:
         """``text`` with every whole placeholder replaced; ``inside_json``: the text is itself written in JSON."""
-
-        def secret(found: re.Match[str]) -> str:
+        if PREFIX not in text:
+            return text
+        shown: list[str] = []
+        done = at = 0
+        while (found := _PLACEHOLDER.search(text, at)) is not None:
             kept = self._secrets.get(found[0])
             if kept is None:
-                return found[0]
-            return json.dumps(kept)[1:-1] if inside_json else kept
-
-        return _PLACEHOLDER.sub(secret, text) if PREFIX in text else text
+                at = found.start() + 1  # what only looks like one may hold the beginning of a real one
+                continue
+            shown += (text[done : found.start()], json.dumps(kept)[1:-1] if inside_json else kept)
+            done = at = found.end()
+        return "".join((*shown, text[done:]))
 
     def held(self, text: str) -> int:
         """How many characters at the end of ``text`` may be the beginning of a placeholder."""

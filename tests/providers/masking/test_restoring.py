@@ -217,6 +217,11 @@ def test_every_cut_of_words_and_bytes_gives_the_secrets_back(operation, words, m
     assert restored.report().usage.output_tokens == 5
 
 
+def test_what_only_looks_like_a_placeholder_hides_no_real_one():
+    vault, placeholders = made()
+    assert vault.restore("MASKED_SMASKED_SMASKED" + placeholders[0]) == "MASKED_SMASKED_SMASKED" + SECRETS[0]
+
+
 @pytest.mark.parametrize("operation", DIALECTS)
 def test_byte_by_byte(operation):
     write, read = DIALECTS[operation]
