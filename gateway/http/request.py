@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import parse_qsl
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
@@ -55,6 +55,32 @@ def address_of(request: web.BaseRequest, behind_proxy: bool) -> str:
         if forwarded:
             return forwarded[-1].rpartition(",")[2].strip()
     return request.remote or ""
+
+
+# What proxies, balancers, tunnels and content networks add to a request that they pass on (RFC 7239, RFC 9110 section
+# 7.6.3, and the headers that came before them).
+_ON_THE_WAY = frozenset((
+    "forwarded", "via", "client-ip", "x-client-ip", "x-cluster-client-ip", "x-real-ip", "x-real-port", "x-remote-ip",
+    "x-remote-addr", "x-host", "x-scheme", "x-proto", "x-url-scheme", "x-rewrite-url", "x-arr-ssl", "x-arr-log-id",
+    "x-request-start", "true-client-ip", "front-end-https", "proxy-client-ip", "wl-proxy-client-ip", "cdn-loop",
+    "x-varnish", "x-proxyuser-ip", "x-coming-from", "x-tunnel-authorization", "x-arr-clientcert",
+))  # fmt: skip
+_ON_THE_WAY_BEGIN = (
+    "x-forwarded", "forwarded-", "x-original-", "x-proxy-", "x-envoy-", "x-amzn-", "x-amz-cf-", "x-azure-",
+    "x-appengine-", "x-cloud-trace-", "x-vercel-", "x-nf-", "x-akamai-", "x-ms-", "cf-", "fastly-", "fly-", "ngrok-",
+    "tailscale-",
+)  # fmt: skip
+
+
+def came_through_a_proxy(request: web.BaseRequest) -> bool:
+    """Whether anything says that the request was passed on by a proxy, whoever runs it.
+
+    HTTP/1.0 says so as well: no browser speaks it, and it is how nginx asks by default, without a header of its own.
+    """
+    if request.version < HttpVersion11:
+        return True
+    names = (name.lower().replace("_", "-") for name in request.headers)
+    return any(name in _ON_THE_WAY or name.startswith(_ON_THE_WAY_BEGIN) for name in names)
 
 
 def refuse_key_in_query(query: str) -> None:

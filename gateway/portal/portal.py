@@ -6,8 +6,9 @@ Rules:
    is in it. Both, always: neither alone is trusted.
 2. What a browser sends is bounded before it is read, and shown again only escaped.
 3. A cookie says who was signed in; the store is asked whether that account lives, before any page or form is answered.
-4. The development sign-in answers to a loopback name alone, so that a foreign name which was pointed at this machine
-   can't reach it.
+4. Where anybody who asks is the local developer, only this machine's browser may ask: the portal answers to a loopback
+   name, so that a foreign name which was pointed at this machine can't reach it, and to nothing that came through a
+   proxy or a tunnel, whose other end may be anybody.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ from metering.store.store import Unconfirmed
 
 MOST_FORM = 32_768  # bytes: an access token is the longest thing that is posted
 MOST_FIELDS = 16
+_THIS_MACHINE = (
+    "Without a sign-in service this portal is for the browser of the machine that it runs on, and this request came "
+    "through a proxy or a tunnel. Configure [supabase] to let people in."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,9 @@ class Portal:
         host = request.headers.get("Host", "")
         if self.verifier is None and not is_loopback(_name(host)):
             raise NotFound
+        if self.verifier is None and inbound.came_through_a_proxy(request):
+            elsewhere = Visit(request, path, {}, None, self.services.config.own_address(host))
+            return self.fault(elsewhere, 403, "Not accepted", _THIS_MACHINE)
         if request.method == "GET":
             fields: Mapping[str, str] = _fields(query)
         elif request.method == "POST":
