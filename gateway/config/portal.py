@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from urllib.parse import urlsplit
 
 from gateway.addresses import is_loopback
@@ -11,13 +12,29 @@ from gateway.config.reader import Section
 MINIMUM_SECRET_BYTES = 32  # RFC 7518 section 3.2: an HS256 key has the hash's size at least
 
 
+class Assurance(StrEnum):
+    """How surely Supabase Auth knows who signed in: the values of the claim ``aal``."""
+
+    AAL1 = "aal1"  # one factor
+    AAL2 = "aal2"  # a second factor as well
+
+
 @dataclass(frozen=True, slots=True)
 class SupabaseConfig:
-    """``jwt_secret`` is the legacy shared secret: if it is set, only HS256 is accepted."""
+    """Whose access tokens sign people in, and which people.
+
+    Attributes:
+        jwt_secret: The legacy shared secret: if it is set, only HS256 is accepted.
+        allow_anonymous: Whether users that Supabase Auth calls anonymous are let in. Whoever signs in anonymously again
+            is another user, with a new account and the limits of its plan.
+        min_aal: The lowest assurance that is enough.
+    """
 
     issuer: str
     audience: str
     jwt_secret: bytes | None = field(default=None, repr=False)
+    allow_anonymous: bool = False
+    min_aal: Assurance = Assurance.AAL1
 
     @property
     def jwks_url(self) -> str:
@@ -43,15 +60,17 @@ def read_supabase(section: Section) -> SupabaseConfig | None:
     issuer = section.string("issuer", f"{url}/auth/v1" if url else "").rstrip("/")
     audience = section.string("audience", "authenticated")
     secret = section.string("jwt_secret")
+    anonymous = section.boolean("allow_anonymous", False)
+    min_aal = section.choice("min_aal", Assurance.AAL1)
     section.close()
     if not issuer:
-        if audience != "authenticated" or secret:
+        if audience != "authenticated" or secret or anonymous or min_aal is not Assurance.AAL1:
             section.fault("url", "is missing", "write https://PROJECT.supabase.co, or remove the table")
         return None
     check_url(section, "url" if url else "issuer", issuer)
     if secret and len(secret.encode()) < MINIMUM_SECRET_BYTES:
         section.fault("jwt_secret", "is too short", f"use the project's own, {MINIMUM_SECRET_BYTES} bytes at least")
-    return SupabaseConfig(issuer, audience, secret.encode() or None)
+    return SupabaseConfig(issuer, audience, secret.encode() or None, anonymous, min_aal)
 
 
 def read_portal(section: Section, supabase: SupabaseConfig | None) -> PortalConfig:

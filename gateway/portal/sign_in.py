@@ -16,12 +16,16 @@ from aiohttp import web
 from gateway.portal import cookies, page
 from gateway.portal.page import esc, hidden
 from gateway.portal.paths import PagePath
-from gateway.portal.supabase import IssuerAway, NotSignedIn
+from gateway.portal.supabase import AnonymousUser, AssuranceTooLow, IssuerAway, NotAllowed, NotSignedIn
 
 if TYPE_CHECKING:
     from gateway.portal.portal import Portal, Visit
 
 DEVELOPER = "developer"
+_REFUSED = {
+    AnonymousUser.code: "Anonymous users can't use this service. Sign in with an account.",
+    AssuranceTooLow.code: "This service needs a second factor. Set one up where you sign in, and sign in with it.",
+}
 
 
 def ask(portal: Portal, visit: Visit, status: int = 200) -> web.Response:
@@ -62,15 +66,22 @@ def callback(portal: Portal) -> web.Response:
         f'<p id="callback" role="status" data-session="{PagePath.SESSION}">One moment.</p>'
         '<noscript><p>This step needs JavaScript.</p></noscript><div id="failed" role="alert" hidden>'
         '<p class="fault">The sign-in did not succeed.</p>'
+        f"{_reasons()}"
         f'<p><a href="{PagePath.ACCOUNT}">Try again</a></p></div></section>'
     )
     return portal.html(None, "Signing in", main)
 
 
+def _reasons() -> str:
+    """What a policy refuses, for the script to show the one that it was told."""
+    return "".join(f'<p data-reason="{code}" hidden>{esc(text)}</p>' for code, text in _REFUSED.items())
+
+
 async def finish(portal: Portal, visit: Visit) -> web.Response:
     """``POST /portal/session``: an access token, in the body or as a bearer, becomes the portal's session.
 
-    200 ``{"next": path}``; 401 where the token or the state is not good; 503 where the issuer's keys can't be had.
+    200 ``{"next": path}``; 401 where the token or the state is not good; 403 where the policy does not let its user in;
+    503 where the issuer's keys can't be had.
     """
     sign_in = cookies.open_sign_in(portal.key, visit.request.cookies.get(portal.cookie(cookies.SIGN_IN_COOKIE), ""))
     if portal.verifier is None or sign_in is None:
@@ -81,6 +92,8 @@ async def finish(portal: Portal, visit: Visit) -> web.Response:
     token = bearer.strip() if scheme.lower() == "bearer" else visit.fields.get("access_token", "")
     try:
         user = await portal.verifier.verify(token)
+    except NotAllowed as refused:
+        return _json({"error": refused.code}, 403)
     except NotSignedIn:
         return _json({"error": "token_invalid"}, 401)
     except IssuerAway:

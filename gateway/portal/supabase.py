@@ -8,6 +8,8 @@ Rules:
 3. An unknown ``kid`` fetches the set once more, and at most once in `REFETCH_SECONDS`: whoever sends
    invented ones can't make this a hammer. When a fetch fails, the keys that are known stay.
 4. No message holds a part of a token.
+5. Which people are let in is the operator's `Policy`. What a claim says that is not known is the less of it: a user is
+   anonymous unless ``is_anonymous`` is false or missing, and an unknown ``aal`` is no second factor.
 
 Claims: https://supabase.com/docs/guides/auth/jwt-fields; keys: https://supabase.com/docs/guides/auth/signing-keys
 """
@@ -17,12 +19,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import aiohttp
 import jwt
 import orjson
 from jwt.exceptions import PyJWKError, PyJWTError
+
+from gateway.config.portal import Assurance
 
 ALGORITHMS: Final = {"EC": "ES256", "RSA": "RS256"}
 ROLE: Final = "authenticated"  # `anon` and `service_role` are no people
@@ -39,13 +44,42 @@ class NotSignedIn(Exception):
     """The token is no valid access token of a user of this issuer."""
 
 
+class NotAllowed(NotSignedIn):
+    """The token is valid, and the operator's policy does not let its user in. ``code`` says why."""
+
+    code = ""
+
+
+class AnonymousUser(NotAllowed):
+    code = "anonymous_not_allowed"
+
+
+class AssuranceTooLow(NotAllowed):
+    code = "assurance_too_low"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Which of an issuer's users are let in; as in `gateway.config.portal.SupabaseConfig`."""
+
+    allow_anonymous: bool = False
+    min_aal: Assurance = Assurance.AAL1
+
+    def check(self, claims: Mapping[str, Any]) -> None:
+        """Raises `AnonymousUser`, `AssuranceTooLow`."""
+        if not self.allow_anonymous and claims.get("is_anonymous", False) is not False:
+            raise AnonymousUser
+        if self.min_aal is Assurance.AAL2 and claims.get("aal") != Assurance.AAL2:
+            raise AssuranceTooLow
+
+
 class IssuerAway(Exception):
     """The issuer's keys can't be had, which says nothing about the token."""
 
 
 class Verifier(Protocol):
     async def verify(self, token: str) -> str:
-        """The user's id (``sub``). Raises `NotSignedIn`, `IssuerAway`."""
+        """The user's id (``sub``). Raises `NotSignedIn`, of which `NotAllowed` is one, and `IssuerAway`."""
 
 
 class PublicKeyVerifier:
@@ -55,14 +89,22 @@ class PublicKeyVerifier:
         issuer: What ``iss`` must be.
         audience: What ``aud`` must be.
         jwks_url: Where the keys are.
+        policy: Which users are let in.
         clock: Monotonic seconds, for tests.
     """
 
     def __init__(
-        self, issuer: str, audience: str, jwks_url: str, *, clock: Callable[[], float] = time.monotonic
+        self,
+        issuer: str,
+        audience: str,
+        jwks_url: str,
+        policy: Policy = Policy(),
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._issuer = issuer
         self._audience = audience
+        self._policy = policy
         self._url = jwks_url
         self._clock = clock
         self._keys: Mapping[str, jwt.PyJWK] = {}
@@ -76,7 +118,7 @@ class PublicKeyVerifier:
         if not isinstance(kid, str) or header.get("alg") not in ALGORITHMS.values():
             raise NotSignedIn
         key = await self._key(kid)
-        return _subject(token, key.key, key.algorithm_name, self._issuer, self._audience)
+        return _subject(token, key.key, key.algorithm_name, self._issuer, self._audience, self._policy)
 
     async def _key(self, kid: str) -> jwt.PyJWK:
         if kid not in self._keys or self._clock() >= self._good_until:
@@ -112,15 +154,16 @@ class PublicKeyVerifier:
 class SharedSecretVerifier:
     """Legacy HS256: the project's shared secret, and nothing else. Only built where one is configured."""
 
-    def __init__(self, issuer: str, audience: str, secret: bytes) -> None:
+    def __init__(self, issuer: str, audience: str, secret: bytes, policy: Policy = Policy()) -> None:
         self._issuer = issuer
         self._audience = audience
         self._secret = secret
+        self._policy = policy
 
     async def verify(self, token: str) -> str:
         if _header(token).get("alg") != "HS256":
             raise NotSignedIn
-        return _subject(token, self._secret, "HS256", self._issuer, self._audience)
+        return _subject(token, self._secret, "HS256", self._issuer, self._audience, self._policy)
 
 
 def _header(token: str) -> dict[str, Any]:
@@ -134,8 +177,10 @@ def _header(token: str) -> dict[str, Any]:
     return header
 
 
-def _subject(token: str, key: Any, algorithm: str, issuer: str, audience: str) -> str:
-    """Check the signature with this one algorithm, and the claims."""
+def _subject(  # noqa: PLR0917 - each caller passes its own, in the order of its attributes
+    token: str, key: Any, algorithm: str, issuer: str, audience: str, policy: Policy
+) -> str:
+    """Check the signature with this one algorithm, the claims and the policy."""
     try:
         claims = jwt.decode(
             token,
@@ -151,6 +196,7 @@ def _subject(token: str, key: Any, algorithm: str, issuer: str, audience: str) -
     subject = claims["sub"]
     if claims.get("role") != ROLE or not isinstance(subject, str) or not 0 < len(subject) <= 256:
         raise NotSignedIn
+    policy.check(claims)
     return subject
 
 

@@ -306,14 +306,21 @@ def _portal(services: Services) -> Answers | None:
 
 def _build_portal(services: Services) -> Portal:
     from gateway.portal.portal import Portal  # noqa: PLC0415 - see _portal
-    from gateway.portal.supabase import PublicKeyVerifier, SharedSecretVerifier, Verifier  # noqa: PLC0415 - see _portal
+    from gateway.portal.supabase import (  # noqa: PLC0415 - see _portal
+        Policy,
+        PublicKeyVerifier,
+        SharedSecretVerifier,
+        Verifier,
+    )
 
     config = services.config.supabase
     verifier: Verifier | None = None
-    if config is not None and config.jwt_secret is not None:
-        verifier = SharedSecretVerifier(config.issuer, config.audience, config.jwt_secret)
-    elif config is not None:
-        verifier = PublicKeyVerifier(config.issuer, config.audience, config.jwks_url)
+    if config is not None:
+        people = Policy(config.allow_anonymous, config.min_aal)
+        if config.jwt_secret is not None:
+            verifier = SharedSecretVerifier(config.issuer, config.audience, config.jwt_secret, people)
+        else:
+            verifier = PublicKeyVerifier(config.issuer, config.audience, config.jwks_url, people)
     return Portal(services, verifier)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from urllib.parse import quote
+from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
 from tests import supabase_project
 from tests.gateway_process import GatewayProcess, model, provider
 from tests.portal_browser import launched
-from tests.raw_http import ask, request
+from tests.raw_http import Answer, ask, request
 from tests.supabase_project import configured, token
 
 
@@ -59,3 +61,53 @@ def test_there_is_no_development_sign_in(gateway: GatewayProcess) -> None:
     assert answer.status == 404
     assert "set-cookie" not in answer.headers
     assert "development_sign_in" not in gateway.log.read_text()
+
+
+def finish(gateway: GatewayProcess, access_token: str) -> Answer:
+    """A sign-in that ends with this token, as the callback's script does it."""
+    begun = ask(gateway.url, request("GET", "/portal/sign-in?next=/account"))
+    cookie = begun.headers["set-cookie"].split(";")[0]
+    back = parse_qs(urlsplit(begun.headers["location"]).query)["redirect_to"][0]
+    state = parse_qs(urlsplit(back).query)["state"][0]
+    headers = {"origin": "http://gateway.test", "cookie": cookie, "content-type": "application/json"}
+    body = json.dumps({"access_token": access_token, "state": state}).encode()
+    return ask(gateway.url, request("POST", "/portal/session", body, headers=headers))
+
+
+def test_anonymous_users_stay_outside(gateway: GatewayProcess, project: str) -> None:
+    assert finish(gateway, token(project, aal="aal1", is_anonymous=False)).status == 200
+    answer = finish(gateway, token(project, "anonymous", aal="aal1", is_anonymous=True))
+    assert (answer.status, answer.json()) == (403, {"error": "anonymous_not_allowed"})
+    assert "cgx_portal=" not in answer.headers.get("set-cookie", "")
+
+
+@pytest.mark.parametrize(
+    ("stated", "claims", "status"),
+    [
+        ({"min_aal": "aal2"}, {"aal": "aal1"}, 403),
+        ({"min_aal": "aal2"}, {"aal": "aal2"}, 200),
+        ({"min_aal": "aal2"}, {"aal": "aal2", "is_anonymous": True}, 403),
+        ({"allow_anonymous": True}, {"aal": "aal1", "is_anonymous": True}, 200),
+    ],
+)
+def test_the_policy_of_the_configuration_is_that_of_the_portal(
+    tmp_path: Path, project: str, stated: dict[str, object], claims: dict[str, object], status: int
+) -> None:
+    tables = configured(project)
+    tables["supabase"] |= stated
+    providers = {"openai": provider("openai", "http://127.0.0.1:9")}
+    with GatewayProcess(tmp_path, providers, [model("gpt-4o", "openai")], tables) as gateway:
+        assert finish(gateway, token(project, **claims)).status == status
+
+
+def test_the_page_says_what_the_policy_asks_for(gateway: GatewayProcess, project: str) -> None:
+    with launched() as browser:
+        page = browser.new_page()
+        page.goto(gateway.url + "/portal/sign-in")  # a state of this browser, and then somebody anonymous
+        page.get_by_role("button", name="Sign out").click()
+        page.route("**/auth/v1/authorize**", lambda route: route.abort())
+        begun = page.request.get(gateway.url + "/portal/sign-in", max_redirects=0)
+        back = parse_qs(urlsplit(begun.headers["location"]).query)["redirect_to"][0]
+        page.goto(f"{back}#access_token={quote(token(project, is_anonymous=True))}")
+        page.get_by_text("Anonymous users can't use this service.").wait_for()
+        assert not page.get_by_text("second factor").is_visible()

@@ -5,13 +5,17 @@ if (callback) {
   const token = new URLSearchParams(location.hash.slice(1)).get("access_token") || "";
   const state = new URLSearchParams(location.search).get("state") || "";
   history.replaceState(null, "", location.pathname); // neither stays in the history
-  const failed = () => { callback.hidden = true; document.getElementById("failed").hidden = false; };
+  const failed = (error) => {
+    callback.hidden = true;
+    document.getElementById("failed").hidden = false;
+    for (const reason of document.querySelectorAll("[data-reason]")) reason.hidden = reason.dataset.reason !== error;
+  };
   fetch(callback.dataset.session, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ access_token: token, state }),
-  }).then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error("refused"))))
-    .then((found) => location.replace(found.next), failed);
+  }).then((answer) => answer.json())
+    .then((found) => (found.next ? location.replace(found.next) : failed(found.error)), () => failed(""));
 }
 // A code is written in two groups, however it is typed.
 const code = document.getElementById("user_code");

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.config import ConfigError
 from gateway.config.load import read
+from gateway.config.portal import Assurance
 from tests.gateway.config.parsing import fault, parse
 
 PORTAL_BASE: dict[str, object] = {
@@ -34,13 +35,26 @@ def test_what_is_not_the_address_of_a_portal(url: str) -> None:
         ({"url": "https://p.example"}, {"sign_in_url": "http://a.example/"}, "portal.sign_in_url: is plain http"),
         ({"url": "https://p.example", "jwt_secret": "x"}, {"sign_in_url": "https://a.example/"}, "supabase.jwt_secret"),
         ({"jwt_secret": "x" * 32}, {}, "supabase.url: is missing"),
+        ({"allow_anonymous": True}, {}, "supabase.url: is missing"),
+        ({"min_aal": "aal2"}, {}, "supabase.url: is missing"),
+        ({"url": "https://p.example", "min_aal": "aal3"}, {}, "supabase.min_aal: is not one of the values"),
+        ({"url": "https://p.example", "allow_anonymous": "no"}, {}, "supabase.allow_anonymous: is neither"),
         ({}, {"url": "https://a.example/path"}, "portal.url: is not an origin"),
     ],
 )
 def test_faults_of_the_portal_are_named(
-    tmp_path: Path, supabase: dict[str, str], portal: dict[str, str], fault: str
+    tmp_path: Path, supabase: dict[str, object], portal: dict[str, str], fault: str
 ) -> None:
     table = {**PORTAL_BASE, "supabase": supabase, "portal": portal}
     with pytest.raises(ConfigError) as caught:
         read(table, tmp_path / "gateway.toml", {})
     assert any(line.startswith(fault) for line in caught.value.faults), caught.value.faults
+
+
+def test_anonymous_users_and_one_factor_are_the_defaults_of_a_policy() -> None:
+    table = '[supabase]\nurl = "https://p.example"\n{}\n[portal]\nsign_in_url = "https://a.example"\n'
+    usual, stated = (parse(table.format(more)).supabase for more in ("", 'allow_anonymous = true\nmin_aal = "aal2"'))
+    assert usual is not None
+    assert stated is not None
+    assert (usual.allow_anonymous, usual.min_aal) == (False, Assurance.AAL1)
+    assert (stated.allow_anonymous, stated.min_aal) == (True, Assurance.AAL2)

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import jwt
@@ -17,11 +17,15 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
+from gateway.config.portal import Assurance
 from gateway.portal.supabase import (
     LIFE_SECONDS,
     REFETCH_SECONDS,
+    AnonymousUser,
+    AssuranceTooLow,
     IssuerAway,
     NotSignedIn,
+    Policy,
     PublicKeyVerifier,
     SharedSecretVerifier,
 )
@@ -194,3 +198,43 @@ async def test_keys_of_another_use_or_kind_are_passed_over(issuer: Issuer) -> No
     for kid in ("one", "two", "broken", "three"):
         with pytest.raises(NotSignedIn):
             await verifier.verify(signed(kid=kid))
+
+
+ANONYMOUS = [{"is_anonymous": True}, {"is_anonymous": "false"}, {"is_anonymous": 0}, {"is_anonymous": []}]
+LOW = [{}, {"aal": "aal1"}, {"aal": "aal3"}, {"aal": "AAL2"}, {"aal": ["aal2"]}]
+HIGH = [{"aal": "aal2"}, {"aal": "aal2", "is_anonymous": False}]
+
+
+@pytest.fixture(params=["published keys", "shared secret"])
+def verifies(request: pytest.FixtureRequest, issuer: Issuer) -> Callable[[Policy | None, dict[str, Any]], Any]:
+    """Either kind of verifier, with a policy or as it is by itself."""
+
+    def verify(policy: Policy | None, more: dict[str, Any]) -> Any:
+        given = () if policy is None else (policy,)
+        if request.param == "shared secret":
+            return SharedSecretVerifier(ISSUER, AUDIENCE, SECRET, *given).verify(signed(SECRET, "HS256", **more))
+        return PublicKeyVerifier(ISSUER, AUDIENCE, issuer.url, *given).verify(signed(**more))
+
+    return verify
+
+
+@pytest.mark.parametrize("stated", ANONYMOUS, ids=str)
+async def test_an_anonymous_user_is_let_in_only_by_the_policy(verifies: Any, stated: dict[str, Any]) -> None:
+    with pytest.raises(AnonymousUser):
+        await verifies(None, stated)
+    assert await verifies(Policy(allow_anonymous=True), stated) == "user-1"
+    with pytest.raises(AssuranceTooLow):
+        await verifies(Policy(allow_anonymous=True, min_aal=Assurance.AAL2), stated)
+
+
+@pytest.mark.parametrize("stated", LOW, ids=str)
+async def test_a_second_factor_is_asked_for_only_by_the_policy(verifies: Any, stated: dict[str, Any]) -> None:
+    assert await verifies(None, stated) == "user-1"
+    with pytest.raises(AssuranceTooLow):
+        await verifies(Policy(min_aal=Assurance.AAL2), stated)
+
+
+@pytest.mark.parametrize("stated", HIGH, ids=str)
+async def test_who_has_a_second_factor_is_let_in(verifies: Any, stated: dict[str, Any]) -> None:
+    assert await verifies(None, stated) == "user-1"
+    assert await verifies(Policy(min_aal=Assurance.AAL2), stated) == "user-1"
