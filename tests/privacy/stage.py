@@ -150,8 +150,8 @@ class Stage(GatewayProcess):
         """The process of the embedded store, found by its program."""
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                command = (folder / "cmdline").read_bytes()
-                if b"valkey-server" in command and (folder / "cwd").resolve() == self.store_folder.resolve():
+                program = (folder / "cmdline").read_bytes().split(b"\0")[0]
+                if b"valkey-server" in program and (folder / "cwd").resolve() == self.store_folder.resolve():
                     return int(folder.name)
         raise AssertionError("no store runs")
 
