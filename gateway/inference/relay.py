@@ -79,7 +79,6 @@ class Relay:
         written: The whole request went to the provider; final once the answer has ended.
         sent: Bytes of the request that the kernel took; the same.
         reused: The connection had carried an answer before.
-        by_close: The body had neither a length nor chunks: the connection's end is its end.
     """
 
     __slots__ = (
@@ -96,7 +95,6 @@ class Relay:
         "_sent",
         "_timer",
         "_written",
-        "by_close",
         "ended",
         "fault",
         "headers",
@@ -138,7 +136,6 @@ class Relay:
         self._written = False
         self._sent = 0
         self.reused = connection.requests > 0
-        self.by_close = False
         self.watch = Watch(None, flows=False)
         self.status = 0
         self.headers: Headers = []
@@ -229,8 +226,6 @@ class Relay:
             _wake(self.ended)
 
     def on_end(self) -> None:
-        connection = self._connection
-        self.by_close = connection is not None and connection.ended_by_close
         self._unlink()
         if self.watch.scanner is not None:
             rest = self.watch.scanner.finish()
