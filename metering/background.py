@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 AGAIN_SECONDS = 0.1
+
+Result = TypeVar("Result")
 
 
 class Background(ABC):
@@ -38,3 +41,19 @@ async def end(task: asyncio.Task[Any] | None) -> None:
     while task is not None and not task.done():
         task.cancel()
         await asyncio.wait([task], timeout=AGAIN_SECONDS)
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
+    """What ``work`` returns; a cancellation of the caller ends ``work`` also where that would swallow it (see `end`).
+
+    Raises:
+        TimeoutError: It took longer than ``seconds``.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        await asyncio.wait([task], timeout=seconds)
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+    finally:
+        await end(task)

@@ -213,7 +213,13 @@ def test_continuous_integration_ends_with_the_closing_line_of_the_tests(
     (tmp_path / "Makefile").write_text(targets)
     command = f"exec bash .ci/run {'<&-' if stdin == 'closed' else '</dev/null'}"
     done = subprocess.run(
-        ["bash", "-c", command], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        env={**os.environ, "MAKELEVEL": "1", "MAKEFLAGS": "w"},  # below another make, as `make test` is itself
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     assert bool(done.returncode) is bool(code), done.stdout
     lines = done.stdout.splitlines()

@@ -111,6 +111,7 @@ def _read(parts: SplitResult, kind: StoreKind, *, tls: bool) -> StoreAddress:
         or path
         or (parts.query and not tls)
         or parts.fragment
+        or "@" in parts.path  # a password with a slash that is not percent-encoded: its end would be the service
     )
     if wrong:
         raise ValueError("not of the form")

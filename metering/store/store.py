@@ -6,7 +6,6 @@ and the means to make the ledger's own connections.
 
 from __future__ import annotations
 
-import asyncio
 import random
 import re
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import PipelineCommand
 from redis.exceptions import RedisError
 
+from metering.background import within
 from metering.keys import PARTITIONS
 from metering.store.address import StoreAddress, StoreKind, read_address
 from metering.store.cluster import Cluster
@@ -196,8 +196,7 @@ async def open_store(url: str, *, data_dir: Path, replicas: int = 0) -> Store:
             client = Redis(unix_socket_path=await embedded.ensure(), **_OPTIONS)
         else:
             client = sentinels.client() if sentinels is not None else _client(address)
-        async with asyncio.timeout(OPEN_SECONDS):
-            info = await _info(client)
+        info = await within(OPEN_SECONDS, _info(client))
     except BaseException as error:
         if client is not None:
             await client.aclose()
