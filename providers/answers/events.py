@@ -308,7 +308,14 @@ class EventStream:
         assert self._large is not None
         end = max(0, first_boundary(probe) - (len(probe) - len(data)))
         self._large.feed(data[:end])
-        event = self._large.result()
+        self._take_large(self._large.result())
+        if end == len(data):
+            return data
+        shown = self._feed(data[end:])
+        return data[:end] + shown if self._hide else data
+
+    def _take_large(self, event: bytes | None) -> None:
+        """Read what is left of an event that was too large to keep, and begin the next."""
         self._begin_event()
         self.events += 1
         if event is not None:
@@ -317,10 +324,6 @@ class EventStream:
             self._begun = self._begun or (self._error is None and not self._only_opens(event))
             self._done = False
             self._shorten()
-        if end == len(data):
-            return data
-        shown = self._feed(data[end:])
-        return data[:end] + shown if self._hide else data
 
     # Reading
 

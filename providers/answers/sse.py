@@ -10,6 +10,8 @@ Rules (WHATWG HTML, section 9.2.6 "Interpreting an event stream"):
    recognised one byte later. A cut therefore never changes where an event ends.
 5. Beyond the standard: a bare JSON object or array where an event should be is read as data, because some
    hosts report an error inside a begun stream like that.
+6. Beyond the standard, for dialects whose clients read so: lines of data without blank lines between them, each a
+   whole JSON object, are an event each (`next_lines`).
 """
 
 from __future__ import annotations
@@ -26,6 +28,9 @@ _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?=[^\n]))")
 _LINE = re.compile(rb"[^\r\n]+")
 _NAMED_ERROR = re.compile(rb"(?:\A|[\r\n])event: ?error[\r\n]")
 _LINE_BREAK = re.compile(rb"[\r\n]")
+_NEXT_LINE = re.compile(rb"\}(\r\n|\n|\r)(?=data:|\{)")
+NEXT_LINE_BYTES = 8
+"""What `next_lines` must see before and after a place between two lines to find it."""
 
 
 def last_boundary(data: bytes) -> int:
@@ -81,6 +86,16 @@ def events_backwards(block: bytes) -> Iterator[bytes]:
             start = 0
         yield block[start:end]
         end = start
+
+
+def next_lines(data: bytes) -> list[int]:
+    """Where lines begin that may be events of their own: they follow on a line that ends with an object."""
+    return [found.end() for found in _NEXT_LINE.finditer(data)]
+
+
+def with_blank_lines(block: bytes) -> bytes:
+    """``block`` with a blank line before each of its `next_lines`."""
+    return _NEXT_LINE.sub(rb"\g<0>\g<1>", block)
 
 
 def lead(event: bytes) -> int:

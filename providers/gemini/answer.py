@@ -5,6 +5,10 @@ every chunk, each time for the whole answer so far, so that the last ones count 
 need not be decoded. A stream has no end mark: its last chunk has a finish reason, or the prompt was
 blocked, which is an answer too. Without ``alt=sse`` a stream is one JSON array, which is also closed at its end.
 
+Lines of data without blank lines between them are a chunk each: Google's Python SDK read every line by itself before
+version 3, as many clients do that call the API without an SDK. (The other SDKs join such lines, as the standard says;
+so their dialects do.)
+
 ``args`` of a function call and ``response`` of a tool are free objects and may contain the same
 names. A chunk that has one is decoded at once, so that it cannot displace an earlier true count.
 """
@@ -32,7 +36,16 @@ from providers.answers.reading import (
     unwrapped,
     value,
 )
-from providers.answers.sse import DONE, data_of, event_spans
+from providers.answers.sse import (
+    DONE,
+    NEXT_LINE_BYTES,
+    data_of,
+    event_spans,
+    first_boundary,
+    last_boundary,
+    next_lines,
+    with_blank_lines,
+)
 from providers.dialect import Head, ProviderError
 from providers.document.members import ABSENT, given, is_list
 from providers.document.projection import JsonProjection, Wanted
@@ -95,6 +108,7 @@ _NO_REASON = frozenset(
      b'"BLOCKED_REASON_UNSPECIFIED"')
 )  # fmt: skip
 _NO_OUTPUT = frozenset({"thought"})
+_NEXT_LINE = (b"}\ndata:", b"}\r\ndata:", b"}\rdata:", b"}\n{", b"}\r\n{")
 
 
 class _State:
@@ -168,7 +182,7 @@ def _says(candidate: _Candidate) -> bool:
 class GenerateStream(EventStream):
     """Chunks of a stream with ``alt=sse``."""
 
-    __slots__ = ("_before", "_candidate", "_state", "_usage_size")
+    __slots__ = ("_before", "_candidate", "_edge", "_lines", "_state", "_usage_size")
 
     def __init__(self, head: Head) -> None:
         super().__init__(head, NEEDLE, CHUNK, each=head.choices > 1 or bool(head.server_tools))
@@ -178,6 +192,13 @@ class GenerateStream(EventStream):
         self._candidate: bytes | None = None
         self._before: bytes | None = None
         self._usage_size = 0
+        self._lines: bool | None = None  # a line of data is an event; not known until one follows on another
+        self._edge = b""  # the last bytes of the event that has begun, to find the next line across a cut
+
+    @property
+    def at_boundary(self) -> bool:
+        """What was passed on ends between two events; of a stream of lines, between two lines."""
+        return super().at_boundary or (self._lines is True and self._edge.endswith((b"}\n", b"}\r")))
 
     def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
         """Never: every event may state counts."""
@@ -194,13 +215,69 @@ class GenerateStream(EventStream):
             self.events = before + 1
             if before < EARLY or not before % EACH:
                 self._produced.one(data, before)
+            self._consider(data)
         else:
             self._count(data)
-        self._consider(data)
+            self._consider(self._apart(data))
         return data
+
+    def _feed(self, data: bytes) -> bytes:
+        if self._large is None or self._lines is False:
+            return super()._feed(data)
+        ends = next_lines(self._edge + data)
+        blank = first_boundary(self._seam + data) - len(self._seam)
+        end = ends[0] - len(self._edge) if ends else 0
+        if not ends or -len(self._seam) < blank <= end:
+            return super()._feed(data)
+        begun = self._edge[end:] if end < 0 else b""  # of the next event, in what came before
+        end = max(0, end)
+        self._large.feed(data[:end])
+        event = self._large.result()
+        self._lines = event is not None
+        if event is None:
+            self._carried += end
+            self._seam = (self._seam + data[:end])[-len(self._seam) :]
+        else:
+            self._take_large(event)
+        self._feed(begun + data[end:])
+        return data
+
+    def _hold(self, data: bytes) -> bytes:
+        """Take what does not end an event, unless a line of it does."""
+        if self._lines is False:
+            return super()._hold(data)
+        probe = self._edge + data if self._carried else data
+        self._edge = probe[-NEXT_LINE_BYTES:]
+        ends = next_lines(probe) if self._large is None else []
+        if not ends:
+            return super()._hold(data)
+        held = b"".join([*self._carry, data])
+        before = len(held) - len(probe)
+        if not self._are_lines(held[: before + ends[0]]):
+            return super()._hold(data)
+        end = before + ends[-1]
+        self._begin_event()
+        self._scan(held[:end], 0)
+        super()._hold(held[end:])
+        return data
+
+    def _are_lines(self, first: bytes) -> bool:
+        """A line is an event: ``first``, on which another line follows, is a whole chunk."""
+        if self._lines is None:
+            self._lines = read_strictly(_chunk, data_of(first)) is not None
+        return self._lines
+
+    def _apart(self, block: bytes) -> bytes:
+        """``block`` with blank lines between its events."""
+        if self._lines is False or not any(mark in block for mark in _NEXT_LINE):
+            return block
+        first = next_lines(block)[0]
+        start = last_boundary(block[:first])
+        return with_blank_lines(block) if self._are_lines(block[start:first]) else block
 
     def _scan(self, block: bytes, passed: int) -> bytes:  # noqa: ARG002 - nothing is hidden here
         self._count(block)
+        block = self._apart(block)
         if self._begun and not self._each:
             self._consider(block)
         else:

@@ -29,6 +29,7 @@ class Form:
         counts: The event of ``closing`` that states the counts.
         input_first: The input is stated in the opening.
         head, join, tail: What stands before, between and after the events.
+        framing: What tells it from another form of its operation.
     """
 
     operation: Operation
@@ -43,9 +44,10 @@ class Form:
     join: bytes = b""
     tail: bytes = b""
     sse: bool = True
+    framing: str = ""
 
     def __repr__(self) -> str:
-        return self.operation.value + ("" if self.sse else ".array")
+        return self.operation.value + self.framing
 
 
 def data(chunk: Any, line: str = "\n") -> bytes:
@@ -268,6 +270,19 @@ _GEMINI: Final = Form(
     ),
     counts=0,
 )
+_LINES: Final = Form(
+    operation=Operation.GEMINI_STREAM,
+    opening=tuple(data(chunk, "") + b"\n" for chunk in _GEMINI_OPENING),
+    outputs=tuple(data(chunk, "") + b"\r\n" for chunk in _GEMINI_OUTPUTS),
+    closing=(data(_GEMINI_CLOSING, "") + b"\n",),
+    ends=1,
+    errors=(
+        *((data(chunk, "") + b"\n", status) for chunk, status in _GEMINI_ERRORS),
+        (json.dumps({"error": _QUOTA}, indent=2).encode() + b"\n", 429),
+    ),
+    counts=0,
+    framing=".lines",
+)
 _ARRAY: Final = Form(
     operation=Operation.GEMINI_STREAM,
     opening=tuple(json.dumps(chunk, indent=1).encode() for chunk in _GEMINI_OPENING),
@@ -280,6 +295,7 @@ _ARRAY: Final = Form(
     join=b"\n,\r\n",
     tail=b"]\n",
     sse=False,
+    framing=".array",
 )
 FORMS: Final = (
     _CHAT,
@@ -288,6 +304,7 @@ FORMS: Final = (
     _responses(Operation.OPENAI_COMPACT, "incomplete"),
     _MESSAGES,
     _GEMINI,
+    _LINES,
     _ARRAY,
 )
 

@@ -66,6 +66,71 @@ def test_a_stream_cut_anywhere(chunks, end, head, data):
     assert scanner.error is None
 
 
+def lines(chunks: list[dict], ends: list[str]) -> bytes:
+    """Chunks without a blank line between most of them."""
+    return "".join(
+        f"data: {json.dumps(found, ensure_ascii=False)}{end}" for found, end in zip(chunks, ends, strict=True)
+    ).encode()
+
+
+@given(CHUNKS, st.sampled_from([HEAD, SEARCHING]), st.data())
+def test_lines_of_data_are_a_chunk_each(chunks, head, data):
+    ends = data.draw(
+        st.lists(st.sampled_from(["\n", "\r\n", "\n\n", "\r\n\r\n"]), min_size=len(chunks), max_size=len(chunks))
+    )
+    _, pieces = data.draw(cut_up(st.just(lines(chunks, ends))))
+    scanner = GenerateStream(head)
+    for piece in pieces:
+        assert scanner.feed(piece) is piece
+    usage, ended = expected(chunks)
+    assert (scanner.report().usage, scanner.ended) == (usage, ended)
+    assert scanner.finish() == b""
+    assert (scanner.report().usage, scanner.ended, scanner.events) == (usage, ended, len(chunks))
+
+
+def test_the_first_of_several_lines_is_output_as_soon_as_the_next_begins():
+    scanner = GenerateStream(HEAD)
+    scanner.feed(lines([chunk(3)], ["\n"]))
+    assert not scanner.begun  # it may still go on
+    scanner.feed(b"data:")
+    assert scanner.begun
+    assert not scanner.at_boundary
+    scanner.feed(lines([chunk(4)], ["\n"])[5:])
+    assert scanner.at_boundary  # for those who read lines
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("between", ["\n", "\n\n"])
+def test_a_line_too_large_to_keep(size: int, first: bool, between: str):
+    image = chunk(5, part={"inlineData": {"mimeType": "image/png", "data": "QUJD" * 100_000}})
+    found = [image, chunk(9, finish="STOP")] if first else [chunk(2), image, chunk(9, finish="STOP")]
+    body = lines(found, ["\n", *[between] * (len(found) - 1)])
+    if size == 1:
+        pieces = [body[:-400], *every_byte(body[-400:])]
+    else:
+        pieces = [body[start : start + size * 1_000] for start in range(0, len(body), size * 1_000)]
+    scanner = GenerateStream(HEAD)
+    for piece in pieces:
+        scanner.feed(piece)
+    assert scanner.ended
+    assert scanner.report().usage == Usage(in_uncached=7, out_visible=9)
+    assert scanner.finish() == b""
+    assert scanner.events == len(found)
+
+
+def test_one_value_on_several_lines_stays_one_event():
+    written = json.dumps(chunk(9, finish="STOP"), indent=0)
+    body = ("".join(f"data: {line}\n" for line in written.splitlines()) + "\n").encode()
+    assert b"}\ndata:" in body
+    for pieces in ([body], every_byte(body)):
+        scanner = GenerateStream(HEAD)
+        for piece in pieces:
+            scanner.feed(piece)
+        assert scanner.ended
+        assert scanner.report().usage == Usage(in_uncached=7, out_visible=9)
+
+
 @given(CHUNKS, st.data())
 def test_an_array_cut_anywhere(chunks, data):
     _, pieces = data.draw(cut_up(st.just(array(chunks))))
