@@ -28,7 +28,7 @@ from aiohttp import web
 from gateway.accounts.opening import opened
 from gateway.config import Config
 from gateway.config.load import load
-from gateway.http.request import BodyBudget, read_body
+from gateway.http.request import body_budget, read_body
 from gateway.http.server import Server
 from gateway.inference.relay import Relay, Watch
 from gateway.names import new_rid
@@ -129,7 +129,7 @@ class Layer:
     def __init__(self, name: str, config: Config, loop: asyncio.AbstractEventLoop) -> None:
         self._name = name
         self._loop = loop
-        self._bodies = BodyBudget(1 << 30)
+        self._bodies = body_budget(1 << 31)
         self._pool = Pool(loop, Timeouts())
         self._destination = Destination(config.providers["plain"])
         self._ledger: Ledger | None = None
@@ -143,8 +143,8 @@ class Layer:
         self._settler.start()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        with self._bodies.hold() as share:
-            body = await read_body(request, _LARGEST, share)
+        with self._bodies.hold("") as share:
+            body = await read_body(request, _LARGEST, share, 60.0)
             if self._name == "answer":
                 return web.Response(body=ANSWER, content_type="application/json")
             if self._name == "split":

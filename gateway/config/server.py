@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from gateway.addresses import is_loopback
@@ -20,7 +21,9 @@ class ServerConfig:
     workers: int = 1
     data_dir: Path = Path("data")
     max_body_bytes: int = 32 << 20
-    max_inflight_body_bytes: int = 1 << 30  # request bodies held by one worker at once
+    max_inflight_body_bytes: int = 1 << 30  # request bodies, and copies of them, held by one worker at once
+    account_share: float = 0.5  # of what one worker has for all, the part that one account may hold
+    body_timeout: float = 180.0  # for a whole body, however steadily it comes
     tls_cert: Path | None = None
     tls_key: Path | None = None
     behind_tls_proxy: bool = False
@@ -48,6 +51,8 @@ def read_server(section: Section) -> ServerConfig:
         data_dir=data_dir,
         max_body_bytes=section.integer("max_body_bytes", usual.max_body_bytes, 1_024),
         max_inflight_body_bytes=section.integer("max_inflight_body_bytes", usual.max_inflight_body_bytes, 1_024),
+        account_share=float(section.decimal("account_share", Decimal(str(usual.account_share)))),
+        body_timeout=section.seconds("body_timeout", usual.body_timeout),
         tls_cert=section.path("tls_cert"),
         tls_key=section.path("tls_key"),
         behind_tls_proxy=section.boolean("behind_tls_proxy", usual.behind_tls_proxy),
@@ -58,8 +63,12 @@ def read_server(section: Section) -> ServerConfig:
         opening_timeout=section.seconds("opening_timeout", usual.opening_timeout),
         abort_grace=section.seconds("abort_grace", usual.abort_grace, zero=True),
     )
-    if config.max_inflight_body_bytes < config.max_body_bytes:
-        section.fault("max_inflight_body_bytes", "is below max_body_bytes", "raise it to that at least")
+    if config.max_inflight_body_bytes < 2 * config.max_body_bytes:
+        section.fault(
+            "max_inflight_body_bytes", "is below twice max_body_bytes", "raise it: one account gets half of it at most"
+        )
+    if not 0 < config.account_share <= 1:
+        section.fault("account_share", "is no part of a whole", "write a number above 0 and up to 1")
     tls = _check_tls(section, config)
     if not (tls or config.behind_tls_proxy or is_loopback(config.host)):
         section.fault(

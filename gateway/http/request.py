@@ -8,20 +8,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Self
+from functools import partial
+from io import BytesIO
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
 from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
-from gateway.errors import InvalidRequest, Overloaded, RequestTimeout, RequestTooLarge, UnsupportedEncoding
+from gateway.errors import (
+    ConcurrencyLimited,
+    InvalidRequest,
+    Overloaded,
+    RequestTimeout,
+    RequestTooLarge,
+    UnsupportedEncoding,
+)
 from gateway.http.codings import Corrupt, TooMuch, codings_of, decoder
+from gateway.http.shares import FairBudget, Share
 
 if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
 
 BODY_STALL_SECONDS: Final = 60.0
+FORM_SECONDS: Final = 20.0  # for a whole form: its caller has no session that could be held to a share
 MOST_CODINGS: Final = 1
 MOST_MEMBERS: Final = 1_000  # gzip members or zstd frames of one body
 LINGER_SECONDS: Final = 1.0
@@ -29,6 +40,9 @@ LINGER_BYTES: Final = 262_144
 TOKEN_HEADERS: Final = ("Authorization", "x-api-key", "x-goog-api-key")
 """Where a token may be, for OpenAI's, Anthropic's and Google's SDKs."""
 
+_BYTES_RUNNING: Final = (
+    "The requests of this account that are being sent hold as many bytes as one account may. Send fewer at once."
+)
 _KEYS_IN_QUERY: Final = frozenset({"key", "api_key", "access_token"})
 
 
@@ -98,104 +112,98 @@ def refuse_key_in_query(query: str) -> None:
             )
 
 
-class BodyBudget:
-    """Bounds the bytes of request bodies that one worker holds at a time."""
+def body_budget(limit: int, part: float = 0.5) -> FairBudget:
+    """Bounds the bytes of request bodies that one worker holds at a time, copies of them included.
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.used = 0
-
-    def hold(self) -> BodyShare:
-        """A share that grows with `BodyShare.grow` and is given back at the end of its ``with`` block."""
-        return BodyShare(self)
-
-
-class BodyShare:
-    __slots__ = ("_budget", "size")
-
-    def __init__(self, budget: BodyBudget) -> None:
-        self._budget = budget
-        self.size = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._budget.used -= self.size
-        self.size = 0
-
-    def grow(self, count: int) -> None:
-        """Account for ``count`` more bytes. Raises `Overloaded` over the worker's bound."""
-        budget = self._budget
-        if budget.used + count > budget.limit:
-            raise Overloaded
-        budget.used += count
-        self.size += count
+    Args:
+        limit: Of all callers together.
+        part: The part of it that one caller may have.
+    """
+    own = partial(ConcurrencyLimited, _BYTES_RUNNING, retry_after=1.0)
+    return FairBudget(limit, part, own=own, full=Overloaded, never=RequestTooLarge)
 
 
-async def read_body(request: web.BaseRequest, limit: int, share: BodyShare) -> bytes:
-    """The request's body, decoded, of at most ``limit`` bytes.
+async def read_body(request: web.BaseRequest, limit: int, share: Share, seconds: float) -> bytes:
+    """The request's body, decoded, of at most ``limit`` bytes. The caller's share has what is held of it.
 
     Raises:
-        RequestTooLarge: More than ``limit`` bytes, before or after decoding.
+        RequestTooLarge: More than ``limit`` bytes, before or after decoding, or more than one caller may ever hold.
         UnsupportedEncoding: A content coding other than gzip, deflate and zstd, or several on top of each other.
-        RequestTimeout: No byte came for a minute.
+        RequestTimeout: It was not complete within ``seconds``, or no byte came for `BODY_STALL_SECONDS`.
         InvalidRequest: The framing or the compressed data is broken.
-        Overloaded: The worker holds as many body bytes as it may.
+        ConcurrencyLimited: The caller holds as many bytes as it may.
+        Overloaded: The worker does.
     """
     headers = request.headers
     codings = codings_of(headers.getall("Content-Encoding", ()))
     if codings is None or len(codings) > MOST_CODINGS:
         raise UnsupportedEncoding
     stated = headers.get("Content-Length")
-    if stated is not None and stated.isdigit() and int(stated) > limit:
-        raise RequestTooLarge
+    if stated is not None and stated.isdigit():
+        if int(stated) > limit:
+            raise RequestTooLarge
+        share.expect(int(stated))
     if "Expect" in headers and headers["Expect"].lower() == "100-continue" and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     content = request.content
     try:
-        body = content.read_nowait(-1) if content.is_eof() else await _read_all(content, limit, share)
+        if content.is_eof():
+            body = content.read_nowait(-1)
+            share.grow(len(body))
+        else:
+            body = await _read_all(content, limit, share, seconds)
     except (RequestPayloadError, HttpProcessingError, ValueError):
         raise InvalidRequest("The request body's framing is broken.") from None
     if len(body) > limit:
         raise RequestTooLarge
-    share.grow(max(0, len(body) - share.size))
     if codings:
-        body = _decode(body, codings, limit)
-        share.grow(len(body))
+        packed = len(body)
+        body = _decode(body, codings, limit, share)
+        share.shrink(packed)
     return body
 
 
-async def _read_all(content: StreamReader, limit: int, share: BodyShare) -> bytes:
-    pieces: list[bytes] = []
-    total = 0
+async def _read_all(content: StreamReader, limit: int, share: Share, seconds: float) -> bytes:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    first, whole, total = b"", None, 0
     while True:
         try:
-            async with asyncio.timeout(BODY_STALL_SECONDS):
+            async with asyncio.timeout_at(min(until, loop.time() + BODY_STALL_SECONDS)):
                 piece = await content.readany()
         except TimeoutError:
             raise RequestTimeout from None
         if not piece:
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            return first if whole is None else whole.getvalue()
         total += len(piece)
         if total > limit:
             raise RequestTooLarge
         share.grow(len(piece))
-        pieces.append(piece)
+        if whole is not None:
+            whole.write(piece)
+        elif first:
+            whole = BytesIO()
+            whole.write(first)
+            whole.write(piece)
+        else:
+            first = piece
 
 
-def _decode(body: bytes, codings: Sequence[str], limit: int) -> bytes:
-    """Decompress within ``limit``: a small body may not become a large one."""
+def _decode(body: bytes, codings: Sequence[str], limit: int, share: Share) -> bytes:
+    """Decompress within ``limit``: a small body may not become a large one. The share grows by what comes out."""
     decoding = decoder(codings, limit=limit, members=MOST_MEMBERS)
+    whole = BytesIO()
     try:
-        plain = b"".join(decoding.feed(body))
+        for piece in decoding.feed(body):
+            share.grow(len(piece))
+            whole.write(piece)
     except Corrupt:
         raise InvalidRequest("The request body can't be decompressed.", param="content-encoding") from None
     except TooMuch:
         raise RequestTooLarge from None
     if not decoding.whole:
         raise InvalidRequest("The compressed request body is cut short.", param="content-encoding")
-    return plain
+    return whole.getvalue()
 
 
 async def linger(request: web.BaseRequest) -> None:

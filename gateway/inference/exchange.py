@@ -27,6 +27,7 @@ from gateway.errors import GatewayError, UpstreamError
 from gateway.evidence.statement import RECEIPT_HEADER
 from gateway.http.answers import error_response
 from gateway.http.request import read_body
+from gateway.http.shares import Share
 from gateway.inference import failover, lanes, request_log
 from gateway.inference.admission import Admission, admit
 from gateway.inference.answer import Answer, Ending
@@ -93,10 +94,12 @@ class Exchange:
         slot = lanes.slot_of(self._request.headers)
         services.running.begin(sid, self)
         try:
-            with services.bodies.hold() as share:
+            with services.bodies.hold(self._principal.pid) as share:
                 at_once = self._request.content.is_eof() and services.secrets is None  # nothing to wait for
-                body = Content(await read_body(self._request, services.config.server.max_body_bytes, share))
-                body, vault = await self._searched(body)
+                limits = services.config.server
+                body = Content(await read_body(self._request, limits.max_body_bytes, share, limits.body_timeout))
+                body, vault = await self._searched(body, share)
+                share.expect(len(body))  # for what is made of it to be sent: refused before anything is held
                 if not at_once:
                     self._principal = await self._admit_again()
                 self._admit(body.reveal(), path_model, vault)
@@ -105,7 +108,7 @@ class Exchange:
                 self._forwarding.output_limit = self._meter.output_limit
                 counted = True
                 services.instruments.active.add(1)
-                relay = await self._forwarding.run(body, self._request.raw_headers, query)
+                relay = await self._forwarding.run(body, self._request.raw_headers, query, share)
                 body.drop()  # a long stream does not keep its prompt in memory
             return await self._answer(relay)
         except asyncio.CancelledError:
@@ -139,12 +142,15 @@ class Exchange:
         scanner = self._forwarding.scanner
         return self._forwarding.target, scanner.estimated_output() if scanner is not None else 0
 
-    async def _searched(self, body: Content) -> tuple[Content, Vault | None]:
+    async def _searched(self, body: Content, share: Share) -> tuple[Content, Vault | None]:
         """The body as it is sent to the provider: without its secrets, if the policy wants it, and what they were."""
         secrets = self._services.secrets
         if secrets is None:
             return body, None
+        size = len(body)
+        share.grow(size)  # for the body without them, beside the one with them
         masked, vault = await secrets.apply(body.reveal(), self._principal.pid, self._family)
+        share.shrink(size)
         return Content(masked), vault
 
     def _admit(self, body: bytes, path_model: str | None, vault: Vault | None) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable
+from functools import partial
 
 from gateway.auth.identity import pseudonym
 from gateway.catalog.catalog import CatalogTarget
 from gateway.config import CacheIsolation
 from gateway.errors import GatewayError, ProviderUnavailable
+from gateway.http.shares import Share
 from gateway.inference import failover
 from gateway.inference.admission import Admission
 from gateway.inference.answer import Answer, Ending, ending_of
@@ -94,13 +96,14 @@ class Forwarding:
         self.first_byte = 0.0
         self.output_limit: int | None = None
 
-    async def run(self, body: Content, raw_headers: Iterable[tuple[bytes, bytes]], query: str) -> Relay:
+    async def run(self, body: Content, raw_headers: Iterable[tuple[bytes, bytes]], query: str, share: Share) -> Relay:
         """The first answer to pass on: one that has begun, or the provider's refusal of the last target.
 
         Args:
             body: As it is sent to the provider.
             raw_headers: The client's; only what a provider may see of them is sent.
             query: The client's; the same.
+            share: Has what is held of the body; what is made of it for a provider is added while it is held.
 
         Raises:
             GatewayError: No target answered, or the operator's account is at fault; the last one's error.
@@ -117,17 +120,19 @@ class Forwarding:
             more = index + 1 < len(targets)
             self.target = target
             destination = destinations[target.provider.name]
-            payload = wire.splice(body.reveal(), admission.head, self._wire_target(target))
+            to = self._wire_target(target)
             path = wire.path(target.model)
             turn = destination.keys.turn(target.model)
             last = not more or all(rests)  # nothing better is left: a key that rests will do
             key, fresh = turn.next(services.loop.time(), last=last), False
             while key is not None:
                 use = KeyUse(destination, key, target.model)
-                lines = destination.head(path, suffix, passed, len(payload), key=key)
+                # Made for each attempt, so that none is kept while its provider thinks.
+                pieces = [wire.splice(body.reveal(), admission.head, to)]
+                pieces.insert(0, destination.head(path, suffix, passed, len(pieces[0]), key=key))
                 self.attempts += 1
                 try:
-                    relay = await self._attempt(use, (lines, payload), fresh=fresh)
+                    relay = await self._attempt(use, pieces, share, fresh=fresh)
                 except UpstreamFault as fault:
                     services.instruments.upstream_faults.inc(destination.name, fault.fault.value)
                     error = failover.error_of(fault.fault)
@@ -243,19 +248,27 @@ class Forwarding:
             self.relay = None
         self._answer = answer
 
-    async def _attempt(self, use: KeyUse, pieces: tuple[bytes, bytes], *, fresh: bool) -> Relay:
-        """Send the request on a connection and wait for something to decide on."""
+    async def _attempt(self, use: KeyUse, pieces: list[bytes], share: Share, *, fresh: bool) -> Relay:
+        """Send the request on a connection and wait for something to decide on. ``pieces`` is empty then."""
         services = self._services
         origin = use.destination.origin
         self._answer = self.rejection = None
-        connection = None if fresh else services.pool.reuse(origin)
-        if connection is None:
-            connection = await services.pool.acquire(origin, fresh=fresh)
-        relay = self.relay = Relay(
-            services.loop, connection, self._on_answer, opening=services.config.server.opening_timeout
-        )
-        self._sent_at, self.first_byte = services.loop.time(), 0.0
-        connection.send(pieces, relay)
+        size = len(pieces[1])
+        share.grow(size)
+        sent = partial(share.shrink, size)
+        try:
+            connection = None if fresh else services.pool.reuse(origin)
+            if connection is None:
+                connection = await services.pool.acquire(origin, fresh=fresh)
+            relay = self.relay = Relay(
+                services.loop, connection, self._on_answer, opening=services.config.server.opening_timeout
+            )
+            self._sent_at, self.first_byte = services.loop.time(), 0.0
+            connection.send(pieces, relay, sent)
+        except BaseException:
+            sent()
+            raise
+        pieces.clear()  # the connection has what is not sent yet
         await relay.ready
         self.first_byte = services.loop.time()
         if relay.status:

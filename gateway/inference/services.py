@@ -15,7 +15,7 @@ from gateway.auth.authenticator import Authenticator
 from gateway.catalog.catalog import Catalog
 from gateway.config import Config
 from gateway.evidence.statement import Evidence
-from gateway.http.request import BodyBudget
+from gateway.http.shares import FairBudget
 from gateway.inference.abandoned import Abandoned
 from gateway.inference.lanes import Lanes
 from gateway.inference.leases import Leases
@@ -65,7 +65,7 @@ class Services:
     identity_key: bytes = field(repr=False)
     accounts: Accounts
     rights: Rights
-    bodies: BodyBudget
+    bodies: FairBudget
     limits: TierLimits
     lanes: Lanes
     listener: Listener

@@ -36,7 +36,7 @@ from providers.dialect import Family
 from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
 
 BACKLOG: Final = 128
-BODIES: Final = 256 << 20  # bytes of request bodies held at a time
+BODIES: Final = 512 << 20  # bytes of request bodies held at a time; the machine's one user gets half
 
 
 class Broker:
@@ -46,7 +46,7 @@ class Broker:
         self._settings = settings
         self._directory = directory
         self._origins = OriginCheck(port, settings.origins)
-        self._bodies = inbound.BodyBudget(BODIES)
+        self._bodies = inbound.body_budget(BODIES)
         self._log = log
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:

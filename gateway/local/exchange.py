@@ -17,6 +17,7 @@ from aiohttp import web
 
 from gateway.http import request as inbound
 from gateway.http.answers import SERVER_NAME, error_of_refusal
+from gateway.http.shares import FairBudget
 from gateway.local.directory import Directory, Engine
 from gateway.local.engine import PATIENCE, EngineAnswer, Headers, Patience, ask
 from gateway.local.faults import EngineError, error_of
@@ -29,6 +30,7 @@ from providers.local.remote_references import refuse_remote_references
 from providers.wires import WIRES
 
 MOST_ERROR: Final = 1 << 20
+BODY_SECONDS: Final = 300.0  # for a whole body
 _TOOLS: Final = (
     "Server-side tools run at a provider or reach the network, and local mode has neither: run them yourself."
 )
@@ -43,7 +45,7 @@ class EngineExchange:
     def __init__(
         self,
         directory: Directory,
-        bodies: inbound.BodyBudget,
+        bodies: FairBudget,
         request: web.BaseRequest,
         *,
         operation: Operation,
@@ -83,8 +85,8 @@ class EngineExchange:
         Raises:
             GatewayError: Before anything was sent to the client.
         """
-        with self._bodies.hold() as share:
-            body = await inbound.read_body(self._request, limit, share)
+        with self._bodies.hold("") as share:
+            body = await inbound.read_body(self._request, limit, share, BODY_SECONDS)
             try:
                 head = self._read(body, path_model)
                 engine, model = await self._directory.find(head.model)

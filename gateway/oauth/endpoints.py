@@ -23,7 +23,7 @@ from gateway.auth.attempts import LookUps, StartedGrants
 from gateway.auth.principal import Denial, StoreFailure, family_key, lookup, sid_of
 from gateway.errors import GatewayError, MeteringUnavailable, MethodNotAllowed, NotFound
 from gateway.http.answers import SERVER_NAME, sentence
-from gateway.http.request import address_of, read_body
+from gateway.http.request import FORM_SECONDS, address_of, read_body
 from gateway.inference.services import Services
 from gateway.oauth import device, paths, refresh, software
 from gateway.oauth.device import Redeemed
@@ -108,8 +108,9 @@ class OAuth:
         """The parameters of the body. Raises `OAuthError` where one comes twice (RFC 6749 section 3.2)."""
         if request.content_type != FORM:
             raise OAuthError("invalid_request", _SEND_A_FORM)
-        with self._services.bodies.hold() as share:
-            body = await read_body(request, MOST_BYTES, share)
+        services = self._services
+        with services.bodies.hold(address_of(request, services.config.server.behind_tls_proxy)) as share:
+            body = await read_body(request, MOST_BYTES, share, FORM_SECONDS)
         try:
             pairs = parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=32)
         except ValueError:

@@ -158,8 +158,9 @@ class Portal:
         return self.fault(visit, 403, "Not accepted", text)
 
     async def _body(self, request: web.BaseRequest) -> Mapping[str, str]:
-        with self.services.bodies.hold() as share:
-            body = await inbound.read_body(request, MOST_FORM, share)
+        services = self.services
+        with services.bodies.hold(inbound.address_of(request, services.config.server.behind_tls_proxy)) as share:
+            body = await inbound.read_body(request, MOST_FORM, share, inbound.FORM_SECONDS)
         if request.content_type == "application/json":
             try:
                 found = orjson.loads(body)

@@ -30,7 +30,7 @@ from gateway.config import Config
 from gateway.errors import TokenRevoked
 from gateway.evidence.statement import Evidence
 from gateway.hardening.process import observe
-from gateway.http.request import BodyBudget
+from gateway.http.request import body_budget
 from gateway.http.server import Server
 from gateway.inference.abandoned import Abandoned
 from gateway.inference.lanes import Lanes
@@ -193,7 +193,7 @@ class Worker:
             identity_key=key,
             accounts=accounts,
             rights=rights,
-            bodies=BodyBudget(config.server.max_inflight_body_bytes),
+            bodies=body_budget(config.server.max_inflight_body_bytes, config.server.account_share),
             limits=TierLimits(config.tiers),
             lanes=lanes,
             listener=listener,

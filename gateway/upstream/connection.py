@@ -75,6 +75,7 @@ class Connection:
         "_length",
         "_loop",
         "_next_slice",
+        "_on_sent",
         "_out",
         "_parser",
         "_pieces",
@@ -112,6 +113,7 @@ class Connection:
         self._out: list[memoryview] = []
         self._next_slice: memoryview | None = None
         self._pieces: list[bytes] = []
+        self._on_sent: Callable[[], None] | None = None
         self.requests = 0  # answers asked for on this connection
         self.received = 0  # grows with what arrives, see `progress`
         self.seen = -1  # the progress that the sweep saw
@@ -176,8 +178,10 @@ class Connection:
         self.readable()  # a TLS ticket is read and forgotten; anything else closes
         return self._closed
 
-    def send(self, pieces: Sequence[bytes | memoryview], sink: Sink) -> None:
+    def send(self, pieces: Sequence[bytes | memoryview], sink: Sink, on_sent: Callable[[], None] | None = None) -> None:
         """Send one request (head and body, in order) and deliver its answer to ``sink``.
+
+        ``on_sent`` is called once nothing of the request is held here any more, sent or not.
 
         The sink hears `on_head` once, `on_data` any number of times and then exactly one of
         `on_end` and `on_fault`, unless `close` is called first, after which it hears nothing.
@@ -186,6 +190,7 @@ class Connection:
             raise UpstreamFault(Fault.CLOSED)
         self._reset()
         self._sink = sink
+        self._on_sent = on_sent
         self.requests += 1
         self.unsent = sum(len(piece) for piece in pieces)
         if self.unsent <= TOGETHER:
@@ -239,6 +244,9 @@ class Connection:
         if self._writing:
             self._writing = False
             self._loop.remove_writer(self._sock)
+        if self._on_sent is not None:
+            on_sent, self._on_sent = self._on_sent, None
+            on_sent()
 
     # -- the answer ----------------------------------------------------------------------------
 

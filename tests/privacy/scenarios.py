@@ -66,7 +66,7 @@ SETTINGS = {
         {
             "tiers": TIERS,
             "internal": SERVICES,
-            "server": {"max_body_bytes": SMALL, "max_inflight_body_bytes": SMALL},
+            "server": {"max_body_bytes": SMALL, "max_inflight_body_bytes": 2 * SMALL},
         },
     ),
     "outage": Setting(environment=Plan(lease_ms=3_000).environment()),  # a lease is 60 s otherwise

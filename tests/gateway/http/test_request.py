@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 from multidict import CIMultiDict
 
-from gateway.errors import InvalidRequest, Overloaded, RequestTooLarge
+from gateway.errors import InvalidRequest, RequestTooLarge
 from gateway.http.codings import codings_of, zstd
-from gateway.http.request import BodyBudget, _decode, refuse_key_in_query, tokens_of
+from gateway.http.request import _decode, body_budget, refuse_key_in_query, tokens_of
 
 PACK = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress, "zstd": zstd.compress}
 
@@ -46,28 +46,24 @@ def test_other_queries(query):
     refuse_key_in_query(query)
 
 
-def test_the_budget_is_given_back():
-    budget = BodyBudget(10)
-    with budget.hold() as one:
-        one.grow(6)
-        with budget.hold() as two, pytest.raises(Overloaded):
-            two.grow(5)
-        assert budget.used == 6
-        one.grow(4)
-    assert budget.used == 0
+def decode(body, codings, limit):
+    with body_budget(1 << 30).hold("") as share:
+        plain = _decode(body, codings, limit, share)
+        assert share.size == len(plain)
+    return plain
 
 
 @pytest.mark.parametrize("encoding", PACK)
 @pytest.mark.parametrize("size", [0, 1, 100_000])
 def test_decoding(encoding, size):
     plain = b"p" * size
-    assert _decode(PACK[encoding](plain), codings_of([encoding]), max(size, 1)) == plain
+    assert decode(PACK[encoding](plain), codings_of([encoding]), max(size, 1)) == plain
 
 
 @pytest.mark.parametrize("encoding", PACK)
 def test_a_bomb_is_stopped_at_the_bound(encoding):
     with pytest.raises(RequestTooLarge):
-        _decode(PACK[encoding](b"p" * 10_000_000), codings_of([encoding]), 1_000)
+        decode(PACK[encoding](b"p" * 10_000_000), codings_of([encoding]), 1_000)
 
 
 @pytest.mark.parametrize("encoding", PACK)
@@ -75,9 +71,16 @@ def test_a_bomb_is_stopped_at_the_bound(encoding):
 def test_what_is_cut_or_broken(encoding, cut):
     packed = PACK[encoding](b"p" * 1_000)
     with pytest.raises(InvalidRequest):
-        _decode(packed[:cut] if cut else b"\x00junk", codings_of([encoding]), 10_000)
+        decode(packed[:cut] if cut else b"\x00junk", codings_of([encoding]), 10_000)
 
 
 def test_a_body_of_very_many_members_is_refused():
     with pytest.raises(RequestTooLarge):
-        _decode(gzip.compress(b"") * 2_000, ("gzip",), 10_000)
+        decode(gzip.compress(b"") * 2_000, ("gzip",), 10_000)
+
+
+def test_what_comes_out_of_a_packed_body_counts_while_it_comes():
+    budget = body_budget(400_000)
+    with budget.hold("") as share, pytest.raises(RequestTooLarge):  # of the share, far below the limit of a body
+        _decode(gzip.compress(b"p" * 1_000_000), ("gzip",), 1_000_000, share)
+    assert budget.used == 0

@@ -14,9 +14,9 @@ _read, _send, _hold, _flow = inbound.read_body, Connection.send, Relay._hold, Re
 FAULTY = set()  # relays whose answer's first bytes raise
 
 
-async def reading(request, limit, share):
+async def reading(request, *bounds):
     """Before anything is held."""
-    body = await _read(request, limit, share)
+    body = await _read(request, *bounds)
     if b"fault:reading" in body:
         raise ValueError(f"can't read {body!r} of {request.headers!r}")
     return body

@@ -112,8 +112,8 @@ LEAKS = {
 }
 
 
-async def leaking(request, limit, share):
-    body = await _read(request, limit, share)
+async def leaking(request, *bounds):
+    body = await _read(request, *bounds)
     for marker, name in re.findall(rb"([a-z]{12}\d{5}zzz)[ +]leak:([a-z0-9-]+)", body):
         LEAKS[name.decode()](marker)
     return body

@@ -1,0 +1,109 @@
+"""One account takes what it can of what belongs to all, and another one's request passes at once."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import urllib.request
+from contextlib import ExitStack
+
+import pytest
+
+from benchmarks.simulator import SimulatorProcess
+from tests.gateway_process import GatewayProcess, model, provider
+from tests.integration.conftest import CHAT, eventually
+from tests.raw_http import RawClient, ask, request
+
+BODY = 200_000  # the largest one
+HELD = 8 * BODY  # by one worker
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory):
+    with SimulatorProcess() as sim:
+        gateway = GatewayProcess(
+            tmp_path_factory.mktemp("shares"),
+            {"openai": provider("openai", sim.url)},
+            [model("plain", "openai", "gpt-4o"), model("hang", "openai", "gpt-4o@fault-hang_headers")],
+            {"server": {"max_body_bytes": BODY, "max_inflight_body_bytes": HELD, "body_timeout": 2}},
+        )
+        with gateway:
+            yield gateway
+
+
+@pytest.fixture(scope="module")
+def greedy(gateway):
+    return bearer(gateway, "greedy")
+
+
+@pytest.fixture(scope="module")
+def honest(gateway):
+    return bearer(gateway, "honest")
+
+
+def bearer(gateway, user):
+    return {"authorization": f"Bearer {gateway.session(user)['access_token']}"}
+
+
+def body(size=0, name="plain"):
+    empty = {"model": name, "messages": [{"role": "user", "content": ""}]}
+    empty["messages"][0]["content"] = "x" * max(0, size - len(json.dumps(empty)))
+    return json.dumps(empty).encode()
+
+
+def chat(headers, size=0, name="plain"):
+    return request("POST", CHAT, body(size, name), headers=headers)
+
+
+def shown(gateway, name):
+    page = urllib.request.urlopen(f"{gateway.internal}/metrics", timeout=20).read().decode()
+    return int(re.search(rf"^{name} (\d+)$", page, re.MULTILINE)[1])
+
+
+def held(gateway):
+    return shown(gateway, "codegrex_inflight_body_bytes")
+
+
+def test_bodies_that_never_end_hold_one_share(gateway, greedy, honest):
+    with ExitStack() as clients:
+        for _ in range(20):  # of the largest size, without their ends
+            client = clients.enter_context(RawClient(gateway.url))
+            client.sock.sendall(chat(greedy, BODY)[: BODY // 2])
+        eventually(lambda: held(gateway), lambda count: count > HELD // 4)
+        refused = ask(gateway.url, chat(greedy, BODY))
+        assert (refused.status, refused.code) == (429, "concurrency_limited")
+        assert refused.headers["retry-after"] == "1"
+        assert refused.json()["error"]["code"] == "concurrency_limited"
+        assert held(gateway) <= HELD // 2
+        assert ask(gateway.url, chat(honest, BODY)).status == 200
+    eventually(lambda: held(gateway), lambda count: count == 0)
+
+
+def test_a_body_has_a_time_however_steadily_it_comes(gateway, greedy):
+    with RawClient(gateway.url) as client:
+        data = chat(greedy, 1_000)
+        client.sock.sendall(data[:-900])
+        client.sock.settimeout(0.05)
+        for at in range(len(data) - 900, len(data) - 1):
+            client.sock.sendall(data[at : at + 1])
+            try:
+                first = client.sock.recv(12)
+            except TimeoutError:
+                continue
+            assert first == b"HTTP/1.1 408"
+            return
+        raise AssertionError
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_is_counted_is_what_is_held(gateway, greedy, packed):
+    """While its provider thinks, a request holds its body once, decoded; what was sent, and what it was packed in, not."""
+    plain = body(BODY - 1_000, "hang")
+    coding = {"content-encoding": "gzip"} if packed else {}
+    with ExitStack() as clients:
+        for _ in range(2):
+            client = clients.enter_context(RawClient(gateway.url))
+            client.send(request("POST", CHAT, gzip.compress(plain) if packed else plain, headers=greedy | coding))
+        eventually(lambda: held(gateway), lambda count: count == 2 * len(plain))
+    eventually(lambda: held(gateway), lambda count: count == 0)
