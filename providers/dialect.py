@@ -8,6 +8,7 @@ over bytes: no I/O, no clock, no randomness.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, Protocol, Self
@@ -55,6 +56,17 @@ class Operation(StrEnum):
     GEMINI_COUNT_TOKENS = "gemini.count_tokens", Family.GOOGLE
     GEMINI_EMBED = "gemini.embed", Family.GOOGLE
     GEMINI_BATCH_EMBED = "gemini.batch_embed", Family.GOOGLE
+
+
+_CONTEXT: Final = re.compile(r"\[[0-9]{1,4}[km]\]\Z", re.IGNORECASE)
+
+
+def without_context(name: str) -> str:
+    """A model's name without the suffix by which a coding agent remembers a larger context (``[1m]``).
+
+    Claude Code asks for it with a beta header, and now and then sends its own name of the model along.
+    """
+    return _CONTEXT.sub("", name)
 
 
 class Refusal(Exception):

@@ -83,7 +83,10 @@ def list_models(catalog: Catalog, principal: Principal, family: Family | None, q
         return _anthropic_page(models, values, rid)
     if family is Family.GOOGLE:
         return _google_page(models, values, rid)
-    return json_response(orjson.dumps({"object": "list", "data": [_openai(model) for model in models]}), rid)
+    body: dict[str, Any] = {"object": "list", "data": [_openai(model) for model in models]}
+    if "client_version" in values:
+        body["models"] = []  # Codex sends its version, reads this member of its own, and keeps its list if it is empty
+    return json_response(orjson.dumps(body), rid)
 
 
 def _anthropic_page(models: list[Model], values: dict[str, list[str]], rid: str) -> web.Response:

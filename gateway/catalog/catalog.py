@@ -25,7 +25,7 @@ from gateway.catalog.published import PublishedList, PublishedModel, Rule
 from gateway.config import Config, ConfigError, ModelConfig, PriceConfig, ProviderConfig, TargetConfig
 from gateway.names import Closed
 from metering.pricing import Price, Row, build
-from providers.dialect import Family
+from providers.dialect import Family, without_context
 
 # A name that may enter a provider's path or body although only a rule matched it.
 _PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
@@ -115,6 +115,10 @@ class Catalog:
 
     def resolve(self, name: str) -> Model | None:
         """The model that a client calls ``name``; ``None`` where there is none or it has no price."""
+        model = self._named(name)
+        return self._named(without_context(name)) if model is None and name.endswith("]") else model
+
+    def _named(self, name: str) -> Model | None:
         if name in self._known:
             return self._known[name]
         if not self._open or not _PLAIN_NAME.fullmatch(name):

@@ -69,6 +69,8 @@ def note(
         "duration_ms": int((services.loop.time() - started) * 1000),
         "attempts": forwarding.attempts,
     }
+    if answer.fault is not None:
+        fields["fault"] = answer.fault
     if record is not None:
         fields["input_tokens"] = inputs
         fields["cache_read_tokens"] = record.cache_read

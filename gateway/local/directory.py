@@ -25,7 +25,7 @@ from gateway.errors import GatewayError, LocalMode, ModelNotFound, ProviderUnava
 from gateway.local.address import Address, Tcp
 from gateway.local.engine import Patience, ask
 from gateway.local.faults import NO_ENGINE, EngineError, error_of
-from providers.dialect import Operation
+from providers.dialect import Operation, without_context
 from providers.local.engines import (
     PORTS,
     STRING_CHOICES,
@@ -36,7 +36,6 @@ from providers.local.engines import (
     read_models,
     read_tags,
     runs_here,
-    without_context,
 )
 
 FRESH_SECONDS: Final = 5.0

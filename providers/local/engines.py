@@ -14,7 +14,6 @@ Whatever can't be read is no model: nothing is sent to what was not understood.
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import Any, Final
 
@@ -44,7 +43,6 @@ STRING_CHOICES: Final = frozenset((EngineKind.OLLAMA, EngineKind.LLAMA_CPP, Engi
 ``auto`` and say nothing. https://lmstudio.ai/docs/developer/openai-compat/tools
 https://github.com/ggml-org/llama.cpp/blob/master/docs/function-calling.md"""
 
-_CONTEXT: Final = re.compile(r"\[[0-9]+[km]\]\Z", re.IGNORECASE)
 _OWNERS: Final = {
     "llamacpp": EngineKind.LLAMA_CPP,
     "organization_owner": EngineKind.LM_STUDIO,
@@ -118,11 +116,6 @@ def read_models(body: bytes) -> tuple[tuple[str, ...], EngineKind] | None:
         return None
     kind = next((_OWNERS[model.owned_by] for model in models if model.owned_by in _OWNERS), EngineKind.OTHER)
     return tuple(model.id for model in models[:MOST_MODELS] if not names_cloud(model.id)), kind
-
-
-def without_context(name: str) -> str:
-    """A model's name without the suffix by which a coding agent remembers a larger context (``[1m]``)."""
-    return _CONTEXT.sub("", name)
 
 
 def names_cloud(name: str) -> bool:

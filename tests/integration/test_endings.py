@@ -297,6 +297,26 @@ def test_twice_the_end_is_one_end(running, raw, form):
     assert (record["outcome"], record["in_uncached"], record["out_visible"]) == ("completed", INPUT, OUTPUT)
 
 
+@pytest.mark.parametrize(
+    ("head", "fault"),
+    [
+        (b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", "protocol"),
+        (b"content-length: 99\r\n\r\n{}", "closed"),
+    ],
+)
+def test_the_log_says_why_an_answer_was_none(running, raw, head, fault):
+    def script(_asked, sock):
+        sock.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n" + head)
+        sock.close()
+
+    running.seen = len(running.gateway.log.read_bytes())
+    raw.script = script
+    answer = send(running, "chat")
+    assert answer.status == 502
+    [line] = running.next_logged()
+    assert (line["rid"], line["fault"]) == (answer.rid, fault)
+
+
 @pytest.mark.parametrize("form", ["chat", "messages", "responses"])
 def test_a_stream_that_opens_and_then_thinks_flows_after_a_while(running, raw, form):
     events = events_of(form, ["opening", "output", "end"])

@@ -57,6 +57,11 @@ def test_openai_lists_everything_that_the_plan_includes() -> None:
     assert [model["id"] for model in shown["data"]] == [model.name for model in MODELS if model.name != "gpt-pro"]
 
 
+def test_codex_finds_its_own_member_empty_and_keeps_its_list() -> None:
+    assert page(Family.OPENAI, "client_version=0.153.4")["models"] == []
+    assert "models" not in page(Family.OPENAI)
+
+
 def test_anthropic_pages_forwards_and_backwards() -> None:
     first = page(Family.ANTHROPIC, "limit=2")
     assert ([model["id"] for model in first["data"]], first["has_more"]) == (["claude-0", "claude-1"], True)

@@ -96,11 +96,20 @@ def test_a_dated_name_goes_to_the_provider_and_the_closed_one_into_records(
     assert model.targets[0].price.version == all_published.price_version == published.list_version()
 
 
+@pytest.mark.parametrize("asked", ["claude-sonnet-4-5[1m]", "claude-sonnet-4-5[1M]", "claude-sonnet-4-5[200k]"])
+def test_a_coding_agents_mark_of_a_larger_context_is_no_part_of_the_name(all_published: Catalog, asked: str) -> None:
+    assert all_published.resolve(asked) == all_published.resolve("claude-sonnet-4-5")
+
+
 @pytest.mark.parametrize(
     "asked",
     [
         "",
         "gpt-9000",
+        "[1m]",
+        "claude-sonnet-4-5[1m",
+        "claude-sonnet-4-5[m]",
+        "claude-sonnet-4-5[1m]" + "[1m]" * 10_000,
         "GPT-4o",
         "gpt-4o ",
         "gpt-4o-2024-08-07",
