@@ -138,7 +138,8 @@ class MessageStream(EventStream):
     _output = staticmethod(message_output)
 
     def _reported(self) -> Report:
-        return _report(self._stated, self._head, self._model, None if self._states_calls else self._calls)
+        calls = None if self._states_calls else self._calls
+        return _report(self._stated, self._head, self._model, calls, ended=self._finished)
 
 
 def _opens_output(block: object) -> bool:
@@ -177,8 +178,15 @@ def _error_of(data: bytes) -> ProviderError:
     return provider_error(data.decode("utf-8", "replace") if said is None else said)
 
 
-def _report(stated: dict[str, Any], head: Head, model: msgspec.Raw, calls: MessageCalls | None = None) -> Report:
-    counted, others, contexts = read_usage(stated)
+def _report(
+    stated: dict[str, Any],
+    head: Head,
+    model: msgspec.Raw,
+    calls: MessageCalls | None = None,
+    *,
+    ended: bool = True,
+) -> Report:
+    counted, others, contexts = read_usage(stated, ended=ended)
     usage = counted.usage if calls is None else calls.add_to(counted.usage)
     variant = stated_variant(
         head,

@@ -18,7 +18,9 @@ Rules (Messages API reference, "Usage" and "Streaming messages"):
 5. A ``fallback_message`` says that another model than the requested one answered: then the top
    level is that model's, not the requested one's; but an entry that names its model is that one's.
 6. A part that is larger than what it is a part of contradicts it (thinking above the output, writes by lifetime above
-   all writes): nothing here confirms either, so that side is unknown. A prompt of no tokens does not exist.
+   all writes): nothing here confirms either, so that side is unknown.
+7. A prompt of no tokens does not exist. One that is stated at the end stands all the same, since a reported zero is no
+   missing count, but it makes the report suspect. Before the end it is a placeholder and states nothing.
 """
 
 from __future__ import annotations
@@ -128,8 +130,13 @@ class Spent(NamedTuple):
     contexts: tuple[Usage, ...] = ()
 
 
-def read_usage(stated: dict[str, Any]) -> Spent:
-    """What one answer's usage says. See rules 4 and 5."""
+def read_usage(stated: dict[str, Any], *, ended: bool = True) -> Spent:
+    """What one answer's usage says. See rules 4, 5 and 7.
+
+    Args:
+        stated: All of its usage objects, laid over one another.
+        ended: The answer is whole.
+    """
     suspect, unpriced = doubts(stated, KNOWN)
     for table, name in ((_TIERS, "service_tier"), (_SPEEDS, "speed"), (_GEOGRAPHIES, "inference_geo")):
         value = stated.get(name)
@@ -140,8 +147,16 @@ def read_usage(stated: dict[str, Any]) -> Spent:
         inner = doubts(entry, _ITERATION)
         suspect, unpriced = suspect or inner[0], unpriced or inner[1] or not _known(entry.get("type"))
     usage, contradicted = _counts(stated)
+    if ended and not contradicted and _is_zero(stated, usage):
+        usage = replace(usage or Usage(), in_uncached=0, cache_read=count(stated.get("cache_read_input_tokens")))
+        suspect = True
     mine, others, contexts = _split_by_model(stated, iterations, usage)
     return Spent(Counted(mine, suspect or contradicted, unpriced), others, contexts)
+
+
+def _is_zero(stated: dict[str, Any], usage: Usage | None) -> bool:
+    """The prompt is stated, as one of no tokens."""
+    return count(stated.get("input_tokens")) == 0 and (usage is None or usage.in_uncached is None)
 
 
 def _split_by_model(

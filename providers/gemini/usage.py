@@ -13,7 +13,9 @@ Rules (GenerateContentResponse reference, "UsageMetadata"):
    at the end of an answer the total tells whether a missing count was zero; a surplus belongs to the first that is
    missing of candidates, thoughts, tool-use prompts. A total below the counts makes them suspect; they stay.
 6. A part is never larger than what it is a part of. If one is, and the total confirms the whole, the part is cut to
-   it; else nothing tells which of the two is wrong, and that side is unknown. A prompt of no tokens does not exist.
+   it; else nothing tells which of the two is wrong, and that side is unknown.
+7. A prompt of no tokens does not exist. One that is stated at the end stands all the same, since a reported zero is no
+   missing count, but it makes the report suspect; a total that says more replaces it. Before the end it states nothing.
 """
 
 from __future__ import annotations
@@ -119,7 +121,7 @@ def gemini_usage(usage: object, *, ended: bool = True) -> Counted:
         tool_in=count(usage.get("toolUsePromptTokenCount")), out_reasoning=count(usage.get("thoughtsTokenCount"))
     )
     prompt, candidates, confirmed = _fill_in(found, usage, ended=ended)
-    contradicted = confirmed is False
+    contradicted = confirmed is False or prompt == 0
     if prompt is not None:
         contradicted |= _split_prompt(found, prompt, usage, confirmed=bool(confirmed))
     if candidates is not None:
@@ -128,13 +130,16 @@ def gemini_usage(usage: object, *, ended: bool = True) -> Counted:
 
 
 def _fill_in(found: Usage, usage: dict[str, Any], *, ended: bool) -> tuple[int | None, int | None, bool | None]:
-    """The prompt, the candidates, and whether the total confirms them (``None``: it says nothing). See rule 5."""
-    prompt = count(usage.get("promptTokenCount")) or None
+    """The prompt, the candidates, and whether the total confirms them (``None``: nothing). Rules 5 and 7."""
+    prompt = count(usage.get("promptTokenCount"))
     candidates = count(usage.get("candidatesTokenCount"))
     total = count(usage.get("totalTokenCount")) or None
+    beside = sum(tokens or 0 for tokens in (candidates, found.tool_in, found.out_reasoning))
+    if prompt == 0 and (not ended or (total is not None and total > beside)):
+        prompt = None
     if total is None or (prompt is None and candidates is None):
         return prompt, candidates, None
-    rest = total - sum(tokens or 0 for tokens in (prompt, candidates, found.tool_in, found.out_reasoning))
+    rest = total - beside - (prompt or 0)
     if rest < 0:
         return prompt, candidates, False
     if prompt is None:

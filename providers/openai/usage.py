@@ -13,8 +13,9 @@ the completion's. Hosts differ in ways that the numbers themselves give away:
    (of reasoning that is no doubt about a price: some hosts count what was thought and bill what is shown); else nothing
    tells which of the two is wrong, and the side is unknown. A total below the sides makes them suspect; they stay,
    because the total is the derived number.
-4. A prompt of no tokens does not exist. One that is stated stands all the same, since a reported zero is no missing
-   count, but it makes the report suspect; a total that says more replaces it.
+4. A prompt of no tokens does not exist. One that is stated at the end stands all the same, since a reported zero is no
+   missing count, but it makes the report suspect; a total that says more replaces it. Before the end it is a
+   placeholder and states nothing.
 """
 
 from __future__ import annotations
@@ -220,7 +221,7 @@ def _sides(
     prompt = first_count(*(stated.get(name) for name in names.prompt))
     output = first_count(*(stated.get(name) for name in names.output))
     total = count(stated.get("total_tokens")) or None
-    if prompt == 0 and total is not None and total > (output or 0):
+    if prompt == 0 and (not ended or (total is not None and total > (output or 0))):
         prompt = None
     if total is None:
         return _Side(prompt), _Side(output), reasoning, False

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering.usage import Usage
+from metering.usage import Report, Usage
 from providers.dialect import Family, Head, Operation, Scanner
 from providers.wires import WIRES
 from tests.providers.answers.endings import COUNTED, FORMS, INPUT_ONLY, Form, endings
@@ -109,6 +109,25 @@ def test_what_is_no_answer(form: Form, body: bytes):
             passed(scanner, [piece for piece in pieces if piece])
             assert facts(scanner) == (False, False, None)
             assert scanner.report().usage is None
+
+
+@pytest.mark.parametrize("form", FORMS, ids=repr)
+def test_a_prompt_of_no_tokens_stands_at_the_end_and_is_suspect(form: Form):
+    """Before the end it is a placeholder, as of hosts that count at the end only."""
+
+    def scanned(*events: bytes) -> Report:
+        body = form.head + form.join.join(events) + form.tail
+        scanner = WIRES[form.operation].scanner(ASKED, sse=form.sse)
+        passed(scanner, [body.replace(b"1007", b"0").replace(b"1210", b"203").replace(b"1157", b"150")])
+        return scanner.report()
+
+    begun = (*form.opening, form.outputs[0])
+    whole = scanned(*begun, *form.closing)
+    assert (whole.usage.in_uncached, whole.usage.out_visible, whole.suspect) == (0, 203, True)
+    before = form.closing[form.counts : form.counts + 1] if form.counts >= form.ends else ()
+    report = scanned(*begun, *before)
+    assert report.usage is None or report.usage.in_uncached is None
+    assert not report.suspect
 
 
 ERRORS = {

@@ -84,6 +84,16 @@ def test_later_statements_replace_and_absent_ones_do_not():
     )
 
 
+def test_a_reported_zero_stands_at_the_end_and_is_suspect():
+    zero = {"input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 4}
+    counted = read_usage(zero).counted
+    assert (counted.usage, counted.suspect) == (Usage(in_uncached=0, cache_read=0, out_visible=4), True)
+    counted = read_usage(zero, ended=False).counted
+    assert (counted.usage, counted.suspect) == (Usage(out_visible=4), False)
+    assert counts(zero | {"cache_read_input_tokens": 7}) == Usage(in_uncached=0, cache_read=7, out_visible=4)
+    assert counts({"output_tokens": 4}) == Usage(out_visible=4)  # not stated
+
+
 def test_an_input_that_differs_restates_its_side_with_its_zeros():
     cached = {"input_tokens": 100, "cache_read_input_tokens": 5000, "cache_creation_input_tokens": 70}
     cached["cache_creation"] = {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 70}
@@ -107,11 +117,6 @@ def test_the_output_of_message_start_is_a_placeholder():
 def test_fractions_are_rounded_up_and_strings_are_read():
     usage = {"input_tokens": 12345.4, "cache_read_input_tokens": "20000", "output_tokens": 200.0}
     assert counts(usage) == Usage(in_uncached=12346, cache_read=20000, out_visible=200)
-
-
-@pytest.mark.parametrize("usage", [{"input_tokens": 0}, {"input_tokens": 0, "cache_read_input_tokens": 0}, {}])
-def test_a_prompt_of_nothing_is_not_stated(usage):
-    assert counts(usage | {"output_tokens": 3}) == Usage(out_visible=3)
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,6 @@ def test_enumerations_as_numbers():
             Usage(in_uncached=10, out_visible=5, out_reasoning=5, tool_in=20),
         ),
         ({"promptTokenCount": "12.0", "candidatesTokenCount": 4.2}, Usage(in_uncached=12, out_visible=5)),
-        ({"promptTokenCount": 0, "candidatesTokenCount": 0, "totalTokenCount": 0}, Usage(out_visible=0)),
     ],
 )
 def test_each_side_alone_and_what_the_total_says_of_the_others(usage, expected):
@@ -171,6 +170,15 @@ def test_a_count_that_contradicts_the_others_is_not_trusted(usage, expected):
 )
 def test_what_is_stated_and_not_known_is_unpriced(more):
     assert gemini_usage({"promptTokenCount": 5, "candidatesTokenCount": 4} | more).unpriced
+
+
+def test_a_reported_zero_stands_at_the_end_and_is_suspect():
+    zero = {"promptTokenCount": 0, "candidatesTokenCount": 4, "totalTokenCount": 4}
+    counted = gemini_usage(zero)
+    assert (counted.usage.in_uncached, counted.usage.out_visible, counted.suspect) == (0, 4, True)
+    assert counts(zero, ended=False) == Usage(out_visible=4)
+    assert counts(zero | {"totalTokenCount": 9}) == Usage(in_uncached=5, out_visible=4)  # the total says more
+    assert counts({"candidatesTokenCount": 4}) == Usage(out_visible=4)  # not stated
 
 
 def test_zeros_after_the_truth_take_nothing_back():

@@ -97,6 +97,7 @@ def test_each_side_alone_and_what_the_total_says_of_the_other(usage, expected):
 def test_a_reported_zero_stands_and_is_suspect():
     found = chat_usage({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0})
     assert (found.usage.in_uncached, found.usage.out_visible, found.suspect) == (0, 0, True)
+    assert chat_usage({"prompt_tokens": 0, "completion_tokens": 4}, ended=False) == (Usage(out_visible=4), False, False)
 
 
 def test_a_total_without_a_surplus_says_nothing_before_the_end():
