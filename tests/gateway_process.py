@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -228,6 +230,13 @@ class GatewayProcess:
         for name, value in options.items():
             arguments += [f"--{name}", value]
         return run_cli(*arguments, config=self.config)[0]
+
+    def metric(self, name: str) -> int:
+        """The value of a series without labels."""
+        with urllib.request.urlopen(f"{self.internal}/metrics", timeout=30) as page:
+            found = re.search(rf"^{name} (\d+)$", page.read().decode(), re.MULTILINE)
+        assert found is not None, name
+        return int(found[1])
 
     def account(self, user: str = "user") -> dict[str, Any]:
         return run_cli("accounts", "show", "--user", user, config=self.config)[0]

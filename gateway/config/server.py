@@ -11,6 +11,8 @@ from pathlib import Path
 from gateway.addresses import is_loopback
 from gateway.config.reader import Section
 
+KEEP_ALIVE_OF_PROXIES = 3630.0  # longer than load balancers keep idle connections: they must close first
+
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
@@ -24,6 +26,10 @@ class ServerConfig:
     max_inflight_body_bytes: int = 1 << 30  # request bodies, and copies of them, held by one worker at once
     account_share: float = 0.5  # of what one worker has for all, the part that one account may hold
     body_timeout: float = 180.0  # for a whole body, however steadily it comes
+    head_timeout: float = 20.0  # for a request's head, and a TLS handshake
+    keep_alive_timeout: float = 75.0  # between two requests of a connection
+    max_connections: int = 10_000  # of clients, at one worker; fewer where its descriptor table is small
+    max_connections_per_address: int = 0  # 0 is half of what the worker takes
     tls_cert: Path | None = None
     tls_key: Path | None = None
     behind_tls_proxy: bool = False
@@ -44,6 +50,7 @@ def read_server(section: Section) -> ServerConfig:
     usual = ServerConfig()
     data_dir = section.path("data_dir", str(usual.data_dir))
     assert data_dir is not None
+    behind_tls_proxy = section.boolean("behind_tls_proxy", usual.behind_tls_proxy)
     config = ServerConfig(
         host=section.string("host", usual.host),
         port=section.integer("port", usual.port, 0, 65_535),
@@ -53,9 +60,15 @@ def read_server(section: Section) -> ServerConfig:
         max_inflight_body_bytes=section.integer("max_inflight_body_bytes", usual.max_inflight_body_bytes, 1_024),
         account_share=float(section.decimal("account_share", Decimal(str(usual.account_share)))),
         body_timeout=section.seconds("body_timeout", usual.body_timeout),
+        head_timeout=section.seconds("head_timeout", usual.head_timeout),
+        keep_alive_timeout=section.seconds(
+            "keep_alive_timeout", KEEP_ALIVE_OF_PROXIES if behind_tls_proxy else usual.keep_alive_timeout
+        ),
+        max_connections=section.integer("max_connections", usual.max_connections, 16),
+        max_connections_per_address=section.integer("max_connections_per_address", 0, 0),
         tls_cert=section.path("tls_cert"),
         tls_key=section.path("tls_key"),
-        behind_tls_proxy=section.boolean("behind_tls_proxy", usual.behind_tls_proxy),
+        behind_tls_proxy=behind_tls_proxy,
         connect_timeout=section.seconds("connect_timeout", usual.connect_timeout),
         first_byte_timeout=section.seconds("first_byte_timeout", usual.first_byte_timeout),
         idle_timeout=section.seconds("idle_timeout", usual.idle_timeout),

@@ -8,6 +8,7 @@ quote raw request bytes, so every path that would reach them ends here instead:
 2. Nothing is logged by aiohttp: access log off, logger replaced.
 3. A client that goes away, or half-closes, cancels its handler (``handler_cancellation``).
 4. The client's back-pressure goes to the relay of the request that is being answered.
+5. What a connection waits for is told to the table that bounds connections (`connections`), once a request.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from gateway.errors import GatewayError, HeadersTooLarge, InvalidRequest
+from gateway.http.connections import Connections
 from gateway.names import Rid, new_rid
 from gateway.telemetry.log import Event, Log
 
 MAX_HEADER_FIELD = 16_384
 MAX_HEADERS = 128
-KEEPALIVE_SECONDS = 3630.0  # longer than any load balancer in front keeps idle connections
+KEEP_ALIVE_SECONDS = 75.0
 
 _NO_LINGER = struct.pack("ii", 1, 0)
 
@@ -62,13 +64,13 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 class ClientConnection(RequestHandler):
     """One client connection."""
 
-    __slots__ = ("broken_target", "relay")
+    __slots__ = ("_answering", "_wire", "broken_target", "opening", "relay", "table")
 
-    def __init__(self, server: Server, *, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, server: Server, *, loop: asyncio.AbstractEventLoop, keep_alive: float) -> None:
         super().__init__(
             cast("web.Server", server),
             loop=loop,
-            keepalive_timeout=KEEPALIVE_SECONDS,
+            keepalive_timeout=keep_alive,
             logger=_SILENT,
             access_log=cast("logging.Logger", None),
             max_line_size=MAX_HEADER_FIELD,
@@ -78,10 +80,41 @@ class ClientConnection(RequestHandler):
             auto_decompress=False,  # bodies are decoded within a bound, by `inbound`
         )
         self.relay: Flow | None = None
+        self.table: Connections | None = None
+        self.opening: asyncio.Task[None] | None = None  # until `connection_made`, and the TLS handshake before it
+        self._wire: asyncio.Transport | None = None  # aiohttp forgets its own before it has closed
+        self._answering = False
         self.broken_target = ""  # the request target of what could not be parsed, for the form of its error
+
+    @property
+    def streams(self) -> bool:
+        return self.relay is not None
+
+    def end(self) -> None:
+        """End the connection at once, whatever it is doing."""
+        if self._wire is not None:
+            self._wire.abort()
+        elif self.opening is not None:
+            self.opening.cancel()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._wire = cast("asyncio.Transport", transport)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._wire = None
+        if self.table is not None:
+            self.table.gone(self)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if not self._answering and self.table is not None:
+            if self._messages:
+                self._answering = True
+                self.table.asked(self)
+            else:
+                self.table.asks(self)
         if self._messages and type(self._messages[-1][0]) is _ErrInfo:
             found = _TARGET.match(data)
             if found is not None:
@@ -89,13 +122,28 @@ class ClientConnection(RequestHandler):
 
     def pause_writing(self) -> None:
         super().pause_writing()
+        if self.table is not None:
+            self.table.stands(self)
         if self.relay is not None:
             self.relay.pause()
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        if self.table is not None:
+            self.table.flows(self)
         if self.relay is not None:
             self.relay.resume()
+
+    async def _handle_request(
+        self, request: web.BaseRequest, start_time: float | None, request_handler: Handler
+    ) -> tuple[web.StreamResponse, bool]:
+        try:
+            return await super()._handle_request(request, start_time, request_handler)
+        finally:
+            if not self._messages:
+                self._answering = False
+                if self.table is not None:
+                    self.table.answered(self)
 
     def log_exception(self, *args: object, **kwargs: object) -> None:
         """Swallowed: the arguments hold raw bytes. `handle_error` counts what happened."""
@@ -143,6 +191,8 @@ class Server(web.Server):
         on_broken: OnBroken,
         log: Log,
         loop: asyncio.AbstractEventLoop,
+        *,
+        keep_alive: float = KEEP_ALIVE_SECONDS,
     ) -> None:
         """Build the server.
 
@@ -151,14 +201,16 @@ class Server(web.Server):
             on_broken: Makes the answer for a request that never reached ``handler`` or that broke it.
             log: Takes the type of what broke ``handler``, and nothing else of it.
             loop: The event loop.
+            keep_alive: Seconds for which a connection is kept between two requests.
         """
         super().__init__(cast("Any", handler), handler_cancellation=True, loop=loop)
         self.on_broken = on_broken
         self.log = log
         self._event_loop = loop
+        self._keep_alive = keep_alive
 
-    def __call__(self) -> RequestHandler:
-        return ClientConnection(self, loop=self._event_loop)
+    def __call__(self) -> ClientConnection:
+        return ClientConnection(self, loop=self._event_loop, keep_alive=self._keep_alive)
 
 
 def reset(transport: asyncio.Transport) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import socket
 import ssl
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ from gateway.config import Config
 from gateway.errors import TokenRevoked
 from gateway.evidence.statement import Evidence
 from gateway.hardening.process import observe
+from gateway.http.accepting import Acceptor
+from gateway.http.connections import Connections, room_for
 from gateway.http.request import body_budget
 from gateway.http.server import Server
 from gateway.inference.abandoned import Abandoned
@@ -94,7 +97,7 @@ class Worker:
         self,
         services: Services,
         server: Server,
-        listeners: Sequence[asyncio.Server],
+        acceptor: Acceptor,
         watches: Watches,
         begun: AsyncExitStack,
     ) -> None:
@@ -102,7 +105,7 @@ class Worker:
         self._watches = watches
         self._away = False
         self._server = server
-        self._listeners = listeners
+        self._acceptor = acceptor
         self._begun = begun  # everything that `close` must end, last begun first
         self._gauges = services.loop.call_later(GAUGE_SECONDS, self._update_gauges)
 
@@ -175,6 +178,7 @@ class Worker:
             loop, Timeouts(config.server.connect_timeout, config.server.first_byte_timeout, config.server.idle_timeout)
         )
         begun.callback(pool.close)
+        table = _table(config, loop, instruments)
         services = Services(
             loop=loop,
             config=config,
@@ -205,18 +209,23 @@ class Worker:
         services.portal = _portal(services)
         oauth = OAuth(services, lambda kind, pid: services.webhooks.emit(WebhookEvent(f"session.{kind}"), pid))
         dispatcher = Dispatcher(services, oauth)
-        server = Server(dispatcher.handle, dispatcher.broken, log, loop)
+        server = Server(dispatcher.handle, dispatcher.broken, log, loop, keep_alive=config.server.keep_alive_timeout)
         begun.push_async_callback(replay.close)
         replay.start()
         upkeep = Upkeep(services)
         begun.push_async_callback(upkeep.close)
         upkeep.start()
-        tls = _listener_tls(config)
-        listeners = []
-        for sock in sockets:
-            listeners.append(await loop.create_server(server, sock=sock, ssl=tls, backlog=BACKLOG))
-            begun.callback(listeners[-1].close)
-        return cls(services, server, listeners, Watches(epoch, reaper, replay), begun.pop_all())
+        acceptor = Acceptor(
+            sockets,
+            server,
+            table,
+            log,
+            tls=_listener_tls(config),
+            handshake_seconds=config.server.head_timeout,
+            by_source=not config.server.behind_tls_proxy,
+        )
+        begun.callback(acceptor.stop)
+        return cls(services, server, acceptor, Watches(epoch, reaper, replay), begun.pop_all())
 
     def _update_gauges(self) -> None:
         services, watches = self.services, self._watches
@@ -226,6 +235,7 @@ class Worker:
             services.log.warning(Event.STORE_AWAY if self._away else Event.STORE_BACK)
         opened, idle = services.pool.count()
         for gauge, labels, value in (
+            (gauges.client_connections, (), len(self._acceptor.table)),
             (gauges.connections, ("open",), opened),
             (gauges.connections, ("idle",), idle),
             (gauges.unsettled, (), services.settler.pending),
@@ -253,8 +263,7 @@ class Worker:
         services = self.services
         services.draining = True
         services.log.info(Event.DRAINING, count=len(services.running))
-        for listener in self._listeners:
-            listener.close()
+        self._acceptor.close()
         self._server.pre_shutdown()  # idle keep-alive connections close, busy ones after their answer
         bound = services.config.server.drain_timeout
         await stopping.until_hurried(set(services.running.tasks), bound)
@@ -322,6 +331,24 @@ def _build_portal(services: Services) -> Portal:
         else:
             verifier = PublicKeyVerifier(config.issuer, config.audience, config.jwks_url, people)
     return Portal(services, verifier)
+
+
+def _table(config: Config, loop: asyncio.AbstractEventLoop, instruments: Instruments) -> Connections:
+    """The client connections that this process has room for."""
+    server = config.server
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    most = server.max_connections
+    if descriptors != resource.RLIM_INFINITY:
+        most = room_for(descriptors, most)
+    of_one = most if server.behind_tls_proxy else min(most, server.max_connections_per_address or most // 2)
+    return Connections(
+        most,
+        of_one,
+        server.head_timeout,
+        patient=server.behind_tls_proxy,
+        clock=loop.time,
+        on_ended=lambda why: instruments.clients_ended.inc(why.value),
+    )
 
 
 def _listener_tls(config: Config) -> ssl.SSLContext | None:

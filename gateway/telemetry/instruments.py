@@ -13,6 +13,7 @@ from providers.account_codes import AccountFault
 from providers.dialect import Operation
 
 _LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_ENDED = ("head_timeout", "unread", "displaced", "refused")  # the values of `gateway.http.connections.Ended`
 _TOKENS = ("input", "cache_read", "cache_write", "output")
 
 
@@ -114,6 +115,12 @@ class Instruments:
         )
         self.active = registry.gauge("codegrex_active_requests", "Requests in flight.")
         self.body_bytes = registry.gauge("codegrex_inflight_body_bytes", "Request body bytes held in memory.")
+        self.client_connections = registry.gauge("codegrex_client_connections", "Open client connections.")
+        self.clients_ended = registry.counter(
+            "codegrex_client_connections_ended_total",
+            "Client connections that a worker ended or refused, by why.",
+            cause=_ENDED,
+        )
         self.connections = registry.gauge(
             "codegrex_upstream_connections", "Open provider connections.", state=["open", "idle"]
         )

@@ -37,6 +37,7 @@ class Event(StrEnum):
     DRAINED = "drained"
     REQUEST = "request"
     REFUSED = "refused"
+    CONNECTIONS_FULL = "connections_full"  # so many clients' were refused or displaced since the last such line
     HANDLER_FAILED = "handler_failed"
     LOOP_ERROR = "loop_error"
     CRASHED = "crashed"  # an exception that nobody caught

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
-import urllib.request
 from contextlib import ExitStack
 
 import pytest
@@ -56,13 +54,8 @@ def chat(headers, size=0, name="plain"):
     return request("POST", CHAT, body(size, name), headers=headers)
 
 
-def shown(gateway, name):
-    page = urllib.request.urlopen(f"{gateway.internal}/metrics", timeout=20).read().decode()
-    return int(re.search(rf"^{name} (\d+)$", page, re.MULTILINE)[1])
-
-
 def held(gateway):
-    return shown(gateway, "codegrex_inflight_body_bytes")
+    return gateway.metric("codegrex_inflight_body_bytes")
 
 
 def test_bodies_that_never_end_hold_one_share(gateway, greedy, honest):

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from benchmarks.simulator import SimulatorProcess, make_certificates
 from tests.gateway_process import GatewayProcess, model, provider
+from tests.raw_http import PATIENCE
 
 
 def test_a_stream_over_the_gateways_own_certificate(tmp_path: Path) -> None:
     certificates = make_certificates(tmp_path)
-    server = {"tls_cert": str(certificates.cert_file), "tls_key": str(certificates.key_file)}
+    server = {"tls_cert": str(certificates.cert_file), "tls_key": str(certificates.key_file), "head_timeout": 1}
     with (
         SimulatorProcess() as simulator,
         GatewayProcess(
@@ -36,6 +39,9 @@ def test_a_stream_over_the_gateways_own_certificate(tmp_path: Path) -> None:
         trusting = ssl.create_default_context(cafile=str(certificates.ca_file))
         with urllib.request.urlopen(request, timeout=10, context=trusting) as answer:
             assert answer.read().endswith(b"data: [DONE]\n\n")
+        address = urlsplit(gateway.url)
+        with socket.create_connection((address.hostname, address.port), PATIENCE) as silent:
+            assert silent.recv(1) == b""  # a handshake has the time of a head
         with pytest.raises(urllib.error.URLError):
             urllib.request.urlopen(request, timeout=10, context=ssl.create_default_context())
     assert gateway.process.returncode == 0
