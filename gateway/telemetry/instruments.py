@@ -119,7 +119,7 @@ class Instruments:
         self.clients_ended = registry.counter(
             "codegrex_client_connections_ended_total",
             "Client connections that a worker ended or refused, by why.",
-            cause=_ENDED,
+            reason=_ENDED,
         )
         self.connections = registry.gauge(
             "codegrex_upstream_connections", "Open provider connections.", state=["open", "idle"]
