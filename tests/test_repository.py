@@ -266,3 +266,17 @@ def test_no_child_process_of_a_test_or_benchmark_outlives_it() -> None:
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("subprocess.Popen", "Popen"):
                 ends = any(word.arg == "stdin" and ast.unparse(word.value).endswith("PIPE") for word in node.keywords)
                 assert ends, f"{path}:{node.lineno}: use benchmarks.processes.start"
+
+
+def test_numbers_and_fields_that_others_wrote_are_read_in_one_place() -> None:
+    """Elsewhere they raised: digits that ``int`` refuses, 5,000 of them, one field too many."""
+    readers = {"isdigit": ["metering/numbers.py"], "isdecimal": [], "isnumeric": []}
+    readers["parse_qsl"] = ["gateway/http/fields.py", "metering/store/address.py"]  # the second reads the configuration
+    readers["parse_qs"] = []
+    found: dict[str, list[str]] = {name: [] for name in readers}
+    for path in sorted(path for root in ("gateway", "metering", "providers") for path in (ROOT / root).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""
+            if name in found:
+                found[name].append(str(path.relative_to(ROOT)))
+    assert found == readers

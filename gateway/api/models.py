@@ -6,8 +6,8 @@ Sources: OpenAI ``GET /v1/models`` (not paged), Anthropic ``GET /v1/models`` (``
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs
 
 import orjson
 from aiohttp import web
@@ -17,6 +17,8 @@ from gateway.auth.principal import Principal
 from gateway.catalog.catalog import Catalog, Model
 from gateway.errors import InvalidRequest, ModelNotFound
 from gateway.http.answers import json_response
+from gateway.http.fields import first_of
+from metering.numbers import whole_number
 from providers.dialect import Family
 
 # Neither API's clients act on the date; a fixed one says that it is not known.
@@ -66,19 +68,20 @@ def _visible(catalog: Catalog, principal: Principal, family: Family | None) -> l
     ]
 
 
-def _number(values: dict[str, list[str]], name: str, usual: int, most: int) -> int:
-    text = values.get(name, [""])[0]
+def _size(values: Mapping[str, str], name: str, usual: int, most: int) -> int:
+    text = values.get(name, "")
     if not text:
         return usual
-    if not text.isdigit() or not int(text):
+    size = whole_number(text)
+    if not size:
         raise InvalidRequest("The page size must be a positive integer.", param=name)
-    return min(int(text), most)
+    return min(size, most)
 
 
 def list_models(catalog: Catalog, principal: Principal, family: Family | None, query: str, rid: str) -> web.Response:
     """One page of the catalog in the caller's shape. Raises `InvalidRequest` for a bad page."""
     models = _visible(catalog, principal, family)
-    values = parse_qs(query)
+    values = first_of(query)
     if family is Family.ANTHROPIC:
         return _anthropic_page(models, values, rid)
     if family is Family.GOOGLE:
@@ -89,10 +92,10 @@ def list_models(catalog: Catalog, principal: Principal, family: Family | None, q
     return json_response(orjson.dumps(body), rid)
 
 
-def _anthropic_page(models: list[Model], values: dict[str, list[str]], rid: str) -> web.Response:
-    size = _number(values, "limit", _ANTHROPIC_PAGE, _ANTHROPIC_MOST)
+def _anthropic_page(models: list[Model], values: Mapping[str, str], rid: str) -> web.Response:
+    size = _size(values, "limit", _ANTHROPIC_PAGE, _ANTHROPIC_MOST)
     names: list[str] = [model.name for model in models]
-    after, before = values.get("after_id", [""])[0], values.get("before_id", [""])[0]
+    after, before = values.get("after_id", ""), values.get("before_id", "")
     if (after and after not in names) or (before and before not in names):
         raise InvalidRequest("This page cursor is not an id of the list.", param="after_id" if after else "before_id")
     if before:
@@ -110,12 +113,11 @@ def _anthropic_page(models: list[Model], values: dict[str, list[str]], rid: str)
     return json_response(orjson.dumps(body), rid, headers={"request-id": rid})
 
 
-def _google_page(models: list[Model], values: dict[str, list[str]], rid: str) -> web.Response:
-    size = _number(values, "pageSize", _GOOGLE_PAGE, _GOOGLE_MOST)
-    token = values.get("pageToken", ["0"])[0] or "0"
-    if not token.isdigit() or int(token) > len(models):
+def _google_page(models: list[Model], values: Mapping[str, str], rid: str) -> web.Response:
+    size = _size(values, "pageSize", _GOOGLE_PAGE, _GOOGLE_MOST)
+    start = whole_number(values.get("pageToken") or "0", len(models))
+    if start is None:
         raise InvalidRequest("This page token was not given out here.", param="pageToken")
-    start = int(token)
     body: dict[str, Any] = {"models": [_google(model) for model in models[start : start + size]]}
     if start + size < len(models):
         body["nextPageToken"] = str(start + size)

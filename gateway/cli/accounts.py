@@ -22,6 +22,7 @@ from metering import keys
 from metering.accounts.audit import Action, Actor
 from metering.accounts.rights import Erasure, RecordMoved
 from metering.ledger.ledger import Account
+from metering.numbers import whole_number
 from metering.usage import COUNTS, UsageRecord
 
 DELIVERY_SECONDS = 20.0  # a command has more patience than a process that ends
@@ -157,9 +158,10 @@ def rectify(config_path: Path, user: str, rid: str, stated: tuple[str, ...], as_
     corrected: dict[str, int] = {}
     for item in stated:
         name, _, value = item.partition("=")
-        if name not in CORRECTABLE or not (value.isascii() and value.isdecimal()):
+        number = whole_number(value)
+        if name not in CORRECTABLE or number is None:
             raise click.BadParameter("write FIELD=NUMBER with one of " + ", ".join(CORRECTABLE), param_hint="--set")
-        corrected[name] = int(value)
+        corrected[name] = number
     record = run(_rectify(load_config(config_path, need_keys=False), user, rid, corrected))
     write_record(record, as_json=as_json)
 

@@ -19,6 +19,7 @@ from rich.text import Text
 from gateway.config import Config, ConfigError
 from gateway.config.load import load
 from metering.clock import DAY_SECONDS
+from metering.numbers import whole_number
 from metering.usage import MICRO_CREDITS
 
 LARGEST_AMOUNT = 2**53
@@ -78,7 +79,7 @@ class Duration(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        match = _DURATION.fullmatch(value if not value.isdecimal() else value + "s")
+        match = _DURATION.fullmatch(value if whole_number(value) is None else value + "s")
         if match is None or int(match[1]) == 0:
             self.fail("write a span such as 900, 15m, 24h or 30d", param, ctx)
         return int(match[1]) * _UNITS[match[2]]

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl
 
 from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -26,7 +25,9 @@ from gateway.errors import (
     UnsupportedEncoding,
 )
 from gateway.http.codings import Corrupt, TooMuch, codings_of, decoder
+from gateway.http.fields import fields_of
 from gateway.http.shares import FairBudget, Share
+from metering.numbers import whole_number
 
 if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
@@ -101,9 +102,9 @@ def refuse_key_in_query(query: str) -> None:
     """Refuse a key in the URL, where the logs of every proxy on the way would keep it.
 
     Raises:
-        InvalidRequest: The message names the headers to use.
+        InvalidRequest: There is one; the message names the headers to use. Or the query has too many fields.
     """
-    for name, _value in parse_qsl(query, keep_blank_values=True, max_num_fields=64):
+    for name, _value in fields_of(query):
         if name in _KEYS_IN_QUERY:
             raise InvalidRequest(
                 "A key in the URL ends up in logs and is refused. Send it in the x-goog-api-key header (Google SDKs), "
@@ -139,10 +140,11 @@ async def read_body(request: web.BaseRequest, limit: int, share: Share, seconds:
     if codings is None or len(codings) > MOST_CODINGS:
         raise UnsupportedEncoding
     stated = headers.get("Content-Length")
-    if stated is not None and stated.isdigit():
-        if int(stated) > limit:
+    if stated is not None:
+        length = whole_number(stated, limit)
+        if length is None:  # the parser has seen that it is a number
             raise RequestTooLarge
-        share.expect(int(stated))
+        share.expect(length)
     if "Expect" in headers and headers["Expect"].lower() == "100-continue" and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     content = request.content

@@ -16,6 +16,7 @@ from gateway.inference.rejection import Rejection
 from gateway.inference.relay import Relay, Watch
 from gateway.upstream.connection import Headers
 from metering.ledger.ledger import Window
+from metering.numbers import whole_number
 from providers.dialect import Family, Head, Operation, Wire
 from providers.errors import content_type, error_body, error_event
 from providers.headers import response_headers
@@ -106,9 +107,9 @@ def begin_stream(
     if windows:
         headers.update(rate_limit_headers(windows))
     response = web.StreamResponse(status=relay.status, headers=headers)
-    length = _value(relay.headers, b"content-length")
-    if length.isdigit() and not relay.watch.changes:
-        response.content_length = int(length)  # of a body that may change, nobody knows the length
+    length = whole_number(_value(relay.headers, b"content-length"))
+    if length is not None and not relay.watch.changes:
+        response.content_length = length  # of a body that may change, nobody knows the length
     return response
 
 

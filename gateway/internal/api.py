@@ -28,10 +28,10 @@ from gateway.errors import (
     InsufficientScope,
     InvalidRequest,
     MeteringUnavailable,
-    RequestTooLarge,
     TokenInvalid,
 )
 from gateway.http.answers import SERVER_NAME, error_response
+from gateway.internal.body import body_of
 from gateway.internal.introspection import introspect
 from gateway.internal.openapi import document
 from gateway.internal.operations import OPERATIONS, Call, PlainText, ServiceOperation
@@ -119,9 +119,8 @@ class ServiceApi:
 
 
 async def _read(request: web.Request, decode: Any) -> Any:
+    body = await body_of(request)
     try:
-        return decode(await request.read())
-    except web.HTTPRequestEntityTooLarge:
-        raise RequestTooLarge from None
+        return decode(body)
     except (msgspec.DecodeError, ValueError):
         raise InvalidRequest("The body is not what /internal/openapi.json says.") from None

@@ -9,16 +9,17 @@ Rules:
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs
-
 import msgspec
 from aiohttp import web
 
 from gateway.accounts.opening import OnDemand
 from gateway.auth.principal import Principal, lookup
-from gateway.errors import InvalidRequest, RequestTooLarge
+from gateway.errors import InvalidRequest
+from gateway.http.fields import fields_of
+from gateway.internal.body import body_of
 
 FORM = "application/x-www-form-urlencoded"
+MOST_FIELDS = 8
 _SEND = f"Send the token as the parameter token of a body of {FORM}, once."
 
 
@@ -43,12 +44,11 @@ async def introspect(request: web.Request, admin: OnDemand) -> Introspection:
         redis.RedisError: The store cannot answer, or what opening it raises.
     """
     try:
-        text = (await request.read()).decode() if request.content_type == FORM else ""
-        tokens = parse_qs(text, strict_parsing=True, max_num_fields=8)["token"]
-    except web.HTTPRequestEntityTooLarge:
-        raise RequestTooLarge from None
-    except (ValueError, KeyError):
+        text = (await body_of(request)).decode() if request.content_type == FORM else ""
+        fields = fields_of(text, MOST_FIELDS, strict=True)
+    except (ValueError, InvalidRequest):
         raise InvalidRequest(_SEND, param="token") from None
+    tokens = [value for name, value in fields if name == "token"]
     if len(tokens) != 1:
         raise InvalidRequest(_SEND, param="token")
     opened = await admin.get()

@@ -20,6 +20,7 @@ from gateway.errors import Conflict, InvalidRequest, NotFound
 from gateway.internal import shapes
 from metering import keys
 from metering.accounts.rights import RecordMoved
+from metering.numbers import whole_number
 from metering.reading.reader import NotGiven, book, check_given, note_given, read_page
 from metering.usage import UsageRecord
 
@@ -85,15 +86,15 @@ class ServiceOperation:
 
 
 async def usage(admin: Administration, call: Call) -> shapes.UsagePage:
-    limit = call.query.get("limit", "500")
-    if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit) <= MOST_RECORDS):
+    limit = whole_number(call.query.get("limit", "500"), MOST_RECORDS)
+    if not limit:
         raise InvalidRequest(_LIMIT, param="limit")
     await admin.epoch.look()
     try:
         if call.actor not in call.known:  # from now on retention and erasure wait for this service
             await book(admin.store, call.actor, "")
             call.known.add(call.actor)
-        page = await read_page(admin.store, after=call.query.get("after", ""), limit=int(limit))
+        page = await read_page(admin.store, after=call.query.get("after", ""), limit=limit)
     except ValueError:
         raise _no_place() from None
     await note_given(admin.store, call.actor, page)

@@ -22,6 +22,7 @@ from gateway.local.directory import Directory, Engine
 from gateway.local.engine import PATIENCE, EngineAnswer, Headers, Patience, ask
 from gateway.local.faults import EngineError, error_of
 from gateway.local.passing import Passing
+from metering.numbers import whole_number
 from providers.anthropic.messages import check_beta
 from providers.conversation.translator import TRANSLATED, Translation, translate, translate_error
 from providers.dialect import Family, Head, Operation, ProviderError, Refusal, Target
@@ -199,9 +200,9 @@ class EngineExchange:
             return self._failed(passing.failure, engine, translation)
         kind = "text/event-stream" if passing.sse else kind or "application/json"
         response = web.StreamResponse(headers=self._headers(engine, kind))
-        length = answer.header(b"content-length")
-        if length.isdigit() and translation is None and not passing.sse:
-            response.content_length = int(length)
+        length = whole_number(answer.header(b"content-length"))
+        if length is not None and translation is None and not passing.sse:
+            response.content_length = length
         await passing.send(self._request, response)
         return response
 

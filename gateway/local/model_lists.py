@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Final
-from urllib.parse import parse_qs, unquote
+from urllib.parse import unquote
 
 import orjson
 from aiohttp import web
 
 from gateway.errors import ModelNotFound
 from gateway.http.answers import json_response
+from gateway.http.fields import first_of
 from gateway.local.directory import Engine
 from providers.dialect import Family
 
@@ -54,7 +55,7 @@ def list_models(names: Names, family: Family | None, query: str, rid: str) -> we
             "last_id": ids[-1] if ids else None,
         }
     else:
-        body = {"object": "list", "data": rows} | ({"models": []} if "client_version" in parse_qs(query) else {})
+        body = {"object": "list", "data": rows} | ({"models": []} if "client_version" in first_of(query) else {})
     return json_response(orjson.dumps(body), rid)
 
 

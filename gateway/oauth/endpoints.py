@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from urllib.parse import parse_qsl
 
 import orjson
 from aiohttp import web
@@ -21,8 +20,9 @@ from aiohttp import web
 from gateway.auth import revocation
 from gateway.auth.attempts import LookUps, StartedGrants
 from gateway.auth.principal import Denial, StoreFailure, family_key, lookup, sid_of
-from gateway.errors import GatewayError, MeteringUnavailable, MethodNotAllowed, NotFound
+from gateway.errors import GatewayError, InvalidRequest, MeteringUnavailable, MethodNotAllowed, NotFound
 from gateway.http.answers import SERVER_NAME, sentence
+from gateway.http.fields import fields_of
 from gateway.http.request import FORM_SECONDS, address_of, read_body
 from gateway.inference.services import Services
 from gateway.oauth import device, paths, refresh, software
@@ -37,6 +37,7 @@ from metering.store.store import Unconfirmed
 REFRESH_GRANT = "refresh_token"
 SCOPE = "inference"
 MOST_BYTES = 8_192
+MOST_FIELDS = 32
 FORM = "application/x-www-form-urlencoded"
 _SEND_A_FORM = f"Send the parameters as {FORM}."
 _ONE_SCOPE = f"The one scope is {SCOPE}."
@@ -112,8 +113,8 @@ class OAuth:
         with services.bodies.hold(address_of(request, services.config.server.behind_tls_proxy)) as share:
             body = await read_body(request, MOST_BYTES, share, FORM_SECONDS)
         try:
-            pairs = parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=32)
-        except ValueError:
+            pairs = fields_of(body.decode(), MOST_FIELDS, strict=True)
+        except (ValueError, InvalidRequest):
             raise OAuthError("invalid_request", "The body is not a form.") from None
         form = dict(pairs)
         if len(form) != len(pairs):

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import web
@@ -26,6 +26,7 @@ from gateway.auth.attempts import UserCodeAttempts
 from gateway.auth.principal import StoreFailure
 from gateway.errors import MeteringUnavailable, MethodNotAllowed, NotFound, RateLimited
 from gateway.http import request as inbound
+from gateway.http.fields import first_of
 from gateway.inference.services import Services
 from gateway.portal import account, cookies, device, page, sign_in
 from gateway.portal.cookies import PortalSession
@@ -74,7 +75,7 @@ class Portal:
         """Answer one request for a page.
 
         Raises:
-            RequestTooLarge, RequestTimeout, InvalidRequest, UnsupportedEncoding: By the body.
+            RequestTooLarge, RequestTimeout, InvalidRequest, UnsupportedEncoding: By the body or the query.
             MethodNotAllowed, NotFound: By the method and the host.
         """
         path, _, query = request.raw_path.partition("?")
@@ -94,7 +95,7 @@ class Portal:
             elsewhere = Visit(request, path, {}, None, self.services.config.own_address(host))
             return self.fault(elsewhere, 403, "Not accepted", _THIS_MACHINE)
         if request.method == "GET":
-            fields: Mapping[str, str] = _fields(query)
+            fields: Mapping[str, str] = first_of(query, MOST_FIELDS)
         elif request.method == "POST":
             fields = await self._body(request)
         else:
@@ -167,7 +168,7 @@ class Portal:
             except orjson.JSONDecodeError:
                 return {}
             return {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, dict) else {}
-        return _fields(body.decode("utf-8", "replace"))
+        return first_of(body.decode("utf-8", "replace"), MOST_FIELDS)
 
     # What the pages' handlers share
 
@@ -197,11 +198,3 @@ def _name(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
-
-
-def _fields(text: str) -> dict[str, str]:
-    try:
-        found = parse_qs(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
-    except ValueError:
-        return {}
-    return {name: values[0] for name, values in found.items()}

@@ -19,6 +19,7 @@ from typing import Any
 
 from metering import keys
 from metering.ledger import records
+from metering.numbers import whole_number
 from metering.reading.positions import NOTHING, StreamId, before, format_id, parse_id, positions
 from metering.store.store import Store
 from metering.usage import UsageRecord
@@ -175,11 +176,12 @@ async def book(store: Store, group: str, after: str) -> None:
 
 def parse_place(text: str) -> Place:
     """``ms-sequence-partition``, ``ms`` or nothing, as a place in the merged order."""
-    parts = text.split("-") if text else ["0"]
-    if len(parts) not in (1, 3) or not all(part.isascii() and part.isdecimal() for part in parts):
-        raise ValueError("a place is milliseconds, or what a page gave")
-    milliseconds, sequence, partition = (*map(int, parts), 0, -1)[:3] if len(parts) == 1 else map(int, parts)
-    return (milliseconds, sequence), partition
+    match [whole_number(part) for part in text.split("-")] if text else [0]:
+        case [int(milliseconds)]:
+            return (milliseconds, 0), -1
+        case [int(milliseconds), int(sequence), int(partition)] if partition < keys.PARTITIONS:
+            return (milliseconds, sequence), partition
+    raise ValueError("a place is milliseconds, or what a page gave")
 
 
 def format_place(place: Place) -> str:

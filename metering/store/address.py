@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from metering.numbers import whole_number
+
 EMBEDDED = "embedded:"  # the store in the data directory
 PORT = 6379
 SENTINEL_PORT = 26379
@@ -147,6 +149,7 @@ def _host(text: str, default: int) -> tuple[str, int]:
 
 
 def _number(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 6):
+    number = whole_number(text, 99_999)
+    if number is None:
         raise ValueError("no number")
-    return int(text)
+    return number

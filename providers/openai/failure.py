@@ -52,6 +52,7 @@ _STATUSES: Final = MappingProxyType({code: status for status, codes in _CODES.it
 _AGAIN = re.compile(
     r"try again in (?:(\d{1,2})h)?(?:(\d{1,3})m(?!s))?(?:(\d{1,7}(?:\.\d{1,6})?)(ms|s))?", re.IGNORECASE
 )
+_STATUS: Final = re.compile(r"[45][0-9]{2}")
 _WORDS: Final = 2_000  # characters of a message that are looked at
 
 _encode = msgspec.json.Encoder().encode
@@ -90,7 +91,7 @@ def status_of(error: Mapping[str, Any]) -> int:
 
 def as_status(value: object) -> int | None:
     """``value`` as the status of an error, if it is one."""
-    if isinstance(value, str) and len(value) == 3 and value.isdecimal():
+    if isinstance(value, str) and _STATUS.fullmatch(value):
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
