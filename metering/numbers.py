@@ -13,7 +13,7 @@ _MOST_DIGITS: Final = len(str(LARGEST))
 
 
 def whole_number(text: str | bytes, most: int = LARGEST) -> int | None:
-    """The number that ``text`` writes in ASCII digits and nothing else; None if it writes none, or one above ``most``."""
+    """The number that ``text`` writes in ASCII digits and nothing else, if it is ``most`` at most; else None."""
     if len(text) > _MOST_DIGITS or not text.isascii() or not text.isdigit():
         return None
     number = int(text)
