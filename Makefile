@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= auto
 ENGINE := .venv-local
+NEWEST := .venv-newest
 
-.PHONY: setup tools run test check lint types contracts lock bench crash local-e2e privacy clean
+.PHONY: setup tools run test check lint types contracts lock bench crash drift local-e2e privacy clean
 
 setup: $(STAMP)
 
@@ -54,6 +55,13 @@ privacy: setup
 bench: setup
 	$(BIN)/python -m benchmarks all
 
+# The newest SDKs in a folder of their own: which of their members nobody has decided about (docs/members.md).
+drift:
+	test -x $(NEWEST)/bin/python || $(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade openai anthropic google-genai
+	$(NEWEST)/bin/python -m tests.members.gate
+
 # A real engine and a real model in a folder of their own: some minutes of compiling and 250 MB, once.
 local-e2e: setup $(ENGINE)/.installed
 	LOCAL_E2E_PYTHON=$(ENGINE)/bin/python $(BIN)/python -m pytest -v -s tests/local_e2e
@@ -69,4 +77,4 @@ crash: setup
 	$(BIN)/python -m benchmarks crash
 
 clean:
-	rm -rf $(VENV) $(ENGINE) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ENGINE) $(NEWEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -16,6 +16,7 @@ from typing import Final, Protocol, Self
 import msgspec
 
 from metering.usage import STANDARD, Report, Variant
+from providers.members.decision import Found
 from providers.weight.weight import Weight
 
 
@@ -103,6 +104,7 @@ class Head(msgspec.Struct, frozen=True):
         variant: What the request asks for (service tier, speed, geography).
         members: Top-level members in body order: name -> (start of the value, end of the value).
         weight: How much it gives the model to read.
+        found: Members that do not pass as they are.
     """
 
     model: str
@@ -118,6 +120,7 @@ class Head(msgspec.Struct, frozen=True):
     variant: Variant = STANDARD
     members: Mapping[str, tuple[int, int]] = msgspec.field(default_factory=dict)
     weight: Weight = Weight()
+    found: Found = Found()
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -135,6 +138,8 @@ class Target(msgspec.Struct, frozen=True):
         output_limit: The output tokens of one choice that the request may ask for at most, not below
             `Head.least_output`; ``None`` leaves the request's own limit as it is.
         completion_limit: The host knows ``max_completion_tokens``; many compatible hosts know ``max_tokens`` only.
+        strip_unknown: Members that no table knows are removed (`providers.members.register`).
+        extended_cache: A prompt may stay in the provider's cache for hours.
     """
 
     model: str
@@ -146,6 +151,8 @@ class Target(msgspec.Struct, frozen=True):
     isolate: bool = False
     output_limit: int | None = None
     completion_limit: bool = True
+    strip_unknown: bool = True
+    extended_cache: bool = False
 
 
 UNKNOWN_STATUS: Final = 502

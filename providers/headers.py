@@ -20,6 +20,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from providers.dialect import Family
+from providers.members.anthropic import BETAS, beta_name
+from providers.members.decision import Decision
 
 REQUEST: Final[dict[Family, dict[str, re.Pattern[bytes]]]] = {
     Family.OPENAI: {"openai-beta": re.compile(rb"responses=[a-z0-9]{1,16}")},
@@ -30,6 +32,8 @@ REQUEST: Final[dict[Family, dict[str, re.Pattern[bytes]]]] = {
     Family.GOOGLE: {},
 }
 """Request headers that are sent to the provider, in lower case, and the form of one value of their lists."""
+
+BETA: Final = b"anthropic-beta"
 
 FIXED: Final = ((b"accept", b"*/*"), (b"content-type", b"application/json"))
 """Request headers that are the same for everybody; every body is JSON."""
@@ -63,8 +67,13 @@ _REQUEST_BYTES: Final = {
 _RESPONSE_BYTES: Final = {family: frozenset(name.encode() for name in names) for family, names in RESPONSE.items()}
 
 
-def request_headers(family: Family, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers of the provider's request: `FIXED`, and of the client's what may be sent, in a fixed order."""
+def request_headers(
+    family: Family, headers: Iterable[tuple[bytes, bytes]], *, strip_unknown: bool = True
+) -> list[tuple[bytes, bytes]]:
+    """The headers of the provider's request: `FIXED`, and of the client's what may be sent, in a fixed order.
+
+    ``strip_unknown``: without the betas that no table knows (`providers.members.anthropic`).
+    """
     forms = _REQUEST_BYTES[family]
     passed: list[tuple[bytes, bytes]] = []
     for raw, listed in headers:
@@ -73,7 +82,7 @@ def request_headers(family: Family, headers: Iterable[tuple[bytes, bytes]]) -> l
             continue
         for item in listed.split(b","):
             value = item.strip()
-            if form.fullmatch(value):
+            if form.fullmatch(value) and (name != BETA or _beta_passes(value, strip_unknown=strip_unknown)):
                 passed.append((name, value))
     if len(passed) < 2:
         return [*FIXED, *passed]
@@ -81,6 +90,11 @@ def request_headers(family: Family, headers: Iterable[tuple[bytes, bytes]]) -> l
     for name, value in sorted(set(passed)):
         values.setdefault(name, []).append(value)
     return [*FIXED, *((name, b",".join(several)) for name, several in values.items())]
+
+
+def _beta_passes(value: bytes, *, strip_unknown: bool) -> bool:
+    decided = BETAS.get(beta_name(value.decode("ascii")))
+    return not strip_unknown if decided is None else decided.decision is not Decision.STRIP
 
 
 def response_headers(family: Family, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

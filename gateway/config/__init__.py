@@ -19,7 +19,7 @@ from gateway.config.identity import IdentityConfig
 from gateway.config.log import LogConfig
 from gateway.config.models import ModelConfig, PriceConfig, TargetConfig
 from gateway.config.oauth import OAuthClient, OAuthConfig
-from gateway.config.policy import CacheIsolation, PolicyConfig, SecretsRule
+from gateway.config.policy import CacheIsolation, PolicyConfig, SecretsRule, UnknownMembers
 from gateway.config.portal import PortalConfig, SupabaseConfig
 from gateway.config.providers import OFFICIAL_HOSTS, Endpoint, ProviderConfig, Region
 from gateway.config.server import ServerConfig
@@ -60,6 +60,7 @@ __all__ = [
     "SupabaseConfig",
     "TargetConfig",
     "TierConfig",
+    "UnknownMembers",
     "WebhookConfig",
 ]
 

@@ -29,11 +29,29 @@ class CacheIsolation(StrEnum):
     ACCOUNT = "account"
 
 
+class UnknownMembers(StrEnum):
+    """What happens to strings and objects of a request that no table of members knows, and to betas likewise."""
+
+    PASS = "pass"  # noqa: S105 - they reach the provider
+    STRIP = "strip"  # they are removed, and the answer says how many
+    REFUSE = "refuse"  # the request is
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyConfig:
-    """``secrets``: what happens to the credentials and personal data (``sought``) found in a prompt."""
+    """What requests may ask for.
+
+    Attributes:
+        server_tools: Tools that may run at a provider.
+        unknown_members: What happens to members that nobody has decided about.
+        extended_prompt_cache: Prompts may stay in a provider's cache for hours, if a request asks for it.
+        cache_isolation: Whether accounts share a provider's prompt cache.
+        secrets: What happens to the credentials and personal data (``sought``) found in a prompt.
+    """
 
     server_tools: frozenset[str] = frozenset()
+    unknown_members: UnknownMembers = UnknownMembers.STRIP
+    extended_prompt_cache: bool = False
     cache_isolation: CacheIsolation = CacheIsolation.SHARED
     secrets: SecretsRule = SecretsRule.OFF
     sought: frozenset[str] = frozenset()
@@ -57,6 +75,13 @@ def read_policy(section: Section, providers: Mapping[str, ProviderConfig]) -> Po
     sought = frozenset(section.strings("sought")) if section.has("sought") else SOUGHT
     if sought - SOUGHT or not sought:
         section.fault("sought", "names what is not looked for", "write some of " + ", ".join(sorted(SOUGHT)))
-    config = PolicyConfig(tools, isolation, section.choice("secrets", SecretsRule.OFF), sought)
+    config = PolicyConfig(
+        tools,
+        section.choice("unknown_members", UnknownMembers.STRIP),
+        extended_prompt_cache=section.boolean("extended_prompt_cache", default=False),
+        cache_isolation=isolation,
+        secrets=section.choice("secrets", SecretsRule.OFF),
+        sought=sought,
+    )
     section.close()
     return config

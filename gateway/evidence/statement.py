@@ -73,6 +73,8 @@ def policy_of(config: Config) -> Document:
             for model in config.models
         ],
         "server_tools": sorted(config.policy.server_tools),
+        "unknown_members": config.policy.unknown_members.value,
+        "extended_prompt_cache": config.policy.extended_prompt_cache,
         "cache_isolation": config.policy.cache_isolation.value,
         "secrets": config.policy.secrets.value,
         "sought": sorted(config.policy.sought),

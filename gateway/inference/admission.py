@@ -12,7 +12,7 @@ import msgspec
 from gateway.auth import policy, regions
 from gateway.auth.principal import Principal
 from gateway.catalog.catalog import Catalog, CatalogTarget, Model
-from gateway.config import Config, HoldRule, ShortRule
+from gateway.config import Config, HoldRule, ShortRule, UnknownMembers
 from gateway.errors import (
     GatewayError,
     ModelNotFound,
@@ -25,10 +25,14 @@ from gateway.inference import estimate, failover, holds
 from gateway.inference.estimate import Expected
 from metering import pricing
 from metering.learning import Learning
-from providers.anthropic.messages import check_beta
+from providers.anthropic.messages import check_betas
 from providers.dialect import Family, Head, Operation, Refusal, Wire
 from providers.tools.catalog import refuse_tools, refuse_uncounted
 
+UNKNOWN_MEMBERS = (
+    "The request has members or betas that this gateway does not know, and its policy refuses them: leave out what is "
+    "not listed in docs/members.md."
+)
 SEARCH = "openai_web_search"  # what a model that searches by itself counts as, for policy
 
 
@@ -47,6 +51,7 @@ class Admission(msgspec.Struct, frozen=True):
         least: The least that it may be limited to; ``worst`` if it may not.
         costs: What it costs by its output.
         billed: Whether anybody pays for this operation.
+        unknown_betas: How many of its betas no table knows.
     """
 
     head: Head
@@ -60,6 +65,7 @@ class Admission(msgspec.Struct, frozen=True):
     least: int
     costs: holds.Costs
     billed: bool
+    unknown_betas: int = 0
 
     @property
     def input_bound(self) -> int:
@@ -110,13 +116,16 @@ def admit(
     Raises:
         InvalidRequest, UnsupportedFeature, PrivacyUnsupported, ModelNotFound, ModelNotInPlan, RegionUnavailable.
     """
+    unknown_betas = 0
     try:
         if wire.operation.family is Family.ANTHROPIC:
-            check_beta(betas, config.policy.server_tools)
+            unknown_betas = check_betas(betas, config.policy.server_tools)
         head = wire.read(body, path_model)
         refuse_tools(head, config.policy.server_tools)
     except Refusal as error:
         raise error_of_refusal(error) from None
+    if config.policy.unknown_members is UnknownMembers.REFUSE and (unknown_betas or head.found.unknown):
+        raise UnsupportedFeature(UNKNOWN_MEMBERS)
     model = catalog.resolve(head.model)
     if model is None:
         raise ModelNotFound(param="model")
@@ -151,7 +160,9 @@ def admit(
             amount = min(costs.usual(output), worst)
         if config.billing.short is ShortRule.CAP:
             least = costs.worst(holds.least_output(head, targets, most))
-    return Admission(head, model, targets, counted, output, most, amount, worst, least, costs, wire.billed)
+    return Admission(
+        head, model, targets, counted, output, most, amount, worst, least, costs, wire.billed, unknown_betas
+    )
 
 
 def _billable(

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 LINGER_BYTES = 262_144  # of an answer whose client has left, read for its usage
 OUTPUT_LIMIT = "x-output-limit"
+MEMBERS_REMOVED = "x-members-removed"
 
 
 class Exchange:
@@ -204,7 +205,7 @@ class Exchange:
             redaction=self._services.destinations[name].redaction,
             windows=self._meter.windows,
         )
-        self._tell_limit(response)
+        self._tell_changes(response)
         return response
 
     def _held(self, relay: Relay) -> web.Response:
@@ -220,22 +221,26 @@ class Exchange:
             held=self._meter.reserved.held if self._meter.reserved else 0,
             windows=self._meter.windows,
         )
-        self._tell_limit(response)
+        self._tell_changes(response)
         if record is not None and self._request.headers.get(RECEIPT_HEADER) == "1":
             response.headers[RECEIPT_HEADER] = self._services.evidence.receipt_header(record)
         return response
 
-    def _tell_limit(self, response: web.StreamResponse) -> None:
-        """Say what limit the provider was sent in place of the request's own: the credit pays no more."""
+    def _tell_changes(self, response: web.StreamResponse) -> None:
+        """Say what the provider was sent in place of the request's own: a lower output limit, since the credit pays no
+        more, and members that were left out.
+        """
         if self._meter.output_limit is not None:
             response.headers[OUTPUT_LIMIT] = str(self._meter.output_limit)
+        if removed := self._forwarding.members_removed():
+            response.headers[MEMBERS_REMOVED] = removed
 
     async def _stream(self, relay: Relay) -> web.StreamResponse:
         request = self._request
         response = begin_stream(
             relay, self._family, self._rid, self._forwarding.target.provider.name, self._meter.windows
         )
-        self._tell_limit(response)
+        self._tell_changes(response)
         self._streaming = True
         relay.headers = []  # a long stream need not keep them
         await response.prepare(request)

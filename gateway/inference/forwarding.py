@@ -13,7 +13,7 @@ from functools import partial
 
 from gateway.auth.identity import pseudonym
 from gateway.catalog.catalog import CatalogTarget
-from gateway.config import CacheIsolation
+from gateway.config import CacheIsolation, UnknownMembers
 from gateway.errors import GatewayError, ProviderUnavailable
 from gateway.http.shares import Share
 from gateway.inference import failover
@@ -33,6 +33,7 @@ from providers.account_faults import Certainty, Finding
 from providers.dialect import Scanner, Target, Wire
 from providers.headers import query_string, request_headers
 from providers.masking.masking import Vault
+from providers.members import register
 
 UNAVAILABLE_SECONDS = 30.0  # after which a provider whose account is at fault may be asked again
 
@@ -112,7 +113,7 @@ class Forwarding:
         now, destinations = services.loop.time(), services.destinations
         rests = [not destinations[of.provider.name].keys.ready(of.model, now) for of in admission.targets]
         targets = failover.ready_first(admission.targets, rests)
-        passed = request_headers(wire.operation.family, raw_headers)
+        passed = request_headers(wire.operation.family, raw_headers, strip_unknown=self._strip_unknown)
         suffix = query_string(query)
         suffix = f"?{suffix}" if suffix else ""
         error: GatewayError | None = None
@@ -312,6 +313,18 @@ class Forwarding:
             isolate=services.config.policy.cache_isolation is CacheIsolation.ACCOUNT,
             output_limit=self.output_limit,
             completion_limit=provider.first_party,
+            strip_unknown=self._strip_unknown,
+            extended_cache=services.config.policy.extended_prompt_cache,
+        )
+
+    @property
+    def _strip_unknown(self) -> bool:
+        return self._services.config.policy.unknown_members is not UnknownMembers.PASS
+
+    def members_removed(self) -> str:
+        """What the provider did not get of the request's members and betas, for the caller; may be empty."""
+        return register.told(
+            self._admission.head.found, self._wire_target(self.target), betas=self._admission.unknown_betas
         )
 
 

@@ -23,7 +23,7 @@ from gateway.local.engine import PATIENCE, EngineAnswer, Headers, Patience, ask
 from gateway.local.faults import EngineError, error_of
 from gateway.local.passing import Passing
 from metering.numbers import whole_number
-from providers.anthropic.messages import check_beta
+from providers.anthropic.messages import check_betas
 from providers.conversation.translator import TRANSLATED, Translation, translate, translate_error
 from providers.dialect import Family, Head, Operation, ProviderError, Refusal, Target
 from providers.headers import query_string, request_headers, response_headers
@@ -107,7 +107,7 @@ class EngineExchange:
     def _read(self, body: bytes, path_model: str | None) -> Head:
         head = WIRES[self._operation].read(body, path_model)
         if self._family is Family.ANTHROPIC:
-            check_beta(self._request.headers.getall("anthropic-beta", ()))
+            check_betas(self._request.headers.getall("anthropic-beta", ()))
         if head.server_tools:
             raise Refusal("unsupported_feature", _TOOLS, "tools")
         refuse_remote_references(self._operation, body)
@@ -119,7 +119,9 @@ class EngineExchange:
         """The translation, if there is one, and the bytes for the engine. Raises `Refusal`."""
         native = self._operation in engine.native
         if native and not (self._always_translate and self._operation in TRANSLATED):
-            target = Target(model=model, alias=model != head.model, store=False, include_usage=False)
+            target = Target(
+                model=model, alias=model != head.model, store=False, include_usage=False, strip_unknown=False
+            )
             return None, WIRES[self._operation].splice(body, head, target)
         if self._operation not in TRANSLATED:
             raise Refusal("unsupported_feature", _NOT_HERE)

@@ -27,11 +27,14 @@ from providers.document.members import (
     is_list,
     read_members,
     read_model,
-    read_nested,
     read_object,
 )
 from providers.document.splice import Edits
 from providers.document.strings import quoted
+from providers.members import register
+from providers.members.anthropic import ALLOWED_WITH, BETAS, beta_name
+from providers.members.decision import Decision
+from providers.members.register import examine
 from providers.output_limit import LEAST_OUTPUT, lower
 from providers.tools.selection import most_uses, tool_in_definition, tools_in_list, tools_in_members
 
@@ -61,10 +64,6 @@ _BLOCKS = Look(_Block)
 _RAW = Look(msgspec.Raw)
 
 _FILE: Final = "A file id names a file kept at the provider, which is not served: send the file's data instead."
-_STORED: Final = {
-    "container": "Containers keep files at the provider, which is not served: run the code in the client.",
-    "thread": "Threads are kept at the provider, which is not served: resend the messages.",
-}
 _DEEPEST: Final = 6
 _LEAST_THINKING: Final = 1_024  # the API rejects a smaller budget
 _BESIDE_THINKING: Final = 256  # for an answer after that much thinking
@@ -81,10 +80,6 @@ class Messages:
 
     def read(self, body: bytes, path_model: str | None) -> Head:
         members = read_members(body)
-        for name, message in _STORED.items():
-            if name in members.raws and members.raw(name) is not None:
-                raise Refusal("privacy_unsupported", message, name)
-        read_nested(members, "metadata")
         tools = tools_in_list(self.operation.family, members.raws.get("tools"))
         listed = frozenset(tools)
         tools |= tools_in_members(self.operation.family, members)
@@ -103,14 +98,14 @@ class Messages:
             variant=_read_variant(members),
             members=members.spans,
             weight=weigh_messages(members, len(body)),
+            found=examine(self.operation, members, body),
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> bytes:
         edits = Edits(body, head.members)
         if target.alias:
             edits.replace("model", quoted(target.model))
-        if "metadata" in head.members:
-            edits.edit_object("metadata", lambda inner: _edit_metadata(inner, target))
+        register.edit(edits, self.operation.family, head.found, target)
         if target.output_limit is not None:
             limited(edits, target.output_limit)
         return edits.build()
@@ -172,16 +167,6 @@ def _least_output(members: Members) -> int:
     return _LEAST_THINKING + _BESIDE_THINKING
 
 
-def _edit_metadata(metadata: Edits, target: Target) -> None:
-    value = metadata.value("user_id")
-    if value is None or value == b"null":
-        return
-    if target.pseudonym:
-        metadata.replace("user_id", quoted(target.pseudonym))
-    else:
-        metadata.remove("user_id")
-
-
 def _read_variant(members: Members) -> Variant:
     raws = members.raws
     if not ("inference_geo" in raws or "speed" in raws or "service_tier" in raws):
@@ -211,42 +196,25 @@ def _read_blocks(blocks: list[_Block], tools: set[str], depth: int = 0) -> None:
             tools |= tool_in_definition(Family.ANTHROPIC, block.tool.definition)
 
 
-# By the name that stands before the date of a beta: what it asks to keep, and the server-side tool
-# that makes it acceptable where policy allows that tool.
-_REFUSED_BETAS: Final = {
-    "files-api": (_FILE, None),
-    "skills": ("Skills are kept at the provider, which is not served: put their text into the prompt.", None),
-    "code-execution": (_STORED["container"], "anthropic_code_execution"),
-    "message-batches": ("Batches are kept at the provider, which is not served: send single requests.", None),
-    "mcp-client": (
-        "The provider's MCP connector is switched off: run the MCP server's tools in the client.",
-        "anthropic_mcp",
-    ),
-    "mcp-tunnels": (
-        "The provider's MCP connector is switched off: run the MCP server's tools in the client.",
-        "anthropic_mcp",
-    ),
-    "message-threads": (_STORED["thread"], None),
-    "managed-agents": ("Agents that live at the provider are not served: run the agent in the client.", None),
-    "agent-memory": ("Memory kept at the provider is not served: use the memory tool in the client.", None),
-    "dreaming": ("Memory kept at the provider is not served: use the memory tool in the client.", None),
-}
-_DATE_LENGTH: Final = len("-2025-04-14")
-
-
-def check_beta(values: Iterable[str], allowed: frozenset[str] = frozenset()) -> None:
+def check_betas(values: Iterable[str], allowed: frozenset[str] = frozenset()) -> int:
     """Refuse an ``anthropic-beta`` header that asks for what is kept at the provider.
 
     Args:
-        values: The header's values, each a comma-separated list; unrelated betas pass.
+        values: The header's values, each a comma-separated list.
         allowed: Server-side tools that policy allows, as for `refuse_tools`.
+
+    Returns:
+        How many betas no table knows.
     """
+    unknown = 0
     for value in values:
         for beta in value.split(","):
-            name = beta.strip().lower()
-            refused = _REFUSED_BETAS.get(name[:-_DATE_LENGTH]) or _REFUSED_BETAS.get(name)
-            if refused is not None and (refused[1] is None or refused[1] not in allowed):
-                raise Refusal("privacy_unsupported", refused[0], "anthropic-beta")
+            decided = BETAS.get(name := beta_name(beta))
+            if decided is None:
+                unknown += bool(name)
+            elif decided.decision is Decision.REFUSE and ALLOWED_WITH.get(name) not in allowed:
+                raise Refusal("privacy_unsupported", decided.why, "anthropic-beta")
+    return unknown
 
 
 MESSAGES: Final = Messages(Operation.ANTHROPIC_MESSAGES, "/v1/messages", billed=True)

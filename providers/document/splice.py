@@ -11,7 +11,7 @@ Rules that everything here obeys:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from providers.document.members import read_object
 
@@ -32,6 +32,14 @@ class Edits:
         """The member's bytes as sent, or None where it is absent."""
         span = self._spans.get(name)
         return None if span is None else self._text[span[0] : span[1]]
+
+    def names(self) -> Iterable[str]:
+        """The members as sent, in order."""
+        return self._spans
+
+    def rewrite(self, name: str, change: Callable[[bytes], bytes]) -> None:
+        """Put what ``change`` makes of a member's value, as edited so far, in its place. The member must be there."""
+        self.replace(name, change(self._replaced.get(name) or self.value(name) or b""))
 
     def replace(self, name: str, value: bytes) -> None:
         """Put another JSON value in the place of a member's. The member must be there."""
@@ -55,8 +63,8 @@ class Edits:
             self.insert(name, value)
 
     def edit_object(self, name: str, change: Callable[[Edits], None]) -> None:
-        """Apply ``change`` inside a member that is an object; one that is none is left alone."""
-        value = self.value(name)
+        """Apply ``change`` inside a member that is an object, as edited so far; one that is none is left alone."""
+        value = self._replaced.get(name) or self.value(name)
         inner = None if value is None else read_object(value)
         if value is not None and inner is not None:
             edits = Edits(value, inner.spans)

@@ -45,6 +45,8 @@ from providers.gemini.answer import (
     read_generated,
 )
 from providers.gemini.weight import weigh
+from providers.members import register
+from providers.members.register import examine
 from providers.output_limit import LEAST_OUTPUT, lower
 from providers.tools.selection import tools_in_gemini
 
@@ -85,9 +87,6 @@ _FILES_API: Final = re.compile(
     r"(?:(?:https?:)?//[^/]*generativelanguage\.googleapis\.com(?::\d+)?/.*)?files/", re.IGNORECASE
 )
 _FILE_KEPT: Final = "Files of the Files API are kept at the provider: send the file's data inline instead."
-_CACHE_KEPT: Final = (
-    "Cached contents are kept at the provider: resend the contents; repeated prefixes are cached implicitly."
-)
 _TWICE: Final = "A member of the request body appears in both spellings: leave one out."
 
 _SPELLINGS: Final = (
@@ -157,10 +156,12 @@ class Gemini:
             variant=_read_variant(members),
             members=members.spans,
             weight=weigh(members, len(body)),
+            found=examine(self.operation, members, body),
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> bytes:
         edits = Edits(body, head.members)
+        register.edit(edits, self.operation.family, head.found, target)
         self._edit(edits, target)
         for name in ("generateContentRequest", "generate_content_request"):
             if name in head.members:
@@ -175,7 +176,6 @@ class Gemini:
         # A body may repeat the path's model; the two must agree.
         if target.alias and edits.value("model") is not None:
             edits.replace("model", quoted(f"models/{target.model}"))
-        edits.remove("labels")
         # Projects log prompts by default unless the request says otherwise:
         # https://ai.google.dev/gemini-api/docs/logs-datasets
         if self._generates and target.store:
@@ -226,8 +226,6 @@ def _lower_thinking(thinking: Edits, tokens: int) -> None:
 
 def _read_request(members: Members, tools: set[str]) -> None:
     _refuse_spellings(members, _SPELLINGS)
-    if members.truthy("cachedContent") or members.truthy("cached_content"):
-        raise Refusal("privacy_unsupported", _CACHE_KEPT, "cachedContent")
     tools |= tools_in_gemini(members.raws.get("tools"))
     for name in ("contents", "content", "systemInstruction", "system_instruction"):
         raw = members.raws.get(name)

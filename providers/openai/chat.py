@@ -13,6 +13,7 @@ from providers.dialect import Head, Operation, Refusal, Scanner, Target
 from providers.document.look import Look
 from providers.document.members import ABSENT, Members, count_of, given, is_list, read_members, read_model, read_nested
 from providers.document.splice import Edits
+from providers.members.register import examine
 from providers.openai import request as openai_request
 from providers.openai.answer import chat_scanner
 from providers.openai.weight import weigh_chat
@@ -36,7 +37,6 @@ _MESSAGES = Look(_Message)
 _PARTS = Look(_Part)
 
 FILE_ID: Final = "A file id names a file kept at the provider, which is not served: send the file's data instead."
-_ONE_MODEL: Final = "A request goes to the one model that it names: leave out the list of further models."
 
 
 class ChatCompletions:
@@ -63,9 +63,8 @@ class ChatCompletions:
             variant=openai_request.read_variant(members),
             members=members.spans,
             weight=weigh_chat(members, len(body)),
+            found=examine(self.operation, members, body),
         )
-        if members.truthy("models"):  # a router's list of models to fall back on
-            raise Refusal("unsupported_feature", _ONE_MODEL, "models")
         _refuse_files(members)
         return head
 

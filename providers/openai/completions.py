@@ -11,6 +11,7 @@ from providers.dialect import Head, Operation, Scanner, Target
 from providers.document.look import values
 from providers.document.members import Members, count_of, is_list, read_members, read_model
 from providers.document.splice import Edits
+from providers.members.register import examine
 from providers.openai import request as openai_request
 from providers.openai.answer import chat_scanner
 from providers.openai.chat import wants_usage
@@ -44,6 +45,7 @@ class Completions:
             variant=openai_request.read_variant(members),
             members=members.spans,
             weight=weigh_prompt(members, len(body), "prompt"),
+            found=examine(self.operation, members, body),
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> bytes:

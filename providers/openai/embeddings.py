@@ -11,6 +11,7 @@ from providers.answers.body import JsonBody
 from providers.dialect import Head, Operation, Scanner, Target
 from providers.document.members import read_members, read_model
 from providers.document.splice import Edits
+from providers.members.register import examine
 from providers.openai import request as openai_request
 from providers.openai.answer import CHAT, read_embeddings
 from providers.openai.weight import weigh_prompt
@@ -29,6 +30,7 @@ class Embeddings:
             output_limit=0,
             members=members.spans,
             weight=weigh_prompt(members, len(body), "input"),
+            found=examine(self.operation, members, body),
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> bytes:

@@ -1,8 +1,6 @@
 """What the OpenAI dialects have in common on the way to a provider: who asked, and what is stored.
 
-``user``, ``metadata`` and ``client_metadata`` are removed and reach no provider: agents put installation ids,
-absolute paths, git remotes and commits there. ``prompt_cache_key`` and ``safety_identifier`` become the pseudonym of
-the account at this provider, which serves the same purpose and names nobody.
+What else is removed or replaced is decided in `providers.members.openai`.
 """
 
 from __future__ import annotations
@@ -10,13 +8,11 @@ from __future__ import annotations
 from typing import Final
 
 from metering.usage import STANDARD, ServiceTier, Variant
-from providers.dialect import Head, Target
+from providers.dialect import Family, Head, Target
 from providers.document.members import Members
 from providers.document.splice import Edits
 from providers.document.strings import quoted
-
-_IDENTIFYING: Final = ("user", "metadata", "client_metadata")
-_PSEUDONYMOUS: Final = ("prompt_cache_key", "safety_identifier")
+from providers.members import register
 
 # https://developers.openai.com/api/docs/api-reference/chat/create: "auto" runs as the project is set.
 _TIERS: Final = {
@@ -45,14 +41,7 @@ def edit_common(edits: Edits, head: Head, target: Target, *, stores: bool) -> No
     """
     if target.alias:
         edits.replace("model", quoted(target.model))
-    for name in _IDENTIFYING:
-        edits.remove(name)
-    for name in _PSEUDONYMOUS:
-        if name in head.members and edits.value(name) != b"null":
-            if target.pseudonym:
-                edits.replace(name, quoted(target.pseudonym))
-            else:
-                edits.remove(name)
+    register.edit(edits, Family.OPENAI, head.found, target)
     if stores and target.isolate and target.pseudonym:
         edits.put("prompt_cache_key", quoted(target.pseudonym))
     if stores and target.store:

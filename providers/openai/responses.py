@@ -28,6 +28,7 @@ from providers.document.members import (
     read_object,
 )
 from providers.document.splice import Edits
+from providers.members.register import examine
 from providers.openai import request as openai_request
 from providers.openai.answer import COUNTED, RESPONSE, ResponsesStream, read_counted, read_response
 from providers.openai.chat import FILE_ID
@@ -69,11 +70,6 @@ _PLAIN_ITEMS = Look(_PlainItem)
 _PARTS = Look(_Part)
 _INCLUDE = msgspec.json.Decoder(list[str])
 
-_STORED: Final = {
-    "previous_response_id": "Earlier responses are not stored: resend the items of the conversation as input.",
-    "conversation": "Conversations are not stored: resend the items of the conversation as input.",
-    "prompt": "Prompt templates are kept at the provider: send their text as instructions and input instead.",
-}
 _BACKGROUND: Final = (
     "A background response is kept at the provider until it is fetched: leave out background and stream."
 )
@@ -98,9 +94,6 @@ class Responses:
 
     def read(self, body: bytes, path_model: str | None) -> Head:
         members = read_members(body)
-        for name, message in _STORED.items():
-            if name in members.raws and members.raw(name) is not None:
-                raise Refusal("privacy_unsupported", message, name)
         if members.boolean("background"):
             raise Refusal("privacy_unsupported", _BACKGROUND, "background")
         tools = tools_in_list(self.operation.family, members.raws.get("tools"))
@@ -118,6 +111,7 @@ class Responses:
             variant=openai_request.read_variant(members),
             members=members.spans,
             weight=weigh_responses(members, len(body)),
+            found=examine(self.operation, members, body),
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> bytes:

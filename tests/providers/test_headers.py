@@ -79,16 +79,16 @@ def test_no_free_text_passes_in_them(family, name, value, free):
 
 
 def test_neither_order_nor_repetition_nor_spacing_tells_clients_apart():
-    one = [(b"anthropic-version", b"2023-06-01"), (b"Anthropic-Beta", b"b-2025-01-01,a-2025-01-01")]
+    one = [(b"anthropic-version", b"2023-06-01"), (b"Anthropic-Beta", b"pdfs-2024-09-25,context-1m-2025-08-07")]
     other = [
-        (b"ANTHROPIC-BETA", b" a-2025-01-01 "),
-        (b"anthropic-beta", b"b-2025-01-01,\ta-2025-01-01"),
+        (b"ANTHROPIC-BETA", b" context-1m-2025-08-07 "),
+        (b"anthropic-beta", b"pdfs-2024-09-25,\tcontext-1m-2025-08-07"),
         (b"anthropic-version", b"2023-06-01"),
     ]
     assert request_headers(Family.ANTHROPIC, one) == request_headers(Family.ANTHROPIC, other)
     assert request_headers(Family.ANTHROPIC, one) == [
         *FIXED,
-        (b"anthropic-beta", b"a-2025-01-01,b-2025-01-01"),
+        (b"anthropic-beta", b"context-1m-2025-08-07,pdfs-2024-09-25"),
         (b"anthropic-version", b"2023-06-01"),
     ]
 

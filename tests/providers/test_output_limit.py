@@ -29,7 +29,8 @@ def sent(operation, body, tokens=None, **target):
     """The bytes for a host at which nothing else of these bodies has to change."""
     wire = WIRES[operation]
     target = {"store": False, "include_usage": False} | target
-    return wire.splice(body, wire.read(body, path_model(operation)), Target("m", output_limit=tokens, **target))
+    named = Target("m", output_limit=tokens, strip_unknown=False, **target)
+    return wire.splice(body, wire.read(body, path_model(operation)), named)
 
 
 @pytest.mark.parametrize(

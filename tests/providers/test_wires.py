@@ -13,6 +13,7 @@ from providers.answers.body import JsonBody
 from providers.anthropic.answer import MessageStream
 from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
 from providers.gemini.answer import GenerateArray, GenerateStream
+from providers.members import register
 from providers.openai.answer import ChatStream, ResponsesStream
 from providers.wires import WIRES
 
@@ -151,6 +152,7 @@ TARGETS = st.builds(
     include_usage=st.booleans(),
     reasons=st.booleans(),
     pseudonym=st.sampled_from(("", "p")),
+    strip_unknown=st.booleans(),
 )
 
 
@@ -168,8 +170,10 @@ def test_any_body_is_refused_or_becomes_a_body(operation, members, target):
     left = sent.keys() - members.keys() - {"model"}
     assert left <= {"store", "stream_options", "include"}
     gone = members.keys() - sent.keys()
-    assert gone <= {"store", "user", "metadata", "labels", "prompt_cache_key"}
-    for name in ("messages", "input", "contents", "tools", "system", "prompt"):
+    unknown = {path[0] for path in head.found.unknown if len(path) == 1}
+    removed = {path[0] for path in register.removed(head.found, target)}
+    assert gone <= {"store", "prompt_cache_key"} | removed
+    for name in members.keys() & {"messages", "input", "contents", "tools", "system", "prompt"} - unknown:
         assert sent.get(name) == members.get(name)
     if target.alias and wire.operation.family is not Family.GOOGLE:
         assert sent["model"] == "real"

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from metering.usage import Geography, Speed, Variant
-from providers.anthropic.messages import COUNT_TOKENS, MESSAGES, check_beta
+from providers.anthropic.messages import COUNT_TOKENS, MESSAGES, check_betas
 from providers.dialect import Refusal, Target
 from providers.tools.catalog import UNKNOWN
 
@@ -184,7 +184,7 @@ def test_server_tools_are_named_wherever_they_are_defined(members, tools):
 )
 def test_a_beta_that_asks_for_what_is_kept_is_refused(beta):
     with pytest.raises(Refusal) as refused:
-        check_beta(["interleaved-thinking-2025-05-14", beta])
+        check_betas(["interleaved-thinking-2025-05-14", beta])
 
     assert (refused.value.code, refused.value.param) == ("privacy_unsupported", "anthropic-beta")
 
@@ -202,11 +202,11 @@ def test_a_beta_that_asks_for_what_is_kept_is_refused(beta):
     ],
 )
 def test_other_betas_pass(beta):
-    check_beta([beta])
+    check_betas([beta])
 
 
 def test_a_beta_follows_the_tool_that_it_is_for():
-    check_beta(["mcp-client-2025-11-20"], frozenset(("anthropic_mcp",)))
-    check_beta(["code-execution-2025-08-25"], frozenset(("anthropic_code_execution",)))
+    check_betas(["mcp-client-2025-11-20"], frozenset(("anthropic_mcp",)))
+    check_betas(["code-execution-2025-08-25"], frozenset(("anthropic_code_execution",)))
     with pytest.raises(Refusal):
-        check_beta(["files-api-2025-04-14"], frozenset(("anthropic_mcp",)))
+        check_betas(["files-api-2025-04-14"], frozenset(("anthropic_mcp",)))

@@ -1,0 +1,1 @@
+"""The member register: what happens to every member of every request."""

@@ -1,0 +1,170 @@
+"""The register of members: what is decided about each member of a request, looked up and carried out.
+
+Rules that everything here obeys:
+
+1. Every member that an SDK knows has a decision in the tables beside this module, and the code acts on them: a name
+   that is decided there is named nowhere else but where the decision needs code of its own (``store``, ``fallbacks``).
+2. What no table knows is not trusted: as a string or an object it can name or keep something, and falls to
+   ``policy.unknown_members``. Numbers, flags and lists pass; a provider refuses what it does not know either.
+3. No name of a client's leaves this process: what is told of a removed member is its name in a table, or a count.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from providers.dialect import Family, Operation, Refusal, Target
+from providers.document.members import Members, is_object, read_object
+from providers.document.splice import Edits
+from providers.document.strings import quoted
+from providers.members import anthropic, deep, google, openai
+from providers.members.decision import Decision, Found, Member, Table
+
+TWICE: Final = "A member of this object appears more than once."
+
+_NOTHING: Final = Found()
+_OPENS_STRING: Final = ord('"')
+_OPENS_OBJECT: Final = ord("{")
+_FALSY: Final = frozenset((b"null", b"false", b'""', b"[]"))
+_CAPITAL: Final = re.compile(r"(?<=[a-z0-9])[A-Z]")
+
+
+def snake(name: str) -> str:
+    """The other spelling of a name of the Gemini API."""
+    return _CAPITAL.sub(lambda found: "_" + found[0].lower(), name)
+
+
+def _both_spellings(table: Table) -> dict[str, Member]:
+    both: dict[str, Member] = {}
+    for name, member in table.items():
+        if member.inside is not None:
+            member = Member(  # noqa: PLW2901 - the same decision, spelled
+                member.decision, member.why, _both_spellings(member.inside), closed=member.closed
+            )
+        both[name] = both[snake(name)] = member
+    return both
+
+
+REGISTER: Final[Mapping[Operation, Table]] = {
+    Operation.OPENAI_CHAT: {**openai.HOSTS, **openai.CHAT},
+    Operation.OPENAI_COMPLETIONS: {**openai.HOSTS, **openai.COMPLETIONS},
+    Operation.OPENAI_EMBEDDINGS: {**openai.HOSTS, **openai.EMBEDDINGS},
+    Operation.OPENAI_RESPONSES: {**openai.HOSTS, **openai.RESPONSES},
+    Operation.OPENAI_COMPACT: {**openai.HOSTS, **openai.COMPACT},
+    Operation.OPENAI_INPUT_TOKENS: {**openai.HOSTS, **openai.INPUT_TOKENS},
+    Operation.ANTHROPIC_MESSAGES: anthropic.MESSAGES,
+    Operation.ANTHROPIC_COUNT_TOKENS: anthropic.COUNT_TOKENS,
+    Operation.GEMINI_GENERATE: _both_spellings(google.GENERATE),
+    Operation.GEMINI_STREAM: _both_spellings(google.GENERATE),
+    Operation.GEMINI_COUNT_TOKENS: _both_spellings(google.COUNT_TOKENS),
+    Operation.GEMINI_EMBED: _both_spellings(google.EMBED),
+    Operation.GEMINI_BATCH_EMBED: _both_spellings(google.BATCH_EMBED),
+}
+"""What is decided at the top level of each operation's request, and in the objects there."""
+
+
+class _Search:
+    """Collects what one request holds that does not pass as it is."""
+
+    __slots__ = ("cached", "pseudonyms", "removed", "unknown", "unlisted")
+
+    def __init__(self) -> None:
+        self.removed: list[tuple[str, ...]] = []
+        self.unlisted: list[tuple[str, ...]] = []
+        self.pseudonyms: list[tuple[str, ...]] = []
+        self.cached: list[tuple[str, ...]] = []
+        self.unknown: list[tuple[str, ...]] = []
+
+    def look(self, table: Table, members: Members, path: tuple[str, ...], *, closed: bool = False) -> None:
+        for name, raw in members.raws.items():
+            member = table.get(name)
+            if member is None:
+                if closed:
+                    self.unlisted.append((*path, name))
+                elif memoryview(raw)[0] in (_OPENS_STRING, _OPENS_OBJECT):
+                    self.unknown.append((*path, name))
+                continue
+            decision = member.decision
+            if decision is Decision.PASS:
+                if member.inside is not None and is_object(raw):
+                    nested = read_object(bytes(raw))
+                    if nested is None:
+                        raise Refusal("invalid_request", TWICE, name)
+                    self.look(member.inside, nested, (*path, name), closed=member.closed)
+            elif decision is Decision.STRIP:
+                self.removed.append((*path, name))
+            elif decision is Decision.PSEUDONYM:
+                if len(raw) != 4 or bytes(raw) != b"null":
+                    self.pseudonyms.append((*path, name))
+            elif decision is Decision.REFUSE:
+                if len(raw) > 5 or bytes(raw) not in _FALSY:
+                    raise Refusal(member.code, member.why, name)
+            elif member.usual and bytes(raw) not in member.usual:
+                if decision is Decision.MODEL:
+                    raise Refusal(member.code, member.why, name)
+                self.cached.append((*path, name))
+
+
+def examine(operation: Operation, members: Members, body: bytes) -> Found:
+    """What of a request does not pass as it is.
+
+    Raises:
+        Refusal: It has a member that is refused, or an object that is looked into names one twice.
+    """
+    search = _Search()
+    search.look(REGISTER[operation], members, ())
+    hidden = deep.may_hold(operation.family, body)
+    if not (hidden or search.removed or search.unlisted or search.pseudonyms or search.cached or search.unknown):
+        return _NOTHING
+    return Found(
+        tuple(search.removed),
+        tuple(search.unlisted),
+        tuple(search.pseudonyms),
+        tuple(search.cached),
+        tuple(search.unknown),
+        hidden,
+    )
+
+
+def edit(edits: Edits, family: Family, found: Found, target: Target) -> None:
+    """Carry out what was decided, for one target."""
+    if found.deep:
+        deep.clean(family, edits, extended_cache=target.extended_cache)
+    for path in removed(found, target):
+        _at(edits, path, Edits.remove)
+    for path in found.pseudonyms:
+        if target.pseudonym:
+            _at(edits, path, lambda inner, name: inner.replace(name, quoted(target.pseudonym)))
+        else:
+            _at(edits, path, Edits.remove)
+
+
+def removed(found: Found, target: Target) -> Iterable[tuple[str, ...]]:
+    """The paths that a target does not get."""
+    yield from found.removed
+    yield from found.unlisted
+    if not target.extended_cache:
+        yield from found.cached
+    if target.strip_unknown:
+        yield from found.unknown
+
+
+def told(found: Found, target: Target, *, betas: int = 0) -> str:
+    """What was removed, for the caller: names of the register's own and a count of the others; may be empty.
+
+    ``betas``: how many of the request no table knows.
+    """
+    names = [".".join(path) for path in found.removed]
+    if not target.extended_cache:
+        names += [".".join(path) for path in found.cached]
+    others = len(found.unlisted) + (len(found.unknown) + betas if target.strip_unknown else 0)
+    return ", ".join([*names, f"{others} unknown"] if others else names)
+
+
+def _at(edits: Edits, path: tuple[str, ...], change: Callable[[Edits, str], None]) -> None:
+    if len(path) == 1:
+        change(edits, path[0])
+    else:
+        edits.edit_object(path[0], lambda inner: _at(inner, path[1:], change))
