@@ -80,6 +80,7 @@ class Messages:
 
     def read(self, body: bytes, path_model: str | None) -> Head:
         members = read_members(body)
+        found = examine(self.operation, members, body)
         tools = tools_in_list(self.operation.family, members.raws.get("tools"))
         listed = frozenset(tools)
         tools |= tools_in_members(self.operation.family, members)
@@ -98,7 +99,7 @@ class Messages:
             variant=_read_variant(members),
             members=members.spans,
             weight=weigh_messages(members, len(body)),
-            found=examine(self.operation, members, body),
+            found=found,
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> bytes:

@@ -129,6 +129,7 @@ class Gemini:
 
     def read(self, body: bytes, path_model: str | None) -> Head:
         members = read_members(body)
+        found = examine(self.operation, members, body)
         model = read_model(members, path_model).removeprefix("models/")
         tools = set[str]()
         _read_request(members, tools)
@@ -156,7 +157,7 @@ class Gemini:
             variant=_read_variant(members),
             members=members.spans,
             weight=weigh(members, len(body)),
-            found=examine(self.operation, members, body),
+            found=found,
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> bytes:

@@ -47,6 +47,7 @@ class ChatCompletions:
 
     def read(self, body: bytes, path_model: str | None) -> Head:
         members = read_members(body)
+        found = examine(self.operation, members, body)
         stream = members.boolean("stream")
         head = Head(
             model=read_model(members, path_model),
@@ -63,7 +64,7 @@ class ChatCompletions:
             variant=openai_request.read_variant(members),
             members=members.spans,
             weight=weigh_chat(members, len(body)),
-            found=examine(self.operation, members, body),
+            found=found,
         )
         _refuse_files(members)
         return head

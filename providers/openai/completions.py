@@ -30,6 +30,7 @@ class Completions:
 
     def read(self, body: bytes, path_model: str | None) -> Head:
         members = read_members(body)
+        found = examine(self.operation, members, body)
         stream = members.boolean("stream")
         each = max(members.count("n") or 1, members.count("best_of") or 1)
         return Head(
@@ -45,7 +46,7 @@ class Completions:
             variant=openai_request.read_variant(members),
             members=members.spans,
             weight=weigh_prompt(members, len(body), "prompt"),
-            found=examine(self.operation, members, body),
+            found=found,
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> bytes:

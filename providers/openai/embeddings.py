@@ -25,12 +25,13 @@ class Embeddings:
 
     def read(self, body: bytes, path_model: str | None) -> Head:
         members = read_members(body)
+        found = examine(self.operation, members, body)
         return Head(
             model=read_model(members, path_model),
             output_limit=0,
             members=members.spans,
             weight=weigh_prompt(members, len(body), "input"),
-            found=examine(self.operation, members, body),
+            found=found,
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> bytes:

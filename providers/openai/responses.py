@@ -94,6 +94,7 @@ class Responses:
 
     def read(self, body: bytes, path_model: str | None) -> Head:
         members = read_members(body)
+        found = examine(self.operation, members, body)
         if members.boolean("background"):
             raise Refusal("privacy_unsupported", _BACKGROUND, "background")
         tools = tools_in_list(self.operation.family, members.raws.get("tools"))
@@ -111,7 +112,7 @@ class Responses:
             variant=openai_request.read_variant(members),
             members=members.spans,
             weight=weigh_responses(members, len(body)),
-            found=examine(self.operation, members, body),
+            found=found,
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> bytes:

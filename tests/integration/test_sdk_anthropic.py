@@ -179,12 +179,12 @@ async def test_token_counting_is_free(stack: Stack, client: Any) -> None:
 
 async def test_beta_messages(stack: Stack, client: Any) -> None:
     answer = await done(
-        client.beta.messages.create(model=MODEL, max_tokens=9, messages=ASK, betas=["example-2025-01-01"])
+        client.beta.messages.create(model=MODEL, max_tokens=9, messages=ASK, betas=["context-1m-2025-08-07"])
     )
     assert MARK in answer.content[0].text
     (request,) = stack.sim.requests()
     headers = {name.lower(): value for name, value in request["headers"]}
-    assert headers["anthropic-beta"] == "example-2025-01-01"
+    assert headers["anthropic-beta"] == "context-1m-2025-08-07"
     assert not any(name.startswith("x-stainless") for name in headers)
     stack.settled()
 
