@@ -16,7 +16,7 @@ from typing import Final, Protocol, Self
 import msgspec
 
 from metering.usage import STANDARD, Report, Variant
-from providers.members.decision import Found
+from providers.members.decision import Examined
 from providers.weight.weight import Weight
 
 
@@ -120,7 +120,7 @@ class Head(msgspec.Struct, frozen=True):
     variant: Variant = STANDARD
     members: Mapping[str, tuple[int, int]] = msgspec.field(default_factory=dict)
     weight: Weight = Weight()
-    found: Found = Found()
+    found: Examined = Examined()
 
 
 class Target(msgspec.Struct, frozen=True):

@@ -67,7 +67,7 @@ def looked_into(why: str, inside: Table) -> Member:
     return Member(Decision.PASS, why, inside)
 
 
-class Found(msgspec.Struct, frozen=True):
+class Examined(msgspec.Struct, frozen=True):
     """What of one request does not pass as it is, each by its path of names.
 
     Attributes:

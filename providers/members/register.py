@@ -20,11 +20,11 @@ from providers.document.members import Members, is_object, read_object
 from providers.document.splice import Edits
 from providers.document.strings import quoted
 from providers.members import anthropic, deep, google, openai
-from providers.members.decision import Decision, Found, Member, Table
+from providers.members.decision import Decision, Examined, Member, Table
 
 TWICE: Final = "A member of this object appears more than once."
 
-_NOTHING: Final = Found()
+_NOTHING: Final = Examined()
 _OPENS_STRING: Final = ord('"')
 _OPENS_OBJECT: Final = ord("{")
 _FALSY: Final = frozenset((b"null", b"false", b'""', b"[]"))
@@ -107,7 +107,7 @@ class _Search:
                 self.cached.append((*path, name))
 
 
-def examine(operation: Operation, members: Members, body: bytes) -> Found:
+def examine(operation: Operation, members: Members, body: bytes) -> Examined:
     """What of a request does not pass as it is.
 
     Raises:
@@ -118,7 +118,7 @@ def examine(operation: Operation, members: Members, body: bytes) -> Found:
     hidden = deep.may_hold(operation.family, body)
     if not (hidden or search.removed or search.unlisted or search.pseudonyms or search.cached or search.unknown):
         return _NOTHING
-    return Found(
+    return Examined(
         tuple(search.removed),
         tuple(search.unlisted),
         tuple(search.pseudonyms),
@@ -128,7 +128,7 @@ def examine(operation: Operation, members: Members, body: bytes) -> Found:
     )
 
 
-def edit(edits: Edits, family: Family, found: Found, target: Target) -> None:
+def edit(edits: Edits, family: Family, found: Examined, target: Target) -> None:
     """Carry out what was decided, for one target."""
     if found.deep:
         deep.clean(family, edits, extended_cache=target.extended_cache)
@@ -141,7 +141,7 @@ def edit(edits: Edits, family: Family, found: Found, target: Target) -> None:
             _at(edits, path, Edits.remove)
 
 
-def removed(found: Found, target: Target) -> Iterable[tuple[str, ...]]:
+def removed(found: Examined, target: Target) -> Iterable[tuple[str, ...]]:
     """The paths that a target does not get."""
     yield from found.removed
     yield from found.unlisted
@@ -151,7 +151,7 @@ def removed(found: Found, target: Target) -> Iterable[tuple[str, ...]]:
         yield from found.unknown
 
 
-def told(found: Found, target: Target, *, betas: int = 0) -> str:
+def told(found: Examined, target: Target, *, betas: int = 0) -> str:
     """What was removed, for the caller: names of the register's own and a count of the others; may be empty.
 
     ``betas``: how many of the request no table knows.
