@@ -21,7 +21,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from gateway.inference.secret_rules import Rule, credentials, options, personal
-from providers.masking.masking import Examined, TooMany
+from providers.masking.masking import Found, TooMany
 
 MOST_CANDIDATES: Final = 100_000
 WINDOW: Final = 65_536
@@ -77,7 +77,7 @@ class Detector:
         for one, _ in self._sets:
             one.Compile()
 
-    def __call__(self, text: str) -> list[Examined]:
+    def __call__(self, text: str) -> list[Found]:
         """The secrets of a text at once."""
         return [found for found in Search(self)(text) if found is not None]
 
@@ -96,7 +96,7 @@ class Search:
         self._detector = detector
         self._left = most
 
-    def __call__(self, text: str) -> Iterator[Examined | None]:
+    def __call__(self, text: str) -> Iterator[Found | None]:
         """The secrets of a text, in order and without overlap, and None after each step of bounded work.
 
         Of two that overlap, the one that begins first is found, then the longer.
@@ -111,7 +111,7 @@ class Search:
             rules = self._detector.candidates(window.subject)
             if not rules and window.end == len(text):
                 return
-            found: list[Examined] = []
+            found: list[Found] = []
             for rule in rules:
                 for one in self._of_rule(rule, window, ends):
                     if one is None:
@@ -130,7 +130,7 @@ class Search:
                 return
             start = window.end - 2 * MARGIN
 
-    def _of_rule(self, rule: Rule, window: _Window, ends: dict[int, int]) -> Iterator[Examined | None]:
+    def _of_rule(self, rule: Rule, window: _Window, ends: dict[int, int]) -> Iterator[Found | None]:
         """What a rule finds that begins in the window's own part, and None after each step."""
         whole, offset = window.whole, window.start
         for count, match in enumerate(rule.pattern.finditer(window.subject), 1):
@@ -154,7 +154,7 @@ class Search:
             ends[id(rule)] = end
             span = rule.check(whole, start, end)
             if span is not None and span[0] < span[1]:
-                yield Examined(*span, rule.kind, context=rule.group > 0)
+                yield Found(*span, rule.kind, context=rule.group > 0)
 
 
 class _Window:

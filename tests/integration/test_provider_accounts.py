@@ -248,7 +248,7 @@ def test_a_403_about_the_content_is_the_callers_and_no_other_key_is_tried(place)
     assert place.events() == []
 
 
-@pytest.mark.parametrize("status", ["400 Bad Request", "422 Unprocessable Entity", "404 Not Examined"])
+@pytest.mark.parametrize("status", ["400 Bad Request", "422 Unprocessable Entity", "404 Not Found"])
 def test_a_sentence_that_the_provider_quotes_is_no_account_fault(place, status):
     """A caller writes what providers say of accounts, and gets it back in an error about its own request."""
     quoted = error(f"Invalid value: '{LOW}'. Supported values are: 'a'.", "invalid_value", status=status)
@@ -308,7 +308,7 @@ def test_what_may_be_one_callers_doing_rests_no_key_as_long_as_no_key_takes_the_
 # -- what names the operator's account ---------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", ["400 Bad Request", "404 Not Examined", "429 Too Many Requests", "500 x"])
+@pytest.mark.parametrize("status", ["400 Bad Request", "404 Not Found", "429 Too Many Requests", "500 x"])
 def test_identifiers_are_removed_from_an_error_and_nothing_else_is(place, status):
     said = (
         f"In organization org-AbCdEf0123456789AbCd, project `proj_x9`, key key-{place.number}-a: see https://x?key=abc1"

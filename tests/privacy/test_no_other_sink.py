@@ -1,6 +1,6 @@
 """There is one way to write anything down: `gateway.telemetry.log`.
 
-Examined in the source, not in what a run happens to do.
+Found in the source, not in what a run happens to do.
 
 Rules that every module of the packages obeys:
 

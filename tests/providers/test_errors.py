@@ -212,7 +212,7 @@ def test_elsewhere_errors_are_problem_details():
     assert content_type(None) == "application/problem+json"
     assert json.loads(body) == {
         "type": "about:blank",
-        "title": "Not Examined",
+        "title": "Not Found",
         "status": 404,
         "detail": MESSAGE,
         "code": "not_found",
