@@ -369,6 +369,7 @@ def line(
     input_tokens: int,
     choices: int = 1,
     calls: Iterable[str] = (),
+    times: int = 1,
     worst: bool = False,
     text_in: bool = False,
     text_out: bool = False,
@@ -380,7 +381,8 @@ def line(
         variant: What the request asks for.
         input_tokens: The bound of the request's input.
         choices: How many answers are asked for at once.
-        calls: Tool counts, or parts of them, that the request switches on: each as often as it is named.
+        calls: Tool counts, or parts of them, that the request switches on.
+        times: How often each of them is called.
         worst: Take the highest rate that the tokens could be billed at (audio, video, an hour's cache write, that of a
             shorter input), not the usual one of text.
         text_in: Of the highest rates, only those of text: there are no media in the input.
@@ -391,7 +393,7 @@ def line(
     inputs = (_TEXT_INPUTS if text_in else _INPUTS) if worst else ("in_uncached",)
     tokens = input_tokens * _highest(rates, inputs)
     each = choices * _highest(rates, OUTPUT_COUNTS if worst and not text_out else _TEXT_OUTPUTS)
-    fees = sum(rates[_SLOT[name]] or 0 for name in calls)
+    fees = times * sum(rates[_SLOT[name]] or 0 for name in calls)
     markup = price.markup
     if factor is _ONE and markup is _ONE:
         return Line(tokens + fees, each, MILLION)

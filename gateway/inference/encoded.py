@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gateway.http.codings import Corrupt, TooMuch, decoder
 from metering.usage import Report
+from providers.answers.sniff import Sniffed
 from providers.dialect import ProviderError, Scanner
 
 DECODED_BOUND = 64 << 20  # bytes of a coded answer that are decoded for scanning
@@ -74,6 +75,11 @@ class Encoded:
 
     def estimated_output(self) -> int:
         return self._inner.estimated_output()
+
+
+def unreadable(scanner: Scanner) -> bool:
+    """Nobody here can read what passes ``scanner``."""
+    return isinstance(scanner.inner if isinstance(scanner, Sniffed) else scanner, Opaque)
 
 
 class Opaque:

@@ -195,6 +195,8 @@ class Exchange:
             raise failover.error_of(relay.fault)
         if 300 <= rejection.status < 400:
             raise UpstreamError("The provider answered with a redirect, which is never followed.")
+        if rejection.status >= 600:
+            raise UpstreamError("The provider answered with a status that HTTP does not have.")
         name = self._forwarding.target.provider.name
         response = rejected_response(
             relay,
@@ -271,8 +273,13 @@ class Exchange:
         answer = self._forwarding.answer()
         if not answer.clean and answer.error is None:
             self._end_cut(relay, answer, transport)
-        elif answer.fault is not None:
-            reset(transport)  # the client has the provider's own error event or end, but HTTP did not end
+        elif not answer.clean:
+            # The client has the provider's own error, perhaps in a form that its SDK does not raise on: HTTP does not
+            # end well either. A close flushes; where it would pass for the end of the body, only a reset does not.
+            if writer.chunked or response.content_length is not None:
+                transport.close()
+            else:
+                reset(transport)
         return response
 
     def _end_cut(self, relay: Relay, answer: Answer, transport: asyncio.Transport) -> None:

@@ -19,8 +19,9 @@ from gateway.http.shares import Share
 from gateway.inference import failover
 from gateway.inference.admission import Admission
 from gateway.inference.answer import Answer, Ending, ending_of
+from gateway.inference.belief import believed
 from gateway.inference.content import Content
-from gateway.inference.encoded import Opaque
+from gateway.inference.encoded import unreadable
 from gateway.inference.failover import Next
 from gateway.inference.key_health import KeyHealth, KeyUse
 from gateway.inference.rejection import Rejection, rejection_of
@@ -291,10 +292,10 @@ class Forwarding:
             relay.fault,
             relay.written,
             begun=_begun(relay, scanner),
-            report=scanner.report(),
+            report=believed(scanner.report(), self._admission.model, self._admission.head),
             output=scanner.estimated_output(),
             error=scanner.error,
-            readable=not isinstance(scanner, Opaque),
+            readable=not unreadable(scanner),
             waited_ms=max(0, int(waited * 1000)),
         )
 

@@ -45,7 +45,7 @@ class Costs:
         for target in {id(target.price): target for target in targets}.values():
             calls = calls_of(target, head)
             usual.append(line(target.price, head.variant, input_tokens=tokens, choices=head.choices, calls=calls))
-            most_calls = _most_calls(calls, head)
+            times = most_calls(head)
             text = text_only(target.provider.family, target.model) if head.text_only is None else head.text_only
             worst += [
                 line(
@@ -53,7 +53,8 @@ class Costs:
                     variant,
                     input_tokens=tokens,
                     choices=head.choices,
-                    calls=most_calls,
+                    calls=calls,
+                    times=times,
                     worst=True,
                     text_in=not head.weight.media,
                     text_out=text,
@@ -85,11 +86,11 @@ def calls_of(target: CatalogTarget, head: Head) -> tuple[str, ...]:
     return tuple(sorted(units | {"searches"} if target.searches else units))
 
 
-def _most_calls(calls: tuple[str, ...], head: Head) -> tuple[str, ...]:
-    """The counts, each as often as it can be raised. A model that searches by itself does so once."""
+def most_calls(head: Head) -> int:
+    """How often each of the provider's tools can be called. A model that searches by itself does so once."""
     if not head.server_tools:
-        return calls
-    return calls * (MOST_CALLS if head.most_calls is None else head.most_calls)
+        return 1
+    return MOST_CALLS if head.most_calls is None else head.most_calls
 
 
 def most_output(head: Head, model: Model, tokens: int) -> int:

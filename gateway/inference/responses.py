@@ -17,7 +17,8 @@ from gateway.inference.relay import Relay, Watch
 from gateway.upstream.connection import Headers
 from metering.ledger.ledger import Window
 from metering.numbers import whole_number
-from providers.dialect import Family, Head, Operation, Wire
+from providers.answers.sniff import Sniffed
+from providers.dialect import Family, Head, Operation, Scanner, Wire
 from providers.errors import content_type, error_body, error_event
 from providers.headers import response_headers
 from providers.masking.masking import Vault
@@ -50,9 +51,14 @@ def watch_of(wire: Wire, head: Head, status: int, headers: Headers, vault: Vault
     # Some hosts label their event streams as plain text, or not at all.
     sse = labelled or (head.stream and not kind.endswith((b"json", b"html")))
     codings = codings_of([value.decode("latin-1") for name, value in headers if name == b"content-encoding"])
-    if codings is None or not _readable(kind):
+    readable = _readable(kind)
+    if codings is None or (not readable and (codings or vault is not None)):
         return Watch(Opaque(), flows)
-    scanner = wire.scanner(head, sse=True if labelled else None if head.stream else False)
+    scanner: Scanner
+    if readable:
+        scanner = wire.scanner(head, sse=True if labelled else None if head.stream else False)
+    else:  # some hosts label JSON and events as any bytes: the first one tells
+        scanner = Sniffed(lambda: wire.scanner(head, sse=True), lambda: wire.scanner(head, sse=False), Opaque)
     hides = sse and not head.wants_usage
     if vault is not None:
         scanner = Restored(scanner, vault, wire.operation)

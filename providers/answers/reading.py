@@ -7,6 +7,7 @@ in content must not cost the counts.
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,6 +22,7 @@ _LIST: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgsp
 _FALSY = frozenset((b"", b"null", b'""', b"{}", b"[]", b"false", b"0"))
 _DEEPEST = 6
 _MODEL_NAME_LIMIT = 128  # bytes
+_NAN_LIMIT = 16_384  # bytes of a document with numbers that JSON does not have; its usage is far smaller
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -52,11 +54,24 @@ def read(decoder: msgspec.json.Decoder[_T], data: bytes, wanted: Wanted) -> _T |
 
 
 def read_strictly(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw) -> _T | None:
-    """``data`` as the decoder's type, or ``None``."""
+    """``data`` as the decoder's type, or ``None``. A count beside a ``NaN`` is readable, as it is in a projection."""
     try:
         return decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _beside_nan(decoder, bytes(data)) if len(data) <= _NAN_LIMIT else None
+
+
+def _beside_nan(decoder: msgspec.json.Decoder[_T], data: bytes) -> _T | None:
+    if b"NaN" not in data and b"Infinity" not in data:
         return None
+    try:
+        return decoder.decode(msgspec.json.encode(json.loads(data, parse_constant=_no_number)))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def _no_number(_constant: str) -> None:
+    """What a number that JSON does not have states."""
 
 
 def is_array(data: bytes) -> bool:

@@ -14,6 +14,7 @@ from providers.dialect import ProviderError, Scanner
 
 _SPACE = b" \t\r\n\xef\xbb\xbf"  # a byte order mark too
 _BODY = frozenset(b'{["<')
+_FIELD = frozenset(b":deir")  # of `data`, `event`, `id` and `retry`, and of a comment
 
 
 def is_stream(first: bytes) -> bool | None:
@@ -35,68 +36,81 @@ class Sniffed:
     Args:
         stream: Makes the scanner of an event stream.
         body: Makes the one of a body that is none.
+        other: Makes the one of what begins like neither; without it, that is taken for a stream.
+
+    Attributes:
+        inner: What it has become; ``None`` before the first byte.
     """
 
-    __slots__ = ("_body", "_inner", "_skipped", "_stream")
+    __slots__ = ("_body", "_other", "_skipped", "_stream", "inner")
 
-    def __init__(self, stream: Callable[[], Scanner], body: Callable[[], Scanner]) -> None:
+    def __init__(
+        self,
+        stream: Callable[[], Scanner],
+        body: Callable[[], Scanner],
+        other: Callable[[], Scanner] | None = None,
+    ) -> None:
         self._stream = stream
         self._body = body
-        self._inner: Scanner | None = None
+        self._other = other
+        self.inner: Scanner | None = None
         self._skipped = 0
 
     @property
     def size(self) -> int:
-        return self._skipped + (self._inner.size if self._inner is not None else 0)
+        return self._skipped + (self.inner.size if self.inner is not None else 0)
 
     @property
     def events(self) -> int:
-        return self._inner.events if self._inner is not None else 0
+        return self.inner.events if self.inner is not None else 0
 
     @property
     def sse(self) -> bool:
         """What passes is an event stream; not known before its first byte, so false."""
-        return self._inner is not None and self._inner.sse
+        return self.inner is not None and self.inner.sse
 
     @property
     def begun(self) -> bool:
-        return self._inner is not None and self._inner.begun
+        return self.inner is not None and self.inner.begun
 
     @property
     def ended(self) -> bool:
-        return self._inner is not None and self._inner.ended
+        return self.inner is not None and self.inner.ended
 
     @property
     def error(self) -> ProviderError | None:
-        return self._inner.error if self._inner is not None else None
+        return self.inner.error if self.inner is not None else None
 
     @property
     def at_boundary(self) -> bool:
-        return self._inner is None or self._inner.at_boundary
+        return self.inner is None or self.inner.at_boundary
 
     def feed(self, data: bytes) -> bytes:
         """Take a fragment; return what to pass on now."""
-        if self._inner is None:
+        if self.inner is None:
             stream = is_stream(data)
             if stream is None:
                 self._skipped += len(data)
                 return data
-            self._inner = self._stream() if stream else self._body()
             begun = data.lstrip(_SPACE)
+            if stream and self._other is not None and begun[0] not in _FIELD:
+                self.inner = self._other()
+            else:
+                self.inner = self._stream() if stream else self._body()
             if len(begun) < len(data):
                 spaces = data[: -len(begun)]
                 self._skipped += len(spaces)
-                return spaces + self._inner.feed(begun)
-        return self._inner.feed(data)
+                return spaces + self.inner.feed(begun)
+        return self.inner.feed(data)
 
     def glance(self, framed: bytes, size: int) -> bool:
-        return self._inner is not None and self._inner.glance(framed, size)
+        return self.inner is not None and self.inner.glance(framed, size)
 
     def finish(self) -> bytes:
-        return self._inner.finish() if self._inner is not None else b""
+        return self.inner.finish() if self.inner is not None else b""
 
     def report(self) -> Report:
-        return self._inner.report() if self._inner is not None else Report()
+        return self.inner.report() if self.inner is not None else Report()
 
     def estimated_output(self) -> int:
-        return self._inner.estimated_output() if self._inner is not None else 0
+        return self.inner.estimated_output() if self.inner is not None else 0

@@ -49,7 +49,7 @@ from providers.openai.usage import add_usage, chat_usage, responses_usage, servi
 NEEDLE = b'_tokens"'
 _SMALL_CHUNK = 17  # bytes: [DONE]
 _SMALL_EVENT = 48  # bytes: a keep-alive; with the shortest name and one letter of text it is more
-_MARKS = (ERROR, b'"response.completed"', b'"response.incomplete"', b'"response.failed"')
+_MARKS = (ERROR, b'"response.completed"', b'"response.incomplete"', b'"response.failed"', b'"response.cancelled"')
 _ROLE = frozenset({"role", "name", "index"})
 _NO_REASON = frozenset((b"", b"null", b'""', b'"null"', ERROR))
 
@@ -230,7 +230,7 @@ class ResponsesStream(EventStream):
         if event.type in _TERMINAL:
             response = read_strictly(_response, event.response) or _Response()
             self._said.take(response)
-            error = _response_error(response, failed=event.type == "response.failed")
+            error = _response_error(response, failed=event.type in _FAILED)
             self._fail(error)
             if error is None:
                 self._begun = self._finished = True
@@ -258,7 +258,8 @@ class ResponsesStream(EventStream):
 
 _WHOLE = frozenset((b'"completed"', b'"incomplete"'))
 _RUNNING = frozenset((b'"queued"', b'"in_progress"'))
-_TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_FAILED = frozenset({"response.failed", "response.cancelled"})
+_TERMINAL = frozenset({"response.completed", "response.incomplete", *_FAILED})
 _OPENING = frozenset({"response.created", "response.in_progress", "response.queued"})
 _ADDED = frozenset(
     {"response.output_item.added", "response.content_part.added", "response.reasoning_summary_part.added"}
@@ -308,9 +309,9 @@ def read_embeddings(body: bytes, head: Head) -> Body | None:
     chat = read_strictly(_chunk, unwrapped(body))
     if chat is None:
         return None
-    shaped = is_list(chat.data)
     stated: dict[str, Any] = {}
     add_usage(stated, value(chat.usage))
+    shaped = is_list(chat.data) and (truthy(chat.data) or bool(stated))
     report = _report(stated, service_tier(value(chat.service_tier)), head, model=chat.model, ended=True)
     if report.usage is not None and report.usage.out_visible is None:
         report.usage.out_visible = 0

@@ -269,6 +269,24 @@ def test_a_stream_without_its_dialects_end_is_broken(running, raw, form, ending)
     assert record["out_visible"] >= 10  # ten events
 
 
+FORMS_OF_ERRORS = {
+    "an object with other names": data_event({"detail": "It failed."}),
+    "words": data_event(b"It failed.", "error"),
+    "a line without a field": b'{"error": {"message": "It failed."}}\n\n',
+    "a reason to stop": _chat({}, "error", error={"code": 502, "message": "It failed."}) + DONE,
+}
+
+
+@pytest.mark.parametrize("error", FORMS_OF_ERRORS)
+def test_no_form_of_an_error_after_output_ends_well(running, raw, error):
+    raw.script = stream([*events_of("chat", ["opening", "output"]), FORMS_OF_ERRORS[error]])
+    answer = send(running, "chat")
+    assert (answer.status, answer.complete) == (200, False)
+    record = running.settled(answer.rid)
+    assert (record["basis"], record["out_visible"] >= 10) == ("partial", True)
+    assert record["outcome"] in {"upstream_error", "upstream_cut"}
+
+
 @pytest.mark.parametrize("form", STREAMS)
 def test_an_error_after_output_reaches_the_client_once(running, raw, form):
     raw.script = answer_of(form, ["opening", "output", "error"])
@@ -276,6 +294,7 @@ def test_an_error_after_output_reaches_the_client_once(running, raw, form):
     assert answer.status == 200
     name = b"response.failed" if form == "responses" else b'"error": {'
     assert answer.body.count(b"event: " + name if form == "responses" else name) == 1
+    assert not answer.complete  # not every SDK raises on each form of an error
     record = running.settled(answer.rid)
     assert (record["basis"], record["outcome"]) == ("partial", "upstream_error")
 
@@ -286,6 +305,31 @@ def test_a_cut_behind_the_dialects_end_changes_nothing_that_is_owed(running, raw
     answer = send(running, form)
     record = running.settled(answer.rid)
     assert (record["basis"], record["outcome"], record["out_visible"]) == ("reported", "completed", OUTPUT)
+
+
+@pytest.mark.parametrize("count", [10**8, 10**9, 10**12])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_count_that_no_model_can_have_is_not_charged(running, raw, form, count):
+    data = answer_of(form, ["opening", "output", "end"])
+    raw.script = _recounted(data, count)
+    answer = send(running, form)
+    assert answer.status == 200
+    record = running.settled(answer.rid)
+    assert record["basis"] == "partial"
+    assert 0 < record["in_uncached"] < INPUT
+
+
+def _recounted(data, count):
+    """The same answer with another input in each of its usage objects; its chunks are framed again."""
+    head, _, body_ = data.partition(b"\r\n\r\n")
+    events = []
+    while not body_.startswith(b"0\r\n"):
+        size, _, rest = body_.partition(b"\r\n")
+        length = int(size, 16)
+        event, body_ = rest[:length], rest[length + 2 :]
+        event = event.replace(b": 1050", b": %d" % (count + OUTPUT)).replace(b": 1000", b": %d" % count)
+        events.append(event)
+    return head + b"\r\n\r\n" + b"".join(b"%x\r\n%b\r\n" % (len(e), e) for e in events) + b"0\r\n\r\n"
 
 
 @pytest.mark.parametrize("form", STREAMS)

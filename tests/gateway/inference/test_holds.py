@@ -86,7 +86,15 @@ def test_every_choice_counts():
     assert found.worst == TOKEN * (found.input_bound + 4 * 100 * 2 * 3)
 
 
-@pytest.mark.parametrize(("more", "calls"), [({}, MOST_CALLS), ({"max_tool_calls": 3}, 3), ({"max_tool_calls": 0}, 0)])
+@pytest.mark.parametrize(
+    ("more", "calls"),
+    [
+        ({}, MOST_CALLS),
+        ({"max_tool_calls": 3}, 3),
+        ({"max_tool_calls": 0}, 0),
+        ({"max_tool_calls": 2**31 - 1}, 2**31 - 1),
+    ],
+)
 def test_a_tool_of_the_provider_may_be_called_as_often_as_the_request_allows(more, calls):
     body = {"model": "m", "input": "a", "max_output_tokens": 100, "tools": [{"type": "web_search"}], **more}
     found = admitted(body, Operation.OPENAI_RESPONSES, targets=(DEAR,))

@@ -161,6 +161,7 @@ def _responses(operation: Operation, end: str) -> Form:
             (named("error", code=None, message="m", param=None), 502),
             (named("response.failed", response=_response("failed", error={"code": "server_error", "message": "m"})), 500),
             (named("response.failed", response=_response("failed")), 502),
+            (named("response.cancelled", response=_response("cancelled")), 502),
             (data({"error": {"message": "m", "type": "invalid_request_error"}}), 400),
             (data({"type": "response.completed", "response": _response("failed", error={"code": "server_error"})}), 500),
         ),

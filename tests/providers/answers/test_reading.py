@@ -32,6 +32,13 @@ def test_a_fault_beside_it_does_not_cost_the_member(document):
     assert value(found.a) == {"x": 1}
 
 
+def test_a_number_that_json_does_not_have_costs_nothing_beside_it():
+    for document in (b'{"a":{"x":1,"y":NaN}}', b'{"b":-Infinity,"a":{"x":1,"y":[NaN,Infinity]}}'):
+        assert value(read(DECODER, document, WANTED).a)["x"] == 1
+        assert value(read_strictly(DECODER, document).a)["x"] == 1
+    assert value(msgspec.Raw(b'{"x":1,"y":NaN}')) == {"x": 1, "y": None}
+
+
 @pytest.mark.parametrize("document", [b"", b'{"a":1', b"[1]", b"7", b'{"a":NaN,', b"{]"])
 def test_what_is_no_whole_object_is_none(document):
     assert read(DECODER, document, WANTED) is None

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from metering.usage import ServiceTier, Usage, Variant
 from providers.dialect import Head
-from providers.openai.answer import ChatStream, ResponsesStream, read_chat, read_counted, read_response
+from providers.openai.answer import ChatStream, ResponsesStream, read_chat, read_counted, read_embeddings, read_response
 from tests.strategies import cut_up, every_byte
 
 HEAD = Head(model="m", stream=True, variant=Variant(tier=ServiceTier.PRIORITY))
@@ -36,6 +36,20 @@ def responses(*blocks: bytes, head: Head = HEAD) -> ResponsesStream:
         assert scanner.feed(block) is block
     scanner.finish()
     return scanner
+
+
+@pytest.mark.parametrize(
+    ("body", "shaped"),
+    [
+        ({"data": [{"embedding": [0.1]}]}, True),
+        ({"data": [], "usage": {"prompt_tokens": 3, "total_tokens": 3}}, True),
+        ({"data": []}, False),
+        ({"data": [], "usage": {}}, False),
+        ({"data": None, "usage": {"prompt_tokens": 3}}, False),
+    ],
+)
+def test_embeddings_without_vectors_and_counts_are_no_answer(body, shaped):
+    assert read_embeddings(json.dumps(body).encode(), HEAD).shaped is shaped
 
 
 @given(
