@@ -121,7 +121,15 @@ class GatewayProcess:
 
     def __post_init__(self) -> None:
         self.config = self.folder / "gateway.toml"
-        server = {"host": "127.0.0.1", "port": 0, "data_dir": str(self.folder / "data"), **self.more.get("server", {})}
+        server = {
+            "host": "127.0.0.1",
+            "port": 0,
+            "data_dir": str(self.folder / "data"),
+            # All tests of a folder are one account and one network.
+            "unpaid_requests_per_minute": 1_000_000,
+            "stranger_refusals_per_minute": 1_000_000,
+            **self.more.get("server", {}),
+        }
         table = {
             "server": server,
             "internal": {"port": 0},

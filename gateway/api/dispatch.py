@@ -17,7 +17,7 @@ from gateway.api.account import account, usage_record
 from gateway.api.models import list_models, show_model
 from gateway.api.routes import OwnRoute, Part
 from gateway.auth import policy
-from gateway.auth.attempts import LookUps
+from gateway.auth.attempts import LookUps, prefix_of
 from gateway.auth.principal import Principal, Scope, worth_trying
 from gateway.errors import (
     Draining,
@@ -26,6 +26,8 @@ from gateway.errors import (
     LocalMode,
     MethodNotAllowed,
     NotFound,
+    RateLimited,
+    Superseded,
     TokenInvalid,
     TokenRevoked,
     Unauthorized,
@@ -37,7 +39,13 @@ from gateway.inference.exchange import Exchange, refused_response
 from gateway.inference.services import Services
 from gateway.names import Rid, new_rid
 from gateway.oauth.endpoints import OAuth
+from providers.dialect import Family
 from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
+from providers.wires import WIRES
+
+_ACCOUNT = web.RequestKey("account", str)  # whose request it is, once that is known
+_STRANGERS = "Too many requests from this network that are refused. Send what is served, with a token."
+_UNPAID = "Too many requests of this account that are refused or that nobody pays for, as token counts and model lists."
 
 
 class Dispatcher:
@@ -63,9 +71,44 @@ class Dispatcher:
                 raise error_of_path(found)
             return await self._answer(request, found, query, rid)
         except GatewayError as error:
-            return await send_refusal(request, refused_response(error, found.family, rid, services))
+            return await self._refuse(request, error, found.family, rid)
         finally:
             services.running.tasks.discard(task)
+
+    async def _refuse(
+        self, request: web.BaseRequest, error: GatewayError, family: Family | None, rid: Rid
+    ) -> web.StreamResponse:
+        """Answer with an error, and count it: of the account if it is known, else of the network."""
+        limited = None
+        if 400 <= error.status < 500 and not isinstance(error, Superseded):
+            limited = self._limited(request, error)
+        response = refused_response(limited or error, family, rid, self._services)
+        if limited is not None:
+            response.force_close()
+        return await send_refusal(request, response)
+
+    def _limited(self, request: web.BaseRequest, error: GatewayError) -> RateLimited | None:
+        """Count a refusal; what is answered in its place if its sender was refused too often already."""
+        services = self._services
+        pid = request.get(_ACCOUNT)
+        if pid is not None:
+            services.unpaid.add(pid)
+            return None  # it was asked for before the request was let in
+        tokens = worth_trying(inbound.tokens_of(request))
+        if tokens and isinstance(error, Unauthorized):
+            return None  # `LookUps` has its cost
+        pace, message = services.strangers, _STRANGERS
+        name = prefix_of(inbound.address_of(request, services.config.server.behind_tls_proxy))
+        for token in tokens:
+            known = services.authenticator.cached(token)
+            if isinstance(known, Principal):
+                pace, name, message = services.unpaid, known.pid, _UNPAID
+                break
+        wait = pace.wait(name)
+        if wait:
+            return RateLimited(message, retry_after=wait)
+        pace.add(name)
+        return None
 
     async def _answer(self, request: web.BaseRequest, route: Route, query: str, rid: Rid) -> web.StreamResponse:
         services = self._services
@@ -78,6 +121,8 @@ class Dispatcher:
             principal = await self._admit_inference(request)
             if services.draining:
                 raise Draining
+            if not WIRES[route.operation].billed:
+                services.unpaid.add(principal.pid)
             exchange = Exchange(
                 services,
                 request,
@@ -88,8 +133,11 @@ class Dispatcher:
                 rid=rid,
                 started=started,
             )
-            return await exchange.run(route.name, query)
+            with services.requests.hold(principal.pid) as place:
+                place.grow(1)
+                return await exchange.run(route.name, query)
         principal = await self._admit(request, Scope.MODELS)
+        services.unpaid.add(principal.pid)
         if route.surface is Surface.MODELS:
             return list_models(services.catalog, principal, route.family, query, rid)
         return show_model(services.catalog, principal, route.family, route.name or "", rid)
@@ -110,6 +158,7 @@ class Dispatcher:
         if query:
             inbound.refuse_key_in_query(query)
         principal = await self._admit(request, Scope.ACCOUNT)
+        services.unpaid.add(principal.pid)
         if route.part is Part.ACCOUNT:
             return await account(services, principal, rid)
         return await usage_record(services, principal, route.rid, query, rid)
@@ -124,15 +173,23 @@ class Dispatcher:
         """The caller, who may have a model do something. ``before`` is who it was when the request began: the same
         session, or the token has been revoked, although another one beside it is good.
         """
-        principal = await self._admit(request, Scope.INFERENCE)
+        principal = await self._admit(request, Scope.INFERENCE, again=before is not None)
         policy.check_app(principal)
         if before is not None and principal.sid != before.sid:
             raise TokenRevoked
         return principal
 
-    async def _admit(self, request: web.BaseRequest, scope: Scope) -> Principal:
-        """The caller, whose token was made for ``scope`` and whose session is not local."""
+    async def _admit(self, request: web.BaseRequest, scope: Scope, *, again: bool = False) -> Principal:
+        """The caller, whose token was made for ``scope`` and whose session is not local.
+
+        Raises:
+            RateLimited: Its account asked too often for what nobody pays for. ``again``, it has been let through.
+        """
         principal = await self._authenticate(request)
+        if not again:
+            if wait := self._services.unpaid.wait(principal.pid):
+                raise RateLimited(_UNPAID, retry_after=wait)
+            request[_ACCOUNT] = principal.pid
         if scope not in principal.scopes:
             raise InsufficientScope(scope)
         self._refuse_local(request, principal)

@@ -28,6 +28,9 @@ class ServerConfig:
     body_timeout: float = 180.0  # for a whole body, however steadily it comes
     head_timeout: float = 20.0  # for a request's head, and a TLS handshake
     keep_alive_timeout: float = 75.0  # between two requests of a connection
+    max_requests: int = 8_192  # that run at one worker; fewer where it takes fewer connections
+    unpaid_requests_per_minute: int = 600  # of an account, at one worker: refused ones and those that nobody bills
+    stranger_refusals_per_minute: int = 1_200  # of a network, at one worker: without a token, and refused
     max_connections: int = 10_000  # of clients, at one worker; fewer where its descriptor table is small
     max_connections_per_address: int = 0  # 0 is half of what the worker takes
     tls_cert: Path | None = None
@@ -63,6 +66,11 @@ def read_server(section: Section) -> ServerConfig:
         head_timeout=section.seconds("head_timeout", usual.head_timeout),
         keep_alive_timeout=section.seconds(
             "keep_alive_timeout", KEEP_ALIVE_OF_PROXIES if behind_tls_proxy else usual.keep_alive_timeout
+        ),
+        max_requests=section.integer("max_requests", usual.max_requests, 4),
+        unpaid_requests_per_minute=section.integer("unpaid_requests_per_minute", usual.unpaid_requests_per_minute, 1),
+        stranger_refusals_per_minute=section.integer(
+            "stranger_refusals_per_minute", usual.stranger_refusals_per_minute, 1
         ),
         max_connections=section.integer("max_connections", usual.max_connections, 16),
         max_connections_per_address=section.integer("max_connections_per_address", 0, 0),

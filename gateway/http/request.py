@@ -124,6 +124,12 @@ def body_budget(limit: int, part: float = 0.5) -> FairBudget:
     return FairBudget(limit, part, own=own, full=Overloaded, never=RequestTooLarge)
 
 
+def request_budget(limit: int, part: float = 0.5) -> FairBudget:
+    """Bounds the requests that run at one worker, whatever the plans of their accounts say."""
+    full = partial(Overloaded, "This server runs as many requests as it may. Retry: another one may answer.")
+    return FairBudget(limit, part, own=partial(ConcurrencyLimited, retry_after=1.0), full=full, never=full)
+
+
 async def read_body(request: web.BaseRequest, limit: int, share: Share, seconds: float) -> bytes:
     """The request's body, decoded, of at most ``limit`` bytes. The caller's share has what is held of it.
 

@@ -208,6 +208,8 @@ class Exchange:
             windows=self._meter.windows,
         )
         self._tell_changes(response)
+        if 400 <= rejection.status < 500 and rejection.status != 429:
+            self._services.unpaid.add(self._principal.pid)  # it cost the provider a look, and nobody anything
         return response
 
     def _held(self, relay: Relay) -> web.Response:

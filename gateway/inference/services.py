@@ -15,6 +15,7 @@ from gateway.auth.authenticator import Authenticator
 from gateway.catalog.catalog import Catalog
 from gateway.config import Config
 from gateway.evidence.statement import Evidence
+from gateway.http.pace import Pace
 from gateway.http.shares import FairBudget
 from gateway.inference.abandoned import Abandoned
 from gateway.inference.lanes import Lanes
@@ -43,6 +44,10 @@ class Services:
 
     Attributes:
         draining: Set at SIGTERM: nothing new is begun, what runs goes on.
+        bodies: Bytes of request bodies that are held.
+        requests: Requests that run.
+        unpaid: How often each account asked for what nobody pays for.
+        strangers: How often each network was refused without a token.
         limits: The limits of each plan.
         listener: Hears what other workers announce.
         lanes: Autocomplete lanes of this worker's requests.
@@ -66,6 +71,9 @@ class Services:
     accounts: Accounts
     rights: Rights
     bodies: FairBudget
+    requests: FairBudget
+    unpaid: Pace
+    strangers: Pace
     limits: TierLimits
     lanes: Lanes
     listener: Listener

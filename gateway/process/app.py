@@ -33,7 +33,8 @@ from gateway.evidence.statement import Evidence
 from gateway.hardening.process import observe
 from gateway.http.accepting import Acceptor
 from gateway.http.connections import Connections, room_for
-from gateway.http.request import body_budget
+from gateway.http.pace import Pace
+from gateway.http.request import body_budget, request_budget
 from gateway.http.server import Server
 from gateway.inference.abandoned import Abandoned
 from gateway.inference.lanes import Lanes
@@ -174,11 +175,15 @@ class Worker:
         for watch in (epoch, reaper, leases, recheck):
             begun.push_async_callback(watch.close)
             watch.start()
+        table = _table(config, loop, instruments)
+        most_requests = min(config.server.max_requests, table.most)
         pool = Pool(
-            loop, Timeouts(config.server.connect_timeout, config.server.first_byte_timeout, config.server.idle_timeout)
+            loop,
+            Timeouts(config.server.connect_timeout, config.server.first_byte_timeout, config.server.idle_timeout),
+            limit=most_requests,  # each has one connection at a time, and so never waits for others'
+            capacity=table.most,
         )
         begun.callback(pool.close)
-        table = _table(config, loop, instruments)
         services = Services(
             loop=loop,
             config=config,
@@ -198,6 +203,9 @@ class Worker:
             accounts=accounts,
             rights=rights,
             bodies=body_budget(config.server.max_inflight_body_bytes, config.server.account_share),
+            requests=request_budget(most_requests, config.server.account_share),
+            unpaid=Pace(config.server.unpaid_requests_per_minute),
+            strangers=Pace(config.server.stranger_refusals_per_minute),
             limits=TierLimits(config.tiers),
             lanes=lanes,
             listener=listener,
@@ -252,6 +260,8 @@ class Worker:
             ),
         ):
             cells[gauge.column(*labels)] = value
+        services.unpaid.tidy()
+        services.strangers.tidy()
         services.log.tick()
         self._gauges = services.loop.call_later(GAUGE_SECONDS, self._update_gauges)
 

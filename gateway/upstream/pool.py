@@ -62,11 +62,23 @@ class Pool:
         *,
         limit: int = 8192,
         keep_idle: int = 512,
+        capacity: int | None = None,
     ) -> None:
+        """Build an empty pool.
+
+        Args:
+            loop: The event loop.
+            timeouts: Of connections.
+            limit: Connections of one origin.
+            keep_idle: Of these, idle ones.
+            capacity: Of all origins together; beyond it an idle one makes room for each that is opened.
+        """
         self._loop = loop
         self._timeouts = timeouts
         self._limit = limit
         self._keep_idle = keep_idle
+        self._capacity = limit if capacity is None else capacity
+        self._count = 0  # open, or being opened
         self._origins: dict[Origin, _Origin] = {}
         self._interval = min(SWEEP_SECONDS, timeouts.first_byte / 4, timeouts.idle / 4)
         self._sweeper = loop.call_later(self._interval, self._sweep)
@@ -129,11 +141,15 @@ class Pool:
                 connections.waiters.remove(waiter)
 
     async def _open(self, origin: Origin, connections: _Origin) -> Connection:
+        if self._count >= self._capacity:
+            self._make_room()
         connections.opening += 1
+        self._count += 1
         try:
             connection = await origin.connect(self._loop, self._timeouts.connect)
         except BaseException:
             connections.opening -= 1
+            self._count -= 1
             self._wake(connections)
             raise
         connections.opening -= 1
@@ -141,6 +157,7 @@ class Pool:
         self.opened += 1
 
         def closed(connection: Connection) -> None:
+            self._count -= 1
             connections.live.discard(connection)
             if connection.idle_since:
                 connections.idle.remove(connection)
@@ -160,6 +177,12 @@ class Pool:
         connection.on_closed = closed
         connection.on_ready = ready
         return connection
+
+    def _make_room(self) -> None:
+        """Close the connection that has been idle longest: its descriptor is needed elsewhere."""
+        idle = [connections.idle[0] for connections in self._origins.values() if connections.idle]
+        if idle:
+            min(idle, key=lambda connection: connection.idle_since).close()
 
     @staticmethod
     def _wake(connections: _Origin) -> None:

@@ -31,6 +31,7 @@ local MAX = 9007199254740991
 local MINUTE = 60000000
 local DAY = 86400000
 local KEEP = 35 * DAY      -- how long a request's state refuses duplicates
+local BRIEF = 600000       -- the same of a request that nobody bills: no checkpoint, nothing to charge twice
 local LANE = 600000        -- how long the newest request of an autocomplete lane is known
 local STAMP = 16           -- a rid begins with its time, in so many characters that compare as text
 local MONTHS = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
@@ -169,6 +170,11 @@ local function remember(req, ...)
   redis.call('PEXPIRE', req, KEEP)
 end
 
+-- How long the state of a request is kept that has this checkpoint.
+local function keep(checkpoint)
+  return (checkpoint or '') == '' and BRIEF or KEEP
+end
+
 -- How long a budget (0: none) makes a request wait, in microseconds. Where it is only held, running requests give it
 -- back sooner than the window ends.
 local function over(limit, window, held, amount, now)
@@ -272,7 +278,7 @@ local function reserve(keys, args)
   redis.call('ZADD', due, expiry, pid .. ':' .. rid)
   redis.call('HSET', req, 's', 'h', 'pid', pid, 'f', fingerprint, 't', text(tokens),
     'tl', text(tokens_per_minute), 'home', args[13] or '', 'ck', args[14] or '')
-  redis.call('PEXPIRE', req, KEEP)
+  redis.call('PEXPIRE', req, keep(args[14]))
   local reply = {'ok', text(balance), text(held), text(hold), text(most)}
   if lane then
     redis.call('SET', lane, rid, 'PX', LANE)
@@ -382,6 +388,7 @@ local function reap(keys, args)
     correct_tokens(keys[8], arrival, known[4], known[3], 0, now)
     release(keys[2], keys[3], keys[4], pid, rid)
     remember(keys[5], 's', 'v', 'pid', pid)
+    redis.call('PEXPIRE', keys[5], keep(sent[2]))
     return 'voided'
   end
   local charge, started, fields = 0, now_ms, split(sent[2])
@@ -415,7 +422,7 @@ local function touch(keys, args)
   local own = redis.call('HGET', holds, rid)
   redis.call('ZCARD', lease)
   redis.call('ZCARD', due)
-  local known = redis.call('HMGET', req, 's', 'pid', 'r', 'lane')
+  local known = redis.call('HMGET', req, 's', 'pid', 'r', 'lane', 'ck')
   if known[1] and known[2] ~= pid then return redis.error_reply('CGXCONFLICT rid') end
   local balance = tonumber(account[1] or '0') - tonumber(account[2] or '0')
   local available, before = balance - held, 0
@@ -436,7 +443,7 @@ local function touch(keys, args)
   redis.call('ZADD', due, expiry, pid .. ':' .. rid)
   redis.call('HSET', req, 's', 'h', 'pid', pid, 'home', args[6])
   if args[7] ~= '' then redis.call('HSET', req, 'ck', args[7]) end
-  redis.call('PEXPIRE', req, KEEP)
+  redis.call('PEXPIRE', req, keep(args[7] ~= '' and args[7] or known[5]))
   return {answer, text(available - amount + before)}
 end
 
@@ -450,12 +457,13 @@ local function void(keys, args)
   redis.call('ZCARD', lease)
   redis.call('ZCARD', due)
   local arrival = redis.call('GET', keys[5])
-  local known = redis.call('HMGET', req, 's', 'pid', 't', 'tl')
+  local known = redis.call('HMGET', req, 's', 'pid', 't', 'tl', 'ck')
   if known[1] and known[2] ~= pid then return redis.error_reply('CGXCONFLICT rid') end
   if known[1] and known[1] ~= 'h' then return 'same' end
   if known[1] == 'h' then correct_tokens(keys[5], arrival, known[4], known[3], 0, now_us()) end
   release(holds, lease, due, pid, rid)
   remember(req, 's', 'v', 'pid', pid)
+  if known[1] then redis.call('PEXPIRE', req, keep(known[5])) end
   return 'done'
 end
 

@@ -15,6 +15,8 @@ from tests.raw_http import RawClient, ask, request
 
 BODY = 200_000  # the largest one
 HELD = 8 * BODY  # by one worker
+REQUESTS = 64  # that run at one worker
+UNPAID, REFUSALS = 40, 50  # a minute
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +24,22 @@ def gateway(tmp_path_factory):
     with SimulatorProcess() as sim:
         gateway = GatewayProcess(
             tmp_path_factory.mktemp("shares"),
-            {"openai": provider("openai", sim.url)},
-            [model("plain", "openai", "gpt-4o"), model("hang", "openai", "gpt-4o@fault-hang_headers")],
-            {"server": {"max_body_bytes": BODY, "max_inflight_body_bytes": HELD, "body_timeout": 2}},
+            {kind: provider(kind, sim.url) for kind in ("openai", "anthropic")},
+            [
+                model("plain", "openai", "gpt-4o"),
+                model("hang", "openai", "gpt-4o@fault-hang_headers"),
+                model("claude", "anthropic", "claude-x"),
+            ],
+            {
+                "server": {
+                    "max_body_bytes": BODY,
+                    "max_inflight_body_bytes": HELD,
+                    "body_timeout": 2,
+                    "max_requests": REQUESTS,
+                    "unpaid_requests_per_minute": UNPAID,
+                    "stranger_refusals_per_minute": REFUSALS,
+                }
+            },
         )
         with gateway:
             yield gateway
@@ -100,3 +115,73 @@ def test_what_is_counted_is_what_is_held(gateway, greedy, packed):
             client.send(request("POST", CHAT, gzip.compress(plain) if packed else plain, headers=greedy | coding))
         eventually(lambda: held(gateway), lambda count: count == 2 * len(plain))
     eventually(lambda: held(gateway), lambda count: count == 0)
+
+
+def test_requests_that_hang_hold_one_share(gateway, greedy, honest):
+    """Of the requests that run at a worker, and so of the places in an origin's pool."""
+    with ExitStack() as clients:
+        for _ in range(REQUESTS // 2):
+            clients.enter_context(RawClient(gateway.url)).send(chat(greedy, name="hang"))
+        eventually(lambda: gateway.metric("codegrex_active_requests"), lambda count: count == REQUESTS // 2)
+        refused = ask(gateway.url, chat(greedy))
+        assert (refused.status, refused.code, refused.headers["retry-after"]) == (429, "concurrency_limited", "1")
+        assert ask(gateway.url, chat(honest)).status == 200
+    eventually(lambda: gateway.metric("codegrex_active_requests"), lambda count: count == 0)
+    assert ask(gateway.url, chat(greedy)).status == 200
+
+
+COUNT = json.dumps({"model": "claude", "messages": [{"role": "user", "content": "hi"}]}).encode()
+UNPAID_KINDS = {
+    "count": ("POST", "/v1/messages/count_tokens", COUNT),
+    "models": ("GET", "/v1/models"),
+    "account": ("GET", "/v1/account"),
+    "unknown model": ("POST", CHAT, b'{"model": "none", "messages": []}'),
+    "no JSON": ("POST", CHAT, b"{"),
+    "no path": ("GET", "/v1/nothing"),
+}
+
+
+@pytest.mark.parametrize("kind", UNPAID_KINDS)
+def test_what_nobody_pays_for_has_a_rate(gateway, honest, kind):
+    parts = UNPAID_KINDS[kind]
+    headers = bearer(gateway, f"many of {kind}")
+    assert ask(gateway.url, chat(headers)).status == 200
+    data = request(*parts, headers=headers)
+    for _ in range(3 * UNPAID):
+        answer = ask(gateway.url, data)
+        if answer.status == 429:
+            break
+    assert (answer.status, answer.code) == (429, "rate_limited")
+    assert answer.headers["retry-after"]
+    assert ask(gateway.url, chat(headers)).code in {"rate_limited", ""}
+    assert ask(gateway.url, request(*parts, headers=honest)).status != 429
+    assert ask(gateway.url, chat(honest)).status == 200
+
+
+def test_a_network_without_a_token_has_a_rate_and_tokens_of_it_pass(gateway, honest):
+    for _ in range(3 * REFUSALS):
+        answer = ask(gateway.url, request("GET", "/nothing", headers={"x-api-key": "cgx"}))
+        if answer.status == 429:
+            break
+    assert (answer.status, answer.code) == (429, "rate_limited")
+    assert answer.headers["connection"] == "close"
+    assert ask(gateway.url, request("GET", "/v1/models")).status == 429
+    assert ask(gateway.url, chat(honest)).status == 200
+    assert ask(gateway.url, request("GET", "/.well-known/ai-privacy")).status == 200
+
+
+def test_a_count_of_tokens_leaves_nothing_for_long(gateway):
+    headers = bearer(gateway, "counting")
+    rids = [ask(gateway.url, request("POST", "/v1/messages/count_tokens", COUNT, headers=headers)).rid]
+    rids.append(ask(gateway.url, chat(headers)).rid)
+
+    async def left(store):
+        found = {}
+        async for name in store.client.scan_iter(match="m:*:req:*"):
+            rid = name.decode().rpartition(":")[2]
+            found[rid] = await store.client.pttl(name)
+        return [found[rid] for rid in rids]
+
+    counted, billed = gateway.on_store(left)
+    assert counted <= 600_000
+    assert billed > 34 * 86_400_000

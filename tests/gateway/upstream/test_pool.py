@@ -138,6 +138,15 @@ async def test_more_idle_ones_than_wanted_are_closed(make, peer):
     assert pool.count() == (1, 1)
 
 
+async def test_an_idle_connection_makes_room_for_another_origin(make, peer):
+    pool, origin = make(limit=2, capacity=2)
+    first, _ = await answered(pool, origin, peer)
+    busy = await pool.acquire(origin, fresh=True)
+    assert await pool.acquire(Origin("127.0.0.1", peer.port))
+    assert (first.closed, busy.closed) == (True, False)
+    assert pool.count() == (2, 0)
+
+
 @pytest.mark.parametrize(
     ("begun", "timeouts", "fault"),
     [
