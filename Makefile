@@ -7,7 +7,7 @@ WORKERS ?= auto
 ENGINE := .venv-local
 NEWEST := .venv-newest
 
-.PHONY: setup tools run test check lint types contracts lock bench crash drift local-e2e privacy clean
+.PHONY: setup tools run test check lint types contracts lock bench crash hostile drift local-e2e privacy clean
 
 setup: $(STAMP)
 
@@ -75,6 +75,10 @@ $(ENGINE)/.installed: requirements/local-e2e.txt
 
 crash: setup
 	$(BIN)/python -m benchmarks crash
+
+# Twenty minutes; `python -m benchmarks hostile --seconds 60` is the short form.
+hostile: setup
+	$(BIN)/python -m benchmarks hostile
 
 clean:
 	rm -rf $(VENV) $(ENGINE) $(NEWEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis

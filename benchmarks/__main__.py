@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: load, compare, floor, report, micro, estimates, profile, crash, all, simulator."""
+"""``python -m benchmarks``: load, compare, floor, report, micro, estimates, profile, crash, hostile, all, simulator."""
 
 from benchmarks.cli import main
 

@@ -153,6 +153,24 @@ def crash(names: tuple[str, ...], requests: int, out: Path) -> None:
 
 @main.command()
 @click.option(
+    "--seconds", default=1_200.0, help="Of the hostile users; the honest ones are alone for a quarter before."
+)
+@click.option("--kinds", default="", help="Only these kinds of hostile users, with commas.")
+@click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "hostile.json")
+def hostile(kinds: str, seconds: float, out: Path) -> None:
+    """Let ten hostile users loose beside ten honest ones, and check what the honest ones feel."""
+    from benchmarks.hostile.attacks import KINDS  # noqa: PLC0415 - one command's own import
+    from benchmarks.hostile.run import run  # noqa: PLC0415 - one command's own import
+
+    chosen = [kind for kind in kinds.split(",") if kind]
+    if unknown := set(chosen) - set(KINDS):
+        raise click.BadParameter(f"there is no {', '.join(sorted(unknown))}", param_hint="--kinds")
+    if not run(chosen, seconds=seconds, out=out):
+        raise click.ClickException("something does not hold: see the lines above")
+
+
+@main.command()
+@click.option(
     "--corpus",
     envvar="CORPUS_DIR",
     required=True,

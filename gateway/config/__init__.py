@@ -8,6 +8,7 @@ The modules of the tables import `gateway.config.reader` and each other, never t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +65,9 @@ __all__ = [
     "WebhookConfig",
 ]
 
+# What a Host header may name (RFC 9110 section 7.2): a name or an address, and a port.
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(?::[0-9]{1,5})?|\[[0-9a-fA-F:.]{2,45}\](?::[0-9]{1,5})?")
+
 
 class ConfigError(Exception):
     """The configuration cannot be used. ``faults`` holds one line each: ``key: what is wrong; how to fix it``."""
@@ -105,5 +109,11 @@ class Config:
         return self.supabase is None and is_loopback(server.host) and not server.behind_tls_proxy
 
     def own_address(self, host: str) -> str:
-        """The gateway's public origin: the configured one, or the one that a caller who named ``host`` reached."""
-        return self.portal.url or f"{'https' if self.server.over_tls else 'http'}://{host}"
+        """The gateway's public origin: the configured one, or the one that a caller who named ``host`` reached.
+
+        What is no host is not repeated: the listener's own address stands in for it.
+        """
+        if self.portal.url:
+            return self.portal.url
+        reached = host if _HOST.fullmatch(host) else f"{self.server.host}:{self.server.port}"
+        return f"{'https' if self.server.over_tls else 'http'}://{reached}"

@@ -11,7 +11,6 @@ Rules:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 
 import orjson
@@ -42,8 +41,6 @@ FORM = "application/x-www-form-urlencoded"
 _SEND_A_FORM = f"Send the parameters as {FORM}."
 _ONE_SCOPE = f"The one scope is {SCOPE}."
 _GRANTS = f"Served are {DEVICE_GRANT} and {REFRESH_GRANT}."
-
-_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9a-fA-F:.]{2,45}\](?::[0-9]{1,5})?")
 
 Form = Mapping[str, str]
 
@@ -248,11 +245,7 @@ class OAuth:
 
     def _base(self, request: web.BaseRequest) -> str:
         """The configured address, or the one by which this caller reached the listener."""
-        config = self._services.config
-        host = request.headers.get("Host", "")
-        if not _HOST.fullmatch(host):
-            host = f"{config.server.host}:{config.server.port}"
-        return config.own_address(host)
+        return self._services.config.own_address(request.headers.get("Host", ""))
 
 
 _WHY = {

@@ -44,6 +44,11 @@ def test_the_scheme_of_the_gateway_s_address_is_how_callers_come(server: ServerC
     assert config_of(server=server).own_address(HOST) == f"{scheme}://{HOST}"
 
 
+@pytest.mark.parametrize("host", ["", "a b", "a/b", "[", "h:99999999", "1.2.3.4, \udcff", "\u00e9"])
+def test_what_is_no_host_is_not_repeated(host: str) -> None:
+    assert config_of(server=ServerConfig(port=1234)).own_address(host) == "http://127.0.0.1:1234"
+
+
 def test_a_configured_address_goes_before_what_a_caller_names() -> None:
     portal = PortalConfig(url="https://portal.example")
     assert config_of(portal=portal).own_address(HOST) == "https://portal.example"
