@@ -31,6 +31,7 @@ _APIS = {
 _FEWEST = 5
 _SHORTEST_REASONING = 200
 _SHORTEST_OUTPUT = 5
+_RESULT = b'_tool_result"'
 _CALLED = (b'"tool_calls"', b'"function_call"', b'"tool_use"', b'"functionCall"')
 
 
@@ -113,6 +114,24 @@ def inputs(found: Iterable[Exchange], *, first_party: bool = True) -> list[Row]:
     ]
 
 
+def read_results(found: Iterable[Exchange]) -> list[Row]:
+    """Input of streams that were cut before their provider stated it, results of its tools included, divided by what
+    was reported.
+    """
+    head = Head(model="m", stream=True, server_tools=frozenset({"anthropic_web_search"}))
+    ratios = []
+    for exchange in found:
+        before, stated, _ = exchange.answer.partition(b"event: message_delta")
+        if exchange.operation is not Operation.ANTHROPIC_MESSAGES or not stated or _RESULT not in before:
+            continue
+        scanner = WIRES[exchange.operation].scanner(head, sse=True)
+        scanner.feed(before)
+        usage = scanner.report().usage
+        if usage is not None and exchange.input_tokens:
+            ratios.append(usage.input_tokens / exchange.input_tokens)
+    return [Row("Anthropic messages", "results of tools at the provider", tuple(ratios))] if ratios else []
+
+
 def outputs(found: Iterable[Exchange]) -> list[Row]:
     """Output of whole streams by what passed, divided by what was reported; what was reasoned unseen is left out."""
     cells: dict[tuple[str, str], list[float]] = defaultdict(list)
@@ -161,6 +180,7 @@ def report(corpus: Path, write: Callable[[str], None] = print) -> None:
     for title, rows in (
         ("Input, the APIs' own hosts", inputs(found)),
         ("Input, compatible hosts", inputs(found, first_party=False)),
+        ("Input of streams that were cut", read_results(found)),
         ("Output of streams", outputs(found)),
         ("Reasoning", hidden(found)),
     ):

@@ -316,14 +316,13 @@ class EventStream:
 
     def _take_large(self, event: bytes | None) -> None:
         """Read what is left of an event that was too large to keep, and begin the next."""
-        self._begin_event()
         self.events += 1
         if event is not None:
             self._settle()
             self._event(event)
             self._begun = self._begun or (self._error is None and not self._only_opens(event))
             self._done = False
-            self._shorten()
+        self._begin_event()
 
     # Reading
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from metering.usage import Report, Usage
-from providers.answers.counts import count
+from providers.answers.counts import count, member
 from providers.answers.events import ERROR, EventStream
 from providers.answers.reading import (
     Body,
@@ -113,6 +113,8 @@ class MessageStream(EventStream):
             usage = value(event.usage)
             add_usage(self._stated, usage)
             self._states_calls = self._states_calls or isinstance(usage, dict)
+            if count(member(usage, "input_tokens")):
+                self._calls.input_stated()
             delta = read_strictly(_delta, event.delta)
             self._begun = self._begun or (delta is not None and truthy(delta.stop_reason))
         elif event.type == "message_stop":
@@ -122,7 +124,8 @@ class MessageStream(EventStream):
         elif event.type == "content_block_start" and (self._each or not self._begun):
             block = value(event.content_block)
             self._begun = self._begun or _opens_output(block)
-            if self._calls.note(value(event.index), block):
+            size = len(data) if self._large is None else self._carried
+            if self._calls.note(value(event.index), block, size):
                 self._states_calls = False
         elif event.type == "content_block_delta" and not self._begun:
             self._begun = filled(value(event.delta), beside=_KIND)

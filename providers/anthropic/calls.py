@@ -1,9 +1,14 @@
-"""The calls of a streamed message whose provider did not come to state them.
+"""The calls of a streamed message whose provider did not come to state them, and what the model read of their results.
 
 ``server_tool_use`` of the last ``message_delta`` is what is billed. A stream that ends before it has shown its calls:
 a block ``web_search_tool_result`` for each search and ``web_fetch_tool_result`` for each fetch. A failed call holds an
 object of the type ``..._error`` in the place of its results, and is not billed:
 https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool (errors, usage and pricing).
+
+``message_start`` states the input of the first sampling only. After each result, or several that come together, the
+model reads everything again, with all results so far: that is input, too. Where the prompt is cached, what was read
+before is read from the cache, and what is new is written to it. What a result holds is estimated from its size, fitted
+to recorded streams (docs/billing.md).
 """
 
 from __future__ import annotations
@@ -18,19 +23,41 @@ from providers.document.projection import Wanted
 
 BLOCK: Final[Wanted] = {b"type": None, b"content": {b"type": None}}
 _COUNTS: Final = {"web_search_tool_result": "searches", "web_fetch_tool_result": "fetches"}
+_RESULT: Final = "_tool_result"
+_NO_READING: Final = "tool_search_tool_result"  # the sampling goes on
 _MOST_BLOCKS: Final = 10_000
+
+# Thousandths of a token.
+_ENCRYPTED: Final = 255  # a byte of a search result's ``encrypted_content``
+_FOUND: Final = 150_000  # a search result: its title and address
+_TEXT: Final = 270  # a byte of any other result
+_PAGES: Final = 20  # a byte of a document in base64
 
 
 class MessageCalls:
     """The calls of one message, by its blocks."""
 
-    __slots__ = ("_kinds",)
+    __slots__ = ("_kinds", "_results")
 
     def __init__(self) -> None:
-        self._kinds: dict[int, str] = {}  # by the block's index: an event may be read more than once
+        # By the block's index: an event may be read more than once.
+        self._kinds: dict[int, str] = {}
+        self._results: dict[int, int] = {}  # tokens
 
-    def note(self, index: object, block: object) -> bool:
-        """A block that began; results of tools come whole with their beginning. True if it is a billed call."""
+    def note(self, index: object, block: object, size: int) -> bool:
+        """A block that began; results of tools come whole with their beginning.
+
+        Args:
+            index: Its place in the message.
+            block: As far as it was kept.
+            size: Bytes of its event.
+
+        Returns:
+            Whether it is a billed call.
+        """
+        name = str(member(block, "type"))
+        if name.endswith(_RESULT) and name != _NO_READING and type(index) is int and len(self._results) < _MOST_BLOCKS:
+            self._results[index] = _tokens(block, size)
         kind = _COUNTS.get(str(member(block, "type")))
         failed = str(member(member(block, "content"), "type")).endswith("_error")
         if kind is None or failed or type(index) is not int or len(self._kinds) >= _MOST_BLOCKS:
@@ -38,14 +65,50 @@ class MessageCalls:
         self._kinds[index] = kind
         return True
 
+    def input_stated(self) -> None:
+        """The provider stated the input, with all results so far."""
+        self._results.clear()
+
     def add_to(self, usage: Usage | None) -> Usage | None:
-        """``usage`` with the calls that its provider had not stated yet."""
-        if not self._kinds:
+        """``usage`` with the calls that its provider had not stated yet, and what was read of their results."""
+        if not self._kinds and not self._results:
             return usage
-        usage = usage or Usage()
+        usage = self._read(usage or Usage())
         kinds = list(self._kinds.values())
         return replace(
             usage,
             searches=max(usage.searches or 0, kinds.count("searches")) or usage.searches,
             fetches=max(usage.fetches or 0, kinds.count("fetches")) or usage.fetches,
         )
+
+    def _read(self, usage: Usage) -> Usage:
+        """``usage``, if its input is stated, with the input of the samplings after the first."""
+        prompt, again, results = usage.input_tokens, 0, 0
+        if usage.in_uncached is None:
+            return usage
+        for index, tokens in sorted(self._results.items()):
+            if index - 1 not in self._results:
+                again += prompt + results
+            results += tokens
+        if usage.cache_write_1h:
+            return replace(
+                usage, cache_read=(usage.cache_read or 0) + again, cache_write_1h=usage.cache_write_1h + results
+            )
+        if usage.cache_read or usage.cache_write_5m:
+            return replace(
+                usage,
+                cache_read=(usage.cache_read or 0) + again,
+                cache_write_5m=(usage.cache_write_5m or 0) + results,
+            )
+        return replace(usage, in_uncached=usage.in_uncached + again + results)
+
+
+def _tokens(block: object, size: int) -> int:
+    """Tokens in a tool's result."""
+    content = member(block, "content")
+    if isinstance(content, list) and member(block, "type") == "web_search_tool_result":
+        encrypted = sum(len(text) for found in content if isinstance(text := member(found, "encrypted_content"), str))
+        return (encrypted * _ENCRYPTED + len(content) * _FOUND) // 1_000
+    document = member(member(content, "content"), "source")
+    rate = _PAGES if member(document, "type") == "base64" else _TEXT
+    return size * rate // 1_000

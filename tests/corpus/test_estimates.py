@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.estimates.measure import Row, hidden, inputs, outputs
+from benchmarks.estimates.measure import Row, hidden, inputs, outputs, read_results
 from benchmarks.estimates.recordings import exchanges
 from tests.corpus.recordings import CORPUS, NO_CORPUS
 
@@ -40,6 +40,13 @@ def test_the_output_of_streams_is_without_bias(found):
     for api in APIS:
         for what in ("streams of text", "streams with calls of tools"):
             assert 0.9 <= rows[api, what].middle <= 1.1, (api, what)
+
+
+def test_the_results_that_a_model_read_are_without_bias(found):
+    [row] = read_results(found)
+    assert len(row.ratios) >= 15
+    assert 0.9 <= row.middle <= 1.1
+    assert row.within >= 0.8
 
 
 def test_reasoning_by_time_is_without_bias(found):
