@@ -9,9 +9,9 @@ over bytes: no I/O, no clock, no randomness.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Final, Protocol, Self
+from typing import Final, Protocol, Self, TypeAlias
 
 import msgspec
 
@@ -177,6 +177,10 @@ class ProviderError(msgspec.Struct, frozen=True):
         return f"ProviderError({self.status})"
 
 
+Redact: TypeAlias = Callable[[bytes], bytes]
+"""Takes out of an error, as a provider sent it, what names the operator's account there."""
+
+
 class Scanner(Protocol):
     """Watches one answer's body pass and keeps numbers, the state of its end and an error; no content.
 
@@ -222,6 +226,13 @@ class Scanner(Protocol):
 
     def finish(self) -> bytes:
         """The answer ended cleanly: return what was still held back."""
+        ...
+
+    def redact_errors(self, redact: Redact) -> None:
+        """Pass on errors inside a stream less what ``redact`` takes out. Call it before the first `feed`, if at all.
+
+        Other events are passed on as they come; one that was cut and may be an error is held back until its end.
+        """
         ...
 
     @property

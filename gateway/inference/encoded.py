@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gateway.http.codings import Corrupt, TooMuch, decoder
 from metering.usage import Report
 from providers.answers.sniff import Sniffed
-from providers.dialect import ProviderError, Scanner
+from providers.dialect import ProviderError, Redact, Scanner
 
 DECODED_BOUND = 64 << 20  # bytes of a coded answer that are decoded for scanning
 _BYTES_PER_TOKEN = 8  # of what cannot be read: low rather than high, compressed text has fewer
@@ -28,6 +28,11 @@ class Encoded:
         self.rewrite = rewrite
         self.size = 0
         self.events = 0
+
+    def redact_errors(self, redact: Redact) -> None:
+        """If the decoded bytes are passed on."""
+        if self.rewrite:
+            self._inner.redact_errors(redact)
 
     def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
         """Never: what passes is compressed."""
@@ -94,6 +99,9 @@ class Opaque:
         self.size = 0
         self.events = 0
         self.ended = False
+
+    def redact_errors(self, redact: Redact) -> None:
+        """Nobody here can read one."""
 
     def glance(self, framed: bytes, size: int) -> bool:
         self.size += size

@@ -300,7 +300,8 @@ class Forwarding:
         )
 
     def _on_answer(self, status: int, headers: Headers) -> Watch:
-        return watch_of(self._wire, self._admission.head, status, headers, self._vault)
+        redaction = self._services.destinations[self.target.provider.name].redaction
+        return watch_of(self._wire, self._admission.head, status, headers, self._vault, redaction=redaction)
 
     def _wire_target(self, target: CatalogTarget) -> Target:
         services, provider = self._services, target.provider

@@ -37,11 +37,28 @@ def _kind(headers: Headers) -> bytes:
     return _value(headers, b"content-type").partition(b";")[0].strip().lower()
 
 
-def watch_of(wire: Wire, head: Head, status: int, headers: Headers, vault: Vault | None = None) -> Watch:
+def watch_of(
+    wire: Wire,
+    head: Head,
+    status: int,
+    headers: Headers,
+    vault: Vault | None = None,
+    *,
+    redaction: Redaction | None = None,
+) -> Watch:
     """How an answer is watched and passed on.
 
     An error is held whatever its content type: Google labels errors of streaming calls as event
     streams. A good answer flows when it is an event stream or the caller asked for a stream.
+
+    Args:
+        wire: The operation.
+        head: The request's.
+        status: The answer's.
+        headers: The answer's.
+        vault: Secrets that the answer gets back.
+        redaction: The provider's: what an error inside a stream is passed on without. Any stream may therefore be
+            shorter than its provider says.
     """
     if not 200 <= status < 300:
         return Watch(None, flows=False)
@@ -60,11 +77,19 @@ def watch_of(wire: Wire, head: Head, status: int, headers: Headers, vault: Vault
     else:  # some hosts label JSON and events as any bytes: the first one tells
         scanner = Sniffed(lambda: wire.scanner(head, sse=True), lambda: wire.scanner(head, sse=False), Opaque)
     hides = sse and not head.wants_usage
+    changes = hides or vault is not None or (flows and redaction is not None)
     if vault is not None:
         scanner = Restored(scanner, vault, wire.operation)
     if codings:
-        scanner = Encoded(scanner, codings, rewrite=hides or vault is not None)
-    return Watch(scanner, flows, sse=sse, changes=hides or vault is not None)
+        scanner = Encoded(scanner, codings, rewrite=changes)
+    if flows and redaction is not None:
+        scanner.redact_errors(lambda error: redaction(error) or _unreadable(wire.operation))
+    return Watch(scanner, flows, sse=sse, changes=changes)
+
+
+def _unreadable(operation: Operation) -> bytes:
+    """In the place of an error inside a stream that can't be looked through."""
+    return error_event(operation, 502, "upstream_error", _UNREADABLE, request_id="")
 
 
 def _readable(kind: bytes) -> bool:

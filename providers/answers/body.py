@@ -13,7 +13,7 @@ from typing import TypeAlias
 from metering.usage import Report
 from providers.answers.reading import Body
 from providers.answers.sse import BOM
-from providers.dialect import Head, ProviderError
+from providers.dialect import Head, ProviderError, Redact
 from providers.document.projection import JsonProjection, Wanted
 
 KEEP_LIMIT = 256 * 1024
@@ -78,6 +78,9 @@ class JsonBody:
     def finish(self) -> bytes:
         """Nothing is held back."""
         return b""
+
+    def redact_errors(self, redact: Redact) -> None:
+        """Nothing to do: a body is judged as a whole before any of it is passed on, or is too large for an error."""
 
     @property
     def begun(self) -> bool:

@@ -2,8 +2,8 @@
 
 What must stay true:
 
-1. `EventStream.feed` returns the very object it was given, except where a usage chunk is hidden.
-   A chunk of one event in which the dialect's needle does not occur is taken at a `glance`: one search
+1. `EventStream.feed` returns the very object it was given, except where a usage chunk is hidden, or an error is
+   redacted. A chunk of one event in which the dialect's needle does not occur is taken at a `glance`: one search
    for it, one or two for a line end, no copy and no decode.
 2. The needle is a byte string that every event with counts contains. JSON escapes the quotes inside
    strings, so a needle that ends with a quote is a member name or a whole string value, never text.
@@ -17,7 +17,9 @@ What must stay true:
 4. An event that has not ended is kept by reference up to `CARRY_LIMIT`; beyond it its data goes
    through a projection, so that memory stays bounded and its counts are found all the same.
 5. Where the usage chunk must be hidden, an event is held back until its end, at most `HOLD_LIMIT`
-   bytes; beyond that it is passed on as it comes, and is not hidden.
+   bytes; beyond that it is passed on as it comes, and is not hidden. Where errors are redacted, so is the rest of an
+   event from the mark of an error on. An error that is taken at a glance would pass as it is: its event says so in its
+   name, in its first member, or by its closing.
 6. How much was produced is told by a sample of the events (`providers.answers.produced`).
 7. Results do not depend on how the stream was cut.
 """
@@ -40,23 +42,27 @@ from providers.answers.sse import (
     last_boundary,
     lead,
 )
-from providers.dialect import UNKNOWN_STATUS, Head, ProviderError
+from providers.dialect import UNKNOWN_STATUS, Head, ProviderError, Redact
 from providers.document.projection import Wanted
 
 CARRY_LIMIT = 256 * 1024
 HOLD_LIMIT = 64 * 1024
 _ALL = 1 << 62
 ERROR = b'"error"'
+_NAMED = (b"event: error", b"event:error")
+_LOUD = b"rd"  # the last letters of error, failed, completed; of no name of an ordinary event
+_ERRORS_FIRST = ord("e")  # data: {"error"
 _SEAM = 2  # bytes of the past that can belong to a blank line
+_EDGE = 12  # bytes of the past that can belong to the mark of an error, or to a line end before a line of data
 
 
 class EventStream:
     """A `Scanner` for event streams; a dialect says what its needle is and how to read an event."""
 
     __slots__ = (
-        "_begun", "_carried", "_carry", "_closing", "_done", "_each", "_end", "_error", "_finished", "_framed",
+        "_begun", "_carried", "_carry", "_closing", "_done", "_each", "_edge", "_end", "_error", "_finished", "_framed",
         "_framed_end", "_head", "_hide", "_large", "_last", "_least", "_marks", "_needle", "_passed", "_produced",
-        "_seam", "_small", "_tail", "_wanted", "events", "size",
+        "_redact", "_seam", "_small", "_suspect", "_tail", "_wanted", "events", "size",
     )  # fmt: skip
 
     sse = True
@@ -98,7 +104,7 @@ class EventStream:
         self._produced = Produced(self._output)
         self._done = False  # the last event with data was [DONE]
         self._small = small
-        self._marks = marks
+        self._marks = (*marks, *_NAMED)
         self._each = each
         self._begun = False  # output has come; the dialect says so
         self._finished = False  # the dialect's end has come; the dialect says so
@@ -106,8 +112,11 @@ class EventStream:
         self._least = _ALL  # bytes: what is smaller takes no short cut
         self._carry: list[bytes] = []  # the fragments of the event that has begun
         self._carried = 0  # its bytes so far
-        self._passed = 0  # how many of them were passed on already (where events are held back)
+        self._passed = 0  # how many of them were passed on already
         self._seam = b""  # its last bytes, to find a blank line across a cut
+        self._edge = b""  # more of them
+        self._redact: Redact | None = None
+        self._suspect = False  # it may be an error that is to be redacted
         self._large: LargeEvent | None = None
 
     def glance(self, framed: bytes, size: int) -> bool:
@@ -117,8 +126,11 @@ class EventStream:
         # A line of data, alone or behind its event's name. (No line of data ends before byte 5, size line or not.)
         blank = len(framed) - 2 - self._tail
         line = framed.find(b"\n", 5)
-        if line != blank and framed.find(b"\n", line + 1) != blank:
-            return False  # several events, or none
+        if line != blank:
+            if framed[line + 1 - self._tail] in _LOUD or framed.find(b"\n", line + 1) != blank:
+                return False  # an error or an end; several events, or none
+        elif framed[6 - size] == _ERRORS_FIRST:
+            return False
         before = self.events
         self.events = before + 1
         if before < EARLY or not before % EACH:
@@ -147,9 +159,10 @@ class EventStream:
         """The answer ended: a last event without its blank line is read as if it had one."""
         if not self._carried:
             return b""
-        held = b"".join(self._carry)[self._passed :] if self._hide else b""
+        passed, tail = self._passed, b"".join(self._carry)
         self._settle()
-        hidden = self._settle_tail(final=True) and not self._passed
+        hidden = self._settle_tail(final=True) and self._hide and not passed
+        held = (self._redacted(tail, passed) or tail)[passed:] if passed < len(tail) else b""
         if self._large is None:
             self._count(b"".join([*self._carry, b"\n"]))
         else:
@@ -177,7 +190,7 @@ class EventStream:
     @property
     def at_boundary(self) -> bool:
         """What was passed on ends between two events."""
-        if not self._carried or (self._hide and not self._passed):
+        if not self._carried or not self._passed:
             return True
         if self._large is not None:
             return self._seam.endswith((b"\r\r", b"\n\r"))
@@ -235,6 +248,10 @@ class EventStream:
         if Produced.due(before, count):
             self._produced.take(block, before)
 
+    def redact_errors(self, redact: Redact) -> None:
+        """Pass on errors less what ``redact`` takes out."""
+        self._redact = redact
+
     def _feed(self, data: bytes) -> bytes:
         probe = self._seam + data if self._carried else data
         end = last_boundary(probe)
@@ -243,7 +260,7 @@ class EventStream:
         if self._large is not None:
             return self._end_large(data, probe)
         end = max(0, end - (len(probe) - len(data)))
-        passed = self._passed
+        passed, withheld = self._passed, self._carried - self._passed
         block = data[:end] if end < len(data) else data
         if self._carried:
             block = b"".join([*self._carry, block])
@@ -253,16 +270,16 @@ class EventStream:
             self._compare()
         shown = self._scan(block, passed)
         rest = self._hold(data[end:]) if end < len(data) else b""
-        if not self._hide:
+        if shown is block and not withheld and len(rest) == len(data) - end:
             return data
-        shown = shown[passed:] if passed else shown
-        return shown + rest if rest else shown
+        return shown[passed:] + rest
 
     def _one(self, data: bytes) -> bytes:
         """What `_feed` does, for one whole event."""
         self._count(data)
         self._settle()
-        return b"" if self._take(data) and self._hide else data
+        shown = self._take(data)
+        return data if shown is None else shown
 
     def _compare(self) -> None:
         """From now on, compare events with the closing."""
@@ -272,37 +289,50 @@ class EventStream:
     def _begin_event(self) -> None:
         self._carry = []
         self._carried = self._passed = 0
-        self._seam = b""
+        self._seam = self._edge = b""
+        self._suspect = False
         self._large = None
         self._shorten()
 
     def _shorten(self) -> None:
         """Between two events: the next may take a short cut, unless every one must be read."""
-        self._least = self._small if self._begun and not self._done and not self._each else _ALL
+        ordinary = self._begun and not self._done and not self._each and self._error is None
+        self._least = self._small if ordinary else _ALL
 
     def _hold(self, data: bytes) -> bytes:
         self._least = _ALL
         self._seam = (self._seam + data)[-_SEAM:] if self._carried else data[-_SEAM:]
+        edge = self._edge + data
+        self._edge = edge[-_EDGE:]
+        if self._redact is not None and not self._suspect:
+            self._suspect = ERROR in edge or any(name in edge for name in _NAMED)
+        withheld = self._carried - self._passed
         self._carried += len(data)
+        out = data
         if self._large is not None:
             self._large.feed(data)
-            return data
+            self._passed = self._carried
+            return out
         self._carry.append(data)
-        out = data
-        if self._hide:
-            if self._passed:
-                self._passed = self._carried
-            elif self._carried <= HOLD_LIMIT:
-                return b""
-            else:
-                self._passed = self._carried
-                out = b"".join(self._carry)
+        if (self._hide or self._suspect) and self._carried <= HOLD_LIMIT:
+            out = b""
+        else:
+            if withheld:
+                out = b"".join(self._carry)[self._passed :]
+            self._passed = self._carried
         if self._carried > CARRY_LIMIT:
             self._large = LargeEvent(self._wanted)
             for fragment in self._carry:
                 self._large.feed(fragment)
             self._carry = []
         return out
+
+    def _begin_with(self, rest: bytes, passed: int) -> bytes:
+        """Begin an event with ``rest``, of which so many bytes were passed on already; return what to pass on now."""
+        if EventStream._hold(self, rest):
+            return rest[passed:]
+        self._passed = passed
+        return b""
 
     def _end_large(self, data: bytes, probe: bytes) -> bytes:
         assert self._large is not None
@@ -311,8 +341,9 @@ class EventStream:
         self._take_large(self._large.result())
         if end == len(data):
             return data
-        shown = self._feed(data[end:])
-        return data[:end] + shown if self._hide else data
+        rest = data[end:]
+        shown = self._feed(rest)
+        return data if shown is rest else data[:end] + shown
 
     def _take_large(self, event: bytes | None) -> None:
         """Read what is left of an event that was too large to keep, and begin the next."""
@@ -327,7 +358,12 @@ class EventStream:
     # Reading
 
     def _scan(self, block: bytes, passed: int) -> bytes:
-        """Read a block of whole events; return it without the chunks that are hidden."""
+        """Read a block of whole events; return it as it may be shown, the block itself if nothing of it changes.
+
+        Args:
+            block: The events.
+            passed: How many of its bytes were passed on already.
+        """
         self._count(block)
         all_of_them = not self._begun or self._each
         marked = self._marked(block)
@@ -353,10 +389,10 @@ class EventStream:
             self._note(block[plain:start])
             self._settle()
             plain = end
-            hidden = self._take(block[start:end])
+            found = self._take(block[start:end], max(0, passed - start))
             all_of_them = not self._begun or self._each
-            if hidden and self._hide and start >= passed:
-                shown.append(block[copied : start + lead(block[start:end])])
+            if found is not None:
+                shown += (block[copied:start], found)
                 copied = end
         self._note(block[plain:])
         if not copied:
@@ -397,17 +433,35 @@ class EventStream:
         """An event in ``block`` may be an error or an end."""
         return any(mark in block for mark in self._marks)
 
-    def _take(self, event: bytes) -> bool:
-        """Read one whole event now; true if it is to be hidden."""
+    def _take(self, event: bytes, passed: int = 0) -> bytes | None:
+        """Read one whole event now.
+
+        Args:
+            event: The event.
+            passed: How many of its bytes were passed on already.
+
+        Returns:
+            What to show in its place, with what was passed on; ``None`` for the event itself.
+        """
         data = data_of(event)
         if not data:
-            return False
+            return None
         self._done = data.rstrip() == DONE
         hidden = not self._done and self._read(event, data)
         self._shorten()
-        if self._least != _ALL and event.find(self._needle) < 0 and self._error is None and not self._ended():
+        if self._least != _ALL and event.find(self._needle) < 0 and not self._ended():
             self._learn(event)
-        return hidden
+        if hidden and self._hide and not passed:
+            return event[: lead(event)]
+        return self._redacted(event, passed)
+
+    def _redacted(self, event: bytes, passed: int) -> bytes | None:
+        """An event as it may be shown if it is an error; ``None`` if nothing is taken out of it. See `_take`."""
+        if self._redact is None or self._error is None or (ERROR not in event and not is_named_error(event)):
+            return None
+        rest = event[passed:]
+        redacted = self._redact(rest)
+        return None if redacted == rest else event[:passed] + redacted
 
     def _learn(self, event: bytes) -> None:
         """``event`` was ordinary."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from metering.usage import Report
-from providers.dialect import ProviderError, Scanner
+from providers.dialect import ProviderError, Redact, Scanner
 
 _SPACE = b" \t\r\n\xef\xbb\xbf"  # a byte order mark too
 _BODY = frozenset(b'{["<')
@@ -42,7 +42,7 @@ class Sniffed:
         inner: What it has become; ``None`` before the first byte.
     """
 
-    __slots__ = ("_body", "_other", "_skipped", "_stream", "inner")
+    __slots__ = ("_body", "_other", "_redact", "_skipped", "_stream", "inner")
 
     def __init__(
         self,
@@ -55,6 +55,10 @@ class Sniffed:
         self._other = other
         self.inner: Scanner | None = None
         self._skipped = 0
+        self._redact: Redact | None = None
+
+    def redact_errors(self, redact: Redact) -> None:
+        self._redact = redact
 
     @property
     def size(self) -> int:
@@ -97,6 +101,8 @@ class Sniffed:
                 self.inner = self._other()
             else:
                 self.inner = self._stream() if stream else self._body()
+            if self._redact is not None:
+                self.inner.redact_errors(self._redact)
             if len(begun) < len(data):
                 spaces = data[: -len(begun)]
                 self._skipped += len(spaces)

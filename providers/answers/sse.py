@@ -29,8 +29,6 @@ _LINE = re.compile(rb"[^\r\n]+")
 _NAMED_ERROR = re.compile(rb"(?:\A|[\r\n])event: ?error[\r\n]")
 _LINE_BREAK = re.compile(rb"[\r\n]")
 _NEXT_LINE = re.compile(rb"\}(\r\n|\n|\r)(?=data:|\{)")
-NEXT_LINE_BYTES = 8
-"""What `next_lines` must see before and after a place between two lines to find it."""
 
 
 def last_boundary(data: bytes) -> int:

@@ -21,7 +21,7 @@ import msgspec
 from msgspec.structs import replace
 
 from metering.usage import Report, Usage
-from providers.answers.events import EventStream
+from providers.answers.events import ERROR, HOLD_LIMIT, EventStream
 from providers.answers.produced import EACH, EARLY
 from providers.answers.reading import (
     Body,
@@ -38,7 +38,6 @@ from providers.answers.reading import (
 )
 from providers.answers.sse import (
     DONE,
-    NEXT_LINE_BYTES,
     data_of,
     event_spans,
     first_boundary,
@@ -46,7 +45,7 @@ from providers.answers.sse import (
     next_lines,
     with_blank_lines,
 )
-from providers.dialect import Head, ProviderError
+from providers.dialect import Head, ProviderError, Redact
 from providers.document.members import ABSENT, given, is_list
 from providers.document.projection import JsonProjection, Wanted
 from providers.gemini.failure import provider_error
@@ -182,7 +181,7 @@ def _says(candidate: _Candidate) -> bool:
 class GenerateStream(EventStream):
     """Chunks of a stream with ``alt=sse``."""
 
-    __slots__ = ("_before", "_candidate", "_edge", "_lines", "_state", "_usage_size")
+    __slots__ = ("_before", "_candidate", "_lines", "_state", "_usage_size")
 
     def __init__(self, head: Head) -> None:
         super().__init__(head, NEEDLE, CHUNK, each=head.choices > 1 or bool(head.server_tools))
@@ -193,7 +192,6 @@ class GenerateStream(EventStream):
         self._before: bytes | None = None
         self._usage_size = 0
         self._lines: bool | None = None  # a line of data is an event; not known until one follows on another
-        self._edge = b""  # the last bytes of the event that has begun, to find the next line across a cut
 
     @property
     def at_boundary(self) -> bool:
@@ -210,15 +208,20 @@ class GenerateStream(EventStream):
         self.size += size
         if size < self._least or not data.endswith(self._end):
             return self._feed(data)
+        position = data.rfind(NEEDLE)
         if data.find(b"\n") == size - self._tail:  # one line of data
+            if position < 0 and ERROR in data:
+                return self._feed(data)
             before = self.events
             self.events = before + 1
             if before < EARLY or not before % EACH:
                 self._produced.one(data, before)
-            self._consider(data)
-        else:
-            self._count(data)
-            self._consider(self._apart(data))
+            self._consider(data, position)
+            return data
+        if ERROR in data:
+            return self._feed(data)
+        self._count(data)
+        self._consider(self._apart(data))
         return data
 
     def _feed(self, data: bytes) -> bytes:
@@ -236,30 +239,38 @@ class GenerateStream(EventStream):
         self._lines = event is not None
         if event is None:
             self._carried += end
+            self._passed = self._carried
             self._seam = (self._seam + data[:end])[-len(self._seam) :]
         else:
             self._take_large(event)
-        self._feed(begun + data[end:])
-        return data
+            if begun:
+                self._begin_with(begun, len(begun))
+        rest = data[end:]
+        shown = self._feed(rest)
+        return data if shown is rest else data[:end] + shown
 
     def _hold(self, data: bytes) -> bytes:
         """Take what does not end an event, unless a line of it does."""
         if self._lines is False:
             return super()._hold(data)
-        probe = self._edge + data if self._carried else data
-        self._edge = probe[-NEXT_LINE_BYTES:]
+        probe = self._edge + data
         ends = next_lines(probe) if self._large is None else []
         if not ends:
             return super()._hold(data)
+        passed, withheld = self._passed, self._carried - self._passed
         held = b"".join([*self._carry, data])
         before = len(held) - len(probe)
         if not self._are_lines(held[: before + ends[0]]):
             return super()._hold(data)
         end = before + ends[-1]
+        block, rest = held[:end], held[end:]
         self._begin_event()
-        self._scan(held[:end], 0)
-        super()._hold(held[end:])
-        return data
+        shown = self._scan(block, passed)
+        begun = max(0, passed - end)  # of the rest, what was passed on already
+        more = self._begin_with(rest, begun)
+        if shown is block and not withheld and len(more) == len(rest) - begun:
+            return data
+        return shown[passed:] + more
 
     def _are_lines(self, first: bytes) -> bool:
         """A line is an event: ``first``, on which another line follows, is a whole chunk."""
@@ -275,21 +286,26 @@ class GenerateStream(EventStream):
         start = last_boundary(block[:first])
         return with_blank_lines(block) if self._are_lines(block[start:first]) else block
 
-    def _scan(self, block: bytes, passed: int) -> bytes:  # noqa: ARG002 - nothing is hidden here
+    def _scan(self, block: bytes, passed: int) -> bytes:
+        apart = self._apart(block)
+        if self._redact is not None and ERROR in block:
+            shown = super()._scan(apart, passed)
+            return block if shown is apart else shown
         self._count(block)
-        block = self._apart(block)
         if self._begun and not self._each:
-            self._consider(block)
+            self._consider(apart)
         else:
-            for start, end in event_spans(block):
-                self._take(block[start:end])
+            for start, end in event_spans(apart):
+                self._take(apart[start:end])
         return block
 
     def _learn(self, event: bytes) -> None:
         """Nothing: each event is looked at."""
 
-    def _consider(self, block: bytes) -> None:
-        position = block.rfind(NEEDLE)
+    def _consider(self, block: bytes, position: int | None = None) -> None:
+        """Keep a block in mind; ``position``: where it states usage, -1 if nowhere, ``None`` if not known."""
+        if position is None:
+            position = block.rfind(NEEDLE)
         if position < 0:
             self._settle()
             self._note(block)
@@ -343,9 +359,23 @@ class GenerateStream(EventStream):
 
 
 class GenerateArray:
-    """A `Scanner` for a stream without ``alt=sse``: one JSON array, an element a chunk."""
+    """A `Scanner` for a stream without ``alt=sse``: one JSON array, an element a chunk.
 
-    __slots__ = ("_head", "_projection", "_state", "events", "size")
+    Where errors are redacted, what comes from the mark of one on is held back until its element ends.
+    """
+
+    __slots__ = (
+        "_edge",
+        "_head",
+        "_held",
+        "_held_bytes",
+        "_projection",
+        "_redact",
+        "_since",
+        "_state",
+        "events",
+        "size",
+    )
 
     sse = False
 
@@ -355,20 +385,47 @@ class GenerateArray:
         self._head = head
         self._state = _State(head)
         self._projection = JsonProjection(_WITH_PARTS, self._element)
+        self._redact: Redact | None = None
+        self._edge = b""  # the last bytes of the past, to find a mark across a cut
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._since = 0  # how many elements had ended by then
 
     def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
         """Never: a body is read through."""
         return False
 
     def feed(self, data: bytes) -> bytes:
-        """Take a fragment; return it."""
+        """Take a fragment; return what to pass on now."""
         self.size += len(data)
         self._projection.feed(data)
-        return data
+        if self._redact is None:
+            return data
+        edge = self._edge + data
+        self._edge = edge[-len(ERROR) :]
+        if not self._held:
+            if ERROR not in edge:
+                return data
+            self._since = self.events
+        self._held.append(data)
+        self._held_bytes += len(data)
+        failed = self._state.error is not None
+        ordinary = self._held_bytes > HOLD_LIMIT or (self.events > self._since and ERROR not in data)
+        return self._let_go() if failed or ordinary else b""
 
     def finish(self) -> bytes:
-        """Nothing is held back."""
-        return b""
+        """The answer ended cleanly: return what was still held back."""
+        return self._let_go()
+
+    def redact_errors(self, redact: Redact) -> None:
+        """Pass on errors less what ``redact`` takes out."""
+        self._redact = redact
+
+    def _let_go(self) -> bytes:
+        held = b"".join(self._held)
+        self._held.clear()
+        self._held_bytes = 0
+        return self._redact(held) if held and self._redact is not None and self._state.error is not None else held
 
     @property
     def begun(self) -> bool:

@@ -20,7 +20,7 @@ import msgspec
 
 from metering.usage import Report
 from providers.answers.sse import DONE, data_of, event_spans, last_boundary
-from providers.dialect import Operation, ProviderError, Scanner
+from providers.dialect import Operation, ProviderError, Redact, Scanner
 from providers.masking.masking import PREFIX, Vault, unmask
 from providers.masking.places import ANSWERS
 from providers.masking.stream_texts import Key, TextPart, ended, texts
@@ -87,6 +87,9 @@ class Restored:
 
     def estimated_output(self) -> int:
         return self.inner.estimated_output()
+
+    def redact_errors(self, redact: Redact) -> None:
+        self.inner.redact_errors(redact)
 
     def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
         """Never: what passes may be changed."""

@@ -6,6 +6,7 @@ table says what must come of it.
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 import time
@@ -297,6 +298,30 @@ def test_an_error_after_output_reaches_the_client_once(running, raw, form):
     assert not answer.complete  # not every SDK raises on each form of an error
     record = running.settled(answer.rid)
     assert (record["basis"], record["outcome"]) == ("partial", "upstream_error")
+
+
+SECRET = "organization org-aB3dE5fG7hJ9kL1m"
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("framing", ["chunks", "parts", "length", "gzip"])
+def test_an_error_after_output_names_no_account_of_the_operators(running, raw, form, framing):
+    events = events_of(form, ["opening", "output", "error"])
+    error = next(index for index, event in enumerate(events) if b'"message": "' in event and event != events[0])
+    events[error] = events[error].replace(b'"message": "', f'"message": "In {SECRET}: '.encode())
+    whole, kind = b"".join(events), "application/json" if form == "gemini array" else "text/event-stream"
+    if framing == "chunks":
+        raw.script = stream(events, kind=kind)
+    elif framing == "parts":
+        raw.script = stream([whole[start : start + 11] for start in range(0, len(whole), 11)], kind=kind)
+    elif framing == "length":
+        raw.script = body(whole, kind=kind)
+    else:
+        raw.script = body(gzip.compress(whole), kind=kind, content_encoding="gzip")
+    answer = send(running, form)
+    assert answer.status == 200
+    assert answer.body.rstrip() == whole.replace(SECRET.encode(), b"organization [redacted]").rstrip()
+    assert running.settled(answer.rid)["outcome"] == "upstream_error"
 
 
 @pytest.mark.parametrize("form", FORMS)
