@@ -178,7 +178,7 @@ class ProviderError(msgspec.Struct, frozen=True):
 
 
 Redact: TypeAlias = Callable[[bytes], bytes]
-"""Takes out of an error, as a provider sent it, what names the operator's account there."""
+"""Removes from an error, as a provider sent it, what names the operator's account there."""
 
 
 class Scanner(Protocol):
@@ -229,7 +229,7 @@ class Scanner(Protocol):
         ...
 
     def redact_errors(self, redact: Redact) -> None:
-        """Pass on errors inside a stream less what ``redact`` takes out. Call it before the first `feed`, if at all.
+        """Pass on errors inside a stream less what ``redact`` removes. Call it before the first `feed`, if at all.
 
         Other events are passed on as they come; one that was cut and may be an error is held back until its end.
         """

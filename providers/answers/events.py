@@ -249,7 +249,7 @@ class EventStream:
             self._produced.take(block, before)
 
     def redact_errors(self, redact: Redact) -> None:
-        """Pass on errors less what ``redact`` takes out."""
+        """Pass on errors less what ``redact`` removes."""
         self._redact = redact
 
     def _feed(self, data: bytes) -> bytes:
@@ -456,7 +456,7 @@ class EventStream:
         return self._redacted(event, passed)
 
     def _redacted(self, event: bytes, passed: int) -> bytes | None:
-        """An event as it may be shown if it is an error; ``None`` if nothing is taken out of it. See `_take`."""
+        """An event as it may be shown if it is an error; ``None`` if nothing is removed from it. See `_take`."""
         if self._redact is None or self._error is None or (ERROR not in event and not is_named_error(event)):
             return None
         rest = event[passed:]

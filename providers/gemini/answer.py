@@ -389,7 +389,7 @@ class GenerateArray:
         self._edge = b""  # the last bytes of the past, to find a mark across a cut
         self._held: list[bytes] = []
         self._held_bytes = 0
-        self._since = 0  # how many elements had ended by then
+        self._since = 0  # how many elements had ended when the last mark came
 
     def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
         """Never: a body is read through."""
@@ -402,23 +402,22 @@ class GenerateArray:
         if self._redact is None:
             return data
         edge = self._edge + data
-        self._edge = edge[-len(ERROR) :]
-        if not self._held:
-            if ERROR not in edge:
-                return data
+        self._edge = edge[1 - len(ERROR) :]
+        if ERROR in edge:
             self._since = self.events
+        elif not self._held:
+            return data
         self._held.append(data)
         self._held_bytes += len(data)
-        failed = self._state.error is not None
-        ordinary = self._held_bytes > HOLD_LIMIT or (self.events > self._since and ERROR not in data)
-        return self._let_go() if failed or ordinary else b""
+        decided = self._state.error is not None or self.events > self._since
+        return self._let_go() if decided or self._held_bytes > HOLD_LIMIT else b""
 
     def finish(self) -> bytes:
         """The answer ended cleanly: return what was still held back."""
         return self._let_go()
 
     def redact_errors(self, redact: Redact) -> None:
-        """Pass on errors less what ``redact`` takes out."""
+        """Pass on errors less what ``redact`` removes."""
         self._redact = redact
 
     def _let_go(self) -> bytes:
