@@ -63,6 +63,55 @@ def test_a_half_closed_client_counts_as_gone(running, script):
     assert record["status"] == "voided" if script == "hang" else record["basis"] == "partial"
 
 
+@pytest.mark.parametrize("sent", [0, 30, -50_000], ids=["nothing", "half a head", "half a body"])
+def test_who_half_closes_before_the_request_is_whole_gets_no_answer_and_pays_nothing(running, sent):
+    before = running.quiet()
+    with running.client() as client:
+        client.send(running.chat(text="x" * 100_000)[:sent])
+        client.sock.shutdown(socket.SHUT_WR)
+        assert client.ended() == b""
+    assert running.credits() == before
+    assert running.sim.stats()["requests"] == 0
+    assert running.logged() == []
+
+
+def test_of_pipelined_requests_a_half_close_ends_the_first_and_begins_no_other(running):
+    with running.client() as client:
+        client.send(running.chat(script="hang") + running.chat() * 3)
+        running.sim.wait(requests=1)
+        client.sock.shutdown(socket.SHUT_WR)
+        assert client.ended() == b""
+    running.sim.wait(aborted=1, active=0)
+    [line] = running.next_logged()
+    assert running.settled(line["rid"])["status"] == "voided"
+    assert running.sim.stats()["requests"] == 1
+
+
+def test_who_half_closes_after_the_answer_has_it_whole_and_the_connection_ends(running):
+    with running.client() as client:
+        answer = client.send(running.chat()).answer()
+        client.sock.shutdown(socket.SHUT_WR)
+        assert client.ended() == b""
+    assert answer.complete
+    assert running.settled(answer.rid)["outcome"] == "completed"
+
+
+def test_who_half_closes_inside_a_stream_pays_for_the_input_and_what_was_sent(running):
+    with running.client() as client:
+        client.send(running.chat("anthropic", "paced"))
+        answer = client.head()
+        for _ in range(5):
+            client.chunk()
+        client.sock.shutdown(socket.SHUT_WR)
+        rest = client.ended()
+    assert b"message_stop" not in rest
+    record = running.settled(answer.rid)
+    assert (record["basis"], record["outcome"]) == ("partial", "client_abort")
+    assert record["in_uncached"] > 0
+    assert 0 < record["out_visible"] < 400
+    assert record["charge"] > 0
+
+
 def test_a_reset_counts_as_gone(running):
     with running.client() as client:
         client.send(running.chat(script="paced"))
