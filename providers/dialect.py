@@ -17,6 +17,7 @@ import msgspec
 
 from metering.usage import STANDARD, Report, Variant
 from providers.members.decision import Examined
+from providers.steps import Steps
 from providers.weight.weight import Weight
 
 
@@ -280,11 +281,11 @@ class Wire(Protocol):
     operation: Operation
     billed: bool  # False for token counting, which providers do not charge
 
-    def read(self, body: bytes, path_model: str | None) -> Head:
-        """Decode the head of a request body. Raises `Refusal`."""
+    def read(self, body: bytes, path_model: str | None) -> Steps[Head]:
+        """Decode the head of a request body, in steps. Raises `Refusal`."""
         ...
 
-    def splice(self, body: bytes, head: Head, target: Target) -> bytes:
+    def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:
         """The bytes for the provider: ``body`` itself where nothing must change."""
         ...
 

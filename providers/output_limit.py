@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from providers.document.members import count_of
 from providers.document.splice import Edits
 
 LEAST_OUTPUT: Final = 16
@@ -18,10 +17,9 @@ fewer tokens is of no use."""
 
 def lower(edits: Edits, name: str, tokens: int) -> bool:
     """Lower a member to ``tokens`` if it is above; whether the object states this limit (is there and not null)."""
-    value = edits.value(name)
-    if value is None or value == b"null":
+    if name not in edits or edits.is_null(name):
         return False
-    stated = count_of(value)
+    stated = edits.count(name)
     if stated is None or stated > tokens:
         edits.replace(name, b"%d" % tokens)
     return True

@@ -14,6 +14,7 @@ from metering.learning import LATENCY_MS
 from providers.answers.events import EventStream
 from providers.dialect import Head, Operation, Refusal
 from providers.media.medium import Kind
+from providers.steps import at_once
 from providers.weight.weight import Weight
 from providers.wires import WIRES
 
@@ -101,7 +102,7 @@ def inputs(found: Iterable[Exchange], *, first_party: bool = True) -> list[Row]:
         if exchange.first_party is not first_party or exchange.request is None or api is None or not count:
             continue
         try:
-            head = WIRES[exchange.operation].read(exchange.request, "model")
+            head = at_once(WIRES[exchange.operation].read(exchange.request, "model"))
         except Refusal:
             continue
         estimate = of_input(head.weight, exchange.operation, [exchange.model], tools=head.server_tools)

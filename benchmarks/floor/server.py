@@ -30,6 +30,7 @@ from gateway.config import Config
 from gateway.config.load import load
 from gateway.http.request import body_budget, read_body
 from gateway.http.server import Server
+from gateway.http.slices import Slices
 from gateway.inference.relay import Relay, Watch
 from gateway.names import new_rid
 from gateway.telemetry.log import Log
@@ -43,6 +44,7 @@ from metering.usage import COUNTS, Report, UsageRecord
 from providers.dialect import Family, Redact
 from providers.document.members import read_members
 from providers.headers import request_headers
+from providers.steps import at_once
 
 LAYERS = ("splice", "answer", "forward", "search", "split", "ledger")
 ANSWER = b'{"id":"floor","choices":[{"message":{"role":"assistant","content":"' + b"x" * 420 + b'"}}]}'
@@ -133,6 +135,7 @@ class Layer:
         self._name = name
         self._loop = loop
         self._bodies = body_budget(1 << 31)
+        self._slices = Slices()
         self._pool = Pool(loop, Timeouts())
         self._destination = Destination(config.providers["plain"])
         self._ledger: Ledger | None = None
@@ -147,11 +150,11 @@ class Layer:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         with self._bodies.hold("") as share:
-            body = await read_body(request, _LARGEST, share, 60.0)
+            body = await read_body(request, _LARGEST, share, 60.0, self._slices)
             if self._name == "answer":
                 return web.Response(body=ANSWER, content_type="application/json")
             if self._name == "split":
-                read_members(body)
+                at_once(read_members(body))
             if self._ledger is None:
                 return await self._forward(request, body)
             rid, pid = new_rid(), next(self._pids)

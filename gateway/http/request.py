@@ -27,7 +27,9 @@ from gateway.errors import (
 from gateway.http.codings import Corrupt, TooMuch, codings_of, decoder
 from gateway.http.fields import fields_of
 from gateway.http.shares import FairBudget, Share
+from gateway.http.slices import Slices
 from metering.numbers import whole_number
+from providers.steps import Steps
 
 if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
@@ -130,8 +132,8 @@ def request_budget(limit: int, part: float = 0.5) -> FairBudget:
     return FairBudget(limit, part, own=partial(ConcurrencyLimited, retry_after=1.0), full=full, never=full)
 
 
-async def read_body(request: web.BaseRequest, limit: int, share: Share, seconds: float) -> bytes:
-    """The request's body, decoded, of at most ``limit`` bytes. The caller's share has what is held of it.
+async def read_body(request: web.BaseRequest, limit: int, share: Share, seconds: float, slices: Slices) -> bytes:
+    """The request's body, of at most ``limit`` bytes, decoded in ``slices``. The caller's share has what is held of it.
 
     Raises:
         RequestTooLarge: More than ``limit`` bytes, before or after decoding, or more than one caller may ever hold.
@@ -166,7 +168,7 @@ async def read_body(request: web.BaseRequest, limit: int, share: Share, seconds:
         raise RequestTooLarge
     if codings:
         packed = len(body)
-        body = _decode(body, codings, limit, share)
+        body = await slices.run(_decode(body, codings, limit, share))
         share.shrink(packed)
     return body
 
@@ -197,14 +199,17 @@ async def _read_all(content: StreamReader, limit: int, share: Share, seconds: fl
             first = piece
 
 
-def _decode(body: bytes, codings: Sequence[str], limit: int, share: Share) -> bytes:
-    """Decompress within ``limit``: a small body may not become a large one. The share grows by what comes out."""
+def _decode(body: bytes, codings: Sequence[str], limit: int, share: Share) -> Steps[bytes]:
+    """Decompress within ``limit``, a piece a step: a small body may not become a large one. The share grows by what
+    comes out.
+    """
     decoding = decoder(codings, limit=limit, members=MOST_MEMBERS)
     whole = BytesIO()
     try:
         for piece in decoding.feed(body):
             share.grow(len(piece))
             whole.write(piece)
+            yield
     except Corrupt:
         raise InvalidRequest("The request body can't be decompressed.", param="content-encoding") from None
     except TooMuch:

@@ -12,7 +12,7 @@ import msgspec
 from gateway.auth import policy, regions
 from gateway.auth.principal import Principal
 from gateway.catalog.catalog import Catalog, CatalogTarget, Model
-from gateway.config import Config, HoldRule, ShortRule, UnknownMembers
+from gateway.config import Config, HoldRule, PolicyConfig, ShortRule, UnknownMembers
 from gateway.errors import (
     GatewayError,
     ModelNotFound,
@@ -27,6 +27,7 @@ from metering import pricing
 from metering.learning import Learning
 from providers.anthropic.messages import check_betas
 from providers.dialect import Family, Head, Operation, Refusal, Wire
+from providers.steps import Steps
 from providers.tools.catalog import refuse_tools, refuse_uncounted
 
 UNKNOWN_MEMBERS = (
@@ -88,10 +89,29 @@ class Admission(msgspec.Struct, frozen=True):
         return holds.stated_limit(self.head, self.model, self.input_bound, paid)
 
 
+def read_head(wire: Wire, body: bytes, path_model: str | None, rules: PolicyConfig) -> Steps[Head]:
+    """Read a request's head, in steps.
+
+    Args:
+        wire: The operation.
+        body: As the client sent it, decoded.
+        path_model: The model, where the operation names it in the path.
+        rules: What policy allows.
+
+    Raises:
+        InvalidRequest, UnsupportedFeature, PrivacyUnsupported.
+    """
+    try:
+        head = yield from wire.read(body, path_model)
+        refuse_tools(head, rules.server_tools)
+    except Refusal as error:
+        raise error_of_refusal(error) from None
+    return head
+
+
 def admit(
     wire: Wire,
-    body: bytes,
-    path_model: str | None,
+    head: Head,
     betas: Iterable[str],
     *,
     catalog: Catalog,
@@ -100,12 +120,11 @@ def admit(
     learning: Learning,
     asked_regions: Sequence[str] = (),
 ) -> Admission:
-    """Read a request's head and decide.
+    """Decide about a request whose head was read.
 
     Args:
         wire: The operation.
-        body: As the client sent it, decoded.
-        path_model: The model, where the operation names it in the path.
+        head: Of `read_head`.
         betas: Values of the ``anthropic-beta`` header.
         catalog: What is served.
         config: Whose policy and billing rules hold.
@@ -114,16 +133,14 @@ def admit(
         learning: What is known of the model's usual requests.
 
     Raises:
-        InvalidRequest, UnsupportedFeature, PrivacyUnsupported, ModelNotFound, ModelNotInPlan, RegionUnavailable.
+        UnsupportedFeature, PrivacyUnsupported, ModelNotFound, ModelNotInPlan, RegionUnavailable.
     """
     unknown_betas = 0
-    try:
-        if wire.operation.family is Family.ANTHROPIC:
+    if wire.operation.family is Family.ANTHROPIC:
+        try:
             unknown_betas = check_betas(betas, config.policy.server_tools)
-        head = wire.read(body, path_model)
-        refuse_tools(head, config.policy.server_tools)
-    except Refusal as error:
-        raise error_of_refusal(error) from None
+        except Refusal as error:
+            raise error_of_refusal(error) from None
     if config.policy.unknown_members is UnknownMembers.REFUSE and (unknown_betas or head.found.unknown):
         raise UnsupportedFeature(UNKNOWN_MEMBERS)
     model = catalog.resolve(head.model)

@@ -3,7 +3,7 @@
 The order is the promise:
 
 1. Nothing is read of the body before the token is accepted and the mode allows the cloud. Both are asked again once
-   the body is complete and searched, unless that took no time: a person may have decided otherwise meanwhile.
+   the body is complete, searched and read, unless that took no time: a person may have decided otherwise meanwhile.
 2. Nothing goes to a provider before the ledger holds the credit.
 3. Whatever happens after the reserve, `_settle` runs once, synchronously, in ``finally``: a record or
    a void is handed to the settler before anything else can be awaited, so that no cancellation can
@@ -29,7 +29,7 @@ from gateway.http.answers import error_response
 from gateway.http.request import read_body
 from gateway.http.shares import Share
 from gateway.inference import failover, lanes, request_log
-from gateway.inference.admission import Admission, admit
+from gateway.inference.admission import Admission, admit, read_head
 from gateway.inference.answer import Answer, Ending
 from gateway.inference.content import Content
 from gateway.inference.forwarding import Forwarding
@@ -40,7 +40,8 @@ from gateway.inference.responses import begin_stream, cut_event, held_response, 
 from gateway.inference.services import Services
 from gateway.names import Rid
 from metering.usage import Outcome, UsageRecord
-from providers.dialect import Family, Operation
+from providers.bounds import UNCOUNTED_BYTES
+from providers.dialect import Family, Head, Operation
 from providers.masking.masking import Vault
 from providers.wires import WIRES
 
@@ -96,14 +97,16 @@ class Exchange:
         services.running.begin(sid, self)
         try:
             with services.bodies.hold(self._principal.pid) as share:
-                at_once = self._request.content.is_eof() and services.secrets is None  # nothing to wait for
+                here = self._request.content.is_eof()
                 limits = services.config.server
-                body = Content(await read_body(self._request, limits.max_body_bytes, share, limits.body_timeout))
+                limit, seconds = limits.max_body_bytes, limits.body_timeout
+                body = Content(await read_body(self._request, limit, share, seconds, services.slices))
                 body, vault = await self._searched(body, share)
                 share.expect(len(body))  # for what is made of it to be sent: refused before anything is held
-                if not at_once:
+                head = await self._read(body, path_model)
+                if not here or services.secrets is not None or len(body) > UNCOUNTED_BYTES:  # it took time
                     self._principal = await self._admit_again()
-                self._admit(body.reveal(), path_model, vault)
+                self._admit(head, vault)
                 lane = None if slot is None else services.lanes.take(sid, slot, self._rid, self)
                 await self._meter.reserve(self, lane)
                 self._forwarding.output_limit = self._meter.output_limit
@@ -150,19 +153,23 @@ class Exchange:
             return body, None
         size = len(body)
         share.grow(size)  # for the body without them, beside the one with them
-        masked, vault = await secrets.apply(body.reveal(), self._principal.pid, self._family)
+        masked, vault = await secrets.apply(body.reveal(), self._principal.pid, self._family, self._services.slices)
         share.shrink(size)
         return Content(masked), vault
 
-    def _admit(self, body: bytes, path_model: str | None, vault: Vault | None) -> None:
+    async def _read(self, body: Content, path_model: str | None) -> Head:
+        """What is acted on of the body. Raises `GatewayError`."""
+        services = self._services
+        rules = services.config.policy
+        return await services.slices.run(read_head(self._wire, body.reveal(), path_model, rules))
+
+    def _admit(self, head: Head, vault: Vault | None) -> None:
         """Decide what the request may do and costs at most. Raises `GatewayError`."""
         services, principal = self._services, self._principal
-        betas = self._request.headers.getall("anthropic-beta", ()) if self._family is Family.ANTHROPIC else ()
         self._admission = admit(
             self._wire,
-            body,
-            path_model,
-            betas,
+            head,
+            self._request.headers.getall("anthropic-beta", ()),
             catalog=services.catalog,
             config=services.config,
             principal=principal,

@@ -9,8 +9,8 @@ from functools import partial
 from gateway.auth.identity import name_of_secret
 from gateway.config import ConfigError, PolicyConfig, SecretsRule
 from gateway.errors import PrivacyUnsupported
+from gateway.http.slices import Slices
 from gateway.inference.detection import Detector, MissingRules, Search, Sought, detector
-from gateway.inference.slices import Slices
 from providers.dialect import Family
 from providers.masking.masking import TooMany, Vault, masking
 from providers.masking.places import REQUESTS
@@ -33,10 +33,9 @@ class Secrets:
     blocks: bool
     restores: bool
     key: bytes = field(repr=False)
-    slices: Slices = field(default_factory=Slices)
 
-    async def apply(self, body: bytes, pid: str, family: Family) -> tuple[bytes, Vault | None]:
-        """The body to send, and what was replaced in it if it is to be restored.
+    async def apply(self, body: bytes, pid: str, family: Family, slices: Slices) -> tuple[bytes, Vault | None]:
+        """The body to send, and what was replaced in it if it is to be restored; the search is run in ``slices``.
 
         Raises:
             PrivacyUnsupported: A secret was found, and the rule is to block; or there is more than can be searched.
@@ -44,7 +43,7 @@ class Secrets:
         vault = Vault(partial(name_of_secret, self.key, pid))
         steps = masking(body, Search(self.detector), vault, REQUESTS[family])
         try:
-            masked = await self.slices.run(_until_found(steps, vault) if self.blocks else steps)
+            masked = await slices.run(_until_found(steps, vault) if self.blocks else steps)
         except TooMany:
             raise PrivacyUnsupported(_TOO_MANY) from None
         if not len(vault):

@@ -17,6 +17,7 @@ from gateway.config import Config
 from gateway.evidence.statement import Evidence
 from gateway.http.pace import Pace
 from gateway.http.shares import FairBudget
+from gateway.http.slices import Slices
 from gateway.inference.abandoned import Abandoned
 from gateway.inference.lanes import Lanes
 from gateway.inference.leases import Leases
@@ -50,6 +51,7 @@ class Services:
         strangers: How often each network was refused without a token.
         limits: The limits of each plan.
         listener: Hears what other workers announce.
+        slices: Whose turn it is to do long work.
         lanes: Autocomplete lanes of this worker's requests.
         portal: Answers for the pages of the portal; what it needs is loaded with the first of them.
     """
@@ -83,5 +85,6 @@ class Services:
     learning: Learning = field(default_factory=Learning)
     abandoned: Abandoned = field(default_factory=lambda: Abandoned(0))
     draining: bool = False
+    slices: Slices = field(default_factory=Slices)
     running: Running = field(default_factory=Running)
     portal: Answers | None = None

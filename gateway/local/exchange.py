@@ -18,6 +18,7 @@ from aiohttp import web
 from gateway.http import request as inbound
 from gateway.http.answers import SERVER_NAME, error_of_refusal
 from gateway.http.shares import FairBudget
+from gateway.http.slices import Slices
 from gateway.local.directory import Directory, Engine
 from gateway.local.engine import PATIENCE, EngineAnswer, Headers, Patience, ask
 from gateway.local.faults import EngineError, error_of
@@ -28,6 +29,7 @@ from providers.conversation.translator import TRANSLATED, Translation, translate
 from providers.dialect import Family, Head, Operation, ProviderError, Refusal, Target
 from providers.headers import query_string, request_headers, response_headers
 from providers.local.remote_references import refuse_remote_references
+from providers.steps import Steps, at_once
 from providers.wires import WIRES
 
 MOST_ERROR: Final = 1 << 20
@@ -79,6 +81,7 @@ class EngineExchange:
         self._always_translate = always_translate
         self._patience = patience
         self._loop = asyncio.get_running_loop()
+        self._slices = Slices()
 
     async def run(self, path_model: str | None, query: str, limit: int) -> web.StreamResponse:
         """Answer the request.
@@ -87,9 +90,9 @@ class EngineExchange:
             GatewayError: Before anything was sent to the client.
         """
         with self._bodies.hold("") as share:
-            body = await inbound.read_body(self._request, limit, share, BODY_SECONDS)
+            body = await inbound.read_body(self._request, limit, share, BODY_SECONDS, self._slices)
             try:
-                head = self._read(body, path_model)
+                head = await self._slices.run(self._read(body, path_model))
                 engine, model = await self._directory.find(head.model)
                 translation, sent = self._prepare(body, head, engine, model, query)
             except Refusal as refusal:
@@ -104,8 +107,8 @@ class EngineExchange:
             finally:
                 answer.close()
 
-    def _read(self, body: bytes, path_model: str | None) -> Head:
-        head = WIRES[self._operation].read(body, path_model)
+    def _read(self, body: bytes, path_model: str | None) -> Steps[Head]:
+        head = yield from WIRES[self._operation].read(body, path_model)
         if self._family is Family.ANTHROPIC:
             check_betas(self._request.headers.getall("anthropic-beta", ()))
         if head.server_tools:
@@ -122,7 +125,7 @@ class EngineExchange:
             target = Target(
                 model=model, alias=model != head.model, store=False, include_usage=False, strip_unknown=False
             )
-            return None, WIRES[self._operation].splice(body, head, target)
+            return None, at_once(WIRES[self._operation].splice(body, head, target))
         if self._operation not in TRANSLATED:
             raise Refusal("unsupported_feature", _NOT_HERE)
         translation = translate(

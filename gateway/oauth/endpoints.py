@@ -108,7 +108,7 @@ class OAuth:
             raise OAuthError("invalid_request", _SEND_A_FORM)
         services = self._services
         with services.bodies.hold(address_of(request, services.config.server.behind_tls_proxy)) as share:
-            body = await read_body(request, MOST_BYTES, share, FORM_SECONDS)
+            body = await read_body(request, MOST_BYTES, share, FORM_SECONDS, services.slices)
         try:
             pairs = fields_of(body.decode(), MOST_FIELDS, strict=True)
         except (ValueError, InvalidRequest):

@@ -161,7 +161,7 @@ class Portal:
     async def _body(self, request: web.BaseRequest) -> Mapping[str, str]:
         services = self.services
         with services.bodies.hold(inbound.address_of(request, services.config.server.behind_tls_proxy)) as share:
-            body = await inbound.read_body(request, MOST_FORM, share, inbound.FORM_SECONDS)
+            body = await inbound.read_body(request, MOST_FORM, share, inbound.FORM_SECONDS, services.slices)
         if request.content_type == "application/json":
             try:
                 found = orjson.loads(body)

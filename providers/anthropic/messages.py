@@ -19,12 +19,13 @@ from providers.answers.sniff import scanner_by_label
 from providers.anthropic.answer import COUNTED, MESSAGE, MessageStream, read_counted, read_message
 from providers.anthropic.weight import weigh_messages
 from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
-from providers.document.look import Look, says
+from providers.document.look import Look, says, values
 from providers.document.members import (
     ABSENT,
     Members,
-    count_of,
     is_list,
+    is_object,
+    is_string,
     read_members,
     read_model,
     read_object,
@@ -36,6 +37,7 @@ from providers.members.anthropic import ALLOWED_WITH, BETAS, beta_name
 from providers.members.decision import Decision
 from providers.members.register import examine
 from providers.output_limit import LEAST_OUTPUT, lower
+from providers.steps import Steps
 from providers.tools.selection import most_uses, tool_in_definition, tools_in_list, tools_in_members
 
 
@@ -50,21 +52,23 @@ class _Addition(msgspec.Struct):
 
 class _Block(msgspec.Struct):
     type: msgspec.Raw = ABSENT
-    source: _Source | str | None = None  # a search result's source is a string
+    source: msgspec.Raw = ABSENT  # a search result's is a string
     content: msgspec.Raw = ABSENT
-    tool: _Addition | None = None
+    tool: msgspec.Raw = ABSENT
 
 
 class _Message(msgspec.Struct):
-    content: list[_Block] | None = None  # a plain string does not fit, and holds nothing to look at
+    content: msgspec.Raw = ABSENT
 
 
 _MESSAGES = Look(_Message)
 _BLOCKS = Look(_Block)
-_RAW = Look(msgspec.Raw)
+_SOURCES = Look(_Source)
+_ADDITIONS = Look(_Addition)
 
 _FILE: Final = "A file id names a file kept at the provider, which is not served: send the file's data instead."
 _DEEPEST: Final = 6
+_FALLBACK_BYTES: Final = 16_384
 _LEAST_THINKING: Final = 1_024  # the API rejects a smaller budget
 _BESIDE_THINKING: Final = 256  # for an answer after that much thinking
 _GEOGRAPHIES: Final = {"global": Geography.GLOBAL, "us": Geography.US, "eu": Geography.EU}
@@ -78,35 +82,40 @@ class Messages:
         self.billed = billed
         self._path = path
 
-    def read(self, body: bytes, path_model: str | None) -> Head:
-        members = read_members(body)
-        found = examine(self.operation, members, body)
-        tools = tools_in_list(self.operation.family, members.raws.get("tools"))
+    def read(self, body: bytes, path_model: str | None) -> Steps[Head]:
+        members = yield from read_members(body)
+        found = yield from examine(self.operation, members, body)
+        tools = yield from tools_in_list(self.operation.family, members.raws.get("tools"))
         listed = frozenset(tools)
         tools |= tools_in_members(self.operation.family, members)
-        for message_ in _MESSAGES.elements(members.raws.get("messages")):
-            if message_.content is not None:
-                _read_blocks(message_.content, tools)
-        _read_blocks(_BLOCKS.elements(members.raws.get("system")), tools)
+        for batch in _MESSAGES.batches(members.raws.get("messages")):
+            for one in batch:
+                if not is_string(one.content):
+                    yield from _read_blocks(one.content, tools)
+            yield
+        yield from _read_blocks(members.raws.get("system"), tools)
+        most_calls = None
+        if tools and tools == listed:
+            most_calls = yield from most_uses(members.raws.get("tools"))
         return Head(
             model=read_model(members, path_model),
             stream=self.billed and members.boolean("stream"),
             output_limit=members.count("max_tokens") if self.billed else 0,
             least_output=_least_output(members) if self.billed else None,
             text_only=True,
-            most_calls=most_uses(members.raws.get("tools")) if tools and tools == listed else None,
+            most_calls=most_calls,
             server_tools=frozenset(tools),
             variant=_read_variant(members),
             members=members.spans,
-            weight=weigh_messages(members, len(body)),
+            weight=(yield from weigh_messages(members, len(body))),
             found=found,
         )
 
-    def splice(self, body: bytes, head: Head, target: Target) -> bytes:
+    def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:
         edits = Edits(body, head.members)
         if target.alias:
             edits.replace("model", quoted(target.model))
-        register.edit(edits, self.operation.family, head.found, target)
+        yield from register.edit(edits, self.operation.family, head.found, target)
         if target.output_limit is not None:
             limited(edits, target.output_limit)
         return edits.build()
@@ -129,7 +138,7 @@ def limited(edits: Edits, tokens: int) -> None:
     A budget that is not below the limit as sent is one of interleaved thinking, for a whole turn of several requests;
     it stays. So does a request without ``max_tokens``, which the API rejects.
     """
-    stated = count_of(edits.value("max_tokens") or b"")
+    stated = edits.count("max_tokens")
     lower(edits, "max_tokens", tokens)
     _lower_fallbacks(edits, tokens)
     if stated is not None and stated > tokens:
@@ -138,7 +147,11 @@ def limited(edits: Edits, tokens: int) -> None:
 
 def _lower_fallbacks(edits: Edits, tokens: int) -> None:
     """Lower the limits of the attempts that other models may make (``fallbacks``), which replace the request's own."""
-    entries = [bytes(entry) for entry in _RAW.elements(msgspec.Raw(edits.value("fallbacks") or b""))]
+    raw = msgspec.Raw(edits.value("fallbacks") or b"")
+    if len(raw) > _FALLBACK_BYTES:
+        edits.remove("fallbacks")  # far more than the API takes, and each would have to be lowered
+        return
+    entries = [bytes(entry) for entry in values(raw)] if is_list(raw) else []
     lowered: list[bytes] = []
     for entry in entries:
         members = read_object(entry)
@@ -152,7 +165,7 @@ def _lower_fallbacks(edits: Edits, tokens: int) -> None:
 
 
 def _lower_budget(thinking: Edits, stated: int, tokens: int) -> None:
-    budget = count_of(thinking.value("budget_tokens") or b"")
+    budget = thinking.count("budget_tokens")
     if budget is not None and budget < stated:
         thinking.replace("budget_tokens", b"%d" % min(budget, max(_LEAST_THINKING, budget * tokens // stated)))
 
@@ -181,20 +194,23 @@ def _read_variant(members: Members) -> Variant:
     )
 
 
-def _read_blocks(blocks: list[_Block], tools: set[str], depth: int = 0) -> None:
+def _read_blocks(raw: msgspec.Raw | None, tools: set[str], depth: int = 0) -> Steps[None]:
     # Blocks nest: a tool's result holds blocks, a document's source may. The API knows three levels.
-    for block in blocks:
-        if says(block.type, "container_upload"):
-            raise Refusal("privacy_unsupported", _FILE, "messages")
-        if isinstance(block.source, _Source):
-            if says(block.source.type, "file"):
+    for batch in _BLOCKS.one_or_more(raw):
+        for block in batch:
+            if says(block.type, "container_upload"):
                 raise Refusal("privacy_unsupported", _FILE, "messages")
-            if is_list(block.source.content) and depth < _DEEPEST:
-                _read_blocks(_BLOCKS.elements(block.source.content), tools, depth + 1)
-        if is_list(block.content) and depth < _DEEPEST:
-            _read_blocks(_BLOCKS.elements(block.content), tools, depth + 1)
-        if block.tool is not None:  # a tool that is added in the midst of the conversation
-            tools |= tool_in_definition(Family.ANTHROPIC, block.tool.definition)
+            if is_object(block.source) and (source := _SOURCES.single(block.source)) is not None:
+                if says(source.type, "file"):
+                    raise Refusal("privacy_unsupported", _FILE, "messages")
+                if len(source.content) and not is_string(source.content) and depth < _DEEPEST:
+                    yield from _read_blocks(source.content, tools, depth + 1)
+            if len(block.content) and not is_string(block.content) and depth < _DEEPEST:
+                yield from _read_blocks(block.content, tools, depth + 1)
+            # A tool that is added in the midst of the conversation.
+            if is_object(block.tool) and (added := _ADDITIONS.single(block.tool)) is not None:
+                tools |= yield from tool_in_definition(Family.ANTHROPIC, added.definition)
+        yield
 
 
 def check_betas(values: Iterable[str], allowed: frozenset[str] = frozenset()) -> int:

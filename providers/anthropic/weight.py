@@ -8,9 +8,10 @@ from typing import Final
 import msgspec
 
 from providers.document.look import Look
-from providers.document.members import ABSENT, Members, is_list, is_object
+from providers.document.members import ABSENT, Members, is_list, is_object, is_string, word
 from providers.media.medium import Kind
-from providers.weight.tally import Tally, is_string
+from providers.steps import Steps
+from providers.weight.tally import Tally
 from providers.weight.weight import Weight
 
 # Tokens that the definition of a tool of Anthropic's own takes, which the request only names:
@@ -56,6 +57,11 @@ class _Config(msgspec.Struct):
     format: _Format | None = None
 
 
+class _Tool(msgspec.Struct):
+    type: msgspec.Raw = ABSENT
+
+
+_TOOLS: Final = Look(_Tool)
 _MESSAGES: Final = Look(_Message)
 _BLOCKS: Final = Look(_Block)
 _SOURCE: Final = Look(_Source)
@@ -63,45 +69,58 @@ _FORMAT: Final = Look(_Format)
 _CONFIG: Final = Look(_Config)
 
 
-def weigh_messages(members: Members, body: int) -> Weight:
+def weigh_messages(members: Members, body: int) -> Steps[Weight]:
     """Of ``POST /v1/messages`` and ``/v1/messages/count_tokens``."""
     tally = Tally()
     system = members.raw("system")
     if system is not None:
         tally.instructed = True
-        _content(tally, system)
-    for message in _MESSAGES.elements(members.raws.get("messages")):
-        tally.turns += 1
-        if bytes(message.role) == b'"user"' and not _RESULT.search(memoryview(message.content)[:_OPENING]):
-            tally.ask()
-        _content(tally, message.content)
-    _tools(tally, members.raws.get("tools"))
+        yield from _content(tally, system)
+    for batch in _MESSAGES.batches(members.raws.get("messages")):
+        for message in batch:
+            tally.turns += 1
+            if word(message.role) == b'"user"' and not _RESULT.search(memoryview(message.content)[:_OPENING]):
+                tally.ask()
+            if is_string(message.content):
+                tally.text(message.content)
+            else:
+                yield from _content(tally, message.content)
+        yield
+    yield from _tools(tally, members.raws.get("tools"))
     thinking = members.raw("thinking")
-    tally.thinks = thinking is not None and b'"disabled"' not in bytes(thinking)
+    tally.thinks = thinking is not None and b'"disabled"' not in bytes(memoryview(thinking)[:_OPENING])
     stated = members.raw("output_format")
     if stated is not None and (form := _FORMAT.single(stated)) is not None:
         tally.schema(form.schema)
     stated = members.raw("output_config")
     if stated is not None and (config := _CONFIG.single(stated)) is not None and config.format is not None:
         tally.schema(config.format.schema)
-    return tally.weight(body)
+    return (yield from tally.weight(body))
 
 
-def _tools(tally: Tally, raw: msgspec.Raw | None) -> None:
-    tally.define(raw)
-    if raw is not None and b"_20" in (text := bytes(raw)):  # tools of Anthropic's own carry a date
-        tally.tokens += sum(_OWN_TOOLS[name] for name in _OWN_TOOL.findall(text)[:_MOST_OWN])
+def _tools(tally: Tally, raw: msgspec.Raw | None) -> Steps[None]:
+    yield from tally.define(raw)
+    own = 0
+    for batch in _TOOLS.batches(raw):
+        for tool in batch:
+            # Tools of Anthropic's own carry a date.
+            if len(tool.type) and (found := _OWN_TOOL.fullmatch(word(tool.type))) and own < _MOST_OWN:
+                tally.tokens += _OWN_TOOLS[found[1]]
+                own += 1
+        yield
 
 
-def _content(tally: Tally, raw: msgspec.Raw, depth: int = 0) -> None:
+def _content(tally: Tally, raw: msgspec.Raw, depth: int = 0) -> Steps[None]:
     if is_string(raw):
         tally.text(raw)
     elif is_list(raw) and depth <= _DEEPEST:
-        for block in _BLOCKS.elements(raw):
-            _block(tally, block, depth)
+        for batch in _BLOCKS.batches(raw):
+            for block in batch:
+                yield from _block(tally, block, depth)
+            yield
 
 
-def _block(tally: Tally, block: _Block, depth: int) -> None:
+def _block(tally: Tally, block: _Block, depth: int) -> Steps[None]:
     tally.text(block.text)
     tally.thought(block.thinking)
     tally.text(block.title)
@@ -111,24 +130,24 @@ def _block(tally: Tally, block: _Block, depth: int) -> None:
         tally.calls += 1
         tally.data(block.input)
     if len(block.source):
-        _source(tally, block, depth)
+        yield from _source(tally, block, depth)
     if len(block.content):
         if len(block.type) and not is_object(block.content):
             tally.calls += 1
-        _content(tally, block.content, depth + 1)
+        yield from _content(tally, block.content, depth + 1)
 
 
-def _source(tally: Tally, block: _Block, depth: int) -> None:
+def _source(tally: Tally, block: _Block, depth: int) -> Steps[None]:
     source = _SOURCE.single(block.source)
     if source is None:
         return  # a search result names its source as a string
-    kind = Kind.IMAGE if bytes(block.type) == b'"image"' else Kind.PDF
+    kind = Kind.IMAGE if word(block.type) == b'"image"' else Kind.PDF
     if len(source.data):
-        if bytes(source.media_type) == b'"text/plain"':
+        if word(source.media_type) == b'"text/plain"':
             tally.text(source.data)  # plain text, not base64
         else:
             tally.media.add(source.data, source.media_type, kind=kind)
     elif len(source.url):
         tally.media.remote(kind)
     elif len(source.content):
-        _content(tally, source.content, depth + 1)
+        yield from _content(tally, source.content, depth + 1)

@@ -8,19 +8,25 @@ Rules that everything here obeys:
    refused, because two parsers may choose differently and so smuggle one past the other.
 3. What is not acted on is not judged: unknown members and odd types pass, the provider decides.
 4. A refusal's message is a fixed sentence. Errors of the decoder are dropped, not chained.
+5. What costs more than its bytes is refused before anything is built (`providers.document.census`); every pass over a
+   body is a step of its own.
 """
 
 from __future__ import annotations
 
 import codecs
-import random
 import re
+import sys
 from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
+from providers import bounds
+from providers.bounds import STEP_BYTES
 from providers.dialect import Refusal
+from providers.document.census import TOO_DEEP, TOO_MANY_MEMBERS, census, is_plain
+from providers.steps import Steps
 
 MAX_MODEL: Final = 256
 """Longest model name in characters: longer than any provider's, short enough to look up safely."""
@@ -28,15 +34,7 @@ MAX_MODEL: Final = 256
 ABSENT: Final = msgspec.Raw(b"")
 """The default of a field that is read as a `msgspec.Raw`; see `given`."""
 
-TOO_MANY: Final = "The request body holds too many JSON values."
 _NOT_JSON: Final = "The request body is not valid JSON (a lone surrogate is not, either)."
-_DENSE_FROM: Final = 4 << 20
-_DENSE_QUOTES: Final = 2_000_000
-_DENSE_BRACKETS: Final = 500_000
-_STRIPE: Final = 1 << 16
-_SAMPLE: Final = 1 << 12
-_MOST_MEMBERS: Final = 1_000
-_UTF8_SLICE: Final = 1 << 16
 _COUNT_LIMIT: Final = (1 << 31) - 1
 
 _FIRST = re.compile(rb'[ \t\n\r]*\{[ \t\n\r]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t\n\r]*:[ \t\n\r]*')
@@ -50,13 +48,15 @@ class Members:
     Attributes:
         raws: name -> the value's bytes as sent, as a view on the body.
         spans: name -> (start, end) of the value in the body, in body order.
+        body: What the spans are of.
     """
 
-    __slots__ = ("raws", "spans")
+    __slots__ = ("body", "raws", "spans")
 
-    def __init__(self, raws: dict[str, msgspec.Raw], spans: dict[str, tuple[int, int]]) -> None:
+    def __init__(self, raws: dict[str, msgspec.Raw], spans: dict[str, tuple[int, int]], body: bytes) -> None:
         self.raws = raws
         self.spans = spans
+        self.body = body
 
     def raw(self, *names: str) -> msgspec.Raw | None:
         """The value under the first of these names that is there and not null."""
@@ -86,7 +86,7 @@ class Members:
     def text(self, *names: str) -> str | None:
         """A short string, or None where it is absent, null or something else."""
         raw = self.raw(*names)
-        return None if raw is None else decode_text(raw)
+        return None if raw is None or len(raw) > _TEXT_BYTES else decode_text(raw)
 
     def count(self, *names: str) -> int | None:
         """A whole number from 0 up, or None where it is absent or something else.
@@ -94,11 +94,16 @@ class Members:
         Accepts the spellings that providers accept: 100, 100.0 and (protobuf's JSON) "100".
         """
         raw = self.raw(*names)
-        return None if raw is None or len(raw) > 32 else count_of(bytes(raw))
+        return None if raw is None else count_of(word(raw))
 
 
-_LIST: Final = ord("[")
-_OBJECT: Final = ord("{")
+_WORD_BYTES: Final = 64
+_NO_WORD: Final = b"..."
+_COUNT_BYTES: Final = 32
+_TEXT_BYTES: Final = 12 * MAX_MODEL
+LIST: Final = ord("[")
+OBJECT: Final = ord("{")
+_QUOTE: Final = ord('"')
 _FALSY: Final = frozenset((b"null", b"false", b'""', b"[]", b"{}"))
 
 
@@ -114,6 +119,8 @@ def given(raw: msgspec.Raw) -> bool:
 
 def count_of(value: bytes) -> int | None:
     """The whole number from 0 up that this JSON value is, or None; see `Members.count`."""
+    if len(value) > _COUNT_BYTES:
+        return None
     try:
         number = float(value.strip(b'"'))
     except ValueError:
@@ -121,12 +128,21 @@ def count_of(value: bytes) -> int | None:
     return int(number) if 0 <= number <= _COUNT_LIMIT and number.is_integer() else None
 
 
+def word(raw: msgspec.Raw) -> bytes:
+    """The value's bytes, if it may be a word or a number; of anything longer something that is neither."""
+    return bytes(raw) if len(raw) <= _WORD_BYTES else _NO_WORD
+
+
 def is_list(raw: msgspec.Raw) -> bool:
-    return len(raw) > 0 and memoryview(raw)[0] == _LIST
+    return len(raw) > 0 and memoryview(raw)[0] == LIST
 
 
 def is_object(raw: msgspec.Raw) -> bool:
-    return len(raw) > 0 and memoryview(raw)[0] == _OBJECT
+    return len(raw) > 0 and memoryview(raw)[0] == OBJECT
+
+
+def is_string(raw: msgspec.Raw) -> bool:
+    return len(raw) > 1 and memoryview(raw)[0] == _QUOTE
 
 
 def decode_text(raw: msgspec.Raw) -> str | None:
@@ -137,13 +153,18 @@ def decode_text(raw: msgspec.Raw) -> str | None:
         return None
 
 
-def read_members(body: bytes) -> Members:
+def read_members(body: bytes, *, values: int = bounds.VALUES) -> Steps[Members]:
     """Read a request body's top level.
 
     Raises `Refusal` (``invalid_request``) unless the body is one JSON object (RFC 8259) in valid
-    UTF-8, without byte-order mark, with every member named once.
+    UTF-8, without byte-order mark, with every member named once, and within `providers.bounds`.
+
+    Args:
+        body: The whole body.
+        values: How many values it may hold.
     """
-    _check_density(body)
+    if not is_plain(body):
+        yield from census(body, values=values)
     try:
         raws = _MEMBERS.decode(body)
     except msgspec.ValidationError:
@@ -151,15 +172,17 @@ def read_members(body: bytes) -> Members:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise Refusal("invalid_request", _NOT_JSON) from None
     except RecursionError:
-        raise Refusal("invalid_request", "The request body is nested too deeply.") from None
-    if len(raws) > _MOST_MEMBERS:
-        raise Refusal("invalid_request", "The request body has too many members.")
+        raise Refusal("invalid_request", TOO_DEEP) from None
+    if len(raws) > bounds.MEMBERS:
+        raise Refusal("invalid_request", TOO_MANY_MEMBERS)
+    yield
     if not body.isascii():
-        _check_utf8(body)
+        yield from _check_utf8(body)
     spans = _walk(body, raws)
     if spans is None:
         raise Refusal("invalid_request", "A member of the request body appears more than once.")
-    return Members(raws, spans)
+    yield
+    return Members(raws, spans, body)
 
 
 def read_nested(members: Members, *names: str) -> Members | None:
@@ -170,30 +193,37 @@ def read_nested(members: Members, *names: str) -> Members | None:
     raw = members.raw(*names)
     if raw is None or not is_object(raw):
         return None
-    nested = read_object(bytes(raw))
-    if nested is None:
+    raws = _decoded(raw)
+    start, end = next(members.spans[name] for name in names if members.raws.get(name) is raw)
+    spans = None if raws is None else _walk(members.body, raws, start, end)
+    if raws is None or spans is None:
         raise Refusal("invalid_request", "A member of this object appears more than once.", names[0])
-    return nested
+    return Members(raws, spans, members.body)
 
 
 def read_object(text: bytes) -> Members | None:
     """The members of a nested object, or None where it is no object or names a member twice."""
+    raws = _decoded(text)
+    spans = None if raws is None else _walk(text, raws)
+    return None if raws is None or spans is None else Members(raws, spans, text)
+
+
+def _decoded(text: bytes | msgspec.Raw) -> dict[str, msgspec.Raw] | None:
     try:
-        raws = _MEMBERS.decode(text)
+        return _MEMBERS.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    spans = _walk(text, raws)
-    return None if spans is None else Members(raws, spans)
 
 
-def _walk(body: bytes, raws: Mapping[str, msgspec.Raw]) -> dict[str, tuple[int, int]] | None:
+def _walk(
+    body: bytes, raws: Mapping[str, msgspec.Raw], position: int = 0, end: int = sys.maxsize
+) -> dict[str, tuple[int, int]] | None:
     # The decoder keeps a name's first place and its last value, so a duplicate shows as a value
     # that is not where it should be, or as members that remain when the names are used up.
     spans: dict[str, tuple[int, int]] = {}
-    position = 0
     pattern = _FIRST
     for name, raw in raws.items():
-        found = pattern.match(body, position)
+        found = pattern.match(body, position, end)
         if found is None:
             return None
         written = found[1]
@@ -205,38 +235,20 @@ def _walk(body: bytes, raws: Mapping[str, msgspec.Raw]) -> dict[str, tuple[int, 
         position = start + len(raw)
         spans[name] = (start, position)
         pattern = _NEXT
-    if raws and _LAST.match(body, position) is None:
+    if raws and _LAST.match(body, position, end) is None:
         return None
     return spans
 
 
-def _check_density(body: bytes) -> None:
-    # A body of nothing but tiny values costs thirty times its size once it is split. No model's
-    # context holds as much text as these bounds allow, so only a forged body meets them.
-    # Counted in a sixteenth of the body: a piece of each stripe, at a place that no sender can know.
-    size = len(body)
-    if size <= _DENSE_FROM:
-        return
-    quotes = braces = brackets = 0
-    for stripe in range(0, size, _STRIPE):
-        start = stripe + int(random.random() * (_STRIPE - _SAMPLE))  # noqa: S311 - a sample, not a secret
-        sample = body[start : start + _SAMPLE]
-        quotes += sample.count(b'"')
-        braces += sample.count(b"{")
-        brackets += sample.count(b"[")
-    share = _STRIPE // _SAMPLE
-    if quotes * share > _DENSE_QUOTES or max(braces, brackets) * share > _DENSE_BRACKETS:
-        raise Refusal("invalid_request", TOO_MANY)
-
-
-def _check_utf8(body: bytes) -> None:
-    # In slices, so that a short run of wide characters does not widen the whole text.
+def _check_utf8(body: bytes) -> Steps[None]:
+    # In steps, so that a short run of wide characters does not widen the whole text.
     view = memoryview(body)
     position, size = 0, len(body)
     try:
         while position < size:
-            end = position + _UTF8_SLICE
+            end = position + STEP_BYTES
             position += codecs.utf_8_decode(view[position:end], "strict", end >= size)[1]
+            yield
     except UnicodeDecodeError:
         raise Refusal("invalid_request", "The request body is not valid UTF-8.") from None
 

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from providers.document.members import read_object
+from providers.document.members import count_of, read_object
+
+_COUNTED = 64  # bytes: more than any number has that is a count
 
 
 class Edits:
@@ -28,6 +30,10 @@ class Edits:
         self._removed: set[str] = set()
         self._inserted: list[bytes] = []
 
+    def __contains__(self, name: str) -> bool:
+        """The member is there, null or not."""
+        return name in self._spans
+
     def value(self, name: str) -> bytes | None:
         """The member's bytes as sent, or None where it is absent."""
         span = self._spans.get(name)
@@ -37,13 +43,27 @@ class Edits:
         """The members as sent, in order."""
         return self._spans
 
-    def rewrite(self, name: str, change: Callable[[bytes], bytes]) -> None:
-        """Put what ``change`` makes of a member's value, as edited so far, in its place. The member must be there."""
-        self.replace(name, change(self._replaced.get(name) or self.value(name) or b""))
+    def current(self, name: str) -> bytes | None:
+        """The member's bytes as edited so far, or None where it is absent."""
+        return self._replaced.get(name) or self.value(name)
+
+    def is_null(self, name: str) -> bool:
+        """The member is there, and null."""
+        return self.holds(name, b"null")
+
+    def holds(self, name: str, value: bytes) -> bool:
+        """The member is there, with exactly this value. Copies nothing larger than that."""
+        start, end = self._spans.get(name, (0, 0))
+        return end - start == len(value) and self._text[start:end] == value
+
+    def count(self, name: str) -> int | None:
+        """The member as a whole number, if it is one; see `providers.document.members.count_of`."""
+        start, end = self._spans.get(name, (0, 0))
+        return count_of(self._text[start : min(end, start + _COUNTED)])
 
     def replace(self, name: str, value: bytes) -> None:
         """Put another JSON value in the place of a member's. The member must be there."""
-        if self.value(name) != value:
+        if not self.holds(name, value):
             self._replaced[name] = value
 
     def remove(self, name: str) -> None:

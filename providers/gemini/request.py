@@ -10,7 +10,6 @@ https://ai.google.dev/api/generate-content
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote
 
@@ -19,14 +18,15 @@ import msgspec
 from metering.usage import ServiceTier, Variant
 from providers.answers.body import JsonBody, Reader
 from providers.answers.sniff import scanner_by_label
+from providers.bounds import STEP_ELEMENTS
 from providers.dialect import Head, Operation, Refusal, Scanner, Target
-from providers.document.look import Look
+from providers.document.look import Look, values
 from providers.document.members import (
     ABSENT,
     Members,
-    count_of,
     decode_text,
     given,
+    is_list,
     read_members,
     read_model,
     read_nested,
@@ -48,6 +48,7 @@ from providers.gemini.weight import weigh
 from providers.members import register
 from providers.members.register import examine
 from providers.output_limit import LEAST_OUTPUT, lower
+from providers.steps import Steps
 from providers.tools.selection import tools_in_gemini
 
 
@@ -56,36 +57,35 @@ class _File(msgspec.Struct):
     file_uri: msgspec.Raw = ABSENT
 
 
-class _FilePart(msgspec.Struct):
-    fileData: _File | None = None  # noqa: N815
-    file_data: _File | None = None
-
-
-class _Response(msgspec.Struct):
-    parts: list[_FilePart] | _FilePart | None = None
-
-
-class _Part(_FilePart):
-    functionResponse: _Response | None = None  # noqa: N815
-    function_response: _Response | None = None
+class _Part(msgspec.Struct):
+    fileData: msgspec.Raw = ABSENT  # noqa: N815
+    file_data: msgspec.Raw = ABSENT
+    functionResponse: msgspec.Raw = ABSENT  # noqa: N815
+    function_response: msgspec.Raw = ABSENT
 
 
 class _Content(msgspec.Struct):
-    parts: list[_Part] | _Part | None = None
+    """A turn of the conversation, or a function's response: what has parts."""
+
+    parts: msgspec.Raw = ABSENT
 
 
 class _Request(msgspec.Struct):
-    content: _Content | None = None
+    content: msgspec.Raw = ABSENT
 
 
+_FILES = Look(_File)
+_PARTS = Look(_Part)
 _CONTENTS = Look(_Content)
 _REQUESTS = Look(_Request)
-_RAW = Look(msgspec.Raw)
+_DEEPEST: Final = 2  # parts in a function's response hold no further ones
 
 # A resource of the Files API, by its full address or by its bare name.
 _FILES_API: Final = re.compile(
     r"(?:(?:https?:)?//[^/]*generativelanguage\.googleapis\.com(?::\d+)?/.*)?files/", re.IGNORECASE
 )
+_URI_BYTES: Final = 8_192
+_LONG_URI: Final = "The address of a file is too long: send its data inline instead."
 _FILE_KEPT: Final = "Files of the Files API are kept at the provider: send the file's data inline instead."
 _TWICE: Final = "A member of the request body appears in both spellings: leave one out."
 
@@ -127,16 +127,16 @@ class Gemini:
         self._generates = generates
         self._streams = operation is Operation.GEMINI_STREAM
 
-    def read(self, body: bytes, path_model: str | None) -> Head:
-        members = read_members(body)
-        found = examine(self.operation, members, body)
+    def read(self, body: bytes, path_model: str | None) -> Steps[Head]:
+        members = yield from read_members(body)
+        found = yield from examine(self.operation, members, body)
         model = read_model(members, path_model).removeprefix("models/")
         tools = set[str]()
-        _read_request(members, tools)
+        yield from _read_request(members, tools)
         # Counting tokens takes a whole request as a member of its own.
         nested = read_nested(members, "generateContentRequest", "generate_content_request")
         if nested is not None:
-            _read_request(nested, tools)
+            yield from _read_request(nested, tools)
         limits = read_nested(members, "generationConfig", "generation_config")
         output_limit, choices = (None if self._generates else 0), 1
         text_only = None
@@ -156,26 +156,26 @@ class Gemini:
             server_tools=frozenset(tools),
             variant=_read_variant(members),
             members=members.spans,
-            weight=weigh(members, len(body)),
+            weight=(yield from weigh(members, len(body))),
             found=found,
         )
 
-    def splice(self, body: bytes, head: Head, target: Target) -> bytes:
+    def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:
         edits = Edits(body, head.members)
-        register.edit(edits, self.operation.family, head.found, target)
+        yield from register.edit(edits, self.operation.family, head.found, target)
         self._edit(edits, target)
         for name in ("generateContentRequest", "generate_content_request"):
             if name in head.members:
                 edits.edit_object(name, lambda inner: self._edit(inner, target))
         if target.alias and self.operation is Operation.GEMINI_BATCH_EMBED:
-            _edit_requests(edits, target)
+            yield from _edit_requests(edits, target)
         if target.output_limit is not None and self._generates:
             limited(edits, target.output_limit)
         return edits.build()
 
     def _edit(self, edits: Edits, target: Target) -> None:
         # A body may repeat the path's model; the two must agree.
-        if target.alias and edits.value("model") is not None:
+        if target.alias and "model" in edits:
             edits.replace("model", quoted(f"models/{target.model}"))
         # Projects log prompts by default unless the request says otherwise:
         # https://ai.google.dev/gemini-api/docs/logs-datasets
@@ -203,16 +203,16 @@ def limited(edits: Edits, tokens: int) -> None:
     """Lower the output limit, and a thinking budget that would use all of it to half of it: thoughts count against the
     limit. A budget of 512 is taken by every model that takes one, so it is not lowered further.
     """
-    name = next((name for name in _LIMITS if edits.value(name) not in (None, b"null")), None)
+    name = next((name for name in _LIMITS if name in edits and not edits.is_null(name)), None)
     if name is None:
-        edits.put(next((name for name in _LIMITS if edits.value(name) is not None), _LIMITS[0]), _LIMIT % tokens)
+        edits.put(next((name for name in _LIMITS if name in edits), _LIMITS[0]), _LIMIT % tokens)
         return
     edits.edit_object(name, lambda limits: _lower(limits, tokens))
 
 
 def _lower(limits: Edits, tokens: int) -> None:
     if not (lower(limits, "maxOutputTokens", tokens) or lower(limits, "max_output_tokens", tokens)):
-        null = limits.value("max_output_tokens") is not None
+        null = "max_output_tokens" in limits
         limits.put("max_output_tokens" if null else "maxOutputTokens", b"%d" % tokens)
     for name in ("thinkingConfig", "thinking_config"):
         limits.edit_object(name, lambda thinking: _lower_thinking(thinking, tokens))
@@ -220,21 +220,20 @@ def _lower(limits: Edits, tokens: int) -> None:
 
 def _lower_thinking(thinking: Edits, tokens: int) -> None:
     for name in ("thinkingBudget", "thinking_budget"):
-        budget = count_of(thinking.value(name) or b"")  # -1, for as much as the model likes, is none
+        budget = thinking.count(name)  # -1, for as much as the model likes, is none
         if budget is not None and budget >= tokens:
             thinking.replace(name, b"%d" % min(budget, max(_LEAST_THINKING, tokens // 2)))
 
 
-def _read_request(members: Members, tools: set[str]) -> None:
+def _read_request(members: Members, tools: set[str]) -> Steps[None]:
     _refuse_spellings(members, _SPELLINGS)
-    tools |= tools_in_gemini(members.raws.get("tools"))
+    tools |= yield from tools_in_gemini(members.raws.get("tools"))
     for name in ("contents", "content", "systemInstruction", "system_instruction"):
-        raw = members.raws.get(name)
-        if raw is not None:
-            _read_contents(raw)
-    for request in _REQUESTS.one_or_more(members.raws.get("requests")):  # a batch of embeddings
-        if request.content is not None:
-            _read_parts(request.content.parts)
+        yield from _read_contents(members.raws.get(name))
+    for batch in _REQUESTS.one_or_more(members.raws.get("requests")):  # a batch of embeddings
+        for request in batch:
+            yield from _read_contents(request.content)
+        yield
 
 
 def _refuse_spellings(members: Members, spellings: tuple[tuple[str, str], ...]) -> None:
@@ -250,37 +249,38 @@ def _read_variant(members: Members) -> Variant:
     return Variant(tier=_TIERS.get(named.lower().removeprefix("service_tier_"), ServiceTier.OTHER))
 
 
-def _read_contents(raw: msgspec.Raw) -> None:
-    for content in _CONTENTS.one_or_more(raw):
-        _read_parts(content.parts)
+def _read_contents(raw: msgspec.Raw | None, depth: int = 0) -> Steps[None]:
+    for batch in _CONTENTS.one_or_more(raw):
+        for content in batch:
+            for parts in _PARTS.one_or_more(content.parts):
+                for part in parts:
+                    for file in (part.fileData, part.file_data):
+                        if len(file):
+                            _refuse_file(file)
+                    for response in (part.functionResponse, part.function_response):
+                        if len(response) and depth < _DEEPEST:
+                            yield from _read_contents(response, depth + 1)
+                yield
+        yield
 
 
-def _read_parts(parts: Sequence[_FilePart] | _FilePart | None) -> None:
-    if parts is None:
-        return
-    for part in (parts,) if isinstance(parts, _FilePart) else parts:
-        _refuse_file(part.fileData)
-        _refuse_file(part.file_data)
-        if isinstance(part, _Part):
-            for response in (part.functionResponse, part.function_response):
-                if response is not None:
-                    _read_parts(response.parts)
+def _refuse_file(raw: msgspec.Raw) -> None:
+    for files in _FILES.one_or_more(raw):
+        for file in files:
+            for uri in (file.fileUri, file.file_uri):
+                if len(uri) > _URI_BYTES:
+                    raise Refusal("invalid_request", _LONG_URI, "fileData")
+                if given(uri) and _FILES_API.match(decode_text(uri) or ""):
+                    raise Refusal("privacy_unsupported", _FILE_KEPT, "fileData")
 
 
-def _refuse_file(file: _File | None) -> None:
-    if file is None:
-        return
-    for uri in (file.fileUri, file.file_uri):
-        if given(uri) and _FILES_API.match(decode_text(uri) or ""):
-            raise Refusal("privacy_unsupported", _FILE_KEPT, "fileData")
-
-
-def _edit_requests(edits: Edits, target: Target) -> None:
+def _edit_requests(edits: Edits, target: Target) -> Steps[None]:
     value = edits.value("requests")
     if value is None:
         return
     edited: list[bytes] = []
-    for raw in _RAW.one_or_more(msgspec.Raw(value)):
+    whole = msgspec.Raw(value)
+    for raw in values(whole) if is_list(whole) else (whole,):
         text = bytes(raw)
         members = read_object(text)
         if members is None:
@@ -288,6 +288,8 @@ def _edit_requests(edits: Edits, target: Target) -> None:
         inner = Edits(text, members.spans)
         inner.put("model", quoted(f"models/{target.model}"))
         edited.append(inner.build())
+        if len(edited) % STEP_ELEMENTS == 0:
+            yield
     if edited:
         edits.replace("requests", b"[" + b",".join(edited) + b"]")
 

@@ -7,8 +7,9 @@ from typing import Final
 import msgspec
 
 from providers.document.look import Look
-from providers.document.members import ABSENT, Members, read_nested
-from providers.weight.tally import Tally, is_string
+from providers.document.members import ABSENT, Members, is_string, read_nested, word
+from providers.steps import Steps
+from providers.weight.tally import Tally
 from providers.weight.weight import Weight
 
 _DEEPEST: Final = 3
@@ -53,11 +54,6 @@ class _Part(msgspec.Struct):
 
 class _Content(msgspec.Struct):
     role: msgspec.Raw = ABSENT
-    parts: list[_Part] = []
-
-
-class _OddContent(msgspec.Struct):
-    role: msgspec.Raw = ABSENT
     parts: msgspec.Raw = ABSENT
 
 
@@ -75,7 +71,6 @@ class _Level(msgspec.Struct):
 
 
 _CONTENTS: Final = Look(_Content)
-_ODD_CONTENTS: Final = Look(_OddContent)
 _PARTS: Final = Look(_Part)
 _BLOB: Final = Look(_Blob)
 _SNAKE_BLOB: Final = Look(_SnakeBlob)
@@ -84,76 +79,93 @@ _REQUESTS: Final = Look(_Request)
 _LEVEL: Final = Look(_Level)
 
 
-def weigh(members: Members, body: int) -> Weight:
+def weigh(members: Members, body: int) -> Steps[Weight]:
     """Of ``generateContent``, ``countTokens`` and the embeddings."""
     tally = Tally()
-    _request(tally, members)
+    yield from _request(tally, members)
     nested = read_nested(members, "generateContentRequest", "generate_content_request")
     if nested is not None:
-        _request(tally, nested)
-    for request in _REQUESTS.one_or_more(members.raws.get("requests")):
-        _contents(tally, request.content)
-    return tally.weight(body)
+        yield from _request(tally, nested)
+    for batch in _REQUESTS.one_or_more(members.raws.get("requests")):
+        for request in batch:
+            yield from _contents(tally, request.content)
+        yield
+    return (yield from tally.weight(body))
 
 
-def _request(tally: Tally, members: Members) -> None:
+def _request(tally: Tally, members: Members) -> Steps[None]:
     config = read_nested(members, "generationConfig", "generation_config")
     resolution = None if config is None else config.raw("mediaResolution", "media_resolution")
     system = members.raw("systemInstruction", "system_instruction")
     if system is not None:
         tally.instructed = True
-        _contents(tally, system)
+        yield from _contents(tally, system)
     for name in ("contents", "content"):
         raw = members.raw(name)
         if raw is not None:
-            _contents(tally, raw, resolution)
-    for tool in _TOOLS.one_or_more(members.raws.get("tools")):
-        tally.define(tool.functionDeclarations)
-        tally.define(tool.function_declarations)
+            yield from _contents(tally, raw, resolution)
+    for batch in _TOOLS.one_or_more(members.raws.get("tools")):
+        for tool in batch:
+            yield from tally.define(tool.functionDeclarations)
+            yield from tally.define(tool.function_declarations)
+        yield
     if config is not None:
         tally.schema(config.raw("responseSchema", "response_schema", "responseJsonSchema", "response_json_schema"))
 
 
-def _contents(tally: Tally, raw: msgspec.Raw, resolution: msgspec.Raw | None = None) -> None:
+def _contents(tally: Tally, raw: msgspec.Raw, resolution: msgspec.Raw | None = None) -> Steps[None]:
     if is_string(raw):
         tally.turns += 1
         tally.text(raw)
         return
-    usual = _CONTENTS.fitting(raw)
-    if usual is not None:
-        for content in usual:
-            _content(tally, content.role, content.parts, resolution)
-        return
-    for odd in _ODD_CONTENTS.one_or_more(raw):  # a lone object for a list, or something that the provider refuses
-        _content(tally, odd.role, _PARTS.one_or_more(odd.parts), resolution)
+    for batch in _CONTENTS.one_or_more(raw):  # a lone object for a list
+        for content in batch:
+            tally.turns += 1
+            asks = word(content.role) != b'"model"'
+            for parts in _PARTS.one_or_more(content.parts):
+                if asks and not any(part.functionResponse or part.function_response for part in parts):
+                    tally.ask()
+                asks = False  # the first parts tell
+                for part in parts:
+                    if _part(tally, part, resolution):
+                        yield from _nested(tally, part, resolution, 1)
+                yield
+            if asks:
+                tally.ask()
+        yield
 
 
-def _content(tally: Tally, role: msgspec.Raw, parts: list[_Part], resolution: msgspec.Raw | None) -> None:
-    tally.turns += 1
-    if bytes(role) != b'"model"' and not any(part.functionResponse or part.function_response for part in parts):
-        tally.ask()
-    _parts(tally, parts, resolution)
+def _nested(tally: Tally, part: _Part, resolution: msgspec.Raw | None, depth: int) -> Steps[None]:
+    """The parts of a function's response."""
+    for call in (part.functionCall, part.function_call, part.functionResponse, part.function_response):
+        if call is not None and len(call.parts) and depth <= _DEEPEST:
+            for parts in _PARTS.one_or_more(call.parts):
+                for inner in parts:
+                    if _part(tally, inner, resolution):
+                        yield from _nested(tally, inner, resolution, depth + 1)
+                yield
 
 
-def _parts(tally: Tally, parts: list[_Part], resolution: msgspec.Raw | None, depth: int = 0) -> None:
-    for part in parts:
-        if bytes(part.thought) == b"true":
-            tally.thought(part.text)
-        else:
-            tally.text(part.text)
-        tally.signed += len(part.thoughtSignature) + len(part.thought_signature)
-        for blob in (part.inlineData, part.inline_data, part.fileData, part.file_data):
-            if len(blob):
-                _blob(tally, blob, _closer(part) or resolution)
-        for call in (part.functionCall, part.function_call, part.functionResponse, part.function_response):
-            if call is not None:
-                tally.calls += 1
-                tally.data(call.args)
-                tally.data(call.response)
-                if len(call.parts) and depth < _DEEPEST:
-                    _parts(tally, _PARTS.one_or_more(call.parts), resolution, depth + 1)
-        tally.data(part.executableCode)
-        tally.data(part.codeExecutionResult)
+def _part(tally: Tally, part: _Part, resolution: msgspec.Raw | None) -> bool:
+    """Returns whether there are further parts in it."""
+    if len(part.thought) and word(part.thought) == b"true":
+        tally.thought(part.text)
+    else:
+        tally.text(part.text)
+    tally.signed += len(part.thoughtSignature) + len(part.thought_signature)
+    for blob in (part.inlineData, part.inline_data, part.fileData, part.file_data):
+        if len(blob):
+            _blob(tally, blob, _closer(part) or resolution)
+    nested = False
+    for call in (part.functionCall, part.function_call, part.functionResponse, part.function_response):
+        if call is not None:
+            tally.calls += 1
+            tally.data(call.args)
+            tally.data(call.response)
+            nested = nested or len(call.parts) > 0
+    tally.data(part.executableCode)
+    tally.data(part.codeExecutionResult)
+    return nested
 
 
 def _closer(part: _Part) -> msgspec.Raw | None:

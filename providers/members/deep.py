@@ -12,15 +12,16 @@ from typing import Final
 
 import msgspec
 
+from providers.bounds import STEP_ELEMENTS
 from providers.dialect import Family
-from providers.document.look import Look
+from providers.document.look import values
 from providers.document.members import is_list, is_object, read_object
 from providers.document.splice import Edits
+from providers.steps import Steps
 
 PART_METADATA: Final = "partMetadata"
 BREAKPOINT: Final = "prompt_cache_breakpoint"
 
-_RAW: Final = Look(msgspec.Raw)
 _DEEPEST: Final = 8  # contents, content, parts, part, functionResponse, parts, part
 _HIDDEN: Final = re.compile(rb"\\u00[4-7]")  # a letter that is written as an escape
 _NEEDLES: Final = {Family.GOOGLE: (b"artMetadata", b"art_metadata"), Family.OPENAI: (b"prompt_cache_breakpoint",)}
@@ -34,20 +35,22 @@ _INTO: Final = {
 _USUAL_TTL: Final = (b'"30m"', b"null")
 
 
-def may_hold(family: Family, body: bytes) -> bool:
+def may_hold(family: Family, body: bytes) -> Steps[bool]:
     """Whether a body may have what `clean` removes."""
     needles = _NEEDLES.get(family, ())
-    if any(needle in body for needle in needles):
-        return True
+    for needle in needles:
+        if needle in body:
+            return True
+        yield
     return bool(needles) and b"\\u00" in body and _HIDDEN.search(body) is not None
 
 
-def clean(family: Family, edits: Edits, *, extended_cache: bool) -> None:
+def clean(family: Family, edits: Edits, *, extended_cache: bool) -> Steps[None]:
     """Remove from the parts of a request what names a file or a source, and lifetimes of hours of a prompt cache."""
     if family is Family.GOOGLE:
-        _walk(edits, _INTO[family], _without_metadata, 0)
+        yield from _walk(edits, _INTO[family], _without_metadata, 0)
     elif not extended_cache:
-        _walk(edits, _INTO[family], _without_lifetime, 0)
+        yield from _walk(edits, _INTO[family], _without_lifetime, 0)
 
 
 def _without_metadata(part: Edits) -> None:
@@ -60,29 +63,37 @@ def _without_lifetime(part: Edits) -> None:
 
 
 def _usual_lifetime(mark: Edits) -> None:
-    if mark.value("ttl") not in (None, *_USUAL_TTL):
+    if "ttl" in mark and not any(mark.holds("ttl", usual) for usual in _USUAL_TTL):
         mark.remove("ttl")
 
 
-def _walk(edits: Edits, into: frozenset[str], change: Callable[[Edits], None], depth: int) -> None:
+def _walk(edits: Edits, into: frozenset[str], change: Callable[[Edits], None], depth: int) -> Steps[None]:
     change(edits)
     if depth < _DEEPEST:
         for name in edits.names():
-            if name in into:
-                edits.rewrite(name, lambda value: _cleaned(value, into, change, depth + 1))
+            if name in into and (value := edits.current(name)) is not None:
+                edits.replace(name, (yield from _cleaned(value, into, change, depth + 1)))
 
 
-def _cleaned(value: bytes, into: frozenset[str], change: Callable[[Edits], None], depth: int) -> bytes:
+def _cleaned(value: bytes, into: frozenset[str], change: Callable[[Edits], None], depth: int) -> Steps[bytes]:
     raw = msgspec.Raw(value)
     if is_object(raw):
         members = read_object(value)
         if members is None:
             return value
         inner = Edits(value, members.spans)
-        _walk(inner, into, change, depth)
+        yield from _walk(inner, into, change, depth)
         return inner.build()
     if not is_list(raw) or depth > _DEEPEST:
         return value
-    before = [bytes(element) for element in _RAW.elements(raw)]
-    after = [_cleaned(element, into, change, depth) if element[:1] in b"{[" else element for element in before]
-    return value if after == before else b"[" + b",".join(after) + b"]"
+    pieces: list[bytes] = []
+    changed = False
+    for number, element in enumerate(values(raw), 1):
+        before = after = bytes(element)
+        if before[:1] in b"{[":
+            after = yield from _cleaned(before, into, change, depth)
+            changed = changed or after != before
+        pieces.append(after)
+        if number % STEP_ELEMENTS == 0:
+            yield
+    return b"[" + b",".join(pieces) + b"]" if changed else value

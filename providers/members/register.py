@@ -21,6 +21,7 @@ from providers.document.splice import Edits
 from providers.document.strings import quoted
 from providers.members import anthropic, deep, google, openai
 from providers.members.decision import Decision, Examined, Member, Table
+from providers.steps import Steps
 
 TWICE: Final = "A member of this object appears more than once."
 
@@ -107,7 +108,7 @@ class _Search:
                 self.cached.append((*path, name))
 
 
-def examine(operation: Operation, members: Members, body: bytes) -> Examined:
+def examine(operation: Operation, members: Members, body: bytes) -> Steps[Examined]:
     """What of a request does not pass as it is.
 
     Raises:
@@ -115,7 +116,8 @@ def examine(operation: Operation, members: Members, body: bytes) -> Examined:
     """
     search = _Search()
     search.look(REGISTER[operation], members, ())
-    hidden = deep.may_hold(operation.family, body)
+    yield
+    hidden = yield from deep.may_hold(operation.family, body)
     if not (hidden or search.removed or search.unlisted or search.pseudonyms or search.cached or search.unknown):
         return _NOTHING
     return Examined(
@@ -128,10 +130,10 @@ def examine(operation: Operation, members: Members, body: bytes) -> Examined:
     )
 
 
-def edit(edits: Edits, family: Family, found: Examined, target: Target) -> None:
+def edit(edits: Edits, family: Family, found: Examined, target: Target) -> Steps[None]:
     """Carry out what was decided, for one target."""
     if found.deep:
-        deep.clean(family, edits, extended_cache=target.extended_cache)
+        yield from deep.clean(family, edits, extended_cache=target.extended_cache)
     for path in removed(found, target):
         _at(edits, path, Edits.remove)
     for path in found.pseudonyms:

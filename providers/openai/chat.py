@@ -11,13 +11,22 @@ import msgspec
 
 from providers.dialect import Head, Operation, Refusal, Scanner, Target
 from providers.document.look import Look
-from providers.document.members import ABSENT, Members, count_of, given, is_list, read_members, read_model, read_nested
+from providers.document.members import (
+    ABSENT,
+    Members,
+    given,
+    is_string,
+    read_members,
+    read_model,
+    read_nested,
+)
 from providers.document.splice import Edits
 from providers.members.register import examine
 from providers.openai import request as openai_request
 from providers.openai.answer import chat_scanner
 from providers.openai.weight import weigh_chat
 from providers.output_limit import LEAST_OUTPUT, lower
+from providers.steps import Steps
 from providers.tools.selection import tools_in_list, tools_in_members
 
 
@@ -30,11 +39,12 @@ class _File(msgspec.Struct):
 
 
 class _Part(msgspec.Struct):
-    file: _File | None = None
+    file: msgspec.Raw = ABSENT
 
 
 _MESSAGES = Look(_Message)
 _PARTS = Look(_Part)
+_FILES = Look(_File)
 
 FILE_ID: Final = "A file id names a file kept at the provider, which is not served: send the file's data instead."
 
@@ -45,11 +55,13 @@ class ChatCompletions:
     operation = Operation.OPENAI_CHAT
     billed = True
 
-    def read(self, body: bytes, path_model: str | None) -> Head:
-        members = read_members(body)
-        found = examine(self.operation, members, body)
+    def read(self, body: bytes, path_model: str | None) -> Steps[Head]:
+        members = yield from read_members(body)
+        found = yield from examine(self.operation, members, body)
         stream = members.boolean("stream")
-        head = Head(
+        tools = yield from tools_in_list(self.operation.family, members.raws.get("tools"))
+        yield from _refuse_files(members)
+        return Head(
             model=read_model(members, path_model),
             stream=stream,
             output_limit=_larger(members.count("max_completion_tokens"), members.count("max_tokens")),
@@ -57,21 +69,16 @@ class ChatCompletions:
             text_only=not members.truthy("modalities") and not members.truthy("audio"),
             choices=members.count("n") or 1,
             wants_usage=not stream or wants_usage(members),
-            server_tools=frozenset(
-                tools_in_list(self.operation.family, members.raws.get("tools"))
-                | tools_in_members(self.operation.family, members)
-            ),
+            server_tools=frozenset(tools | tools_in_members(self.operation.family, members)),
             variant=openai_request.read_variant(members),
             members=members.spans,
-            weight=weigh_chat(members, len(body)),
+            weight=(yield from weigh_chat(members, len(body))),
             found=found,
         )
-        _refuse_files(members)
-        return head
 
-    def splice(self, body: bytes, head: Head, target: Target) -> bytes:
+    def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:
         edits = Edits(body, head.members)
-        openai_request.edit_common(edits, head, target, stores=True)
+        yield from openai_request.edit_common(edits, head, target, stores=True)
         openai_request.edit_usage_switch(edits, head, target)
         if target.output_limit is not None:
             limited(edits, target.output_limit, completion_limit=target.completion_limit)
@@ -91,7 +98,7 @@ def limited(edits: Edits, tokens: int, *, completion_limit: bool = True) -> None
     of the `Target`: the name to use if the request states none.
     """
     names = ("max_completion_tokens", "max_tokens")
-    counts = [count for name in names if (count := count_of(edits.value(name) or b"null")) is not None]
+    counts = [count for name in names if (count := edits.count(name)) is not None]
     if counts:
         tokens = min(tokens, max(counts))  # one that is no number is replaced by no more than the other allows
     stated = [lower(edits, name, tokens) for name in names]
@@ -110,12 +117,22 @@ def _larger(one: int | None, other: int | None) -> int | None:
     return max(filter(None, (one, other)), default=one if one is not None else other)
 
 
-def _refuse_files(members: Members) -> None:
-    for message in _MESSAGES.elements(members.raws.get("messages")):
-        if is_list(message.content):
-            for part in _PARTS.elements(message.content):
-                if part.file is not None and given(part.file.file_id):
-                    raise Refusal("privacy_unsupported", FILE_ID, "messages")
+def _refuse_files(members: Members) -> Steps[None]:
+    for batch in _MESSAGES.batches(members.raws.get("messages")):
+        for message in batch:
+            if len(message.content) and not is_string(message.content):
+                for parts in _PARTS.one_or_more(message.content):
+                    for part in parts:
+                        if len(part.file):
+                            _refuse_file(part.file)
+                    yield
+        yield
+
+
+def _refuse_file(raw: msgspec.Raw) -> None:
+    for files in _FILES.one_or_more(raw):
+        if any(given(file.file_id) for file in files):
+            raise Refusal("privacy_unsupported", FILE_ID, "messages")
 
 
 WIRE: Final = ChatCompletions()

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from providers import bounds
 from providers.dialect import Head, Operation, Scanner, Target
 from providers.document.look import values
-from providers.document.members import Members, count_of, is_list, read_members, read_model
+from providers.document.members import Members, is_list, read_members, read_model
 from providers.document.splice import Edits
 from providers.members.register import examine
 from providers.openai import request as openai_request
@@ -17,6 +18,7 @@ from providers.openai.answer import chat_scanner
 from providers.openai.chat import wants_usage
 from providers.openai.weight import weigh_prompt
 from providers.output_limit import LEAST_OUTPUT, lower_or_state
+from providers.steps import Steps
 from providers.tools.selection import tools_in_members
 
 _UNSTATED_OUTPUT: Final = 16  # the documented default of max_tokens, which many compatible hosts do not have
@@ -28,11 +30,13 @@ class Completions:
     operation = Operation.OPENAI_COMPLETIONS
     billed = True
 
-    def read(self, body: bytes, path_model: str | None) -> Head:
-        members = read_members(body)
-        found = examine(self.operation, members, body)
+    def read(self, body: bytes, path_model: str | None) -> Steps[Head]:
+        members = yield from read_members(body, values=bounds.TOKEN_VALUES)
+        found = yield from examine(self.operation, members, body)
         stream = members.boolean("stream")
         each = max(members.count("n") or 1, members.count("best_of") or 1)
+        prompts = _prompts(members)
+        yield
         return Head(
             model=read_model(members, path_model),
             stream=stream,
@@ -40,18 +44,18 @@ class Completions:
             least_output=LEAST_OUTPUT,
             unstated_output=_UNSTATED_OUTPUT,
             text_only=True,
-            choices=each * _prompts(members),
+            choices=each * prompts,
             wants_usage=not stream or wants_usage(members),
             server_tools=frozenset(tools_in_members(self.operation.family, members)),
             variant=openai_request.read_variant(members),
             members=members.spans,
-            weight=weigh_prompt(members, len(body), "prompt"),
+            weight=(yield from weigh_prompt(members, len(body), "prompt")),
             found=found,
         )
 
-    def splice(self, body: bytes, head: Head, target: Target) -> bytes:
+    def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:
         edits = Edits(body, head.members)
-        openai_request.edit_common(edits, head, target, stores=False)
+        yield from openai_request.edit_common(edits, head, target, stores=False)
         openai_request.edit_usage_switch(edits, head, target)
         if target.output_limit is not None:
             limited(edits, target.output_limit)
@@ -66,7 +70,7 @@ class Completions:
 
 def limited(edits: Edits, tokens: int) -> None:
     """Lower the output limit; one that is not stated stays at what the API documents (16), if that is lower."""
-    unstated = count_of(edits.value("max_tokens") or b"") is None
+    unstated = edits.count("max_tokens") is None
     lower_or_state(edits, "max_tokens", min(tokens, _UNSTATED_OUTPUT) if unstated else tokens)
 
 

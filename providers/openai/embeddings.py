@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from providers import bounds
 from providers.answers.body import JsonBody
 from providers.dialect import Head, Operation, Scanner, Target
 from providers.document.members import read_members, read_model
@@ -15,6 +16,7 @@ from providers.members.register import examine
 from providers.openai import request as openai_request
 from providers.openai.answer import CHAT, read_embeddings
 from providers.openai.weight import weigh_prompt
+from providers.steps import Steps
 
 
 class Embeddings:
@@ -23,20 +25,20 @@ class Embeddings:
     operation = Operation.OPENAI_EMBEDDINGS
     billed = True
 
-    def read(self, body: bytes, path_model: str | None) -> Head:
-        members = read_members(body)
-        found = examine(self.operation, members, body)
+    def read(self, body: bytes, path_model: str | None) -> Steps[Head]:
+        members = yield from read_members(body, values=bounds.TOKEN_VALUES)
+        found = yield from examine(self.operation, members, body)
         return Head(
             model=read_model(members, path_model),
             output_limit=0,
             members=members.spans,
-            weight=weigh_prompt(members, len(body), "input"),
+            weight=(yield from weigh_prompt(members, len(body), "input")),
             found=found,
         )
 
-    def splice(self, body: bytes, head: Head, target: Target) -> bytes:
+    def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:
         edits = Edits(body, head.members)
-        openai_request.edit_common(edits, head, target, stores=False)
+        yield from openai_request.edit_common(edits, head, target, stores=False)
         return edits.build()
 
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body

@@ -13,6 +13,7 @@ from providers.document.members import Members
 from providers.document.splice import Edits
 from providers.document.strings import quoted
 from providers.members import register
+from providers.steps import Steps
 
 # https://developers.openai.com/api/docs/api-reference/chat/create: "auto" runs as the project is set.
 _TIERS: Final = {
@@ -33,7 +34,7 @@ def read_variant(members: Members) -> Variant:
     return STANDARD if named is None else Variant(tier=_TIERS.get(named, ServiceTier.OTHER))
 
 
-def edit_common(edits: Edits, head: Head, target: Target, *, stores: bool) -> None:
+def edit_common(edits: Edits, head: Head, target: Target, *, stores: bool) -> Steps[None]:
     """The edits of every OpenAI operation.
 
     ``stores`` says that the operation generates, and so knows ``store`` and ``prompt_cache_key`` at all;
@@ -41,7 +42,7 @@ def edit_common(edits: Edits, head: Head, target: Target, *, stores: bool) -> No
     """
     if target.alias:
         edits.replace("model", quoted(target.model))
-    register.edit(edits, Family.OPENAI, head.found, target)
+    yield from register.edit(edits, Family.OPENAI, head.found, target)
     if stores and target.isolate and target.pseudonym:
         edits.put("prompt_cache_key", quoted(target.pseudonym))
     if stores and target.store:
@@ -54,10 +55,9 @@ def edit_usage_switch(edits: Edits, head: Head, target: Target) -> None:
     """Ask for the usage chunk of a stream, keeping the other ``stream_options``."""
     if not (head.stream and target.include_usage and not head.wants_usage):
         return
-    options = edits.value("stream_options")
-    if options is None:
+    if "stream_options" not in edits:
         edits.insert("stream_options", b'{"include_usage":true}')
-    elif options == b"null":
+    elif edits.is_null("stream_options"):
         edits.replace("stream_options", b'{"include_usage":true}')
     else:
         edits.edit_object("stream_options", lambda inner: inner.put("include_usage", b"true"))

@@ -18,11 +18,10 @@ from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
 from providers.document.look import Look, says
 from providers.document.members import (
     ABSENT,
-    Members,
     decode_text,
     given,
-    is_list,
     is_object,
+    is_string,
     read_members,
     read_model,
     read_object,
@@ -34,6 +33,7 @@ from providers.openai.answer import COUNTED, RESPONSE, ResponsesStream, read_cou
 from providers.openai.chat import FILE_ID
 from providers.openai.weight import weigh_responses
 from providers.output_limit import LEAST_OUTPUT, lower_or_state
+from providers.steps import Steps
 from providers.tools.selection import tools_in_list
 
 
@@ -41,21 +41,13 @@ class _Part(msgspec.Struct):
     file_id: msgspec.Raw = ABSENT
 
 
-class _AnyItem(msgspec.Struct):
+class _Item(msgspec.Struct):
     type: msgspec.Raw = ABSENT
     id: msgspec.Raw = ABSENT
     role: msgspec.Raw = ABSENT
     output: msgspec.Raw = ABSENT
     tools: msgspec.Raw = ABSENT
-
-
-class _PlainItem(_AnyItem):
     content: msgspec.Raw = ABSENT
-
-
-class _Item(_AnyItem):
-    # What agents send. A plain string does not fit; then all items are looked at as `_PlainItem`.
-    content: list[_Part] | None = None
 
 
 class _Tool(msgspec.Struct):
@@ -66,8 +58,8 @@ class _Tool(msgspec.Struct):
 
 _TOOLS = Look(_Tool)
 _ITEMS = Look(_Item)
-_PLAIN_ITEMS = Look(_PlainItem)
 _PARTS = Look(_Part)
+_INCLUDE_BYTES: Final = 8_192
 _INCLUDE = msgspec.json.Decoder(list[str])
 
 _BACKGROUND: Final = (
@@ -92,15 +84,18 @@ class Responses:
         # ``store``, ``stream`` and ``include`` belong to creating a response alone.
         self._generates = generates
 
-    def read(self, body: bytes, path_model: str | None) -> Head:
-        members = read_members(body)
-        found = examine(self.operation, members, body)
+    def read(self, body: bytes, path_model: str | None) -> Steps[Head]:
+        members = yield from read_members(body)
+        found = yield from examine(self.operation, members, body)
         if members.boolean("background"):
             raise Refusal("privacy_unsupported", _BACKGROUND, "background")
-        tools = tools_in_list(self.operation.family, members.raws.get("tools"))
+        tools = yield from tools_in_list(self.operation.family, members.raws.get("tools"))
         if tools & _WITH_FILES:
-            _refuse_tool_files(members.raws.get("tools"))
-        _read_items(members, tools)
+            yield from _refuse_tool_files(members.raws.get("tools"))
+        for batch in _ITEMS.one_or_more(members.raws.get("input")):
+            for item in batch:
+                yield from _read_item(item, tools)
+            yield
         return Head(
             model=read_model(members, path_model),
             stream=self._generates and members.boolean("stream"),
@@ -111,15 +106,15 @@ class Responses:
             server_tools=frozenset(tools),
             variant=openai_request.read_variant(members),
             members=members.spans,
-            weight=weigh_responses(members, len(body)),
+            weight=(yield from weigh_responses(members, len(body))),
             found=found,
         )
 
-    def splice(self, body: bytes, head: Head, target: Target) -> bytes:
+    def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:
         edits = Edits(body, head.members)
-        if self._generates and target.reasons and edits.value("store") != b"false":
+        if self._generates and target.reasons and not edits.holds("store", b"false"):
             _include_reasoning(edits)
-        openai_request.edit_common(edits, head, target, stores=self._generates)
+        yield from openai_request.edit_common(edits, head, target, stores=self._generates)
         if target.output_limit is not None and self._generates:
             limited(edits, target.output_limit)
         return edits.build()
@@ -140,63 +135,48 @@ def limited(edits: Edits, tokens: int) -> None:
     lower_or_state(edits, "max_output_tokens", tokens)
 
 
-def _read_items(members: Members, tools: set[str]) -> None:
-    raw = members.raws.get("input")
-    if raw is None or not is_list(raw):
-        return
-    items = _ITEMS.fitting(raw)
-    if items is not None:
-        for item in items:
-            _read_item(item, tools)
-            if item.content is not None:
-                _refuse_files(item.content)
-        return
-    for plain in _PLAIN_ITEMS.elements(raw):
-        _read_item(plain, tools)
-        if is_list(plain.content):
-            _refuse_files(_PARTS.elements(plain.content))
-
-
-def _read_item(item: _AnyItem, tools: set[str]) -> None:
+def _read_item(item: _Item, tools: set[str]) -> Steps[None]:
     if given(item.type):
         if says(item.type, "item_reference"):
             raise Refusal("privacy_unsupported", _REFERENCE, "input")
     elif given(item.id) and not given(item.role):  # the type of a reference may be left out
         raise Refusal("privacy_unsupported", _REFERENCE, "input")
     if len(item.tools):  # tools can also come with the conversation
-        named = tools_in_list(Family.OPENAI, item.tools)
+        named = yield from tools_in_list(Family.OPENAI, item.tools)
         if named & _WITH_FILES:
-            _refuse_tool_files(item.tools)
+            yield from _refuse_tool_files(item.tools)
         tools |= named
-    if len(item.output):  # a computer's output is one object, a function's may be a list of parts
-        _refuse_files(_PARTS.one_or_more(item.output))
+    for raw in (item.content, item.output):  # a computer's output is one object, a function's may be a list of parts
+        if len(raw) and not is_string(raw):
+            for parts in _PARTS.one_or_more(raw):
+                if any(given(part.file_id) for part in parts):
+                    raise Refusal("privacy_unsupported", FILE_ID, "input")
+                yield
 
 
-def _refuse_tool_files(tools: msgspec.Raw | None) -> None:
-    for tool in _TOOLS.elements(tools):
-        if decode_text(tool.container) is not None:
-            raise Refusal("privacy_unsupported", _CONTAINER, "tools")
-        for raw in (tool.container, tool.environment, tool.input_image_mask):
-            named = read_object(bytes(raw)) if is_object(raw) else None
-            if named is None:
-                continue
-            if named.truthy("file_ids") or named.truthy("file_id"):
-                raise Refusal("privacy_unsupported", FILE_ID, "tools")
-            if named.raw("memory_limit") is not None and named.text("memory_limit") != _USUAL_MEMORY:
-                raise Refusal("unsupported_feature", _MEMORY, "tools")
-
-
-def _refuse_files(parts: list[_Part]) -> None:
-    for part in parts:
-        if given(part.file_id):
-            raise Refusal("privacy_unsupported", FILE_ID, "input")
+def _refuse_tool_files(tools: msgspec.Raw | None) -> Steps[None]:
+    for batch in _TOOLS.batches(tools):
+        for tool in batch:
+            if decode_text(tool.container) is not None:
+                raise Refusal("privacy_unsupported", _CONTAINER, "tools")
+            for raw in (tool.container, tool.environment, tool.input_image_mask):
+                named = read_object(bytes(raw)) if is_object(raw) else None
+                if named is None:
+                    continue
+                if named.truthy("file_ids") or named.truthy("file_id"):
+                    raise Refusal("privacy_unsupported", FILE_ID, "tools")
+                if named.raw("memory_limit") is not None and named.text("memory_limit") != _USUAL_MEMORY:
+                    raise Refusal("unsupported_feature", _MEMORY, "tools")
+        yield
 
 
 def _include_reasoning(edits: Edits) -> None:
-    value = edits.value("include")
-    if value is None or value == b"null":
+    if "include" not in edits or edits.is_null("include"):
         edits.put("include", b'["%b"]' % _ENCRYPTED.encode())
         return
+    value = edits.value("include") or b""
+    if len(value) > _INCLUDE_BYTES:
+        return  # no list that the provider takes
     try:
         asked = _INCLUDE.decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError):

@@ -11,9 +11,10 @@ from typing import Final
 import msgspec
 
 from providers.document.look import Look
-from providers.document.members import ABSENT, Members, is_list, is_object, read_nested
+from providers.document.members import ABSENT, Members, is_list, is_object, is_string, read_nested, word
 from providers.media.medium import Kind
-from providers.weight.tally import Tally, is_string
+from providers.steps import Steps
+from providers.weight.tally import Tally
 from providers.weight.weight import Weight
 
 
@@ -97,41 +98,53 @@ _RESPONSE_FORMAT: Final = Look(_ResponseFormat)
 _TEXT: Final = Look(_Text)
 
 
-def weigh_chat(members: Members, body: int) -> Weight:
+def weigh_chat(members: Members, body: int) -> Steps[Weight]:
     """Of ``POST /v1/chat/completions``."""
     tally = Tally()
-    for message in _MESSAGES.elements(members.raws.get("messages")):
-        tally.turns += 1
-        _content(tally, message.content)
-        if len(message.tool_calls):
-            for call in _CALLS.elements(message.tool_calls):
-                _call(tally, call.function or call.custom)
-        if len(message.function_call):
-            _call(tally, _FUNCTION.single(message.function_call))
-    tally.define(members.raws.get("tools"))
-    tally.define(members.raws.get("functions"))
+    for batch in _MESSAGES.batches(members.raws.get("messages")):
+        for message in batch:
+            tally.turns += 1
+            if is_string(message.content):
+                tally.text(message.content)
+            else:
+                for parts in _PARTS.batches(message.content):
+                    for part in parts:
+                        _part(tally, part)
+                    yield
+            if len(message.tool_calls):
+                for calls in _CALLS.batches(message.tool_calls):
+                    for call in calls:
+                        _call(tally, call.function or call.custom)
+                    yield
+            if len(message.function_call):
+                _call(tally, _FUNCTION.single(message.function_call))
+        yield
+    yield from tally.define(members.raws.get("tools"))
+    yield from tally.define(members.raws.get("functions"))
     tally.thinks = members.text("reasoning_effort") not in _NO_EFFORT
     stated = members.raw("response_format")
     if stated is not None and (form := _RESPONSE_FORMAT.single(stated)) is not None and form.json_schema is not None:
         tally.schema(form.json_schema.schema)
-    return tally.weight(body)
+    return (yield from tally.weight(body))
 
 
-def weigh_responses(members: Members, body: int) -> Weight:
+def weigh_responses(members: Members, body: int) -> Steps[Weight]:
     """Of ``POST /v1/responses`` and its siblings."""
     tally = Tally()
     instructions = members.raw("instructions")
     if instructions is not None:
         tally.instructed = True
         tally.turns += 1
-        _content(tally, instructions)
+        yield from _content(tally, instructions)
     given = members.raw("input")
     if given is not None and is_string(given):
         tally.turns += 1
         tally.text(given)
-    for item in _ITEMS.elements(given):
-        _item(tally, item)
-    tally.define(members.raws.get("tools"))
+    for batch in _ITEMS.batches(given):
+        for item in batch:
+            yield from _item(tally, item)
+        yield
+    yield from tally.define(members.raws.get("tools"))
     reasoning = read_nested(members, "reasoning")
     tally.thinks = reasoning is None or reasoning.text("effort") not in _NO_EFFORT
     if reasoning is not None and reasoning.text("mode") == "pro":
@@ -139,25 +152,27 @@ def weigh_responses(members: Members, body: int) -> Weight:
     stated = members.raw("text")
     if stated is not None and (text := _TEXT.single(stated)) is not None and text.format is not None:
         tally.schema(text.format.schema)
-    return tally.weight(body)
+    return (yield from tally.weight(body))
 
 
-def weigh_prompt(members: Members, body: int, name: str) -> Weight:
+def weigh_prompt(members: Members, body: int, name: str) -> Steps[Weight]:
     """Of legacy completions and of embeddings: a prompt that is text or tokens."""
     tally = Tally()
-    tally.text_or_tokens(members.raw(name))
+    yield from tally.text_or_tokens(members.raw(name))
     suffix = members.raw("suffix")
     if suffix is not None:
         tally.text(suffix)
-    return tally.weight(body)
+    return (yield from tally.weight(body))
 
 
-def _content(tally: Tally, raw: msgspec.Raw) -> None:
+def _content(tally: Tally, raw: msgspec.Raw) -> Steps[None]:
     if is_string(raw):
         tally.text(raw)
     elif is_list(raw):
-        for part in _PARTS.elements(raw):
-            _part(tally, part)
+        for batch in _PARTS.batches(raw):
+            for part in batch:
+                _part(tally, part)
+            yield
 
 
 def _call(tally: Tally, function: _Function | None) -> None:
@@ -167,13 +182,13 @@ def _call(tally: Tally, function: _Function | None) -> None:
         tally.text(function.input)
 
 
-def _item(tally: Tally, item: _Item) -> None:
+def _item(tally: Tally, item: _Item) -> Steps[None]:
     if len(item.role):
         tally.turns += 1
-        if bytes(item.role) == b'"user"':
+        if word(item.role) == b'"user"':
             tally.ask()
     if len(item.content):
-        _content(tally, item.content)
+        yield from _content(tally, item.content)
     if len(item.output):
         tally.calls += 1
         if is_object(item.output):
@@ -183,21 +198,21 @@ def _item(tally: Tally, item: _Item) -> None:
             else:
                 tally.data(item.output)
         else:
-            _content(tally, item.output)
+            yield from _content(tally, item.output)
     if len(item.arguments) or len(item.input) or len(item.code):
         tally.calls += 1
         tally.data(item.arguments)
         tally.text(item.input)
         tally.text(item.code)
     if len(item.encrypted_content):
-        if bytes(item.type) == b'"compaction"':  # stands for the turns before it, so that no turn drops it
+        if word(item.type) == b'"compaction"':  # stands for the turns before it, so that no turn drops it
             tally.tokens += len(item.encrypted_content) // _COMPACTED_BYTES
         else:
             tally.signed += len(item.encrypted_content)
     if len(item.result):
         tally.media.add(item.result, kind=Kind.IMAGE)
     if len(item.tools):
-        tally.define(item.tools)
+        yield from tally.define(item.tools)
 
 
 def _part(tally: Tally, part: _Part) -> None:

@@ -13,8 +13,9 @@ from typing import Final
 import msgspec
 
 from providers.dialect import Family
-from providers.document.look import says
-from providers.document.members import ABSENT, Members, count_of, decode_text, given, is_list
+from providers.document.look import Look, Misfit, says
+from providers.document.members import ABSENT, Members, count_of, decode_text, given, is_list, word
+from providers.steps import Steps
 from providers.tools.catalog import SERVER_TOOLS, UNKNOWN
 
 _EXACT: Final = {(tool.family, name): tool.id for tool in SERVER_TOOLS for name in tool.types}
@@ -60,10 +61,9 @@ class _Uses(msgspec.Struct):
     max_uses: msgspec.Raw = ABSENT
 
 
-_USES = msgspec.json.Decoder(list[_Uses])
-_TOOLS = msgspec.json.Decoder(list[_Tool])
-_GEMINI_TOOLS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
-_GEMINI_TOOL = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_USES = Look(_Uses)
+_TOOLS = Look(_Tool)
+_GEMINI_TOOLS: Look[dict[str, msgspec.Raw]] = Look(dict[str, msgspec.Raw])
 _ENVIRONMENT = msgspec.json.Decoder(_Environment)
 
 
@@ -78,61 +78,65 @@ def tools_in_members(family: Family, members: Members) -> set[str]:
     return found
 
 
-def tools_in_list(family: Family, raw: msgspec.Raw | None, *, grouped: bool = False) -> set[str]:
+def tools_in_list(family: Family, raw: msgspec.Raw | None, *, grouped: bool = False) -> Steps[set[str]]:
     """Ids of the tools in an OpenAI or Anthropic ``tools`` list; a list that is none is `UNKNOWN`.
 
     ``grouped`` says that the list is a group inside of one; groups do not nest.
     """
     if raw is None or not given(raw):
         return set()
-    try:
-        tools = _TOOLS.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return {UNKNOWN}
     found: set[str] = set()
     plain = _PLAIN[family]
-    for tool in tools:
-        if bytes(tool.type) not in plain:
-            _classify(family, tool, found, grouped=grouped)
+    try:
+        for batch in _TOOLS.all_fit(raw):
+            for tool in batch:
+                if word(tool.type) not in plain:
+                    yield from _classify(family, tool, found, grouped=grouped)
+            yield
+    except Misfit:
+        return {UNKNOWN}
     return found
 
 
-def most_uses(raw: msgspec.Raw | None) -> int | None:
+def most_uses(raw: msgspec.Raw | None) -> Steps[int | None]:
     """How often the tools of an Anthropic ``tools`` list that run at the provider may be called, all together, as their
     ``max_uses`` say; ``None`` if one does not say.
     """
     if raw is None or not given(raw):
         return None
-    try:
-        tools = _USES.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
     plain = _PLAIN[Family.ANTHROPIC]
-    uses = [count_of(bytes(tool.max_uses)) for tool in tools if bytes(tool.type) not in plain]
+    uses: list[int | None] = []
+    try:
+        for batch in _USES.all_fit(raw):
+            uses += [count_of(word(tool.max_uses)) for tool in batch if word(tool.type) not in plain]
+            yield
+    except Misfit:
+        return None
     known = [count for count in uses if count is not None]
     return sum(known) if known and len(known) == len(uses) else None
 
 
-def tool_in_definition(family: Family, raw: msgspec.Raw) -> set[str]:
+def tool_in_definition(family: Family, raw: msgspec.Raw) -> Steps[set[str]]:
     """Like `tools_in_list`, for one definition outside of ``tools``."""
-    return tools_in_list(family, msgspec.Raw(b"[" + bytes(raw) + b"]")) if given(raw) else set()
+    return (yield from tools_in_list(family, msgspec.Raw(b"[" + bytes(raw) + b"]"))) if given(raw) else set()
 
 
-def tools_in_gemini(raw: msgspec.Raw | None) -> set[str]:
+def tools_in_gemini(raw: msgspec.Raw | None) -> Steps[set[str]]:
     """Ids of the tools in Gemini's ``tools``: a list of objects (or one) whose members are tools."""
     if raw is None or not given(raw):
         return set()
-    try:
-        tools = _GEMINI_TOOLS.decode(raw) if is_list(raw) else [_GEMINI_TOOL.decode(raw)]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return {UNKNOWN}
     found: set[str] = set()
-    for tool in tools:
-        for name, value in tool.items():
-            if given(value):
-                key = (Family.GOOGLE, _CAMEL.sub(_to_snake, name))
-                if key not in _CLIENT:
-                    found.add(_EXACT.get(key, UNKNOWN))
+    try:
+        for batch in _GEMINI_TOOLS.all_fit(raw if is_list(raw) else msgspec.Raw(b"[" + bytes(raw) + b"]")):
+            for tool in batch:
+                for name, value in tool.items():
+                    if given(value):
+                        key = (Family.GOOGLE, _CAMEL.sub(_to_snake, name))
+                        if key not in _CLIENT:
+                            found.add(_EXACT.get(key, UNKNOWN))
+            yield
+    except Misfit:
+        return {UNKNOWN}
     return found
 
 
@@ -140,7 +144,7 @@ def _to_snake(found: re.Match[str]) -> str:
     return "_" + found[0].lower()
 
 
-def _classify(family: Family, tool: _Tool, found: set[str], *, grouped: bool) -> None:
+def _classify(family: Family, tool: _Tool, found: set[str], *, grouped: bool) -> Steps[None]:
     name = decode_text(tool.type) if len(tool.type) < 256 else None
     if name is None:
         found.add(UNKNOWN)
@@ -150,7 +154,7 @@ def _classify(family: Family, tool: _Tool, found: set[str], *, grouped: bool) ->
         return
     if family is Family.OPENAI:
         if name == "namespace" and not grouped:
-            found |= tools_in_list(family, tool.tools, grouped=True)
+            found |= yield from tools_in_list(family, tool.tools, grouped=True)
             return
         if name == "shell":
             if _is_hosted(tool.environment):

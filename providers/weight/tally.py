@@ -6,13 +6,16 @@ from typing import Final
 
 import msgspec
 
+from providers.bounds import STEP_BYTES
 from providers.document.look import Look, values
-from providers.document.members import is_list, is_object
+from providers.document.members import is_list, is_object, is_string
 from providers.media.look import Gallery
+from providers.steps import Steps
 from providers.weight import text
 from providers.weight.weight import Weight
 
 _MOST_STRINGS: Final = 100_000  # that are told apart, with the commas in them
+_MANY: Final = 1_000
 
 
 class _Any(msgspec.Struct):
@@ -20,11 +23,6 @@ class _Any(msgspec.Struct):
 
 
 _ANY: Final = Look(_Any)
-
-
-def is_string(raw: msgspec.Raw) -> bool:
-    """The value is a JSON string."""
-    return len(raw) > 1 and memoryview(raw)[0] == ord('"')
 
 
 class Tally:
@@ -87,47 +85,58 @@ class Tally:
         if len(raw):
             self._data.append(raw)
 
-    def define(self, raw: msgspec.Raw | None) -> None:
+    def define(self, raw: msgspec.Raw | None) -> Steps[None]:
         """Definitions of tools: the request's list of them."""
         if raw is not None and is_list(raw):
             self._definitions.append(raw)
-            self._tools += len(_ANY.elements(raw))
+            for batch in _ANY.batches(raw):
+                self._tools += len(batch)
+                yield
 
     def schema(self, raw: msgspec.Raw | None) -> None:
         """The schema of a structured answer."""
         if raw is not None and is_object(raw):
             self._schemas.append(raw)
 
-    def text_or_tokens(self, raw: msgspec.Raw | None) -> None:
+    def text_or_tokens(self, raw: msgspec.Raw | None) -> Steps[None]:
         """A prompt as OpenAI's older APIs take it: a string, tokens, or a list of either."""
         if raw is None:
             return
         if is_string(raw):
             self.text(raw)
         elif is_list(raw):
-            commas = bytes(raw).count(b",")
+            commas, view = 0, memoryview(raw)
+            for start in range(0, len(view), STEP_BYTES):
+                commas += bytes(view[start : start + STEP_BYTES]).count(b",")
+                yield
             if bytes(memoryview(raw)[1:64]).lstrip(b" \t\r\n")[:1] != b'"':
                 self.tokens += commas + 1  # tokens, or lists of them: one between two commas
             elif commas > _MOST_STRINGS:
                 self.data(raw)
             else:
-                for one in values(raw):
+                yield
+                for number, one in enumerate(values(raw), 1):
                     self.text(one)
+                    if number % _MANY == 0:
+                        yield
 
-    def weight(self, body: int) -> Weight:
+    def weight(self, body: int) -> Steps[Weight]:
         """What a body of so many bytes weighs."""
         self._texts += self._thoughts
-        counted = (
-            sum(map(len, self._texts))
-            + sum(map(len, self._data))
-            + sum(map(len, self._definitions))
-            + sum(map(len, self._schemas))
-            + self.media.text
-            + self.signed
-        )
+        counted = self.media.text + self.signed
+        for raws in (self._texts, self._data, self._definitions, self._schemas):
+            counted += sum(map(len, raws))
+            if len(raws) > _MANY:
+                yield
+        texts = text.count(self._texts)
+        if len(self._texts) > _MANY:
+            yield
+        data = text.count_json(self._data)
+        if len(self._data) > _MANY:
+            yield
         return Weight(
-            text=text.count(self._texts),
-            data=text.count_json(self._data),
+            text=texts,
+            data=data,
             definitions=text.count_json(self._definitions),
             schema=text.count_json(self._schemas),
             turns=self.turns,

@@ -13,6 +13,7 @@ import pytest
 
 from providers.dialect import Family, Operation, Refusal, Target
 from providers.headers import request_headers
+from providers.steps import at_once
 from providers.wires import WIRES
 from tests.corpus.test_requests import STYLES, pytestmark, served  # noqa: F401 - the mark skips without a corpus
 
@@ -44,8 +45,8 @@ LABELLED = {Operation.GEMINI_GENERATE, Operation.GEMINI_STREAM}
 
 def sent(operation: Operation, body: bytes, path_model: str | None, pseudonym: str, **target: bool) -> bytes:
     wire = WIRES[operation]
-    head = wire.read(body, path_model)
-    return wire.splice(body, head, Target(head.model, reasons=True, pseudonym=pseudonym, **target))
+    head = at_once(wire.read(body, path_model))
+    return at_once(wire.splice(body, head, Target(head.model, reasons=True, pseudonym=pseudonym, **target)))
 
 
 @pytest.mark.parametrize("isolate", [False, True])

@@ -17,6 +17,7 @@ import pytest
 
 from providers.dialect import Family, Head, Operation, Refusal, Target, Wire
 from providers.paths import PathFault, Route, resolve
+from providers.steps import at_once
 from providers.tools.catalog import UNKNOWN
 from providers.wires import WIRES
 
@@ -164,7 +165,7 @@ def expected_body(operation: Operation, body: dict, *, wants_usage: bool) -> dic
 
 def read(wire: Wire, body: bytes) -> Head | Refusal:
     try:
-        return wire.read(body, "gemini" if wire.operation.family is Family.GOOGLE else None)
+        return at_once(wire.read(body, "gemini" if wire.operation.family is Family.GOOGLE else None))
     except Refusal as refusal:
         return refusal
 
@@ -194,7 +195,7 @@ def test_every_request_is_read_and_changed_as_documented(style):
         if operation is not Operation.GEMINI_STREAM:
             assert head.stream is (meant.get("stream") is True), where
         target = Target(head.model, reasons=True, pseudonym=PSEUDONYM)
-        sent = wire.splice(body, head, target)
+        sent = at_once(wire.splice(body, head, target))
         assert json.loads(sent) == expected_body(operation, meant, wants_usage=head.wants_usage), where
         for name in ("messages", "input", "contents", "tools", "system", "prompt"):
             if name in head.members:
@@ -214,7 +215,7 @@ def test_nothing_changes_for_a_target_that_knows_no_switch_when_nobody_is_named(
         body = json.dumps(meant).encode()
         head = read(wire, body)
         if isinstance(head, Head):
-            assert wire.splice(body, head, Target(head.model, store=False, include_usage=False)) is body
+            assert at_once(wire.splice(body, head, Target(head.model, store=False, include_usage=False))) is body
             unchanged += 1
     assert unchanged > 4_000
 

@@ -12,6 +12,7 @@ from providers.dialect import Family, Operation, Refusal, Target
 from providers.members import anthropic, openai
 from providers.members.decision import Decision
 from providers.members.register import REGISTER, snake, told
+from providers.steps import at_once
 from providers.wires import WIRES
 
 MODEL = "m"
@@ -26,8 +27,8 @@ def arrives(operation, members, target=SENT):
     """What a provider gets of a request with these members."""
     wire = WIRES[operation]
     body = json.dumps({"model": MODEL, **members}).encode()
-    head = wire.read(body, path_model(operation))
-    return json.loads(wire.splice(body, head, target)), told(head.found, target)
+    head = at_once(wire.read(body, path_model(operation)))
+    return json.loads(at_once(wire.splice(body, head, target))), told(head.found, target)
 
 
 def members_with(decision):
@@ -139,7 +140,7 @@ def test_long_caching_passes_where_policy_lets_it():
 def test_an_object_that_names_a_member_twice_is_refused():
     wire = WIRES[Operation.ANTHROPIC_MESSAGES]
     with pytest.raises(Refusal):
-        wire.read(b'{"model": "m", "metadata": {"user_id": "a", "user_id": "b"}}', None)
+        at_once(wire.read(b'{"model": "m", "metadata": {"user_id": "a", "user_id": "b"}}', None))
 
 
 PART = st.fixed_dictionaries(
@@ -175,8 +176,8 @@ def test_metadata_of_parts_arrives_nowhere(contents, system, escaped):
     if escaped:
         body = body.replace(b'"partMetadata"', b'"p\\u0061rtMetadata"')
     wire = WIRES[Operation.GEMINI_STREAM]
-    head = wire.read(body, MODEL)
-    sent = json.loads(wire.splice(body, head, Target(MODEL, store=False)))
+    head = at_once(wire.read(body, MODEL))
+    sent = json.loads(at_once(wire.splice(body, head, Target(MODEL, store=False))))
     assert sent == without(members)
 
 

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from providers.dialect import Family, Operation, Target
+from providers.steps import at_once
 from providers.wires import WIRES
 
 LIMITED = (
@@ -30,7 +31,7 @@ def sent(operation, body, tokens=None, **target):
     wire = WIRES[operation]
     target = {"store": False, "include_usage": False} | target
     named = Target("m", output_limit=tokens, strip_unknown=False, **target)
-    return wire.splice(body, wire.read(body, path_model(operation)), named)
+    return at_once(wire.splice(body, at_once(wire.read(body, path_model(operation))), named))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_a_thinking_budget_of_anthropic_stays_below_the_limit(limit, budget, tok
     ],
 )
 def test_a_request_that_thinks_needs_room_for_the_least_budget(body, least):
-    head = WIRES[Operation.ANTHROPIC_MESSAGES].read(json.dumps({"model": "m"} | body).encode(), None)
+    head = at_once(WIRES[Operation.ANTHROPIC_MESSAGES].read(json.dumps({"model": "m"} | body).encode(), None))
     assert head.least_output == least
 
 
@@ -130,7 +131,7 @@ def test_a_thinking_budget_of_gemini_leaves_room_for_an_answer(budget, tokens, l
 def test_an_operation_that_takes_no_limit_says_so_and_is_left_alone():
     for operation in set(Operation) - set(LIMITED):
         body = b'{"model":"m","input":"a"}' if operation.family is not Family.GOOGLE else b'{"generationConfig":{}}'
-        assert WIRES[operation].read(body, path_model(operation)).least_output is None
+        assert at_once(WIRES[operation].read(body, path_model(operation))).least_output is None
         assert sent(operation, body, 300) == sent(operation, body)
 
 
@@ -173,11 +174,11 @@ def test_whatever_a_request_states_it_asks_for_no_more_and_all_else_stays(operat
     wire = WIRES[operation]
     stated = {} if operation.family is Family.GOOGLE else {"model": "m"}
     body = json.dumps(stated | members, indent=indent, ensure_ascii=False).encode()
-    head = wire.read(body, path_model(operation))
+    head = at_once(wire.read(body, path_model(operation)))
     tokens = max(tokens, head.least_output)
 
     lowered = sent(operation, body, tokens)
-    again = wire.read(lowered, path_model(operation))
+    again = at_once(wire.read(lowered, path_model(operation)))
 
     if members.get("max_tokens") is None and operation is Operation.ANTHROPIC_MESSAGES:
         assert again.output_limit is None  # which the API rejects

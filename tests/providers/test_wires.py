@@ -15,6 +15,7 @@ from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
 from providers.gemini.answer import GenerateArray, GenerateStream
 from providers.members import register
 from providers.openai.answer import ChatStream, ResponsesStream
+from providers.steps import at_once
 from providers.wires import WIRES
 
 # The names of operations are a contract with records and dashboards: they say "gemini" where configuration says "google".
@@ -39,7 +40,7 @@ def test_only_counting_tokens_is_free():
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{} {}", b'{"model":"m","model":"m"}', b'{"model":"\xff"}'])
 def test_malformed_bodies_are_refused_everywhere(operation, body):
     with pytest.raises(Refusal) as refused:
-        WIRES[operation].read(body, "m" if operation.family is Family.GOOGLE else None)
+        at_once(WIRES[operation].read(body, "m" if operation.family is Family.GOOGLE else None))
 
     assert refused.value.code == "invalid_request"
 
@@ -49,12 +50,12 @@ def test_what_goes_to_the_provider_is_read_again_alike(operation):
     wire = WIRES[operation]
     path_model = "m" if wire.operation.family is Family.GOOGLE else None
     body = json.dumps({"model": "m", "stream": True, "user": "bob", "store": True, "labels": {}}).encode()
-    head = wire.read(body, path_model)
-    sent = wire.splice(body, head, Target("m", pseudonym="p"))
-    again = wire.read(sent, path_model)
+    head = at_once(wire.read(body, path_model))
+    sent = at_once(wire.splice(body, head, Target("m", pseudonym="p")))
+    again = at_once(wire.read(sent, path_model))
 
     assert (again.model, again.stream, again.output_limit) == (head.model, head.stream, head.output_limit)
-    assert wire.splice(sent, again, Target("m", pseudonym="p")) is sent
+    assert at_once(wire.splice(sent, again, Target("m", pseudonym="p"))) is sent
 
 
 STREAMED = Head(model="m", stream=True)
@@ -162,10 +163,10 @@ def test_any_body_is_refused_or_becomes_a_body(operation, members, target):
     wire = WIRES[operation]
     body = json.dumps({"model": "alias"} | members).encode()
     try:
-        head = wire.read(body, "alias" if wire.operation.family is Family.GOOGLE else None)
+        head = at_once(wire.read(body, "alias" if wire.operation.family is Family.GOOGLE else None))
     except Refusal:
         return
-    sent = json.loads(wire.splice(body, head, target))
+    sent = json.loads(at_once(wire.splice(body, head, target)))
 
     left = sent.keys() - members.keys() - {"model"}
     assert left <= {"store", "stream_options", "include"}

@@ -9,10 +9,11 @@ from gateway.auth.principal import Mode, Principal
 from gateway.catalog.catalog import load
 from gateway.config.load import read
 from gateway.errors import GatewayError
-from gateway.inference.admission import admit
+from gateway.inference.admission import admit, read_head
 from gateway.inference.holds import USUAL_OUTPUT
 from metering.learning import Learning
 from providers.dialect import Operation
+from providers.steps import at_once
 from providers.wires import WIRES
 
 PRICE = {"input": 1, "output": 4}
@@ -41,8 +42,7 @@ def decide(tmp_path):
         text = body if isinstance(body, bytes) else json.dumps(body).encode()
         return admit(
             WIRES[operation],
-            text,
-            path_model,
+            at_once(read_head(WIRES[operation], text, path_model, config.policy)),
             (),
             catalog=load(config),
             config=config,

@@ -11,11 +11,12 @@ from gateway.auth.principal import Mode, Principal
 from gateway.catalog.catalog import load
 from gateway.config.load import read
 from gateway.errors import GatewayError
-from gateway.inference.admission import admit
+from gateway.inference.admission import admit, read_head
 from gateway.inference.holds import calls_of
 from metering.learning import Learning
 from metering.usage import PARTS
 from providers.dialect import Family, Operation
+from providers.steps import at_once
 from providers.tools.catalog import SERVER_TOOLS, TOOLS_BY_ID, bills
 from providers.wires import WIRES
 
@@ -50,8 +51,7 @@ def decide(configuration, operation, body, path_model=None):
     config, catalog = configuration
     return admit(
         WIRES[operation],
-        json.dumps(body).encode(),
-        path_model,
+        at_once(read_head(WIRES[operation], json.dumps(body).encode(), path_model, config.policy)),
         (),
         catalog=catalog,
         config=config,

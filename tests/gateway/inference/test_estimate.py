@@ -12,6 +12,7 @@ from gateway.inference.estimate import of_input, reasoning
 from metering.learning import LEAST_FACTOR, MOST_FACTOR
 from providers.dialect import Operation
 from providers.media.medium import Detail, Kind, Medium
+from providers.steps import at_once
 from providers.tools.catalog import TOOLS_BY_ID
 from providers.weight.weight import TextWeight, Weight
 from providers.wires import WIRES
@@ -74,7 +75,7 @@ def test_more_is_never_less(weight, operation, model, more):
 
 def estimate(operation, body, *models):
     text = json.dumps(body if operation.value.startswith("gemini") else body | {"model": "m"}).encode()
-    return of_input(WIRES[operation].read(text, "m").weight, operation, models)
+    return of_input(at_once(WIRES[operation].read(text, "m")).weight, operation, models)
 
 
 NOISE = base64.b64encode(random.Random(3).randbytes(1_500_000)).decode()
@@ -145,7 +146,7 @@ def test_letters_that_no_language_writes_are_bounded():
 
 def test_the_cached_share_is_taken_out_of_what_is_expected():
     body = {"messages": [{"role": "user", "content": "some words " * 500}]}
-    weight = WIRES[Operation.OPENAI_CHAT].read(json.dumps(body | {"model": "m"}).encode(), None).weight
+    weight = at_once(WIRES[Operation.OPENAI_CHAT].read(json.dumps(body | {"model": "m"}).encode(), None)).weight
     found = of_input(weight, Operation.OPENAI_CHAT, ["gpt-4o"], cached_share=900)
     assert found.expected.cached == found.expected.tokens * 9 // 10
 
@@ -172,7 +173,7 @@ def test_reasoning_is_time_by_speed(waited, speed, tokens):
 )
 def test_reasoning_that_is_asked_for_is_known(operation, body, thinks):
     text = json.dumps(body | {"model": "m", "messages": []}).encode()
-    assert WIRES[operation].read(text, None).weight.thinks is thinks
+    assert at_once(WIRES[operation].read(text, None)).weight.thinks is thinks
 
 
 def test_tools_at_the_provider_read_more_than_the_request():

@@ -23,7 +23,7 @@ from gateway.catalog.catalog import load
 from gateway.config.load import read
 from gateway.errors import CreditsExhausted
 from gateway.inference import holds
-from gateway.inference.admission import admit
+from gateway.inference.admission import admit, read_head
 from gateway.inference.answer import Answer, Ending
 from gateway.inference.meter import Meter
 from metering.learning import Learning
@@ -32,6 +32,7 @@ from metering.store.embedded import Embedded
 from metering.store.store import open_store
 from metering.usage import Outcome, Report, Usage
 from providers.dialect import Family, Operation, Target
+from providers.steps import at_once
 from providers.wires import WIRES
 
 EXAMPLES = int(os.environ.get("LEDGER_EXAMPLES", "25"))
@@ -179,8 +180,9 @@ class Account:
         wire, principal = WIRES[asked["operation"]], Principal("s", "pguarantee", "default", Mode.CLOUD, 2**53)
         body = json.dumps(body_of(asked)).encode()
         path_model = "goo" if wire.operation.family is Family.GOOGLE else None
+        head = at_once(read_head(wire, body, path_model, self.config.policy))
         admitted = admit(
-            wire, body, path_model, (), catalog=self.catalog, config=self.config, principal=principal,
+            wire, head, (), catalog=self.catalog, config=self.config, principal=principal,
             learning=self.services.learning,
         )  # fmt: skip
         self.count += 1
@@ -205,8 +207,8 @@ class Account:
     async def end(self, place, target, standard, obeys):
         wire, body, path_model, admitted, meter = self.running.pop(place % len(self.running))
         target = admitted.targets[target % len(admitted.targets)]
-        sent = wire.splice(body, admitted.head, Target(target.model, output_limit=meter.output_limit))
-        limit = wire.read(sent, path_model).output_limit
+        sent = at_once(wire.splice(body, admitted.head, Target(target.model, output_limit=meter.output_limit)))
+        limit = at_once(wire.read(sent, path_model)).output_limit
         if meter.output_limit is not None:
             assert limit == meter.output_limit >= min(admitted.head.least_output, admitted.most_output)
         longest = admitted.model.max_output or admitted.model.context_window or holds.UNKNOWN_OUTPUT

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from gateway.auth.principal import Mode, Principal
 from gateway.catalog.catalog import load
 from gateway.config.load import read
-from gateway.inference.admission import admit
+from gateway.inference.admission import admit, read_head
 from gateway.inference.holds import LEAST_REASONING, MOST_CALLS, UNKNOWN_OUTPUT, USUAL_OUTPUT
 from metering.learning import Learning
 from providers.dialect import Family, Operation
+from providers.steps import at_once
 from providers.wires import WIRES
 
 STATEMENT = {"api_keys": ["k"], "retention_days": 0, "training": False, "region": "global"}
@@ -38,9 +39,15 @@ def admitted(body, operation=Operation.OPENAI_CHAT, *, targets=(CHEAP,), billing
     )
     return admit(
         WIRES[operation],
-        json.dumps(body).encode(),
-        "m" if operation.family is Family.GOOGLE else None,
-        (),
+        at_once(
+            read_head(
+                WIRES[operation],
+                json.dumps(body).encode(),
+                "m" if operation.family is Family.GOOGLE else None,
+                (),
+                config.policy.server_tools,
+            )
+        ),
         catalog=load(config),
         config=config,
         principal=Principal("s", "p", "default", Mode.CLOUD, 2**53),

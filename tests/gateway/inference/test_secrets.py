@@ -4,6 +4,7 @@ import pytest
 
 from gateway.config import PolicyConfig, SecretsRule
 from gateway.errors import PrivacyUnsupported
+from gateway.http.slices import Slices
 from gateway.inference.secrets import make_secrets
 from providers.dialect import Family
 
@@ -27,25 +28,25 @@ async def test_off_is_nothing():
 async def test_block_refuses_and_does_not_say_what_it_saw():
     secrets = made(SecretsRule.BLOCK)
     with pytest.raises(PrivacyUnsupported) as caught:
-        await secrets.apply(BODY, "pid", Family.OPENAI)
+        await secrets.apply(BODY, "pid", Family.OPENAI, Slices())
     assert EMAIL not in caught.value.message
-    assert await secrets.apply(CLEAN, "pid", Family.OPENAI) == (CLEAN, None)
+    assert await secrets.apply(CLEAN, "pid", Family.OPENAI, Slices()) == (CLEAN, None)
 
 
 @pytest.mark.parametrize(("rule", "kept"), [(SecretsRule.MASK, False), (SecretsRule.RESTORE, True)])
 async def test_mask_and_restore(rule, kept):
     secrets = made(rule)
-    masked, vault = await secrets.apply(BODY, "pid", Family.OPENAI)
+    masked, vault = await secrets.apply(BODY, "pid", Family.OPENAI, Slices())
     assert EMAIL.encode() not in masked
     assert (vault is not None) is kept
-    clean, vault = await secrets.apply(CLEAN, "pid", Family.OPENAI)
+    clean, vault = await secrets.apply(CLEAN, "pid", Family.OPENAI, Slices())
     assert clean is CLEAN
     assert vault is None
 
 
 async def test_the_placeholder_is_of_the_account_and_the_key():
     async def sent(key, pid):
-        return (await made(SecretsRule.MASK, key).apply(BODY, pid, Family.OPENAI))[0]
+        return (await made(SecretsRule.MASK, key).apply(BODY, pid, Family.OPENAI, Slices()))[0]
 
     assert await sent(KEY, "one") == await sent(KEY, "one")
     different = {await sent(KEY, "one"), await sent(KEY, "two"), await sent(b"j" * 32, "one")}
@@ -57,7 +58,7 @@ async def test_a_prompt_with_more_than_can_be_searched_is_refused(rule):
     text = " ".join(f"4{number:015d}" for number in range(110_000))  # like cards, none is one
     body = json.dumps({"messages": [{"content": text}]}).encode()
     with pytest.raises(PrivacyUnsupported) as caught:
-        await made(rule).apply(body, "pid", Family.OPENAI)
+        await made(rule).apply(body, "pid", Family.OPENAI, Slices())
     assert "Send less" in caught.value.message or rule is SecretsRule.BLOCK
 
 

@@ -7,6 +7,7 @@ import pytest
 from metering.usage import Geography, Speed, Variant
 from providers.anthropic.messages import COUNT_TOKENS, MESSAGES, check_betas
 from providers.dialect import Refusal, Target
+from providers.steps import at_once
 from providers.tools.catalog import UNKNOWN
 
 TARGET = Target("claude", pseudonym="p-1")
@@ -23,7 +24,7 @@ def user(*blocks):
 
 def refusal(raw, wire=MESSAGES):
     with pytest.raises(Refusal) as refused:
-        wire.read(raw, None)
+        at_once(wire.read(raw, None))
     return refused.value
 
 
@@ -64,41 +65,41 @@ def test_what_would_live_at_the_provider_is_refused_with_the_mend(wire, members)
     ],
 )
 def test_what_only_looks_like_it_passes(members):
-    assert MESSAGES.read(body(**members), None).server_tools == frozenset()
+    assert at_once(MESSAGES.read(body(**members), None)).server_tools == frozenset()
 
 
 def test_deep_nesting_costs_a_bounded_number_of_looks():
     block = '{"type":"tool_result","content":[' * 150 + "]}" * 150
     raw = f'{{"model":"m","messages":[{{"content":[{block}]}}]}}'.encode()
 
-    MESSAGES.read(raw, None)
+    at_once(MESSAGES.read(raw, None))
 
 
 def test_the_head_of_each_operation():
     raw = body(stream=True, speed="fast", inference_geo="us", service_tier="auto")
 
-    head = MESSAGES.read(raw, None)
+    head = at_once(MESSAGES.read(raw, None))
     assert (head.model, head.stream, head.output_limit, head.choices) == ("claude", True, 10, 1)
     assert head.variant == Variant(speed=Speed.FAST, geography=Geography.US)
-    counted = COUNT_TOKENS.read(raw, None)
+    counted = at_once(COUNT_TOKENS.read(raw, None))
     assert (counted.stream, counted.output_limit) == (False, 0)
     assert [wire.billed for wire in (MESSAGES, COUNT_TOKENS)] == [True, False]
     assert [wire.path("m") for wire in (MESSAGES, COUNT_TOKENS)] == ["/v1/messages", "/v1/messages/count_tokens"]
 
 
 def test_an_unknown_place_is_another_place():
-    assert MESSAGES.read(body(inference_geo="mars"), None).variant.geography is Geography.OTHER
-    assert MESSAGES.read(body(inference_geo=None, speed="standard"), None).variant == Variant()
+    assert at_once(MESSAGES.read(body(inference_geo="mars"), None)).variant.geography is Geography.OTHER
+    assert at_once(MESSAGES.read(body(inference_geo=None, speed="standard"), None)).variant == Variant()
 
 
 def test_the_users_id_becomes_the_pseudonym_and_nothing_else_changes():
     raw = b'{"model" : "alias", "metadata": { "user_id" : "user_abc_account_def_session_ghi" }, "messages":[ ]}'
-    head = MESSAGES.read(raw, None)
+    head = at_once(MESSAGES.read(raw, None))
 
-    assert MESSAGES.splice(raw, head, TARGET) == (
+    assert at_once(MESSAGES.splice(raw, head, TARGET)) == (
         b'{"model" : "alias", "metadata": { "user_id" : "p-1" }, "messages":[ ]}'
     )
-    assert MESSAGES.splice(raw, head, Target("real", alias=True)) == (
+    assert at_once(MESSAGES.splice(raw, head, Target("real", alias=True))) == (
         b'{"model" : "real", "metadata": { }, "messages":[ ]}'
     )
 
@@ -107,7 +108,7 @@ def test_the_users_id_becomes_the_pseudonym_and_nothing_else_changes():
 def test_metadata_without_a_user_passes_as_it_is(metadata):
     raw = f'{{"model":"m","metadata":{metadata}}}'.encode()
 
-    assert MESSAGES.splice(raw, MESSAGES.read(raw, None), TARGET) is raw
+    assert at_once(MESSAGES.splice(raw, at_once(MESSAGES.read(raw, None)), TARGET)) is raw
 
 
 def test_metadata_that_two_parsers_could_read_differently_is_refused():
@@ -162,7 +163,7 @@ def test_metadata_that_two_parsers_could_read_differently_is_refused():
     ],
 )
 def test_server_tools_are_named_wherever_they_are_defined(members, tools):
-    assert MESSAGES.read(body(**members), None).server_tools == tools
+    assert at_once(MESSAGES.read(body(**members), None)).server_tools == tools
 
 
 @pytest.mark.parametrize(

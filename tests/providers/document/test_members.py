@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from providers.dialect import Refusal
 from providers.document import members
 from providers.document.members import MAX_MODEL, read_members, read_model, read_nested, read_object
+from providers.steps import at_once
 
 
 @given(data=st.data())
@@ -17,7 +18,7 @@ def test_spans_hold_exactly_the_bytes_of_each_value(json_objects, data):
     text, members = data.draw(json_objects)
     body = text.encode()
 
-    read = read_members(body)
+    read = at_once(read_members(body))
 
     assert list(read.spans) == [name for name, _, _ in members]
     for name, value_text, _ in members:
@@ -35,7 +36,7 @@ def test_a_member_named_twice_is_refused_wherever_it_stands(json_objects, data, 
     body = text.rstrip().removesuffix("}").encode() + b", " + json.dumps(twice).encode() + b":" + other + b"}"
 
     with pytest.raises(Refusal) as refused:
-        read_members(body)
+        at_once(read_members(body))
 
     assert refused.value.code == "invalid_request"
 
@@ -54,7 +55,7 @@ def test_a_member_named_twice_is_refused_wherever_it_stands(json_objects, data, 
 )
 def test_duplicates_that_look_alike_are_refused(body):
     with pytest.raises(Refusal):
-        read_members(body)
+        at_once(read_members(body))
 
 
 @pytest.mark.parametrize(
@@ -87,11 +88,11 @@ def test_duplicates_that_look_alike_are_refused(body):
 )
 def test_what_is_no_json_object_is_refused_without_quoting_it(body):
     with pytest.raises(Refusal) as refused:
-        read_members(body)
+        at_once(read_members(body))
 
     assert refused.value.code == "invalid_request"
     assert refused.value.__cause__ is None
-    assert refused.value.__suppress_context__
+    assert refused.value.__context__ is None or refused.value.__suppress_context__
 
 
 @given(st.binary(max_size=64))
@@ -103,10 +104,10 @@ def test_any_bytes_are_read_or_refused(body):
     except ValueError:  # NaN and Infinity are no JSON, and no hexadecimal either
         meant = None
     if isinstance(meant, dict):
-        assert read_members(body).raws.keys() == meant.keys()
+        assert at_once(read_members(body)).raws.keys() == meant.keys()
     else:
         with pytest.raises(Refusal):
-            read_members(body)
+            at_once(read_members(body))
 
 
 @pytest.mark.parametrize("cut", [65_535, 65_536, 65_537])
@@ -115,20 +116,20 @@ def test_wide_characters_across_the_slices_of_the_check_are_valid(cut, character
     prefix = b'{"a":"'
     body = prefix + b"x" * (cut - len(prefix) - 1) + character.encode() * 3 + b'"}'
 
-    assert read_members(body).spans["a"] == (5, len(body) - 1)
+    assert at_once(read_members(body)).spans["a"] == (5, len(body) - 1)
 
 
 def test_a_wide_character_that_is_cut_off_at_the_end_is_refused():
     body = b'{"a":"' + b"x" * 65_600 + "日".encode()[:2] + b'"}'
 
     with pytest.raises(Refusal):
-        read_members(body)
+        at_once(read_members(body))
 
 
 @pytest.mark.parametrize("value", [b"{},", b"[],", b'"","",'])
 def test_a_body_of_nothing_but_tiny_values_is_refused(value):
     with pytest.raises(Refusal) as refused:
-        read_members(b'{"a":[' + value * 1_500_000 + b"0]}")
+        at_once(read_members(b'{"a":[' + value * 1_500_000 + b"0]}"))
 
     assert "too many" in refused.value.message
 
@@ -136,14 +137,14 @@ def test_a_body_of_nothing_but_tiny_values_is_refused(value):
 def test_a_large_body_of_text_is_no_forgery():
     text = b"x" * 100 + b"{}[]" + b'\\"'
 
-    assert read_members(b'{"a":"' + text * 60_000 + b'"}').raws.keys() == {"a"}
+    assert at_once(read_members(b'{"a":"' + text * 60_000 + b'"}')).raws.keys() == {"a"}
 
 
 def test_a_body_of_nothing_but_members_is_refused():
     members = b",".join(b'"%d":0' % number for number in range(1_001))
 
     with pytest.raises(Refusal) as refused:
-        read_members(b"{" + members + b"}")
+        at_once(read_members(b"{" + members + b"}"))
 
     assert "too many" in refused.value.message
 
@@ -164,14 +165,14 @@ def test_a_body_of_nothing_but_members_is_refused():
 )
 def test_a_model_that_is_no_name_is_refused(body, message):
     with pytest.raises(Refusal) as refused:
-        read_model(read_members(body))
+        read_model(at_once(read_members(body)))
 
     assert refused.value.param == "model"
     assert message in refused.value.message
 
 
 def test_the_model_is_read_from_the_body_or_from_the_path():
-    members = read_members(b'{"mod\\u0065l":"g\\u0070t"}')
+    members = at_once(read_members(b'{"mod\\u0065l":"g\\u0070t"}'))
 
     assert read_model(members) == "gpt"
     assert read_model(members, "from-the-path") == "from-the-path"
@@ -184,7 +185,7 @@ def test_the_model_is_read_from_the_body_or_from_the_path():
     [(b"true", True), (b"false", False), (b"null", False), (b'"true"', None), (b"1", None), (b"{}", None)],
 )
 def test_a_flag_is_a_boolean_or_refused(value, read):
-    members = read_members(b'{"stream":%b}' % value)
+    members = at_once(read_members(b'{"stream":%b}' % value))
 
     if read is None:
         with pytest.raises(Refusal) as refused:
@@ -216,11 +217,11 @@ def test_a_flag_is_a_boolean_or_refused(value, read):
     ],
 )
 def test_a_count_is_read_as_providers_read_it(value, read):
-    assert read_members(b'{"n":%b}' % value).count("n") == read
+    assert at_once(read_members(b'{"n":%b}' % value)).count("n") == read
 
 
 def test_a_null_member_gives_way_to_its_other_spelling():
-    members = read_members(b'{"maxTokens":null,"max_tokens":7}')
+    members = at_once(read_members(b'{"maxTokens":null,"max_tokens":7}'))
 
     assert members.count("maxTokens", "max_tokens") == 7
 
@@ -230,11 +231,11 @@ def test_a_null_member_gives_way_to_its_other_spelling():
     [(b"null", False), (b"false", False), (b'""', False), (b"[]", False), (b"{}", False), (b"0", True), (b'"x"', True)],
 )
 def test_truthy_is_anything_but_an_empty_value(value, truthy):
-    assert read_members(b'{"x":%b}' % value).truthy("x") is truthy
+    assert at_once(read_members(b'{"x":%b}' % value)).truthy("x") is truthy
 
 
 def test_a_nested_object_is_read_unless_it_names_a_member_twice():
-    members = read_members(b'{"a":{"b":1},"c":[1],"d":null,"e":{"b":1,"b":2}}')
+    members = at_once(read_members(b'{"a":{"b":1},"c":[1],"d":null,"e":{"b":1,"b":2}}'))
 
     nested = read_nested(members, "a")
     assert nested is not None

@@ -7,6 +7,7 @@ import pytest
 from metering.usage import ServiceTier
 from providers.dialect import Refusal, Target
 from providers.gemini.request import BATCH_EMBED, COUNT_TOKENS, EMBED, GENERATE, STREAM
+from providers.steps import at_once
 
 ALL = (GENERATE, STREAM, COUNT_TOKENS, EMBED, BATCH_EMBED)
 KEPT = "https://generativelanguage.googleapis.com/v1beta/files/abc"
@@ -18,20 +19,20 @@ def body(**members):
 
 def refusal(raw, wire=GENERATE):
     with pytest.raises(Refusal) as refused:
-        wire.read(raw, "gemini")
+        at_once(wire.read(raw, "gemini"))
     return refused.value
 
 
 def spliced(raw, wire=GENERATE, **target):
-    return wire.splice(raw, wire.read(raw, "gemini"), Target("real", **target))
+    return at_once(wire.splice(raw, at_once(wire.read(raw, "gemini")), Target("real", **target)))
 
 
 def test_the_model_and_the_streaming_come_from_the_path():
-    head = GENERATE.read(body(model="models/other"), "gemini-x")
+    head = at_once(GENERATE.read(body(model="models/other"), "gemini-x"))
 
     assert (head.model, head.stream) == ("gemini-x", False)
-    assert STREAM.read(body(), "models/gemini-x").model == "gemini-x"
-    assert STREAM.read(body(), "gemini-x").stream
+    assert at_once(STREAM.read(body(), "models/gemini-x")).model == "gemini-x"
+    assert at_once(STREAM.read(body(), "gemini-x")).stream
     assert [wire.path("g/x") for wire in ALL] == [
         "/v1beta/models/g%2Fx:generateContent",
         "/v1beta/models/g%2Fx:streamGenerateContent",
@@ -46,16 +47,16 @@ def test_the_model_and_the_streaming_come_from_the_path():
 @pytest.mark.parametrize("limit", ["maxOutputTokens", "max_output_tokens"])
 @pytest.mark.parametrize("count", ["candidateCount", "candidate_count"])
 def test_limits_are_read_in_both_spellings(config, limit, count):
-    head = GENERATE.read(body(**{config: {limit: "50", count: 2}}), "g")
+    head = at_once(GENERATE.read(body(**{config: {limit: "50", count: 2}}), "g"))
 
     assert (head.output_limit, head.choices) == (50, 2)
 
 
 def test_no_limit_is_unknown_and_nothing_is_generated_elsewhere():
-    limits = [wire.read(body(generationConfig={"maxOutputTokens": 9}), "g").output_limit for wire in ALL]
+    limits = [at_once(wire.read(body(generationConfig={"maxOutputTokens": 9}), "g")).output_limit for wire in ALL]
 
     assert limits == [9, 9, 0, 0, 0]
-    assert GENERATE.read(body(), "g").output_limit is None
+    assert at_once(GENERATE.read(body(), "g")).output_limit is None
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_a_nested_duplicate_is_refused():
     ],
 )
 def test_the_service_tier_is_a_closed_word(named, tier):
-    assert GENERATE.read(body(service_tier=named), "g").variant.tier is tier
+    assert at_once(GENERATE.read(body(service_tier=named), "g")).variant.tier is tier
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_what_lives_at_the_provider_is_refused_with_the_mend(members):
     ],
 )
 def test_what_only_looks_like_it_passes(members):
-    GENERATE.read(body(**members), "g")
+    at_once(GENERATE.read(body(**members), "g"))
 
 
 def test_storing_is_forced_off_where_something_is_generated():
@@ -182,6 +183,6 @@ def test_a_request_to_count_is_edited_like_a_request():
 def test_tools_are_named_in_both_spellings():
     raw = body(tools=[{"functionDeclarations": []}, {"googleSearch": {}, "url_context": {}}])
 
-    assert GENERATE.read(raw, "g").server_tools == {"gemini_google_search", "gemini_url_context"}
+    assert at_once(GENERATE.read(raw, "g")).server_tools == {"gemini_google_search", "gemini_url_context"}
     nested = body(generateContentRequest={"tools": {"codeExecution": {}}})
-    assert COUNT_TOKENS.read(nested, "g").server_tools == {"gemini_code_execution"}
+    assert at_once(COUNT_TOKENS.read(nested, "g")).server_tools == {"gemini_code_execution"}

@@ -7,6 +7,7 @@ import pytest
 from metering.usage import ServiceTier
 from providers.dialect import Operation, Refusal, Target
 from providers.openai.chat import WIRE
+from providers.steps import at_once
 
 TARGET = Target("gpt-real", pseudonym="p-1")
 
@@ -16,27 +17,29 @@ def body(**members):
 
 
 def spliced(raw, target=TARGET):
-    return WIRE.splice(raw, WIRE.read(raw, None), target)
+    return at_once(WIRE.splice(raw, at_once(WIRE.read(raw, None)), target))
 
 
 def refusal(raw):
     with pytest.raises(Refusal) as refused:
-        WIRE.read(raw, None)
+        at_once(WIRE.read(raw, None))
     return refused.value
 
 
 def test_the_head_holds_what_is_acted_on():
-    head = WIRE.read(
-        body(
-            stream=True,
-            max_tokens=10,
-            max_completion_tokens=20,
-            n=3,
-            service_tier="flex",
-            stream_options={"include_usage": True},
-            tools=[{"type": "function", "function": {"name": "f"}}],
-        ),
-        None,
+    head = at_once(
+        WIRE.read(
+            body(
+                stream=True,
+                max_tokens=10,
+                max_completion_tokens=20,
+                n=3,
+                service_tier="flex",
+                stream_options={"include_usage": True},
+                tools=[{"type": "function", "function": {"name": "f"}}],
+            ),
+            None,
+        )
     )
 
     assert (head.model, head.stream, head.output_limit, head.choices) == ("gpt", True, 20, 3)
@@ -61,7 +64,7 @@ def test_the_head_holds_what_is_acted_on():
     ],
 )
 def test_only_a_stream_that_asked_sees_the_usage_chunk(members, wants):
-    assert WIRE.read(body(**members), None).wants_usage is wants
+    assert at_once(WIRE.read(body(**members), None)).wants_usage is wants
 
 
 @pytest.mark.parametrize(
@@ -179,7 +182,7 @@ def test_a_file_that_the_provider_keeps_is_refused(part):
     ],
 )
 def test_what_only_looks_like_a_file_passes(messages):
-    WIRE.read(body(messages=messages), None)
+    at_once(WIRE.read(body(messages=messages), None))
 
 
 def test_a_file_id_is_found_however_it_is_escaped():
@@ -202,18 +205,18 @@ def test_a_file_id_is_found_however_it_is_escaped():
     ],
 )
 def test_members_that_switch_on_server_tools_are_named(members, tools):
-    assert WIRE.read(body(**members), None).server_tools == tools
+    assert at_once(WIRE.read(body(**members), None)).server_tools == tools
 
 
 def test_a_list_of_further_models_is_refused():
     assert refusal(body(models=["other"])).code == "unsupported_feature"
-    WIRE.read(body(models=[]), None)
+    at_once(WIRE.read(body(models=[]), None))
 
 
 def test_odd_types_are_the_providers_business():
     raw = body(temperature="hot", brand_new=[{"x": 1}], max_tokens="many", n=None, tools=[], store=False)
 
-    head = WIRE.read(raw, None)
+    head = at_once(WIRE.read(raw, None))
     assert (head.output_limit, head.choices) == (None, 1)
     assert spliced(raw) is raw
 

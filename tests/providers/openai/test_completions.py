@@ -6,10 +6,11 @@ import pytest
 
 from providers.dialect import Target
 from providers.openai.completions import WIRE
+from providers.steps import at_once
 
 
 def read(**members):
-    return WIRE.read(json.dumps({"model": "m"} | members).encode(), None)
+    return at_once(WIRE.read(json.dumps({"model": "m"} | members).encode(), None))
 
 
 @pytest.mark.parametrize(
@@ -32,18 +33,18 @@ def test_each_prompt_has_its_own_answers(members, choices):
 
 def test_the_usage_switch_is_turned_on_and_storing_is_never_added():
     raw = b'{"model":"m","prompt":"x","stream":true,"user":"bob","store":true}'
-    head = WIRE.read(raw, None)
+    head = at_once(WIRE.read(raw, None))
 
     assert not head.wants_usage
-    assert WIRE.splice(raw, head, Target("m")) == (
+    assert at_once(WIRE.splice(raw, head, Target("m"))) == (
         b'{"stream_options":{"include_usage":true},"model":"m","prompt":"x","stream":true}'
     )
 
 
 def test_a_plain_request_passes_as_it_is():
     raw = b'{"model":"m","prompt":"x","max_tokens":7}'
-    head = WIRE.read(raw, None)
+    head = at_once(WIRE.read(raw, None))
 
     assert head.output_limit == 7
-    assert WIRE.splice(raw, head, Target("m")) is raw
+    assert at_once(WIRE.splice(raw, head, Target("m"))) is raw
     assert WIRE.path("m") == "/v1/completions"

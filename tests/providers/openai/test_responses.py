@@ -6,6 +6,7 @@ import pytest
 
 from providers.dialect import Refusal, Target
 from providers.openai.responses import COMPACT, INPUT_TOKENS, RESPONSES
+from providers.steps import at_once
 
 ENCRYPTED = "reasoning.encrypted_content"
 
@@ -16,12 +17,12 @@ def body(**members):
 
 def refusal(raw, wire=RESPONSES):
     with pytest.raises(Refusal) as refused:
-        wire.read(raw, None)
+        at_once(wire.read(raw, None))
     return refused.value
 
 
 def spliced(raw, wire=RESPONSES, **target):
-    return wire.splice(raw, wire.read(raw, None), Target("real", **target))
+    return at_once(wire.splice(raw, at_once(wire.read(raw, None)), Target("real", **target)))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_a_container_of_a_size_without_a_price_is_refused(tools):
     ],
 )
 def test_what_only_looks_like_it_passes(members):
-    RESPONSES.read(body(**members), None)
+    at_once(RESPONSES.read(body(**members), None))
 
 
 def test_a_reference_is_found_however_it_is_escaped():
@@ -144,15 +145,15 @@ def test_the_other_operations_get_no_members_that_they_do_not_know():
 def test_the_head_of_each_operation():
     raw = body(stream=True, max_output_tokens=9)
 
-    assert [RESPONSES.read(raw, None).stream, COMPACT.read(raw, None).stream] == [True, False]
-    assert [wire.read(raw, None).output_limit for wire in (RESPONSES, COMPACT, INPUT_TOKENS)] == [9, 9, 0]
+    assert [at_once(RESPONSES.read(raw, None)).stream, at_once(COMPACT.read(raw, None)).stream] == [True, False]
+    assert [at_once(wire.read(raw, None)).output_limit for wire in (RESPONSES, COMPACT, INPUT_TOKENS)] == [9, 9, 0]
     assert [wire.billed for wire in (RESPONSES, COMPACT, INPUT_TOKENS)] == [True, True, False]
     assert [wire.path("m") for wire in (RESPONSES, COMPACT, INPUT_TOKENS)] == [
         "/v1/responses",
         "/v1/responses/compact",
         "/v1/responses/input_tokens",
     ]
-    assert RESPONSES.read(raw, None).wants_usage
+    assert at_once(RESPONSES.read(raw, None)).wants_usage
 
 
 def test_tools_that_come_with_the_conversation_count_too():
@@ -161,7 +162,7 @@ def test_tools_that_come_with_the_conversation_count_too():
         input=[{"type": "additional_tools", "role": "developer", "tools": [{"type": "web_search"}]}],
     )
 
-    assert RESPONSES.read(raw, None).server_tools == {"openai_web_search"}
+    assert at_once(RESPONSES.read(raw, None)).server_tools == {"openai_web_search"}
 
 
 def test_people_go_out_here_too():

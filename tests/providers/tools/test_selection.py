@@ -10,6 +10,7 @@ from google.genai.types import ToolDict
 from openai.types.responses import ToolParam
 
 from providers.dialect import Family
+from providers.steps import at_once
 from providers.tools.catalog import TOOLS_BY_ID, UNKNOWN
 from providers.tools.selection import tool_in_definition, tools_in_gemini, tools_in_list
 
@@ -38,7 +39,7 @@ def _literals(hint):
 
 
 def test_every_tool_of_the_openai_sdk_is_known():
-    found = {name: tools_in_list(Family.OPENAI, raw([{"type": name}])) for name in types_of(ToolParam)}
+    found = {name: at_once(tools_in_list(Family.OPENAI, raw([{"type": name}]))) for name in types_of(ToolParam)}
 
     assert len(found) > 12
     assert [name for name, tools in found.items() if UNKNOWN in tools] == []
@@ -56,7 +57,9 @@ def test_every_tool_of_the_openai_sdk_is_known():
 
 
 def test_every_tool_of_the_anthropic_sdk_is_known():
-    found = {name: tools_in_list(Family.ANTHROPIC, raw([{"type": name}])) for name in types_of(BetaToolUnionParam)}
+    found = {
+        name: at_once(tools_in_list(Family.ANTHROPIC, raw([{"type": name}]))) for name in types_of(BetaToolUnionParam)
+    }
 
     assert len(found) > 20
     assert [name for name, tools in found.items() if UNKNOWN in tools] == []
@@ -74,7 +77,7 @@ def test_every_tool_of_the_anthropic_sdk_is_known():
 
 def test_every_tool_of_the_google_sdk_is_known():
     names = set(ToolDict.__annotations__)
-    found = {name: tools_in_gemini(raw([{name: {}}])) for name in names}
+    found = {name: at_once(tools_in_gemini(raw([{name: {}}]))) for name in names}
 
     assert len(found) > 8
     assert [name for name, tools in found.items() if UNKNOWN in tools] == []
@@ -115,30 +118,30 @@ def test_every_tool_of_the_google_sdk_is_known():
     ],
 )
 def test_a_tool_is_classified_by_its_type(family, tool, ids):
-    assert tools_in_list(family, raw([{"name": "f"}, tool])) == ids
-    assert tool_in_definition(family, raw(tool)) == ids
+    assert at_once(tools_in_list(family, raw([{"name": "f"}, tool]))) == ids
+    assert at_once(tool_in_definition(family, raw(tool))) == ids
 
 
 def test_a_type_is_known_however_it_is_escaped():
-    assert tools_in_list(Family.OPENAI, msgspec.Raw(b'[{"t\\u0079pe":"\\u006dcp"}]')) == {"openai_mcp"}
+    assert at_once(tools_in_list(Family.OPENAI, msgspec.Raw(b'[{"t\\u0079pe":"\\u006dcp"}]'))) == {"openai_mcp"}
 
 
 def test_a_schema_that_speaks_of_tools_selects_none():
     tool = {"type": "function", "parameters": {"type": "web_search", "tools": [{"type": "mcp"}]}}
 
-    assert tools_in_list(Family.OPENAI, raw([tool])) == set()
+    assert at_once(tools_in_list(Family.OPENAI, raw([tool]))) == set()
 
 
 @pytest.mark.parametrize("value", [5, "text", {"type": "web_search"}, [5], [[]]])
 def test_a_list_that_is_none_is_unknown(value):
-    assert tools_in_list(Family.OPENAI, raw(value)) == {UNKNOWN}
+    assert at_once(tools_in_list(Family.OPENAI, raw(value))) == {UNKNOWN}
 
 
 @pytest.mark.parametrize("value", [None, []])
 def test_no_tools_are_no_tools(value):
-    assert tools_in_list(Family.OPENAI, raw(value)) == set()
-    assert tools_in_gemini(raw(value)) == set()
-    assert tools_in_list(Family.OPENAI, None) == tools_in_gemini(None) == set()
+    assert at_once(tools_in_list(Family.OPENAI, raw(value))) == set()
+    assert at_once(tools_in_gemini(raw(value))) == set()
+    assert at_once(tools_in_list(Family.OPENAI, None)) == at_once(tools_in_gemini(None)) == set()
 
 
 @pytest.mark.parametrize(
@@ -156,7 +159,7 @@ def test_no_tools_are_no_tools(value):
     ],
 )
 def test_gemini_names_its_tools_as_members(tools, ids):
-    assert tools_in_gemini(raw(tools)) == ids
+    assert at_once(tools_in_gemini(raw(tools))) == ids
 
 
 def test_every_id_is_in_the_table():

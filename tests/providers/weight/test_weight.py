@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from providers.dialect import Operation, Refusal
 from providers.media.medium import Detail, Kind
+from providers.steps import at_once
 from providers.wires import WIRES
 from tests.providers.media.files import mp4, pdf, png, text_of, url_of, wav
 
@@ -23,7 +24,7 @@ CHAT, RESPONSES, MESSAGES, GEMINI = (
 
 def weigh(operation, body):
     named = body if operation.value.startswith("gemini") else body | {"model": "m"}
-    return WIRES[operation].read(json.dumps(named).encode(), "m").weight
+    return at_once(WIRES[operation].read(json.dumps(named).encode(), "m")).weight
 
 
 def chat(*parts, role="user"):
@@ -308,7 +309,7 @@ ODD = st.recursive(
 def test_any_body_weighs_something(operation, value):
     body = {"model": "m", "messages": value, "input": value, "system": value, "contents": value, "tools": value}
     try:
-        head = WIRES[operation].read(json.dumps(body).encode(), "m")
+        head = at_once(WIRES[operation].read(json.dumps(body).encode(), "m"))
     except Refusal:
         return
     weight = head.weight

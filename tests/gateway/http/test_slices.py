@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.inference.slices import Slices
+from gateway.http.slices import Slices
 
 
 def counting(steps, log, name):
