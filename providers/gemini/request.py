@@ -129,6 +129,7 @@ class Gemini:
 
     def read(self, body: bytes, path_model: str | None) -> Steps[Head]:
         members = yield from read_members(body)
+        _refuse_spellings(members, _SPELLINGS)
         found = yield from examine(self.operation, members, body)
         model = read_model(members, path_model).removeprefix("models/")
         tools = set[str]()

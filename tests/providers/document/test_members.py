@@ -239,7 +239,7 @@ def test_a_nested_object_is_read_unless_it_names_a_member_twice():
 
     nested = read_nested(members, "a")
     assert nested is not None
-    assert nested.spans == {"b": (5, 6)}
+    assert nested.spans == {"b": (10, 11)}  # in the body
     assert read_nested(members, "c") is None
     assert read_nested(members, "d", "absent") is None
     with pytest.raises(Refusal) as refused:
