@@ -168,7 +168,7 @@ async def read_body(request: web.BaseRequest, limit: int, share: Share, seconds:
         raise RequestTooLarge
     if codings:
         packed = len(body)
-        body = await slices.run(_decode(body, codings, limit, share))
+        body = await slices.run(_decode(body, codings, limit, share), share.holder)
         share.shrink(packed)
     return body
 

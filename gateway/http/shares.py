@@ -81,13 +81,13 @@ class FairBudget:
 
 
 class Share:
-    """What one exchange has of a budget."""
+    """What one exchange of a holder has of a budget."""
 
-    __slots__ = ("_budget", "_holder", "size")
+    __slots__ = ("_budget", "holder", "size")
 
     def __init__(self, budget: FairBudget, holder: str) -> None:
         self._budget = budget
-        self._holder = holder
+        self.holder = holder
         self.size = 0
 
     def __enter__(self) -> Self:
@@ -98,16 +98,16 @@ class Share:
 
     def expect(self, count: int) -> None:
         """Raise what `grow` would, and take nothing."""
-        self._budget.check(self._holder, self.size, count)
+        self._budget.check(self.holder, self.size, count)
 
     def grow(self, count: int) -> None:
         """Take ``count`` more. Raises the budget's refusal, and then takes nothing."""
-        self._budget.check(self._holder, self.size, count)
-        self._budget.move(self._holder, count)
+        self._budget.check(self.holder, self.size, count)
+        self._budget.move(self.holder, count)
         self.size += count
 
     def shrink(self, count: int) -> None:
         """Give ``count`` back, or what there is: a share that has ended has nothing any more."""
         count = min(count, self.size)
-        self._budget.move(self._holder, -count)
+        self._budget.move(self.holder, -count)
         self.size -= count

@@ -161,7 +161,7 @@ class Exchange:
         """What is acted on of the body. Raises `GatewayError`."""
         services = self._services
         rules = services.config.policy
-        return await services.slices.run(read_head(self._wire, body.reveal(), path_model, rules))
+        return await services.slices.run(read_head(self._wire, body.reveal(), path_model, rules), self._principal.pid)
 
     def _admit(self, head: Head, vault: Vault | None) -> None:
         """Decide what the request may do and costs at most. Raises `GatewayError`."""

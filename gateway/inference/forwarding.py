@@ -130,7 +130,7 @@ class Forwarding:
             while key is not None:
                 use = KeyUse(destination, key, target.model)
                 # Made for each attempt, so that none is kept while its provider thinks.
-                pieces = [await services.slices.run(wire.splice(body.reveal(), admission.head, to))]
+                pieces = [await services.slices.run(wire.splice(body.reveal(), admission.head, to), self._pid)]
                 pieces.insert(0, destination.head(path, suffix, passed, len(pieces[0]), key=key))
                 self.attempts += 1
                 try:

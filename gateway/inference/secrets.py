@@ -43,7 +43,7 @@ class Secrets:
         vault = Vault(partial(name_of_secret, self.key, pid))
         steps = masking(body, Search(self.detector), vault, REQUESTS[family])
         try:
-            masked = await slices.run(_until_found(steps, vault) if self.blocks else steps)
+            masked = await slices.run(_until_found(steps, vault) if self.blocks else steps, pid)
         except TooMany:
             raise PrivacyUnsupported(_TOO_MANY) from None
         if not len(vault):

@@ -92,7 +92,7 @@ class EngineExchange:
         with self._bodies.hold("") as share:
             body = await inbound.read_body(self._request, limit, share, BODY_SECONDS, self._slices)
             try:
-                head = await self._slices.run(self._read(body, path_model))
+                head = await self._slices.run(self._read(body, path_model), share.holder)
                 engine, model = await self._directory.find(head.model)
                 translation, sent = self._prepare(body, head, engine, model, query)
             except Refusal as refusal:

@@ -28,7 +28,7 @@ def clock():
 async def test_what_is_short_is_done_at_once():
     turns = []
     asyncio.get_running_loop().call_soon(turns.append, "another")
-    assert await Slices(seconds=1.0, clock=clock()).run(counting(5, [], "a")) == "a"
+    assert await Slices(seconds=1.0, clock=clock()).run(counting(5, [], "a"), "") == "a"
     assert turns == []
 
 
@@ -36,7 +36,7 @@ async def test_of_several_one_slice_is_run_in_each_turn_of_the_loop():
     loop = asyncio.get_running_loop()
     log = []
     slices = Slices(seconds=0.002, clock=clock())  # two steps
-    done = asyncio.gather(*(slices.run(counting(20, log, name)) for name in "abc"))
+    done = asyncio.gather(*(slices.run(counting(20, log, name), name) for name in "abc"))
 
     def tick():
         log.append(("tick", len(log)))
@@ -65,8 +65,8 @@ async def test_an_error_ends_the_work_and_frees_the_turn():
 
     slices = Slices(seconds=0.0)
     with pytest.raises(ValueError):
-        await slices.run(failing())
-    assert await slices.run(counting(10, [], "a")) == "a"
+        await slices.run(failing(), "")
+    assert await slices.run(counting(10, [], "a"), "") == "a"
 
 
 async def test_a_caller_that_leaves_ends_the_work_and_frees_the_turn():
@@ -80,10 +80,27 @@ async def test_a_caller_that_leaves_ends_the_work_and_frees_the_turn():
             closed.append(True)
 
     slices = Slices(seconds=0.0)
-    task = asyncio.get_running_loop().create_task(slices.run(endless()))
+    task = asyncio.get_running_loop().create_task(slices.run(endless(), ""))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert closed == [True]
-    assert await slices.run(counting(10, [], "a")) == "a"
+    assert await slices.run(counting(10, [], "a"), "") == "a"
+
+
+async def test_many_works_of_one_holder_are_one_to_everybody_else():
+    log = []
+    slices = Slices(seconds=0.0, clock=clock())  # one step
+    tasks = [
+        asyncio.get_running_loop().create_task(slices.run(counting(100, log, "greedy"), "greedy")) for _ in range(50)
+    ]
+    await asyncio.sleep(0)
+    assert len(log) == 2  # the first of them at once, and its first turn: the others wait for theirs
+    assert await slices.run(counting(30, log, "honest"), "honest") == "honest"
+    greedy = [name for name, _ in log].count("greedy")
+    assert greedy <= 30 + 4
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert not slices._lines
