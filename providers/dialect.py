@@ -85,6 +85,22 @@ class Refusal(Exception):
         self.param = param
 
 
+class FurtherModel(msgspec.Struct, frozen=True):
+    """A model that a request names beside the one it asks for, and that may answer in its place or be asked by it.
+
+    Attributes:
+        name: As the client wrote it.
+        param: The top-level member that names it.
+        output_limit: Its own limit on output tokens, or ``None``: the request's.
+        fast: It is asked for at the higher speed.
+    """
+
+    name: str
+    param: str
+    output_limit: int | None = None
+    fast: bool = False
+
+
 class Head(msgspec.Struct, frozen=True):
     """What the gateway acts on in a request body; everything else stays undecoded bytes.
 
@@ -103,6 +119,8 @@ class Head(msgspec.Struct, frozen=True):
             streams); true wherever there is nothing to hide.
         server_tools: Closed ids of server-side tools that the request switches on.
         variant: What the request asks for (service tier, speed, geography).
+        region: Where it asks to be processed, in lower case, or ``None`` if it does not say.
+        further: Models that it names beside ``model``.
         members: Top-level members in body order: name -> (start of the value, end of the value).
         weight: How much it gives the model to read.
         found: Members that do not pass as they are.
@@ -119,6 +137,8 @@ class Head(msgspec.Struct, frozen=True):
     wants_usage: bool = True
     server_tools: frozenset[str] = frozenset()
     variant: Variant = STANDARD
+    region: str | None = None
+    further: tuple[FurtherModel, ...] = ()
     members: Mapping[str, tuple[int, int]] = msgspec.field(default_factory=dict)
     weight: Weight = Weight()
     found: Examined = Examined()
@@ -140,6 +160,8 @@ class Target(msgspec.Struct, frozen=True):
             `Head.least_output`; ``None`` leaves the request's own limit as it is.
         completion_limit: The host knows ``max_completion_tokens``; many compatible hosts know ``max_tokens`` only.
         strip_unknown: Members that no table knows are removed (`providers.members.register`).
+        region: The region to ask for, or empty: what the request says.
+        renamed: Client's name -> provider's own name of further models, where they differ.
         extended_cache: A prompt may stay in the provider's cache for hours.
     """
 
@@ -153,6 +175,8 @@ class Target(msgspec.Struct, frozen=True):
     output_limit: int | None = None
     completion_limit: bool = True
     strip_unknown: bool = True
+    region: str = ""
+    renamed: Mapping[str, str] = msgspec.field(default_factory=dict)
     extended_cache: bool = False
 
 

@@ -61,7 +61,7 @@ def _value(value: Any) -> str:
     if isinstance(value, (int, float, Decimal)):
         return str(value)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_value(key)} = {_value(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{json.dumps(key)} = {_value(item)}" for key, item in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_value(item) for item in value) + "]"
     return json.dumps(str(value))
@@ -93,7 +93,7 @@ def _write(lines: list[str], table: Mapping[str, Any], path: tuple[str, ...]) ->
 
 
 def _prices(prices: Mapping[str, Any]) -> str:
-    return "{" + ", ".join(f"{key} = {value}" for key, value in prices.items()) + "}"
+    return "{" + ", ".join(f"{key} = {_value(p) if isinstance(p, Mapping) else p}" for key, p in prices.items()) + "}"
 
 
 def run_cli(*arguments: str, config: Path) -> Any:

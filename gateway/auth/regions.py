@@ -6,7 +6,9 @@ Rules:
    the operator states to process there, the fallbacks too. No other region is a substitute:
    ``global`` is no part of the EU, and the operator's own machines (``local``) are wherever they are.
 2. What is no region's name pins to nothing that exists, so that a misspelt pin refuses and never widens.
-3. An answer is astray when it states a place that is not the promised one. One that states nothing,
+3. A request's own word (``inference_geo``) may not contradict the pin, nor what the operator states of the provider.
+   Where a provider takes such a word, a pinned request gets it.
+4. An answer is astray when it states a place that is not the promised one. One that states nothing,
    or ``global``, says nothing: it is the operator's statement that holds then.
 """
 
@@ -47,6 +49,25 @@ def within(targets: Iterable[Place], regions: frozenset[str] | None) -> tuple[Pl
     left = tuple(target for target in targets if target.provider.region.value in regions)
     if not left:
         raise RegionUnavailable
+    return left
+
+
+def consistent(targets: Iterable[Place], asked: str | None, regions: frozenset[str] | None) -> tuple[Place, ...]:
+    """The targets of a request that itself asks for a region, without those that are stated to be elsewhere.
+
+    Args:
+        targets: Those that its pins allow.
+        asked: The request's own word, in lower case, or ``None``.
+        regions: What it is pinned to; ``None`` is anywhere.
+
+    Raises:
+        RegionUnavailable: None is left, or the request contradicts its pins.
+    """
+    if asked is None:
+        return tuple(targets)
+    left = tuple(target for target in targets if target.provider.region.value in {asked, *UNPINNED, Region.LOCAL.value})
+    if not left or (regions is not None and asked not in regions):
+        raise RegionUnavailable(param="inference_geo")
     return left
 
 

@@ -5,14 +5,15 @@ Everything here raises before anything is held, so that bad input costs nobody a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.auth import policy, regions
 from gateway.auth.principal import Principal
 from gateway.catalog.catalog import Catalog, CatalogTarget, Model
-from gateway.config import Config, HoldRule, PolicyConfig, ShortRule, UnknownMembers
+from gateway.config import Config, HoldRule, PolicyConfig, Region, ShortRule, UnknownMembers
 from gateway.errors import (
     GatewayError,
     ModelNotFound,
@@ -25,8 +26,9 @@ from gateway.inference import estimate, failover, holds
 from gateway.inference.estimate import Expected
 from metering import pricing
 from metering.learning import Learning
+from metering.usage import Geography, Speed, Variant
 from providers.anthropic.messages import check_betas
-from providers.dialect import Family, Head, Operation, Refusal, Wire
+from providers.dialect import Family, FurtherModel, Head, Operation, Refusal, Wire
 from providers.steps import Steps
 from providers.tools.catalog import refuse_tools, refuse_uncounted
 
@@ -34,6 +36,11 @@ UNKNOWN_MEMBERS = (
     "The request has members or betas that this gateway does not know, and its policy refuses them: leave out what is "
     "not listed in docs/members.md."
 )
+FURTHER_ELSEWHERE = (
+    "A further model that the request names is not served by the provider of the first one, or has no price there: "
+    "name others, or leave them out."
+)
+_US = frozenset({Region.US.value})
 SEARCH = "openai_web_search"  # what a model that searches by itself counts as, for policy
 
 
@@ -53,6 +60,8 @@ class Admission(msgspec.Struct, frozen=True):
         costs: What it costs by its output.
         billed: Whether anybody pays for this operation.
         unknown_betas: How many of its betas no table knows.
+        regions: What it is pinned to; ``None`` is anywhere.
+        further: Where the further models that it names are served, by the client's name for them.
     """
 
     head: Head
@@ -67,6 +76,8 @@ class Admission(msgspec.Struct, frozen=True):
     costs: holds.Costs
     billed: bool
     unknown_betas: int = 0
+    regions: frozenset[str] | None = None
+    further: Mapping[str, Model] = msgspec.field(default_factory=dict)
 
     @property
     def input_bound(self) -> int:
@@ -143,18 +154,17 @@ def admit(
             raise error_of_refusal(error) from None
     if config.policy.unknown_members is UnknownMembers.REFUSE and (unknown_betas or head.found.unknown):
         raise UnsupportedFeature(UNKNOWN_MEMBERS)
-    model = catalog.resolve(head.model)
-    if model is None:
-        raise ModelNotFound(param="model")
-    if not policy.allows(principal, model):
-        raise ModelNotInPlan
+    model = _resolve(head.model, "model", catalog, principal)
     targets = failover.usable(model.targets, wire.operation.family)
     if not targets:
         raise UnsupportedFeature(
             "This model is served in another API's format: call it with its own provider's SDK.", param="model"
         )
     pinned = policy.narrow(principal.regions, asked_regions) if asked_regions else principal.regions
-    targets = regions.within(targets, pinned)
+    targets = regions.consistent(regions.within(targets, pinned), head.region, pinned)
+    further = {one.name: _resolve(one.name, one.param, catalog, principal) for one in head.further}
+    if further:
+        targets = _serving_all(targets, head, further)
     if wire.billed:
         targets = _billable(targets, head, wire.operation, config.policy.server_tools)
     counted = estimate.of_input(
@@ -166,8 +176,9 @@ def admit(
         window=model.context_window,
         tools=head.server_tools,
     )
-    costs = holds.Costs(targets, head, counted.bound)
-    most = holds.most_output(head, model, counted.bound)
+    variants = _further_targets(targets, head, further) + _located(targets, head, pinned)
+    costs = holds.Costs(targets, head, counted.bound, variants)
+    most = holds.longest_output(head, model, counted.bound, further)
     output, amount, worst, least = most, 0, 0, 0
     if config.billing.hold is HoldRule.LEARNT:
         output = min(most, learning.usual_output(model.name) or holds.USUAL_OUTPUT)
@@ -178,8 +189,101 @@ def admit(
         if config.billing.short is ShortRule.CAP:
             least = costs.worst(holds.least_output(head, targets, most))
     return Admission(
-        head, model, targets, counted, output, most, amount, worst, least, costs, wire.billed, unknown_betas
+        head,
+        model,
+        targets,
+        counted,
+        output,
+        most,
+        amount,
+        worst,
+        least,
+        costs,
+        wire.billed,
+        unknown_betas,
+        pinned,
+        further,
     )
+
+
+def _resolve(name: str, param: str, catalog: Catalog, principal: Principal) -> Model:
+    """A model that a request names, wherever it names it.
+
+    Raises:
+        ModelNotFound, ModelNotInPlan: It is not served, or not to this caller.
+    """
+    model = catalog.resolve(name)
+    if model is None:
+        raise ModelNotFound(param=param)
+    if not policy.allows(principal, model):
+        raise ModelNotInPlan(param=param)
+    return model
+
+
+def at_provider(model: Model, provider: str) -> CatalogTarget | None:
+    """Where a provider serves a model, if it does."""
+    return next((target for target in model.targets if target.provider.name == provider), None)
+
+
+def _serving_all(
+    targets: tuple[CatalogTarget, ...], head: Head, further: Mapping[str, Model]
+) -> tuple[CatalogTarget, ...]:
+    """The targets whose provider serves every further model, too, at a known price.
+
+    Raises:
+        UnsupportedFeature: There is none.
+    """
+    found = tuple(
+        target
+        for target in targets
+        if all(
+            (other := at_provider(further[one.name], target.provider.name)) is not None
+            and pricing.priced(other.price, _variant(head, one))
+            for one in head.further
+        )
+    )
+    if not found:
+        raise UnsupportedFeature(FURTHER_ELSEWHERE, param=head.further[0].param)
+    return found
+
+
+def _further_targets(
+    targets: Sequence[CatalogTarget], head: Head, further: Mapping[str, Model]
+) -> list[tuple[CatalogTarget, Variant]]:
+    """Where further models may answer, each in the variant that it is asked for in."""
+    return [
+        (other, _variant(head, one))
+        for target in targets
+        for one in head.further
+        if (other := at_provider(further[one.name], target.provider.name)) is not None
+    ]
+
+
+def states_region(target: CatalogTarget, head: Head, pinned: frozenset[str] | None) -> bool:
+    """Whether a pinned request must say where it wants to be processed: the API's own maker takes that word, for the
+    models that have a price for it (https://platform.claude.com/docs/en/manage-claude/data-residency).
+    """
+    provider = target.provider
+    return (
+        pinned == _US
+        and head.region is None
+        and provider.family is Family.ANTHROPIC
+        and provider.first_party
+        and pricing.priced(target.price, Variant(geography=Geography.US))
+    )
+
+
+def _located(
+    targets: Sequence[CatalogTarget], head: Head, pinned: frozenset[str] | None
+) -> list[tuple[CatalogTarget, Variant]]:
+    """The targets that are told where to process, at the price of that."""
+    variant = replace(head.variant, geography=Geography.US)
+    return [(target, variant) for target in targets if states_region(target, head, pinned)]
+
+
+def _variant(head: Head, one: FurtherModel) -> Variant:
+    """What a further model is asked for in: at the request's own speed, or at a higher one of its own."""
+    return replace(head.variant, speed=Speed.FAST) if one.fast else head.variant
 
 
 def _billable(

@@ -17,7 +17,7 @@ from gateway.config import CacheIsolation, UnknownMembers
 from gateway.errors import GatewayError, ProviderUnavailable
 from gateway.http.shares import Share
 from gateway.inference import failover
-from gateway.inference.admission import Admission
+from gateway.inference.admission import Admission, at_provider, states_region
 from gateway.inference.answer import Answer, Ending, ending_of
 from gateway.inference.belief import believed
 from gateway.inference.content import Content
@@ -316,8 +316,19 @@ class Forwarding:
             output_limit=self.output_limit,
             completion_limit=provider.first_party,
             strip_unknown=self._strip_unknown,
+            region="us" if states_region(target, self._admission.head, self._admission.regions) else "",
+            renamed=self._renamed(target),
             extended_cache=services.config.policy.extended_prompt_cache,
         )
+
+    def _renamed(self, target: CatalogTarget) -> dict[str, str]:
+        """What a provider calls the further models of the request, where the client calls them otherwise."""
+        names: dict[str, str] = {}
+        for name, model in self._admission.further.items():
+            served = at_provider(model, target.provider.name)
+            if served is not None and served.model != name:
+                names[name] = served.model
+        return names
 
     @property
     def _strip_unknown(self) -> bool:

@@ -12,12 +12,14 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
 
 from gateway.catalog.catalog import CatalogTarget, Model
 from gateway.catalog.naming import text_only
 from metering.pricing import Line, line
-from metering.usage import STANDARD
+from metering.usage import STANDARD, Variant
 from providers.dialect import Family, Head
 from providers.tools.catalog import TOOLS_BY_ID
 
@@ -37,14 +39,20 @@ class Costs:
 
     __slots__ = ("_usual", "_worst")
 
-    def __init__(self, targets: Sequence[CatalogTarget], head: Head, tokens: int) -> None:
-        """``tokens`` is the bound of the input."""
-        variants = (STANDARD,) if head.variant == STANDARD else (head.variant, STANDARD)
+    def __init__(
+        self,
+        targets: Sequence[CatalogTarget],
+        head: Head,
+        tokens: int,
+        further: Sequence[tuple[CatalogTarget, Variant]] = (),
+    ) -> None:
+        """``tokens`` is the bound of the input; ``further`` are the further models that may answer, as asked for."""
         usual: list[Line] = []
         worst: list[Line] = []
-        for target in {id(target.price): target for target in targets}.values():
+        asked = [*((target, head.variant) for target in targets), *further]
+        for target, stated in {(id(target.price), variant): (target, variant) for target, variant in asked}.values():
             calls = calls_of(target, head)
-            usual.append(line(target.price, head.variant, input_tokens=tokens, choices=head.choices, calls=calls))
+            usual.append(line(target.price, stated, input_tokens=tokens, choices=head.choices, calls=calls))
             times = most_calls(head)
             text = text_only(target.provider.family, target.model) if head.text_only is None else head.text_only
             worst += [
@@ -59,7 +67,7 @@ class Costs:
                     text_in=not head.weight.media,
                     text_out=text,
                 )
-                for variant in variants
+                for variant in ((STANDARD,) if stated == STANDARD else (stated, STANDARD))
             ]
         self._usual = usual
         self._worst = worst
@@ -93,8 +101,24 @@ def most_calls(head: Head) -> int:
     return MOST_CALLS if head.most_calls is None else head.most_calls
 
 
+def longest_output(head: Head, model: Model, tokens: int, further: Mapping[str, Model]) -> int:
+    """The longest answer that one choice can get, in tokens, of whichever model answers.
+
+    Args:
+        head: The request's.
+        model: What it asks for.
+        tokens: The bound of the input.
+        further: The further models that it names, by their names there.
+    """
+    longest = most_output(head, model, tokens)
+    for one in head.further:
+        limit = head.output_limit if one.output_limit is None else one.output_limit
+        longest = max(longest, most_output(replace(head, output_limit=limit), further[one.name], tokens))
+    return longest
+
+
 def most_output(head: Head, model: Model, tokens: int) -> int:
-    """The longest answer that one choice can get, in tokens; ``tokens`` is the bound of the input.
+    """The longest answer that one choice can get of one model, in tokens; ``tokens`` is the bound of the input.
 
     An operation that takes no limit (compaction) answers with no more than it reads, and what is usual.
     """

@@ -287,7 +287,7 @@ class Meter:
                 self._rid,
                 self._principal.pid,
                 provider,
-                self._admission.model.name,
+                self._answering(settled.stated.model),
                 self._started_ms,
                 target.price.version,
             ),
@@ -305,6 +305,17 @@ class Meter:
             return record
         # What the provider produced beyond the limit that it was sent is not charged.
         return msgspec.structs.replace(record, charge=min(record.charge, self.reserved.most))
+
+    def _answering(self, stated: str | None) -> str:
+        """The closed name of the model that answered: the one that was asked, or a further one that the request named
+        and the answer states.
+        """
+        admitted = self._admission
+        if stated is not None and admitted.further:
+            found = self._catalog.resolve(stated)
+            if found is not None and any(found.name == model.name for model in admitted.further.values()):
+                return found.name
+        return admitted.model.name
 
     def _exceeds(self, settled: accounting.Settlement) -> bool:
         """The provider produced more than the lowered limit that it was sent."""

@@ -17,6 +17,7 @@ from metering.usage import STANDARD, Geography, ServiceTier, Speed, Variant
 from providers.answers.body import JsonBody
 from providers.answers.sniff import scanner_by_label
 from providers.anthropic.answer import COUNTED, MESSAGE, MessageStream, read_counted, read_message
+from providers.anthropic.further import further_models, rename
 from providers.anthropic.weight import weigh_messages
 from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
 from providers.document.look import Look, says, values
@@ -68,7 +69,6 @@ _ADDITIONS = Look(_Addition)
 
 _FILE: Final = "A file id names a file kept at the provider, which is not served: send the file's data instead."
 _DEEPEST: Final = 6
-_FALLBACK_BYTES: Final = 16_384
 _LEAST_THINKING: Final = 1_024  # the API rejects a smaller budget
 _BESIDE_THINKING: Final = 256  # for an answer after that much thinking
 _GEOGRAPHIES: Final = {"global": Geography.GLOBAL, "us": Geography.US, "eu": Geography.EU}
@@ -106,6 +106,8 @@ class Messages:
             most_calls=most_calls,
             server_tools=frozenset(tools),
             variant=_read_variant(members),
+            region=region if (region := members.text("inference_geo")) is None else region.strip().lower(),
+            further=(yield from further_models(members)),
             members=members.spans,
             weight=(yield from weigh_messages(members, len(body))),
             found=found,
@@ -116,6 +118,10 @@ class Messages:
         if target.alias:
             edits.replace("model", quoted(target.model))
         yield from register.edit(edits, self.operation.family, head.found, target)
+        if target.region and self.billed:
+            edits.put("inference_geo", quoted(target.region))
+        if target.renamed and "fallbacks" in head.members:
+            rename(edits, target.renamed)
         if target.output_limit is not None:
             limited(edits, target.output_limit)
         return edits.build()
@@ -147,11 +153,10 @@ def limited(edits: Edits, tokens: int) -> None:
 
 def _lower_fallbacks(edits: Edits, tokens: int) -> None:
     """Lower the limits of the attempts that other models may make (``fallbacks``), which replace the request's own."""
-    raw = msgspec.Raw(edits.value("fallbacks") or b"")
-    if len(raw) > _FALLBACK_BYTES:
-        edits.remove("fallbacks")  # far more than the API takes, and each would have to be lowered
+    stated = edits.current("fallbacks")
+    if stated is None or not is_list(msgspec.Raw(stated)):
         return
-    entries = [bytes(entry) for entry in values(raw)] if is_list(raw) else []
+    entries = [bytes(entry) for entry in values(msgspec.Raw(stated))]
     lowered: list[bytes] = []
     for entry in entries:
         members = read_object(entry)

@@ -39,6 +39,10 @@ class Edits:
         span = self._spans.get(name)
         return None if span is None else self._text[span[0] : span[1]]
 
+    def current(self, name: str) -> bytes | None:
+        """The member's bytes as edited so far, or None where it is absent."""
+        return self._replaced.get(name) or self.value(name)
+
     def names(self) -> Iterable[str]:
         """The members as sent, in order."""
         return self._spans
@@ -60,6 +64,10 @@ class Edits:
         """The member as a whole number, if it is one; see `providers.document.members.count_of`."""
         start, end = self._spans.get(name, (0, 0))
         return count_of(self._text[start : min(end, start + _COUNTED)])
+
+    def rewrite(self, name: str, change: Callable[[bytes], bytes]) -> None:
+        """Put what ``change`` makes of a member's value, as edited so far, in its place. The member must be there."""
+        self.replace(name, change(self.current(name) or b""))
 
     def replace(self, name: str, value: bytes) -> None:
         """Put another JSON value in the place of a member's. The member must be there."""
@@ -84,7 +92,7 @@ class Edits:
 
     def edit_object(self, name: str, change: Callable[[Edits], None]) -> None:
         """Apply ``change`` inside a member that is an object, as edited so far; one that is none is left alone."""
-        value = self._replaced.get(name) or self.value(name)
+        value = self.current(name)
         inner = None if value is None else read_object(value)
         if value is not None and inner is not None:
             edits = Edits(value, inner.spans)

@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from gateway.auth.policy import narrow
-from gateway.auth.regions import astray, promised, within
+from gateway.auth.regions import astray, consistent, promised, within
 from gateway.config import Region
 from gateway.errors import RegionUnavailable
 from metering.usage import Geography
@@ -74,3 +74,35 @@ def test_astray(stated, promise):
     kept = {(Geography.US, Region.US), (Geography.EU, Region.EU)}
     expected = promise is not None and stated is not Geography.GLOBAL and (stated, promise) not in kept
     assert astray(stated, promise) is expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "pins", "left"),
+    [
+        (None, (), "0123"),
+        ("us", (), "023"),
+        ("global", (), "23"),
+        ("eu", ("eu",), "123"),
+        ("mars", (), "23"),
+    ],
+)
+def test_a_requests_own_region_keeps_what_is_not_stated_to_be_elsewhere(asked, pins, left):
+    places = targets(Region.US, Region.EU, Region.GLOBAL, Region.LOCAL)
+    assert "".join(target.name for target in consistent(places, asked, pin(*pins))) == left
+
+
+@pytest.mark.parametrize(
+    ("asked", "pins", "places"),
+    [
+        ("global", ("us",), (Region.US,)),
+        ("eu", ("us",), (Region.US,)),
+        ("", ("us",), (Region.US,)),
+        ("us", ("eu",), (Region.EU,)),
+        ("us", (), (Region.EU,)),
+        ("global", (), (Region.US,)),
+    ],
+)
+def test_a_request_may_not_contradict_its_pin_or_the_operator(asked, pins, places):
+    with pytest.raises(RegionUnavailable) as refused:
+        consistent(targets(*places), asked, pin(*pins))
+    assert refused.value.param == "inference_geo"
