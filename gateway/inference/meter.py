@@ -19,6 +19,7 @@ import msgspec
 
 from gateway.auth.principal import Principal
 from gateway.catalog.catalog import CatalogTarget
+from gateway.catalog.naming import is_snapshot
 from gateway.errors import (
     AccountRestricted,
     ConcurrencyLimited,
@@ -30,7 +31,7 @@ from gateway.errors import (
 )
 from gateway.http.answers import rate_limit_headers
 from gateway.inference import accounting, estimate
-from gateway.inference.admission import Admission
+from gateway.inference.admission import Admission, at_provider
 from gateway.inference.answer import Answer, Ending
 from gateway.inference.lanes import Taken
 from gateway.inference.leases import LEASE_MS
@@ -287,7 +288,7 @@ class Meter:
                 self._rid,
                 self._principal.pid,
                 provider,
-                self._answering(settled.stated.model),
+                self._answering(provider, settled.stated.model),
                 self._started_ms,
                 target.price.version,
             ),
@@ -306,15 +307,16 @@ class Meter:
         # What the provider produced beyond the limit that it was sent is not charged.
         return msgspec.structs.replace(record, charge=min(record.charge, self.reserved.most))
 
-    def _answering(self, stated: str | None) -> str:
+    def _answering(self, provider: str, stated: str | None) -> str:
         """The closed name of the model that answered: the one that was asked, or a further one that the request named
         and the answer states.
         """
         admitted = self._admission
-        if stated is not None and admitted.further:
-            found = self._catalog.resolve(stated)
-            if found is not None and any(found.name == model.name for model in admitted.further.values()):
-                return found.name
+        if stated is not None:
+            for model in admitted.further.values():
+                served = at_provider(model, provider)
+                if served is not None and (stated == served.model or is_snapshot(stated, (served.model,))):
+                    return model.name
         return admitted.model.name
 
     def _exceeds(self, settled: accounting.Settlement) -> bool:
