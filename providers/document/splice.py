@@ -47,10 +47,6 @@ class Edits:
         """The members as sent, in order."""
         return self._spans
 
-    def current(self, name: str) -> bytes | None:
-        """The member's bytes as edited so far, or None where it is absent."""
-        return self._replaced.get(name) or self.value(name)
-
     def is_null(self, name: str) -> bool:
         """The member is there, and null."""
         return self.holds(name, b"null")

@@ -45,7 +45,7 @@ def asked(**members):
     )
     return admit(
         WIRE,
-        at_once(read_head(WIRE, json.dumps(body).encode(), None, (), config.policy)),
+        at_once(read_head(WIRE, json.dumps(body).encode(), None, config.policy)),
         (),
         catalog=load(config),
         config=config,

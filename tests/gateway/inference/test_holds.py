@@ -44,10 +44,10 @@ def admitted(body, operation=Operation.OPENAI_CHAT, *, targets=(CHEAP,), billing
                 WIRES[operation],
                 json.dumps(body).encode(),
                 "m" if operation.family is Family.GOOGLE else None,
-                (),
-                config.policy.server_tools,
+                config.policy,
             )
         ),
+        (),
         catalog=load(config),
         config=config,
         principal=Principal("s", "p", "default", Mode.CLOUD, 2**53),
