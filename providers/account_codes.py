@@ -159,6 +159,9 @@ _WORDS: Final[Mapping[AccountFault, tuple[str, ...]]] = {
         r"access denied due to overdue account",
         r"your team \S{1,80} has either used all available credits or reached its monthly spending limit",
         r"you have run out of credits",
+        # A key that is a subscription's token (https://support.claude.com, "Extra usage for paid Claude plans").
+        r"you['\u2019]re out of extra usage",
+        r"third-party apps now draw from your extra usage",
         r"(?:your )?account (?:\S{1,80} ){0,2}is suspended due to insufficient balance",
         r"account \S{1,80} is suspended, possibly due to reaching the monthly spending limit",
         r"this api method requires billing to be enabled",
@@ -174,9 +177,9 @@ _WORDS: Final[Mapping[AccountFault, tuple[str, ...]]] = {
         ),
         r"organization has been (?:disabled|restricted|suspended)",
         (
-            r"(?:this|your|the) (?:\w{1,20} )?(?:account|project) (?:associated with this api key )?(?:has been|is) "
-            r"(?:disabled|suspended|restricted|deactivated|locked|banned|terminated|blocked|closed|inactive|"
-            r"overdue|past due|in arrears|on hold|denied access)"
+            r"(?:this|your|the) (?:\w{1,20} )?(?:account|project|workspace) (?:associated with this api key )?"
+            r"(?:has been|is) (?:archived|disabled|suspended|restricted|deactivated|locked|banned|terminated|"
+            r"blocked|closed|inactive|overdue|past due|in arrears|on hold|denied access)"
         ),
         r"this key is associated with a deactivated account",
         r"your access (?:was|has been) (?:terminated|revoked|suspended)",

@@ -30,7 +30,7 @@ from gateway.errors import (
     Superseded,
 )
 from gateway.http.answers import rate_limit_headers
-from gateway.inference import accounting, estimate
+from gateway.inference import accounting, estimate, holds
 from gateway.inference.admission import Admission, at_provider
 from gateway.inference.answer import Answer, Ending
 from gateway.inference.lanes import Taken
@@ -215,7 +215,7 @@ class Meter:
         if answer.ending is Ending.STOPPED and not answer.headed and self._forgiven(record):
             return None
         self.record = record
-        if self._exceeds(settled):
+        if self._exceeds(settled, target):
             self._services.instruments.limits_ignored.inc(target.provider.name)
         if settled.basis is Basis.REPORTED and outcome is Outcome.COMPLETED:
             self._learn(answer, settled.usage, target)
@@ -302,10 +302,12 @@ class Meter:
             members=self._admission.head.members,
             searches=target.searches,
         )
-        if self.reserved is None or not self._exceeds(settled):
+        reserved = self.reserved
+        if reserved is None or not self._exceeds(settled, target):
             return record
-        # What the provider produced beyond the limit that it was sent is not charged.
-        return msgspec.structs.replace(record, charge=min(record.charge, self.reserved.most))
+        # Beyond a limit that was lowered nothing is charged; else only what the account had when the request began.
+        most = reserved.most if self.output_limit is not None else max(reserved.most, reserved.balance - reserved.held)
+        return msgspec.structs.replace(record, charge=min(record.charge, most))
 
     def _answering(self, provider: str, stated: str | None) -> str:
         """The closed name of the model that answered: the one that was asked, or a further one that the request named
@@ -319,10 +321,16 @@ class Meter:
                     return model.name
         return admitted.model.name
 
-    def _exceeds(self, settled: accounting.Settlement) -> bool:
-        """The provider produced more than the lowered limit that it was sent."""
-        limit = self.output_limit
-        return limit is not None and settled.usage.output_tokens > limit * self._admission.head.choices
+    def _exceeds(self, settled: accounting.Settlement, target: CatalogTarget) -> bool:
+        """The provider produced more than the limit that it was sent or the longest answer that was held for, or called
+        its tools more often.
+        """
+        head, usage = self._admission.head, settled.usage
+        longest = self._admission.most_output if self.output_limit is None else self.output_limit
+        if usage.output_tokens > longest * head.choices:
+            return True
+        called = (usage.searches or 0) + (usage.fetches or 0) + (usage.code_runs or 0)
+        return called > 0 and called > len(holds.calls_of(target, head)) * holds.most_calls(head)
 
 
 def _refused(decision: Refused) -> GatewayError:

@@ -68,6 +68,9 @@ OPERATORS = [
         WORDED,
     ),
     (OPENAI, 403, {"code": "unsupported_country_region_territory", "message": "Country not supported"}, ACCESS, STATED),
+    (ANTHROPIC, 400, anthropic("This workspace has been archived."), SUSPENDED, WORDED),
+    (ANTHROPIC, 400, anthropic("You're out of extra usage. Add more at x and keep going."), CREDIT, WORDED),
+    (ANTHROPIC, 400, anthropic("Third-party apps now draw from your extra usage, not your plan"), CREDIT, WORDED),
     # compatible hosts
     (
         OPENAI,

@@ -2,12 +2,16 @@
 
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from gateway.auth.principal import Mode, Principal
+from gateway.config import AbortRule
+from gateway.inference.answer import Answer, Ending
 from gateway.inference.meter import MORE_OUTPUT, UNSEEN_SPEED, Meter
 from metering.learning import ENOUGH_SPEEDS, Learning
 from metering.ledger.ledger import Reserved
+from metering.usage import Outcome, Report, Usage
 from tests.gateway.inference.test_holds import TOKEN, admitted, chat
 
 
@@ -102,3 +106,27 @@ def test_several_choices_share_what_is_seen(clock):
     meter, seen = running(found)
     seen.output = 40_000
     assert held(meter) == TOKEN * (found.input_bound + 4 * 4 * (15_000 + MORE_OUTPUT))
+
+
+@pytest.mark.parametrize(
+    ("had", "lowered", "output", "charged"),
+    [
+        (10**9, None, 5_000, 5_000),  # a host that counts reasoning beside the limit: it is paid for
+        (10**9, None, 100, 100),
+        (2_000, None, 5_000, 2_000),  # no more than the account had
+        (2_000, None, 1_900, 1_900),
+        (100, 50, 5_000, 50),  # beyond a lowered limit nothing
+    ],
+)
+def test_more_output_than_was_held_for_is_charged_up_to_what_the_account_had(clock, had, lowered, output, charged):
+    found = admitted(chat(max_tokens=100))
+    meter, _ = running(found, most=None if lowered is None else found.costs.worst(lowered))
+    of_output = 4 * TOKEN
+    meter.reserved = msgspec.structs.replace(meter.reserved, balance=7 + found.costs.worst(had), held=7)
+    meter._services.config = SimpleNamespace(billing=SimpleNamespace(abort=AbortRule.PRODUCED))
+    meter._services.instruments = SimpleNamespace(limits_ignored=SimpleNamespace(inc=lambda _provider: None))
+    report = Report(Usage(in_uncached=found.input_bound, out_visible=output))
+    answer = Answer(Ending.WHOLE, 200, written=True, begun=True, report=report)
+    record = meter.decide(answer, Outcome.COMPLETED, found.targets[0])
+    assert record.charge == found.input_bound * TOKEN + charged * of_output
+    assert (record.cost, record.out_visible) == (found.input_bound * TOKEN + output * of_output, output)
