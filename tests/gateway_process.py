@@ -99,7 +99,7 @@ def _prices(prices: Mapping[str, Any]) -> str:
 def run_cli(*arguments: str, config: Path) -> Any:
     """Run a command with ``--json`` and return what it printed, parsed."""
     done = subprocess.run(
-        [*CLI, *arguments, "--config", str(config), "--json"], capture_output=True, text=True, check=False, timeout=30
+        [*CLI, *arguments, "--config", str(config), "--json"], capture_output=True, text=True, check=False, timeout=90
     )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
@@ -163,7 +163,7 @@ class GatewayProcess:
         """The ``started`` line of this process; its log is the only thing that tells free ports."""
         import time
 
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         seen = 0
         while time.monotonic() < deadline:
             lines = self.log.read_text().splitlines()
@@ -190,7 +190,7 @@ class GatewayProcess:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            code = self.process.wait(timeout=30)
+            code = self.process.wait(timeout=90)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise

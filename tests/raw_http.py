@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-PATIENCE = 20.0
+PATIENCE = 60.0  # a bound for what goes wrong, on a machine that is busy with other things; nothing waits for it
 
 
 def request(

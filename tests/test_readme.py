@@ -56,7 +56,7 @@ def running(data: Path) -> Iterator[tuple[str, dict[str, str]]]:
         assert token
         yield url, {**environment, "CODEGREX_TOKEN": token}
         process.terminate()
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=90) == 0
     finally:
         process.kill()
         process.wait()

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from benchmarks.simulator.tls import Certificates
 
-_START_S = 20.0
+_START_S = 60.0
 
 
 class SimulatorProcess:
@@ -102,7 +102,7 @@ class SimulatorProcess:
         """As `Simulator.set_defaults`."""
         self._call("defaults", changes)
 
-    def wait(self, seconds: float = 10.0, **least: int) -> dict[str, int]:
+    def wait(self, seconds: float = 60.0, **least: int) -> dict[str, int]:
         """Poll the totals until each named one is at least the given number (``active`` and
         ``connections_open``: at most). Raises TimeoutError with the last totals."""
         deadline = time.monotonic() + seconds

@@ -16,7 +16,7 @@ from benchmarks.simulator import Simulator, make_certificates
 
 @pytest.fixture
 async def sim():
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         async with Simulator.start() as simulator:
             yield simulator
 

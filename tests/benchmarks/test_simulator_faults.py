@@ -16,7 +16,7 @@ HEAD = b"POST %b HTTP/1.1\r\nHost: sim\r\nContent-Type: application/json\r\nCont
 
 @pytest.fixture
 async def sim():
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         async with Simulator.start(record=True) as simulator:
             yield simulator
 

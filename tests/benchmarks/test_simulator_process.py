@@ -83,6 +83,6 @@ def test_ends_when_standard_input_ends():
 
 def test_an_unknown_fault_on_the_command_line_is_an_error():
     command = [sys.executable, "-m", "benchmarks.simulator", "--fault", "nonsense"]
-    done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=90, check=False)
     assert done.returncode != 0
     assert b"unknown fault nonsense" in done.stderr

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from benchmarks import processes
 from metering.store.embedded import server_binary
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:

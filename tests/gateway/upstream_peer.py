@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from gateway.upstream.connection import Connection, Headers
 from gateway.upstream.faults import Fault
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 REQUEST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
 
 

@@ -21,6 +21,7 @@ from tests.raw_http import Answer, RawClient, ask, request
 
 BODY = b'{"model": "plain", "messages": [{"role": "user", "content": "hi"}]}'
 COUNT = b'{"model": "claude", "messages": [{"role": "user", "content": "hi"}]}'
+EXPECT = {"expect": "100-continue"}  # the gateway says when it has checked what came before the body
 USERS = itertools.count()
 
 
@@ -61,10 +62,10 @@ class Caller:
         """The answer of a request during whose body something is decided."""
         auth = {"authorization": f"Bearer {self.token}"}
         assert ask(self.gateway.url, request("GET", "/v1/models", headers=auth)).status == 200  # it is cached now
-        whole = request("POST", path, body, headers=auth)
+        whole = request("POST", path, body, headers=auth | EXPECT)
         with RawClient(self.gateway.url) as client:
             client.send(whole[:-20])
-            time.sleep(0.1)  # the head has been read, whose checks all passed
+            assert client.head().status == 100  # the head has been read, whose checks all passed
             decide(self)
             client.send(whole[-20:])
             return client.answer()
@@ -152,10 +153,10 @@ def test_another_token_beside_the_revoked_one_does_not_take_over(caller, gateway
     other = gateway.session(caller.user)["access_token"]
     sim.reset()
     tokens = [("authorization", f"Bearer {caller.token}"), ("x-api-key", other)]
-    whole = request("POST", CHAT, BODY, headers=tokens)
+    whole = request("POST", CHAT, BODY, headers=[*tokens, *EXPECT.items()])
     with RawClient(gateway.url) as client:
         client.send(whole[:-20])
-        time.sleep(0.1)
+        assert client.head().status == 100
         sid = sid_of(caller.token)
         run_cli("sessions", "revoke", str(sid), config=gateway.config)
         client.send(whole[-20:])

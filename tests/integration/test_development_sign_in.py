@@ -51,7 +51,7 @@ def gateway(tmp_path_factory):
 
 def sent(gateway, method, path, **headers):
     host = urlsplit(gateway.url).netloc
-    connection = http.client.HTTPConnection(host, timeout=20)
+    connection = http.client.HTTPConnection(host, timeout=60)
     body = b"next=/account" if method == "POST" else None
     usual = {"Origin": f"http://{host}", "Content-Type": "application/x-www-form-urlencoded"}
     connection.request(method, path, body, usual | headers)

@@ -58,7 +58,7 @@ class Gone:
         """What a browser gets that still has the cookie."""
         host = urlsplit(self.gateway.url).netloc
         headers = {"Cookie": self.cookie, "Origin": f"http://{host}", **FORM}
-        connection = http.client.HTTPConnection(host, timeout=20)
+        connection = http.client.HTTPConnection(host, timeout=60)
         connection.request(method, path, urlencode(fields) if fields is not None else None, headers)
         answer = connection.getresponse()
         body = answer.read()

@@ -37,11 +37,11 @@ def test_a_stream_over_the_gateways_own_certificate(tmp_path: Path) -> None:
             headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
         )
         trusting = ssl.create_default_context(cafile=str(certificates.ca_file))
-        with urllib.request.urlopen(request, timeout=10, context=trusting) as answer:
+        with urllib.request.urlopen(request, timeout=60, context=trusting) as answer:
             assert answer.read().endswith(b"data: [DONE]\n\n")
         address = urlsplit(gateway.url)
         with socket.create_connection((address.hostname, address.port), PATIENCE) as silent:
             assert silent.recv(1) == b""  # a handshake has the time of a head
         with pytest.raises(urllib.error.URLError):
-            urllib.request.urlopen(request, timeout=10, context=ssl.create_default_context())
+            urllib.request.urlopen(request, timeout=60, context=ssl.create_default_context())
     assert gateway.process.returncode == 0

@@ -50,7 +50,7 @@ def sim(simulator: SimulatorProcess) -> Iterator[SimulatorProcess]:
 
 @pytest.fixture
 def claude(broker: BrokerProcess) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=broker.url, api_key="unused", max_retries=0, timeout=20)
+    return anthropic.Anthropic(base_url=broker.url, api_key="unused", max_retries=0, timeout=60)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def gemini(broker: BrokerProcess) -> genai.Client:
 
 @pytest.fixture
 def gpt(broker: BrokerProcess) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{broker.url}/v1", api_key="unused", max_retries=0, timeout=20)
+    return openai.OpenAI(base_url=f"{broker.url}/v1", api_key="unused", max_retries=0, timeout=60)
 
 
 def ask(text: str = "Say something.", **more: Any) -> dict[str, Any]:

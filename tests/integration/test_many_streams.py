@@ -22,6 +22,7 @@ def files():
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.timeout(400)
 def test_two_thousand_streams_at_once(running):
     # Each answer outlasts the ramp, so that all are open together; the load generator checks every end.
     running.sim.set_defaults(chunks=40, pace=100)
@@ -42,12 +43,11 @@ def test_two_thousand_streams_at_once(running):
                     ",".join(tokens),
                 ),
                 *("--model", "openai-plain", "--callers", str(STREAMS), "--ramp", "2", "--warmup", "2.5"),
-                *("--seconds", "0.5", "--drain", "30"),
+                *("--seconds", "0.5", "--drain", "120"),
             ],
             capture_output=True,
             text=True,
             check=True,
-            timeout=100,
         )
     finally:
         running.sim.set_defaults(chunks=12, pace=0)

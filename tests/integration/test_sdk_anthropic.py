@@ -31,7 +31,7 @@ class Finding(BaseModel):
 @pytest.fixture(params=["sync", "async"])
 async def client(request: pytest.FixtureRequest, stack: Stack) -> AsyncIterator[Any]:
     kind: Any = anthropic.Anthropic if request.param == "sync" else anthropic.AsyncAnthropic
-    made = kind(base_url=stack.url, api_key=stack.token, max_retries=0, timeout=20)
+    made = kind(base_url=stack.url, api_key=stack.token, max_retries=0, timeout=60)
     yield made
     await done(made.close())
 

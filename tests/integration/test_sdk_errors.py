@@ -130,13 +130,13 @@ class Caller:
         return found
 
     def client_openai(self) -> openai.OpenAI:
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=self.token, max_retries=0, timeout=20)
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=self.token, max_retries=0, timeout=60)
 
     def client_anthropic(self) -> anthropic.Anthropic:
-        return anthropic.Anthropic(base_url=self.url, api_key=self.token, max_retries=0, timeout=20)
+        return anthropic.Anthropic(base_url=self.url, api_key=self.token, max_retries=0, timeout=60)
 
     def client_genai(self) -> genai.Client:
-        return genai.Client(api_key=self.token, http_options=types.HttpOptions(base_url=self.url, timeout=20_000))
+        return genai.Client(api_key=self.token, http_options=types.HttpOptions(base_url=self.url, timeout=60_000))
 
     def _openai(self, model: str, text: str, stream: bool, **more: Any) -> str:
         messages: Any = [{"role": "user", "content": text}]
@@ -538,7 +538,7 @@ async def _streamed(sdk: str, stack: Stack, model: str) -> None:
         ):
             await parts.get_final_message()
     else:
-        google = genai.Client(api_key=stack.token, http_options=types.HttpOptions(base_url=stack.url, timeout=20_000))
+        google = genai.Client(api_key=stack.token, http_options=types.HttpOptions(base_url=stack.url, timeout=60_000))
         try:
             async for _ in await google.aio.models.generate_content_stream(model=model, contents="Say something."):
                 pass

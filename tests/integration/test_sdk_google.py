@@ -34,7 +34,7 @@ class Finding(BaseModel):
 
 
 def connect(stack: Stack, url: str = "", version: str | None = None) -> genai.Client:
-    options = types.HttpOptions(base_url=url or stack.url, api_version=version, timeout=20_000)
+    options = types.HttpOptions(base_url=url or stack.url, api_version=version, timeout=60_000)
     return genai.Client(api_key=stack.token, http_options=options)
 
 

@@ -38,7 +38,7 @@ class Finding(BaseModel):
 @pytest.fixture(params=["sync", "async"])
 async def client(request: pytest.FixtureRequest, stack: Stack) -> AsyncIterator[Any]:
     kind: Any = openai.OpenAI if request.param == "sync" else openai.AsyncOpenAI
-    made = kind(base_url=f"{stack.url}/v1", api_key=stack.token, max_retries=0, timeout=20)
+    made = kind(base_url=f"{stack.url}/v1", api_key=stack.token, max_retries=0, timeout=60)
     yield made
     await done(made.close())
 

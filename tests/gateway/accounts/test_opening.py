@@ -30,7 +30,7 @@ async def left_open(store, folder):
 
 
 async def nothing_more_is_open(store, folder, before):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await left_open(store, folder) != before:
             await asyncio.sleep(0.01)  # the store notices the end of a connection in its own time
 

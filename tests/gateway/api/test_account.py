@@ -33,7 +33,7 @@ def ask(gateway: GatewayProcess, path: str, token: str, body: object = None) -> 
         headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, dict(answer.headers), json.loads(answer.read())
     except urllib.error.HTTPError as error:
         return error.code, dict(error.headers), json.loads(error.read())
@@ -47,7 +47,7 @@ async def test_a_request_is_seen_by_its_owner_alone_and_moves_the_credits(gatewa
     assert status == 200
     rid = headers["x-request-id"]
     record: dict[str, Any] = {"status": "pending"}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while record["status"] == "pending":
             _, _, record = ask(gateway, f"/v1/requests/{rid}", token)
     assert (record["status"], record["rid"], record["basis"]) == ("settled", rid, "reported")

@@ -19,7 +19,7 @@ PID = "p" + "a" * 24
 REVOKED = Announcement(Topic.SESSION_REVOKED, sid=SID)
 POLICY = Announcement(Topic.POLICY_CHANGED, pid=PID)
 SUPERSEDED = Announcement(Topic.SUPERSEDED, sid=SID, slot=65_535, rid="req_1")
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -91,7 +91,7 @@ async def test_an_announcement_ends_the_request_it_names_and_no_newer_one(tmp_pa
     await own.reserve(answer(Reserved(1, 0, 1, 1, (), "r9")))  # its own: not announced
     await taken.reserve(answer(Refused("superseded", 1, 0, 0, 0, ())))
     await here.take(SID, 9, "r9", Request()).reserve(answer(Reserved(1, 0, 1, 1, (), "last")))
-    await asyncio.wait_for(heard.wait(), 10)
+    await asyncio.wait_for(heard.wait(), 60)
     assert mine.stopped == []
     there.end(Announcement(Topic.SUPERSEDED, sid=SID, slot=1, rid="r1"))
     assert mine.stopped == ENDED
@@ -118,7 +118,7 @@ async def test_what_a_cancelled_reserve_replaced_is_announced_all_the_same(tmp_p
     with pytest.raises(asyncio.CancelledError):
         await reserve
     answered.set()
-    assert await asyncio.wait_for(heard, 10) == Announcement(Topic.SUPERSEDED, sid=SID, slot=1, rid="r0")
+    assert await asyncio.wait_for(heard, 60) == Announcement(Topic.SUPERSEDED, sid=SID, slot=1, rid="r0")
     await listener.close()
     await store.close()
 

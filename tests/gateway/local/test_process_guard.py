@@ -54,7 +54,7 @@ def run(tried, install, cwd):
         capture_output=True,
         text=True,
         cwd=cwd,
-        timeout=30,
+        timeout=90,
         check=False,
     )
     return done.stdout.split(), done.stderr

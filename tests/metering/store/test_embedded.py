@@ -132,7 +132,7 @@ async def test_the_server_ends_with_its_last_user_even_if_that_is_killed(folder)
 
 
 async def gone(folder):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while server_lives(folder):
             await asyncio.sleep(0.005)
 
@@ -164,7 +164,7 @@ async def test_a_killed_server_comes_back_with_its_data(folder):
 
 async def insist(call):
     """The answer of a ledger whose link is finding or starting a server."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 return await call()

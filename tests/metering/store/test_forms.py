@@ -25,7 +25,7 @@ async def test_a_form_serves_the_ledger_and_announcements(form, tmp_path):
             assert (await ledger.grant("p1", 5, "g")).granted == 5
             await listener.start(20)
             assert await publish(store.client, REVOKED)
-            await asyncio.wait_for(heard.wait(), 20)
+            await asyncio.wait_for(heard.wait(), 60)
         finally:
             await listener.close()
             await ledger.close()

@@ -40,7 +40,7 @@ class Peer:
         self.writers[-1].write(reply * count)
 
     async def wait_for(self, what):
-        async with self.arrived, asyncio.timeout(10):
+        async with self.arrived, asyncio.timeout(60):
             await self.arrived.wait_for(lambda: any(what in data for data in self.reads))
 
     async def stop(self):
