@@ -94,13 +94,18 @@ def kind_of(weight: Weight, *, served: bool) -> str:
 
 
 def inputs(found: Iterable[Exchange], *, first_party: bool = True) -> list[Row]:
-    """Estimated input divided by reported input."""
+    """Estimated input divided by reported input; a request that several projects recorded counts once."""
     cells: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    seen: set[tuple[Operation, str, bytes]] = set()
     for exchange in found:
         api = _APIS.get(exchange.operation)
         count = exchange.input_tokens
         if exchange.first_party is not first_party or exchange.request is None or api is None or not count:
             continue
+        request = (exchange.operation, exchange.model, exchange.request)
+        if request in seen:
+            continue
+        seen.add(request)
         try:
             head = at_once(WIRES[exchange.operation].read(exchange.request, "model"))
         except Refusal:

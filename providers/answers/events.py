@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from metering.usage import Report
 from providers.answers.closing import Closing
-from providers.answers.produced import EACH, EARLY, Produced
+from providers.answers.produced import Produced
 from providers.answers.sse import (
     DONE,
     LargeEvent,
@@ -133,7 +133,7 @@ class EventStream:
             return False
         before = self.events
         self.events = before + 1
-        if before < EARLY or not before % EACH:
+        if before >= self._produced.next:
             self._produced.one(framed, before)
         self.size += size
         self._framed = framed
@@ -245,7 +245,7 @@ class EventStream:
         """Count the events of ``block``, and look at those that say how much was produced."""
         before, count = self.events, count_events(block)
         self.events = before + count
-        if Produced.due(before, count):
+        if self.events > self._produced.next:
             self._produced.take(block, before)
 
     def redact_errors(self, redact: Redact) -> None:

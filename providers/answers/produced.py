@@ -2,8 +2,9 @@
 
 Rules that everything here obeys:
 
-1. Every event of the first `EARLY` is looked at, then one in `EACH`. Which they are follows from their number alone, so
-   that the estimate does not depend on how the stream was cut.
+1. All of a stream's first events are looked at, then every second, every fourth, and so on to one in `WIDEST`: each
+   stands for those up to the next. Which they are follows from their number alone, so that the estimate does not
+   depend on how the stream was cut.
 2. An event that is looked at is searched for the strings that hold output, which are counted and forgotten: no event
    is decoded or kept.
 3. The estimate is without bias, so that it may be charged: it is what a provider bills that never gets to report it.
@@ -14,14 +15,16 @@ from __future__ import annotations
 import re
 from typing import Final, Protocol
 
-from providers.weight.text import count_bytes, unescaped
+from providers.weight.text import count_bytes, plain_tokens, unescaped
 from providers.weight.tokens import Tokenizer
 
-EARLY: Final = 16
-EACH: Final = 16
+_EARLY: Final = 16  # all of them are looked at
+_AT_EACH: Final = 3  # looks before the step doubles again
+WIDEST: Final = 64
 _LARGEST: Final = 256 * 1024  # an event above it is no text
 _LARGEST_TEXT: Final = 16 * 1024  # that is counted of one event; of more, a share
 
+_BACKSLASH: Final = ord("\\")
 _DATA: Final = re.compile(rb"(?:^|[\r\n])(?:\xef\xbb\xbf)?data:")
 
 
@@ -36,49 +39,49 @@ class Produced:
 
     Args:
         output: The dialect's.
+
+    Attributes:
+        next: The first event that is to be looked at, counted from 0.
     """
 
-    __slots__ = ("_early", "_early_events", "_late", "_late_events", "_output")
+    __slots__ = ("_index", "_last", "_output", "_sum", "next")
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        self._early = self._early_events = 0
-        self._late = self._late_events = 0
-
-    @staticmethod
-    def due(before: int, count: int) -> bool:
-        """Of ``count`` events that come after ``before`` others, one is looked at."""
-        return before < EARLY or (before + count - 1) // EACH > (before - 1) // EACH
+        self._sum = 0  # of the events before the last one that was looked at
+        self._last = self._index = 0
+        self.next = 0
 
     def take(self, block: bytes, before: int) -> None:
         """Look at those events of ``block`` that are due; ``before``: events that came before it.
 
-        Call it if `due`. An event is a line of data, as `providers.answers.sse.count_events` counts them.
+        Call it if the block reaches `next`. An event is a line of data, as `providers.answers.sse.count_events` counts
+        them.
         """
         for index, event in enumerate(_DATA.split(block)[1:], before):
-            if (index < EARLY or index % EACH == 0) and len(event) <= _LARGEST:
+            if index >= self.next and len(event) <= _LARGEST:
                 self.one(event, index)
 
     def one(self, event: bytes, index: int) -> None:
-        """Look at one event, the ``index``-th of the stream."""
-        tokens = self._output(event)
-        if index < EARLY:
-            self._early += tokens
-            self._early_events += tokens > 0 or self._early > 0
-        else:
-            self._late += tokens
-            self._late_events += 1
+        """Look at one event, the ``index``-th of the stream: not before `next`."""
+        self._sum += self._last * (index - self._index)
+        self._last, self._index = self._output(event), index
+        self.next = index + step(index)
 
     def tokens(self, events: int) -> int:
         """Output tokens of a stream of so many events."""
-        later = events - EARLY
-        total = self._early
-        if later > 0:
-            looked, found = self._late_events, self._late
-            if not looked:  # the early events say what the few after them hold, from the first output on
-                looked, found = max(1, self._early_events), self._early
-            total += found * later // looked
-        return -(-total // 1_000)
+        return -(-(self._sum + self._last * max(0, events - self._index)) // 1_000)
+
+
+def step(index: int) -> int:
+    """For how many events the ``index``-th one stands, itself included."""
+    if index < _EARLY:
+        return 1
+    wide, end = 2, _EARLY + 2 * _AT_EACH
+    while wide < WIDEST and index >= end:
+        wide *= 2
+        end += wide * _AT_EACH
+    return wide
 
 
 def strings(event: bytes, *names: bytes) -> list[bytes]:
@@ -95,11 +98,12 @@ def strings(event: bytes, *names: bytes) -> list[bytes]:
         at = event.find(name)
         while at >= 0:
             start = at + len(name)
-            if event[start : start + 1] in b" ":  # one space at most, or the end
+            begun = event[start : start + 2]
+            if begun == b' "':  # one space at most
                 start += 1
-            if event[start : start + 1] == b'"':
+            if begun == b' "' or begun[:1] == b'"':
                 end = event.find(b'"', start + 1)
-                if event[end - 1 : end] == b"\\":
+                if event[end - 1] == _BACKSLASH:
                     end = _escaped_end(event, start + 1)
                 if end < 0:
                     break
@@ -130,6 +134,9 @@ def milli_tokens(text: bytes, tokenizer: Tokenizer) -> int:
     if len(text) > _LARGEST_TEXT:
         share = -(-len(text) // _LARGEST_TEXT)
         text = text[:_LARGEST_TEXT]
-    found = count_bytes(unescaped(text))
+    text = unescaped(text)
+    if text.isascii():
+        return share * (plain_tokens(text) * tokenizer.plain // 1_000)
+    found = count_bytes(text)
     wide = found.two * tokenizer.two + found.three * tokenizer.three + found.four * tokenizer.four
     return share * (found.plain * tokenizer.plain // 1_000 + wide)

@@ -19,11 +19,10 @@ _FACTORS: Final = ((b'"text":', 1_030), (b'"partial_json":', 1_120), (b'"thinkin
 
 def message_output(event: bytes) -> int:
     """Of the Messages API."""
-    tokens = 0
     for name, factor in _FACTORS:
-        for text in strings(event, name):
-            if text:
-                tokens += milli_tokens(text, ANTHROPIC) * factor // 1_000
-    if b'"content_block_start"' in event:
-        tokens += _CALL if _CALLED.search(event) else _BLOCK
-    return tokens
+        tokens = sum([milli_tokens(text, ANTHROPIC) for text in strings(event, name) if text])
+        if tokens:
+            return tokens * factor // 1_000
+    if b'"content_block_start"' not in event:
+        return 0
+    return _CALL if _CALLED.search(event) else _BLOCK

@@ -22,7 +22,6 @@ from msgspec.structs import replace
 
 from metering.usage import Report, Usage
 from providers.answers.events import ERROR, HOLD_LIMIT, EventStream
-from providers.answers.produced import EACH, EARLY
 from providers.answers.reading import (
     Body,
     Choices,
@@ -214,7 +213,7 @@ class GenerateStream(EventStream):
                 return self._feed(data)
             before = self.events
             self.events = before + 1
-            if before < EARLY or not before % EACH:
+            if before >= self._produced.next:
                 self._produced.one(data, before)
             self._consider(data, position)
             return data

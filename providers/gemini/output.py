@@ -19,7 +19,9 @@ _JSON: Final = 900  # thousandths: brackets and quotes around a call are not all
 
 def chunk_output(event: bytes) -> int:
     """Of ``streamGenerateContent``. Thoughts are counted apart, and stated."""
-    if _THOUGHT.search(event):
+    if b'"thought"' in event and _THOUGHT.search(event):
         return 0
     tokens = sum(milli_tokens(text, GEMINI) for text in strings(event, _TEXT) if text)
+    if b'"functionCall"' not in event:
+        return tokens
     return tokens + sum(milli_tokens(call, GEMINI) * _JSON // 1_000 for call in _CALLED.findall(event))

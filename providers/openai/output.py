@@ -12,7 +12,8 @@ from typing import Final
 from providers.answers.produced import milli_tokens, strings
 from providers.weight.tokens import OPENAI
 
-_TEXTS: Final = (b'"content":', b'"arguments":', b'"text":', b'"reasoning_content":', b'"reasoning":', b'"refusal":')
+_CONTENT: Final = b'"content":'
+_TEXTS: Final = (b'"arguments":', b'"text":', b'"reasoning_content":', b'"reasoning":', b'"refusal":')
 _CALLED: Final = re.compile(rb'"name":\s{0,2}"[^"]')
 _DELTA: Final = b'"delta":'
 # Not the deltas of a summary of reasoning, which is no output that is billed, nor of audio.
@@ -31,8 +32,9 @@ _ITEM: Final = 1_500  # around a message, or a call
 
 def chat_output(event: bytes) -> int:
     """Of chat and of legacy completions."""
-    text = _single if _PADDED in event else _text
-    tokens = sum(map(text, strings(event, *_TEXTS)))
+    if tokens := _tokens(event, strings(event, _CONTENT)):
+        return tokens
+    tokens = _tokens(event, strings(event, *_TEXTS))
     if b'"tool_calls"' in event and _CALLED.search(event):
         tokens += _CALL
     return tokens
@@ -41,19 +43,18 @@ def chat_output(event: bytes) -> int:
 def responses_output(event: bytes) -> int:
     """Of the Responses API."""
     if _OF_TEXT.search(event):
-        text = _single if _PADDED in event else _text
-        return sum(map(text, strings(event, _DELTA)))
+        return _tokens(event, strings(event, _DELTA))
     if _ADDED not in event:
         return 0
     return _ITEM + _CALL if _ITEM_CALLED.search(event) else _ITEM
 
 
-def _single(text: bytes) -> int:
-    return _ONE if text else 0
+def _tokens(event: bytes, texts: list[bytes]) -> int:
+    return sum([_text(text, event) for text in texts if text])
 
 
-def _text(text: bytes) -> int:
-    if len(text) <= _SHORT:
-        return _ONE if text else 0
+def _text(text: bytes, event: bytes) -> int:
+    if len(text) <= _SHORT or _PADDED in event:
+        return _ONE
     tokens = milli_tokens(text, OPENAI)
     return _ONE if tokens < _SEVERAL else tokens

@@ -50,6 +50,9 @@ _CLASS_OF: Final = {code: 1 << bit for bit, codes in _CLASSES.items() for code i
 _TABLE: Final = bytes(_CLASS_OF.get(code, 1 << _SIGN if 33 <= code < 127 else 0) for code in range(256))
 
 
+_ONES: Final = tuple(int.from_bytes(b"\x01" * size, "big") for size in range(257))  # a bit in each byte
+
+
 def count(strings: list[msgspec.Raw]) -> TextWeight:
     """The text of JSON strings, each with its quotes.
 
@@ -112,6 +115,28 @@ def count_bytes(text: bytes) -> TextWeight:
         return TextWeight(len(text), plain, marks=marks, unbroken=unbroken)
     two, three, four = ((classes >> bit & ones).bit_count() for bit in (_TWO, _THREE, _FOUR))
     return TextWeight(len(text), plain, two, three, four, marks, unbroken)
+
+
+def plain_tokens(text: bytes) -> int:
+    """``count_bytes(text).plain``, at half its cost where the text is short."""
+    size = len(text)
+    classes = int.from_bytes(text.translate(_TABLE), "big")
+    ones = _ONES[size] if size < len(_ONES) else int.from_bytes(b"\x01" * size, "big")
+    lower, upper, blanks = classes & ones, classes >> _UPPER & ones, classes >> _BLANK & ones
+    letters = lower | upper
+    many = letters.bit_count()
+    words = many - (letters & letters >> 8).bit_count()
+    unbroken = max(0, many - _LONGEST * words)
+    plain = _WORD * words + _LETTER * (many - unbroken) + _UNBROKEN * unbroken
+    if upper:
+        plain += _HUMP * (upper & lower >> 8).bit_count()
+    if pairs := blanks & blanks >> 8:
+        plain += _GAP * (pairs.bit_count() - (pairs & pairs >> 8).bit_count())
+    if many + blanks.bit_count() < size:
+        digits = classes >> _DIGIT & ones
+        plain += _NUMBER * (digits.bit_count() - (digits & digits >> 8).bit_count())
+        plain += _MARK * (classes >> _SIGN & ones).bit_count()
+    return plain
 
 
 def _scaled(text: TextWeight, total: int, looked: int) -> TextWeight:

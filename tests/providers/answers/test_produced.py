@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.answers.produced import EACH, EARLY, Produced
+from providers.answers.produced import WIDEST, Produced, step
 from providers.dialect import Head, Operation
 from providers.wires import WIRES
 from tests.strategies import cut, every_byte
@@ -168,15 +168,23 @@ def test_a_call_has_tokens_around_it(operation, event, least):
     assert least <= estimated(operation, [stream(lambda _: event, range(1))]) <= least + 10
 
 
-@given(st.lists(st.integers(0, 5_000), max_size=200))
-def test_the_estimate_is_the_early_events_and_the_mean_of_those_looked_at_later(tokens):
+@given(st.lists(st.integers(0, 5_000), max_size=400))
+def test_each_event_that_is_looked_at_stands_for_those_up_to_the_next(tokens):
     produced = Produced(int)
-    looked = [index for index in range(len(tokens)) if index < EARLY or index % EACH == 0]
-    for index in looked:
-        produced.one(str(tokens[index]).encode(), index)
-    later = [tokens[index] for index in looked if index >= EARLY] or tokens[:EARLY]
-    expected = sum(tokens[:EARLY])
-    if len(tokens) > EARLY:
-        expected += sum(later) * (len(tokens) - EARLY) // len(later)
-    assert produced.tokens(len(tokens)) == -(-expected // 1_000)
-    assert [produced.due(index, 1) for index in range(len(tokens))] == [i in looked for i in range(len(tokens))]
+    expected = 0
+    for index, count in enumerate(tokens):
+        if index >= produced.next:
+            produced.one(str(count).encode(), index)
+            stands = count
+        expected += stands
+        assert produced.tokens(index + 1) == -(-expected // 1_000)
+
+
+def test_the_looks_become_rare():
+    steps, index = [], 0
+    while index < 10_000:
+        steps.append(step(index))
+        index += steps[-1]
+    assert steps[:16] == [1] * 16
+    assert steps[16:34] == [wide for wide in (2, 4, 8, 16, 32) for _ in range(3)] + [64] * 3
+    assert set(steps[34:]) == {WIDEST}

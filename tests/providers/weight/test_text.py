@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.weight.text import SAMPLE, count, count_bytes, count_json
+from providers.weight.text import SAMPLE, count, count_bytes, count_json, plain_tokens
 from providers.weight.weight import NO_TEXT
 
 
@@ -86,3 +86,8 @@ def test_any_strings_are_counted_without_an_error(texts, times):
 @given(st.text(max_size=100), st.text(max_size=100))
 def test_more_text_is_never_less(text, more):
     assert count_bytes((text + "\n" + more).encode()).size >= count_bytes(text.encode()).size
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=300))
+def test_the_cheaper_count_of_ascii_text_is_the_same(text):
+    assert plain_tokens(text.encode()) == count_bytes(text.encode()).plain
