@@ -30,7 +30,7 @@ def fields_of(text: str, most: int = MOST_FIELDS, *, strict: bool = False) -> li
     if not text:
         return []
     if text.count("&") >= most:
-        raise InvalidRequest(f"There are more than {most} fields. Leave out those that are not needed.")
+        raise InvalidRequest("There are too many fields. Leave out those that are not needed.")
     if not text.isascii():
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     try:

@@ -49,3 +49,30 @@ def test_certificates_that_cannot_serve(lines: str, key: str, certificates: Path
 )
 def test_whether_callers_come_over_tls(server: ServerConfig, tls: bool) -> None:
     assert server.over_tls is tls
+
+
+@pytest.mark.parametrize(
+    ("lines", "begins"),
+    [
+        ("account_share = 0", "server.account_share: is no part of a whole"),
+        ("account_share = 1.5", "server.account_share: is no part of a whole"),
+        ("account_share = 'half'", "server.account_share: is not a number"),
+        (
+            "max_body_bytes = 2_000_000\nmax_inflight_body_bytes = 3_999_999",
+            "server.max_inflight_body_bytes: is below twice max_body_bytes",
+        ),
+        ("head_timeout = 0", "server.head_timeout: "),
+        ("max_connections = 1", "server.max_connections: is out of range"),
+        ("max_requests = 0", "server.max_requests: is out of range"),
+        ("unpaid_requests_per_minute = 0", "server.unpaid_requests_per_minute: is out of range"),
+        ("stranger_refusals_per_minute = 0", "server.stranger_refusals_per_minute: is out of range"),
+    ],
+)
+def test_bounds_that_bound_nothing(lines: str, begins: str) -> None:
+    assert fault(f"[server]\n{lines}").startswith(begins)
+
+
+def test_behind_a_proxy_idle_connections_are_kept_until_it_closes_them() -> None:
+    assert parse("[server]").server.keep_alive_timeout == 75
+    assert parse("[server]\nbehind_tls_proxy = true").server.keep_alive_timeout == 3_630
+    assert parse("[server]\nbehind_tls_proxy = true\nkeep_alive_timeout = 90").server.keep_alive_timeout == 90
