@@ -22,7 +22,7 @@ cache write costs ``cache_write`` or ``input``, a search in files, on maps or by
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
@@ -102,7 +102,6 @@ _SLOT = {name: index for index, name in enumerate(PRICED)}
 _ONE = Fraction(1)
 _FIRST_CALL = _SLOT[TOOL_COUNTS[0]]
 _INPUTS = (*INPUT_COUNTS, *(part for part, whole in PARTS.items() if whole in INPUT_COUNTS))
-_TEXT_INPUTS = ("in_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "cache_write_other", "tool_in")
 _TEXT_OUTPUTS = ("out_visible", "out_reasoning")
 _PART_SLOTS = tuple((_SLOT[part], _SLOT[whole]) for part, whole in PARTS.items())  # in the order of `parts_of`
 
@@ -371,7 +370,7 @@ def line(
     calls: Iterable[str] = (),
     times: int = 1,
     worst: bool = False,
-    text_in: bool = False,
+    unread: Collection[str] = (),
     text_out: bool = False,
 ) -> Line:
     """What a request costs by the output tokens of each of its choices, before it is sent.
@@ -385,12 +384,12 @@ def line(
         times: How often each of them is called.
         worst: Take the highest rate that the tokens could be billed at (audio, video, an hour's cache write, that of a
             shorter input), not the usual one of text.
-        text_in: Of the highest rates, only those of text: there are no media in the input.
-        text_out: The same of the output.
+        unread: Counts of the input that it cannot have, so that their rates are not among the highest.
+        text_out: Of the output, only the rates of text are.
     """
     schedule, factor, _ = _select(price, variant)
     rates = schedule.highest(input_tokens) if worst and schedule.above else schedule.at(input_tokens)
-    inputs = (_TEXT_INPUTS if text_in else _INPUTS) if worst else ("in_uncached",)
+    inputs = [name for name in _INPUTS if name not in unread] if worst else ("in_uncached",)
     tokens = input_tokens * _highest(rates, inputs)
     each = choices * _highest(rates, OUTPUT_COUNTS if worst and not text_out else _TEXT_OUTPUTS)
     fees = times * sum(rates[_SLOT[name]] or 0 for name in calls)

@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -21,6 +22,7 @@ from gateway.catalog.naming import text_only
 from metering.pricing import Line, line
 from metering.usage import STANDARD, Variant
 from providers.dialect import Family, Head
+from providers.media.medium import Kind
 from providers.tools.catalog import TOOLS_BY_ID
 
 # Until a model's own p99 is learnt, this many output tokens are held if the request's limit is higher. Every model that
@@ -49,6 +51,7 @@ class Costs:
         """``tokens`` is the bound of the input; ``further`` are the further models that may answer, as asked for."""
         usual: list[Line] = []
         worst: list[Line] = []
+        unread = _unread(head)
         asked = [*((target, head.variant) for target in targets), *further]
         for target, stated in {(id(target.price), variant): (target, variant) for target, variant in asked}.values():
             calls = calls_of(target, head)
@@ -64,7 +67,7 @@ class Costs:
                     calls=calls,
                     times=times,
                     worst=True,
-                    text_in=not head.weight.media,
+                    unread=unread,
                     text_out=text,
                 )
                 for variant in ((STANDARD,) if stated == STANDARD else (stated, STANDARD))
@@ -92,6 +95,20 @@ def calls_of(target: CatalogTarget, head: Head) -> tuple[str, ...]:
         return ()
     units = {unit for tool in head.server_tools if (unit := TOOLS_BY_ID[tool].unit)}
     return tuple(sorted(units | {"searches"} if target.searches else units))
+
+
+_OF_MEDIA: Final = {
+    "image_in": frozenset(Kind),
+    "audio_in": frozenset((Kind.AUDIO, Kind.VIDEO, Kind.OTHER)),
+    "cache_read_audio": frozenset((Kind.AUDIO, Kind.VIDEO, Kind.OTHER)),
+    "video_in": frozenset((Kind.VIDEO, Kind.OTHER)),
+}
+
+
+def _unread(head: Head) -> tuple[str, ...]:
+    """The counts of media that the request cannot have: an image is not billed as sound."""
+    kinds = {medium.kind for medium in head.weight.media}
+    return tuple(name for name, of in _OF_MEDIA.items() if of.isdisjoint(kinds))
 
 
 def most_calls(head: Head) -> int:

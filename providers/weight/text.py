@@ -32,9 +32,12 @@ _PIECES: Final = 8
 _PIECE: Final = SAMPLE // _PIECES
 _SEAM: Final = 16  # bytes at the ends of a piece in which it is cut cleanly
 _LONGEST: Final = 8  # letters of a word, on average; code and every language in Latin letters have fewer
+_DIGITS: Final = 5  # of a number, on average: what `_NUMBER` is for
+_BLANKS: Final = 32  # of a run that is one token; few vocabularies have longer ones
 
 # Thousandths of a token.
 _WORD, _LETTER, _HUMP, _NUMBER, _GAP, _MARK, _UNBROKEN = 920, 35, 1_120, 1_600, 1_350, 450, 90
+_DIGIT_MORE, _BLANK_MORE = 333, 1_000 // _BLANKS  # vocabularies cut numbers into three digits, or into each
 
 _LOWER, _UPPER, _DIGIT, _BLANK, _SIGN, _TWO, _THREE, _FOUR = range(8)  # bits of a byte's class
 _CLASSES: Final = {
@@ -102,19 +105,32 @@ def count_bytes(text: bytes) -> TextWeight:
     words = many - (letters & letters >> 8).bit_count()
     unbroken = max(0, many - _LONGEST * words)
     gaps = (blanks & blanks >> 8).bit_count() - (blanks & blanks >> 8 & blanks >> 16).bit_count()
+    numbers = digits.bit_count() - (digits & digits >> 8).bit_count()
+    figures = max(0, digits.bit_count() - _DIGITS * numbers)
     plain = (
         _WORD * words
         + _LETTER * (many - unbroken)
         + _UNBROKEN * unbroken
         + _HUMP * (upper & lower >> 8).bit_count()
-        + _NUMBER * (digits.bit_count() - (digits & digits >> 8).bit_count())
+        + _NUMBER * numbers
+        + _DIGIT_MORE * figures
         + _GAP * gaps
+        + _BLANK_MORE * (_long_runs(blanks) if gaps else 0)
         + _MARK * marks
     )
     if text.isascii():
-        return TextWeight(len(text), plain, marks=marks, unbroken=unbroken)
+        return TextWeight(len(text), plain, marks=marks, unbroken=unbroken + figures)
     two, three, four = ((classes >> bit & ones).bit_count() for bit in (_TWO, _THREE, _FOUR))
-    return TextWeight(len(text), plain, two, three, four, marks, unbroken)
+    return TextWeight(len(text), plain, two, three, four, marks, unbroken + figures)
+
+
+def _long_runs(blanks: int) -> int:
+    """Blanks that have as many before them as one token holds."""
+    shift = 8
+    while shift < 8 * _BLANKS:
+        blanks &= blanks >> shift
+        shift *= 2
+    return blanks.bit_count()
 
 
 def plain_tokens(text: bytes) -> int:
@@ -131,10 +147,12 @@ def plain_tokens(text: bytes) -> int:
     if upper:
         plain += _HUMP * (upper & lower >> 8).bit_count()
     if pairs := blanks & blanks >> 8:
-        plain += _GAP * (pairs.bit_count() - (pairs & pairs >> 8).bit_count())
+        plain += _GAP * (pairs.bit_count() - (pairs & pairs >> 8).bit_count()) + _BLANK_MORE * _long_runs(blanks)
     if many + blanks.bit_count() < size:
         digits = classes >> _DIGIT & ones
-        plain += _NUMBER * (digits.bit_count() - (digits & digits >> 8).bit_count())
+        figures = digits.bit_count()
+        numbers = figures - (digits & digits >> 8).bit_count()
+        plain += _NUMBER * numbers + _DIGIT_MORE * max(0, figures - _DIGITS * numbers)
         plain += _MARK * (classes >> _SIGN & ones).bit_count()
     return plain
 

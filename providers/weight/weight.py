@@ -21,7 +21,8 @@ class TextWeight(msgspec.Struct, frozen=True):
         three: Characters of three bytes (Chinese, Japanese, Korean, Indic, typographic marks).
         four: Characters of four bytes (emoji, rare scripts).
         marks: Of the ASCII, the characters that are neither letters, digits nor blanks.
-        unbroken: Letters beyond what words have: runs of letters that no language writes.
+        unbroken: Letters beyond what words have: runs of letters that no language writes. Digits beyond what numbers
+            have, likewise.
     """
 
     size: int = 0

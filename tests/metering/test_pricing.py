@@ -289,7 +289,8 @@ def test_the_worst_hold_knows_that_the_input_may_be_smaller_than_its_bound() -> 
 
 def test_media_are_in_the_worst_hold_unless_there_are_none() -> None:
     built = price(row(input="1", output="1", audio_in="40", cache_write="2", audio_out="80", out_reasoning="3"))
-    text = line(built, STANDARD, input_tokens=10, worst=True, text_in=True, text_out=True)
+    unread = ("image_in", "audio_in", "cache_read_audio", "video_in")
+    text = line(built, STANDARD, input_tokens=10, worst=True, unread=unread, text_out=True)
     assert text.amount(10) == 100 * (10 * 2 + 10 * 3)
     assert line(built, STANDARD, input_tokens=10, worst=True).amount(10) == 100 * (10 * 40 + 10 * 80)
 

@@ -137,6 +137,21 @@ def test_media_are_in_the_worst_case_only_if_the_request_has_or_asks_for_them():
     assert spoken.worst == TOKEN * (spoken.input_bound + 80 * 100)
 
 
+@pytest.mark.parametrize(
+    ("part", "rate"),
+    [
+        ({"type": "text", "text": "a"}, 2),
+        ({"type": "image_url", "image_url": {"url": "https://a.test/a.png"}}, 5),
+        ({"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0xLjQK"}}, 5),
+        ({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}, 40),
+    ],
+)
+def test_an_image_is_not_billed_as_sound(part, rate):
+    prices = {"input": 2, "output": 4, "image_in": 5, "audio_in": 40}
+    found = admitted(chat(max_tokens=100, messages=[{"role": "user", "content": [part]}]), targets=(prices,))
+    assert found.worst == TOKEN * (rate * found.input_bound + 4 * 100)
+
+
 def test_compaction_takes_no_limit_and_answers_with_no_more_than_it_reads():
     found = admitted({"model": "m", "input": "word " * 100}, Operation.OPENAI_COMPACT, max_output=128_000)
     assert found.most_output == found.input_bound + USUAL_OUTPUT

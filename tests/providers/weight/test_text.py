@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.weight.text import SAMPLE, count, count_bytes, count_json, plain_tokens
-from providers.weight.weight import NO_TEXT
+from providers.weight.tokens import GEMINI, OPENAI, most_text_tokens, text_tokens
+from providers.weight.weight import NO_TEXT, Weight
 
 
 def raw(text, **how):
@@ -91,3 +92,20 @@ def test_more_text_is_never_less(text, more):
 @given(st.text(st.characters(max_codepoint=127), max_size=300))
 def test_the_cheaper_count_of_ascii_text_is_the_same(text):
     assert plain_tokens(text.encode()) == count_bytes(text.encode()).plain
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "most"),
+    [
+        (b"0" * 50_000, 16_667, 50_000),  # three digits are a token of OpenAI's, one of Google's
+        (b"3.14159265358979" * 3_000, 15_000, 48_000),
+        (b" " * 50_000, 600, 8_000),  # tokens of up to some eighty blanks; some vocabularies stop at sixteen
+        (b"\n" * 50_000, 600, 8_000),
+        (b"a b" + b" " * 300 + b"c", 4, 60),
+    ],
+)
+def test_a_long_run_of_one_kind_is_many_tokens(text, least, most):
+    weight = Weight(text=count_bytes(text))
+    assert 0.8 * least <= text_tokens(weight, OPENAI) <= most
+    assert most_text_tokens(weight, OPENAI) >= least
+    assert most_text_tokens(weight, GEMINI) >= (0.9 * most if b"0" in text else least)
