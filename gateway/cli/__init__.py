@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from gateway.hardening.environment import forget_key_log
+from gateway.hardening.environment import forget_tls
 
 COMMANDS = {
     "serve": ("gateway.cli.serve", "serve"),
@@ -54,8 +54,8 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """The entry point. No command hands out the keys of its connections, whatever the environment says."""
-    forget_key_log()
+    """The entry point. Whatever the environment says, no command hands out keys or trusts further authorities."""
+    forget_tls()
     return cli.main(arguments, prog_name="codegrex-gateway")
 
 

@@ -1,4 +1,5 @@
-"""Switches of the interpreter and of libraries that print, dump, trace or hand out keys.
+"""Switches of the interpreter, of libraries and of the loader that print, dump, trace, hand out keys, or have this
+process trust or run what its operator did not state.
 
 They are read when the interpreter starts, so that unsetting them later would be too late for most:
 `serve` starts itself once more without them. What cannot be seen can't be turned on by a line in a
@@ -31,25 +32,34 @@ SWITCHES = frozenset(
         "PYTHONTRACEMALLOC",
         "PYTHONVERBOSE",
         "PYTHONWARNINGS",  # would print source lines
-        "SSLKEYLOGFILE",  # would hand out the keys of every connection that aiohttp opens
     }
 )
+# Any name that begins so: keys of every connection (SSLKEYLOGFILE), further certificate authorities (SSL_CERT_FILE,
+# SSL_CERT_DIR), other code for the cryptography (OPENSSL_CONF, OPENSSL_MODULES), libraries put before all others
+# (LD_PRELOAD, LD_AUDIT), the allocator's own debugging. A provider's own authority is its setting `ca_file`.
+PREFIXES = ("SSL", "OPENSSL_", "LD_", "DYLD_", "GLIBC_TUNABLES", "MALLOC_", "GCONV_PATH")
 # Inherited by workers, and not known to interpreters before 3.14.
 _NO_REMOTE_DEBUGGING = {"PYTHON_DISABLE_REMOTE_DEBUG": "1"}
 
 
 def clean(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without `SWITCHES`, and with remote debugging switched off."""
-    return {name: value for name, value in environment.items() if name not in SWITCHES} | _NO_REMOTE_DEBUGGING
+    """The environment without what `is_switch`, and with remote debugging switched off."""
+    return {name: value for name, value in environment.items() if not is_switch(name)} | _NO_REMOTE_DEBUGGING
 
 
-def forget_key_log() -> None:
-    """Take ``SSLKEYLOGFILE`` from this process, before anything makes a TLS context.
+def is_switch(name: str) -> bool:
+    """Whether a variable is one that no gateway honours."""
+    return name in SWITCHES or name.startswith(PREFIXES)
 
-    Reading a configuration and importing a client make contexts too, long before `restart_clean`: they would begin the
-    file, or fail by a folder that is not there, with a message about the certificates.
+
+def forget_tls() -> None:
+    """Take from this process what TLS reads in its environment, before anything makes a context.
+
+    Reading a configuration and importing a client make contexts too, long before `restart_clean`: they would begin a
+    key log, or fail by a folder that is not there, with a message about the certificates.
     """
-    os.environ.pop("SSLKEYLOGFILE", None)
+    for name in [name for name in os.environ if name.startswith(("SSL", "OPENSSL_"))]:
+        del os.environ[name]
 
 
 def remote_debugging() -> bool:
@@ -80,8 +90,8 @@ def restart_clean(arguments: list[str]) -> None:
 
     To be called before anything was opened or bound.
     """
-    dirty = SWITCHES & os.environ.keys()
-    if not (dirty or debugging() or remote_debugging()):
+    forget_tls()  # read when a context is made, so that nothing need start anew
+    if not (any(map(is_switch, os.environ)) or debugging() or remote_debugging()):
         return
     command = [sys.executable, "-m", "gateway", *arguments]
     sys.stdout.flush()

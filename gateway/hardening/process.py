@@ -77,7 +77,7 @@ def harden(config: Config) -> None:
     if config.hardening.mode is HardeningMode.OFF:
         return
     faulthandler.disable()
-    for name in environment.SWITCHES & os.environ.keys():
+    for name in filter(environment.is_switch, list(os.environ)):
         del os.environ[name]
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -14,7 +14,9 @@ RESTART = """
 
 
 def test_a_clean_environment_keeps_the_rest():
-    assert clean({"PATH": "/bin", "SSLKEYLOGFILE": "keys", "PYTHONDEVMODE": "1", "PYTHONPATH": "x"}) == {
+    planted = {"SSLKEYLOGFILE": "keys", "PYTHONDEVMODE": "1", "SSL_CERT_FILE": "ca", "SSL_CERT_DIR": "/ca"}
+    loaded = {"OPENSSL_CONF": "c", "LD_PRELOAD": "x.so", "LD_LIBRARY_PATH": "/x", "GLIBC_TUNABLES": "t"}
+    assert clean({"PATH": "/bin", "PYTHONPATH": "x", **planted, **loaded}) == {
         "PATH": "/bin",
         "PYTHONPATH": "x",
         "PYTHON_DISABLE_REMOTE_DEBUG": "1",
@@ -30,7 +32,11 @@ def on(name: str, folder) -> str:
     return {**values, "SSLKEYLOGFILE": str(folder / "keys")}.get(name, "1")
 
 
-@pytest.mark.parametrize("names", [SWITCHES, {"SSLKEYLOGFILE"}, {"PYTHONDEVMODE"}], ids=["all", "keys", "dev"])
+@pytest.mark.parametrize(
+    "names",
+    [SWITCHES, {"PYTHONDEVMODE"}, {"LD_AUDIT_NOTHING"}],
+    ids=["all", "dev", "loader"],
+)
 def test_the_command_starts_once_more_without_them(run, names, tmp_path):
     done = run(RESTART, env={**clean(os.environ), **{name: on(name, tmp_path) for name in names}})
     assert done.stdout.splitlines()[-1].startswith("codegrex-gateway "), done.stdout
@@ -46,13 +52,22 @@ def test_every_command_forgets_the_key_log_first(run, tmp_path, arguments):
         except SystemExit:
             pass
         import aiohttp  # makes a context when it is imported
-        print("SSLKEYLOGFILE" in os.environ)
+        print([name for name in os.environ if name.startswith(("SSL", "OPENSSL"))])
     """
-    done = run(script, env={**os.environ, "SSLKEYLOGFILE": str(tmp_path / "missing/keys")})
-    assert done.stdout.splitlines()[-1] == "False"
+    done = run(script, env={**os.environ, "SSLKEYLOGFILE": str(tmp_path / "missing/keys"), "SSL_CERT_FILE": "x"})
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_debugging_is_seen(run):
     for env, option in (({"PYTHONDEVMODE": "1"}, True), ({"PYTHONTRACEMALLOC": "1"}, True), ({}, False)):
         done = run("print(json.dumps(environment.debugging()))", env={**clean(os.environ), **env})
         assert json.loads(done.stdout) is option
+
+
+def test_what_tls_reads_is_taken_from_the_process_without_a_new_start(run):
+    script = """
+        environment.restart_clean(["--version"])
+        print([name for name in os.environ if name.startswith(("SSL", "OPENSSL"))])
+    """
+    planted = {"SSLKEYLOGFILE": "/nowhere/keys", "SSL_CERT_FILE": "/nowhere/ca", "OPENSSL_CONF": "/nowhere/conf"}
+    assert run(script, env={**clean(os.environ), **planted}).stdout == "[]\n"
