@@ -81,7 +81,7 @@ def settlement(answer: Answer, *, expected: Expected, reasoned: int = 0) -> Sett
         counted.in_uncached = max(0, expected.tokens - counted.input_tokens)
         counted.video_in = min(expected.video, counted.in_uncached)
     whole = answer.ending is Ending.WHOLE
-    if not (whole and output_stated):
+    if (answer.begun or whole) and not (whole and output_stated):
         missing = answer.output - counted.output_tokens
         if missing > 0:
             counted.out_visible = (counted.out_visible or 0) + missing

@@ -56,6 +56,10 @@ def _candidate(text, finish=None, **more):
     return {"candidates": [found], "usageMetadata": {"promptTokenCount": INPUT}, **more}
 
 
+def _line(value):
+    return data_event(value)[:-1]
+
+
 _GEMINI_END = _candidate("", "STOP", usageMetadata={
     "promptTokenCount": INPUT, "candidatesTokenCount": OUTPUT, "totalTokenCount": INPUT + OUTPUT})  # fmt: skip
 _GEMINI_ERROR = {"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}}
@@ -90,6 +94,14 @@ FORMS = {
         [_response("response.completed", "completed", output=[_ITEM], usage=_COUNTS)],
         _response("response.failed", "failed", error={"code": "server_error", "message": "It failed."}),
     ),
+    "compact": (
+        "/v1/responses/compact",
+        {"model": "openai", "input": "hi", "stream": True},
+        [_response("response.created", "in_progress")],
+        data_event({"type": "response.output_text.delta", **_TEXT_DELTA}, "response.output_text.delta"),
+        [_response("response.incomplete", "incomplete", output=[_ITEM], usage=_COUNTS)],
+        _response("response.failed", "failed", error={"code": "server_error", "message": "It failed."}),
+    ),
     "messages": (
         "/v1/messages",
         {"model": "anthropic", "max_tokens": 100, "messages": [{"role": "user", "content": "hi"}], "stream": True},
@@ -114,6 +126,14 @@ FORMS = {
         data_event(_candidate(WORDS)),
         [data_event(_GEMINI_END)],
         data_event(_GEMINI_ERROR),
+    ),
+    "gemini lines": (
+        "/v1beta/models/google:streamGenerateContent?alt=sse",
+        {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]},
+        [_line({"usageMetadata": {"promptTokenCount": INPUT}, "candidates": []})],
+        _line(_candidate(WORDS)),
+        [_line(_GEMINI_END)],
+        _line(_GEMINI_ERROR),
     ),
     "gemini array": (
         "/v1beta/models/google:streamGenerateContent",

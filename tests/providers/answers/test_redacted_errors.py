@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.answers.events import CARRY_LIMIT, HOLD_LIMIT
@@ -75,6 +75,7 @@ def errors(form: Form, text: str) -> list[bytes]:
 
 
 @pytest.mark.parametrize("form", FORMS, ids=repr)
+@settings(max_examples=40)
 @given(st.data())
 def test_an_error_in_a_stream_leaves_without_identifiers(form: Form, data: st.DataObject):
     index = data.draw(st.integers(0, len(errors(form, SAID)) - 1))
@@ -95,6 +96,7 @@ def test_an_error_in_a_stream_leaves_without_identifiers(form: Form, data: st.Da
 
 
 @pytest.mark.parametrize("form", FORMS, ids=repr)
+@settings(max_examples=40)
 @given(st.data())
 def test_no_other_byte_changes_and_no_ending_either(form: Form, data: st.DataObject):
     ending = data.draw(endings(form))
@@ -108,6 +110,7 @@ def test_no_other_byte_changes_and_no_ending_either(form: Form, data: st.DataObj
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form.sse], ids=repr)
+@settings(max_examples=40)
 @given(st.data())
 def test_what_is_held_back_leaves_a_boundary_behind(form: Form, data: st.DataObject):
     """Of a stream that is cut inside its error, the client has whole events, or knows that it does not."""
