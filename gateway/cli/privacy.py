@@ -69,12 +69,14 @@ def status(config_path: Path, url: str | None, as_json: bool) -> None:
 @click.option("--key", help="The public key that they must be signed with, as an earlier statement had it.")
 @json_option
 def verify(files: tuple[Path, ...], key: str | None, as_json: bool) -> None:
-    """Check statements and receipts, offline: signatures, and that all are of one gateway.
+    """Check statements and receipts, offline: signatures, and that all are signed by --key.
 
     A statement is what GET /.well-known/ai-privacy answers; a receipt the value of x-receipt, or what
     GET /v1/requests/RID?receipt=1 answers.
     """
     faults: list[str] = []
+    if key is None:  # anybody can sign with a key of their own
+        faults.append("the signer is unknown: give the public key of a statement that you got before with --key")
     here = code_digest()
     rows: list[tuple[str, ...]] = []
     for path in files:

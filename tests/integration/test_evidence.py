@@ -39,7 +39,11 @@ def test_a_statement_and_receipts_of_one_gateway(running, tmp_path):
     }
     for name, text in texts.items():
         (tmp_path / name).write_bytes(text)
-    done = verify(*(tmp_path / name for name in texts))
+    stranger = verify(*(tmp_path / name for name in texts))
+    assert stranger.returncode == 1
+    assert "the signer is unknown" in stranger.stderr
+    key = json.loads(stranger.stdout.splitlines()[0])["public_key"]
+    done = verify(*(tmp_path / name for name in texts), "--key", key)
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert [one["valid"] for one in found] == [True] * 3
