@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 
@@ -42,6 +42,9 @@ from gateway.oauth.endpoints import OAuth
 from providers.dialect import Family
 from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
 from providers.wires import WIRES
+
+if TYPE_CHECKING:
+    from gateway.http.server import ClientConnection
 
 _ACCOUNT = web.RequestKey("account", str)  # whose request it is, once that is known
 _STRANGERS = "Too many requests from this network that are refused. Send what is served, with a token."
@@ -190,6 +193,7 @@ class Dispatcher:
             if wait := self._services.unpaid.wait(principal.pid):
                 raise RateLimited(_UNPAID, retry_after=wait)
             request[_ACCOUNT] = principal.pid
+            cast("ClientConnection", request.protocol).asked()
         if scope not in principal.scopes:
             raise InsufficientScope(scope)
         self._refuse_local(request, principal)

@@ -5,8 +5,9 @@ A descriptor table is shared by everybody, and a connection costs its client not
 1. All together are at most ``most``, which leaves as many descriptors for providers, and some for the store and the
    internal listener. One address has at most ``most_of_one``; of IPv6 its first 64 bits are one.
 2. At a bound, a new connection displaces the one that waits longest: for the end of a head first (a stranger, who has
-   said nothing yet), then for a next request. One that is being answered is never displaced; if all are, the new one
-   is refused. So whoever holds connections without using them keeps nobody out, from their own address or another.
+   said nothing yet), then for a next request. One whose request has shown a valid token stays until it is answered; if
+   all are such, the new one is refused. So whoever holds connections without using them keeps nobody out, from their
+   own address or another.
 3. A head has ``head_seconds`` from its first byte, the first one of a connection from the connection's beginning
    (unless proxies open them, which do so beforehand). A connection whose client takes nothing of its answer for
    `UNREAD_SECONDS` ends, unless a stream runs: its provider's idle timeout says how long that may stand still.
@@ -177,7 +178,7 @@ class Connections:
         self._on_ended(Ended.REFUSED)
 
     def asked(self, held: Held) -> None:
-        """A whole head came: the connection is being answered."""
+        """Whoever asks has shown that it may: the connection is being answered."""
         place = self._all.get(held)
         if place is not None:
             self._waiting.remove(held)
@@ -187,6 +188,8 @@ class Connections:
         """Its answer is over, and no other request has come."""
         place = self._all.get(held)
         if place is not None:
+            self._waiting.remove(held)
+            place.remove(held)
             self._waiting.idle[held] = place.idle[held] = None
 
     def asks(self, held: Held) -> None:

@@ -9,6 +9,7 @@ quote raw request bytes, so every path that would reach them ends here instead:
 3. A client that goes away, or half-closes, cancels its handler (``handler_cancellation``).
 4. The client's back-pressure goes to the relay of the request that is being answered.
 5. What a connection waits for is told to the table that bounds connections (`connections`), once a request.
+6. A head is bounded as a whole, too, before it is complete.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any, Protocol, TypeAlias, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from gateway.errors import GatewayError, HeadersTooLarge, InvalidRequest
@@ -33,6 +35,7 @@ from gateway.telemetry.log import Event, Log
 
 MAX_HEADER_FIELD = 16_384
 MAX_HEADERS = 128
+MAX_HEAD_BYTES = 65_536  # of a head that is not complete yet: nobody knows whose it is
 KEEP_ALIVE_SECONDS = 75.0
 
 _NO_LINGER = struct.pack("ii", 1, 0)
@@ -64,7 +67,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 class ClientConnection(RequestHandler):
     """One client connection."""
 
-    __slots__ = ("_answering", "_wire", "broken_target", "opening", "relay", "table")
+    __slots__ = ("_answering", "_head_bytes", "_wire", "broken_target", "opening", "relay", "table")
 
     def __init__(self, server: Server, *, loop: asyncio.AbstractEventLoop, keep_alive: float) -> None:
         super().__init__(
@@ -84,6 +87,7 @@ class ClientConnection(RequestHandler):
         self.opening: asyncio.Task[None] | None = None  # until `connection_made`, and the TLS handshake before it
         self._wire: asyncio.Transport | None = None  # aiohttp forgets its own before it has closed
         self._answering = False
+        self._head_bytes = 0
         self.broken_target = ""  # the request target of what could not be parsed, for the form of its error
 
     @property
@@ -107,18 +111,44 @@ class ClientConnection(RequestHandler):
             self.table.gone(self)
         super().connection_lost(exc)
 
+    def asked(self) -> None:
+        """Whoever asks has shown a token that is valid: from now on the connection makes room for no other one."""
+        if self.table is not None:
+            self.table.asked(self)
+
     def data_received(self, data: bytes) -> None:
+        if self._head_bytes > MAX_HEAD_BYTES:
+            return  # refused already
+        owed, asked = self._owes_head(), self._request_count
         super().data_received(data)
-        if not self._answering and self.table is not None:
-            if self._messages:
-                self._answering = True
-                self.table.asked(self)
-            else:
-                self.table.asks(self)
+        if self._request_count != asked:
+            self._answering, self._head_bytes = True, 0
+        elif owed and data:
+            self._head(len(data))
         if self._messages and type(self._messages[-1][0]) is _ErrInfo:
             found = _TARGET.match(data)
             if found is not None:
                 self.broken_target = found[1].decode("latin-1")
+
+    def _owes_head(self) -> bool:
+        """Whether what comes next is of a head, and not of a body."""
+        if not self._answering:
+            return True
+        if self._messages:
+            return self._messages[-1][1].is_eof()
+        request = self._current_request
+        return request is not None and request.content.is_eof()
+
+    def _head(self, count: int) -> None:
+        """Bytes came that complete no head."""
+        if self.table is not None and not self._answering:
+            self.table.asks(self)
+        self._head_bytes += count
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._answering = True
+            self._messages.append((_ErrInfo(400, LineTooLong(b"", MAX_HEAD_BYTES), ""), EMPTY_PAYLOAD))
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
 
     def pause_writing(self) -> None:
         super().pause_writing()

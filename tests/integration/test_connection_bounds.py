@@ -142,3 +142,14 @@ def test_one_address_has_its_own_bound(gateway, bearer):
             sock.setblocking(False)
             with pytest.raises(BlockingIOError):
                 sock.recv(1)
+
+
+def test_forms_that_do_not_come_make_room(gateway, bearer):
+    """Whoever sends them has shown no token, however far its request has come."""
+    head = b"POST /oauth/token HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\n"
+    with ExitStack() as crowd:
+        for _ in range(OF_ONE):
+            crowd.enter_context(connect(gateway, head + b"content-length: 100\r\n\r\nclient_id="))
+        with RawClient(gateway.url) as client:
+            for _ in range(3):
+                assert client.send(chat(bearer)).answer().status == 200

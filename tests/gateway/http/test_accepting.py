@@ -87,9 +87,9 @@ async def test_without_a_descriptor_clients_are_turned_away_and_it_is_logged(acc
 
 
 async def test_a_connection_that_is_displaced_while_it_opens(accepted):
-    sock, table, _, _ = accepted
+    sock, table, ended, _ = accepted
     clients = [await asyncio.open_connection(*sock.getsockname()) for _ in range(12)]
-    await until(lambda: table.short == 8)
+    await until(lambda: ended == [Ended.DISPLACED] * 8)
     assert len(table) == 4
     for reader, _ in clients[:8]:
         try:

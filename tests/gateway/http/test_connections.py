@@ -68,8 +68,6 @@ class Table(RuleBasedStateMachine):
         if act == "streams":
             client.streams = not client.streams
             return
-        if act == "answered" and state is not None:
-            return  # nothing is answered that was not asked
         getattr(self.table, act)(client)
         if act == "asked":
             self.waits[client] = None

@@ -1,6 +1,7 @@
 """The listener's own protocol: nothing that a client sent reaches a log or an error page."""
 
 import asyncio
+import contextlib
 import json
 import logging
 
@@ -20,6 +21,7 @@ async def listening(tmp_path):
     async def handle(request):
         if request.path == "/fail":
             raise ValueError(request.headers["x-secret"])
+        await request.read()
         return web.Response(body=b"fine")
 
     def on_broken(_request, path, error, rid):
@@ -71,3 +73,38 @@ async def test_of_what_is_not_http_only_its_path_is_told(listening, caplog, data
     assert "canary" not in caplog.text
     assert seen == [(path, status, True)]
     assert log.read_text() == ""
+
+
+LINE = b"x-a: " + b"b" * 10_000 + b"\r\n"
+
+
+@pytest.mark.parametrize("before", [b"", b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"])
+async def test_a_head_is_bounded_before_it_is_complete(listening, before):
+    address, seen, _ = listening
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(before + b"GET / HTTP/1.1\r\nhost: x\r\n")
+    async with asyncio.timeout(PATIENCE):
+        with contextlib.suppress(ConnectionError):  # what is sent on meets a reset
+            for _ in range(100):  # fewer than the fields that there may be
+                writer.write(LINE)
+                await writer.drain()
+                await asyncio.sleep(0)
+            await reader.read()
+    writer.close()
+    assert [status for _, status, _ in seen] == [431]
+
+
+async def test_the_bytes_of_a_body_are_none_of_a_head(listening):
+    address, seen, _ = listening
+    body = b"b" * 300_000
+    one = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+    reader, writer = await asyncio.open_connection(*address)
+    async with asyncio.timeout(PATIENCE):
+        for _ in range(3):
+            writer.write(one)
+            for at in range(0, len(body), 50_000):
+                writer.write(body[at : at + 50_000])
+                await asyncio.sleep(0)
+            await reader.readuntil(b"fine")
+    writer.close()
+    assert seen == []
