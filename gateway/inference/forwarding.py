@@ -337,7 +337,10 @@ class Forwarding:
     def members_removed(self) -> str:
         """What the provider did not get of the request's members and betas, for the caller; may be empty."""
         return register.told(
-            self._admission.head.found, self._wire_target(self.target), betas=self._admission.unknown_betas
+            self._admission.head.found,
+            extended_cache=self._services.config.policy.extended_prompt_cache,
+            strip_unknown=self._strip_unknown,
+            betas=self._admission.unknown_betas,
         )
 
 

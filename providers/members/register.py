@@ -12,7 +12,8 @@ Rules that everything here obeys:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from providers.dialect import Family, Operation, Refusal, Target
@@ -134,39 +135,48 @@ def edit(edits: Edits, family: Family, found: Examined, target: Target) -> Steps
     """Carry out what was decided, for one target."""
     if found.deep:
         yield from deep.clean(family, edits, extended_cache=target.extended_cache)
-    for path in removed(found, target):
-        _at(edits, path, Edits.remove)
-    for path in found.pseudonyms:
-        if target.pseudonym:
-            _at(edits, path, lambda inner, name: inner.replace(name, quoted(target.pseudonym)))
-        else:
-            _at(edits, path, Edits.remove)
+    gone = list(removed(found, extended_cache=target.extended_cache, strip_unknown=target.strip_unknown))
+    if not (gone or found.pseudonyms):
+        return
+    pseudonym = quoted(target.pseudonym) if target.pseudonym else None
+    _apply(edits, gone + [path for path in found.pseudonyms if pseudonym is None], None)
+    if pseudonym is not None:
+        _apply(edits, found.pseudonyms, pseudonym)
 
 
-def removed(found: Examined, target: Target) -> Iterable[tuple[str, ...]]:
-    """The paths that a target does not get."""
+def removed(found: Examined, *, extended_cache: bool, strip_unknown: bool) -> Iterable[tuple[str, ...]]:
+    """The paths that a provider does not get."""
     yield from found.removed
     yield from found.unlisted
-    if not target.extended_cache:
+    if not extended_cache:
         yield from found.cached
-    if target.strip_unknown:
+    if strip_unknown:
         yield from found.unknown
 
 
-def told(found: Examined, target: Target, *, betas: int = 0) -> str:
+def told(found: Examined, *, extended_cache: bool, strip_unknown: bool, betas: int = 0) -> str:
     """What was removed, for the caller: names of the register's own and a count of the others; may be empty.
 
     ``betas``: how many of the request no table knows.
     """
+    if found is _NOTHING and not betas:
+        return ""
     names = [".".join(path) for path in found.removed]
-    if not target.extended_cache:
+    if not extended_cache:
         names += [".".join(path) for path in found.cached]
-    others = len(found.unlisted) + (len(found.unknown) + betas if target.strip_unknown else 0)
+    others = len(found.unlisted) + (len(found.unknown) + betas if strip_unknown else 0)
     return ", ".join([*names, f"{others} unknown"] if others else names)
 
 
-def _at(edits: Edits, path: tuple[str, ...], change: Callable[[Edits, str], None]) -> None:
-    if len(path) == 1:
-        change(edits, path[0])
-    else:
-        edits.edit_object(path[0], lambda inner: _at(inner, path[1:], change))
+def _apply(edits: Edits, paths: Sequence[tuple[str, ...]], value: bytes | None) -> None:
+    """Replace what is at these paths, or remove it. An object is taken apart once, however many of them are in it."""
+    inside: dict[str, list[tuple[str, ...]]] = {}
+    for path in paths:
+        if len(path) > 1:
+            inside.setdefault(path[0], []).append(path[1:])
+        elif value is None:
+            edits.remove(path[0])
+        else:
+            edits.replace(path[0], value)
+    for name, rest in inside.items():
+        edits.edit_object(name, partial(_apply, paths=rest, value=value))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.dialect import Family, Operation, Refusal, Target
+from providers.document.splice import Edits
 from providers.members import anthropic, openai
 from providers.members.decision import Decision
 from providers.members.register import REGISTER, snake, told
@@ -28,7 +29,9 @@ def arrives(operation, members, target=SENT):
     wire = WIRES[operation]
     body = json.dumps({"model": MODEL, **members}).encode()
     head = at_once(wire.read(body, path_model(operation)))
-    return json.loads(at_once(wire.splice(body, head, target))), told(head.found, target)
+    return json.loads(at_once(wire.splice(body, head, target))), told(
+        head.found, extended_cache=target.extended_cache, strip_unknown=target.strip_unknown
+    )
 
 
 def members_with(decision):
@@ -216,3 +219,16 @@ def test_reasons_are_sentences_of_one_line_and_refusals_say_the_mend():
     for operation, name, member in ((p.values) for p in members_with(Decision.REFUSE)):
         assert member.why.endswith("."), (operation, name)
         assert any(word in member.why for word in (":", "instead")), (operation, name)
+
+
+def test_an_object_is_taken_apart_once_however_much_is_removed_from_it(monkeypatch):
+    taken = []
+    edit_object = Edits.edit_object
+    monkeypatch.setattr(
+        Edits, "edit_object", lambda self, name, change: taken.append(name) or edit_object(self, name, change)
+    )
+    given = {"metadata": {"user_id": "bob", **{f"name{number}": "x" for number in range(900)}}}
+    sent, removed = arrives(Operation.ANTHROPIC_MESSAGES, given)
+    assert sent["metadata"] == {"user_id": "p-1"}
+    assert removed == "900 unknown"
+    assert taken == ["metadata", "metadata"]
