@@ -157,13 +157,13 @@ class _Fault(NamedTuple):
 
 
 def _openai(fault: _Fault) -> dict[str, Any]:
-    kind = _OPENAI_TYPES.get(fault.status, "server_error")
+    kind = _OPENAI_TYPES.get(fault.status, "server_error" if fault.status >= 500 else "invalid_request_error")
     error = {"message": fault.message, "type": kind, "param": fault.param, "code": fault.code}
     return {"error": error | dict(fault.amounts)}
 
 
 def _anthropic(fault: _Fault) -> dict[str, Any]:
-    kind = _ANTHROPIC_TYPES.get(fault.status, "api_error")
+    kind = _ANTHROPIC_TYPES.get(fault.status, "api_error" if fault.status >= 500 else "invalid_request_error")
     details: dict[str, Any] = {"error_code": fault.code}
     if fault.param is not None:
         details["param"] = fault.param
@@ -184,7 +184,7 @@ def _google(fault: _Fault) -> dict[str, Any]:
     if fault.param is not None:
         violation = {"field": fault.param, "description": fault.message}
         details.append({"@type": _TYPE + "BadRequest", "fieldViolations": [violation]})
-    status = _GOOGLE_STATUSES.get(fault.status, "UNKNOWN")
+    status = _GOOGLE_STATUSES.get(fault.status, "UNKNOWN" if fault.status >= 500 else "INVALID_ARGUMENT")
     error = {"code": fault.status, "message": fault.message, "status": status, "details": details}
     return {"error": error}
 

@@ -14,6 +14,7 @@ from benchmarks.hostile.stand import HONEST, HostileStand
 from benchmarks.load.tally import Samples
 
 PATIENCE = 60.0  # seconds for one answer
+_CODE = re.compile(rb"(?i)\nx-error-code: ([a-z_]+)")
 _VARYING = re.compile(rb'"id":"[^"]*"|"created":\d+|"model":"[^"]*"')
 
 
@@ -64,7 +65,7 @@ class HonestUser:
                 status, answer = 0, b""
             if status != 200:
                 if status:
-                    felt.errors[str(status)] += 1
+                    felt.errors[f"{status} {answer.decode()}".strip()] += 1
                 if connection is not None:
                     connection[1].close()
                 connection = None
@@ -78,11 +79,13 @@ class HonestUser:
     async def _ask(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, felt: Felt, began: float
     ) -> tuple[int, bytes]:
+        """The status, and the answer; where there is none, the code of the error."""
         writer.write(self._request)
         head = await reader.readuntil(b"\r\n\r\n")
         status = int(head[9:12])
         if status != 200 or b"transfer-encoding: chunked" not in head.lower():
-            return status or -1, b""
+            found = _CODE.search(head)
+            return status or -1, b"" if found is None else found[1]
         pieces: list[bytes] = []
         while size := int(await reader.readline(), 16):
             if not pieces:

@@ -103,7 +103,11 @@ def _rows(alone: Felt, together: Felt, held: Sequence[tuple[int, int]], errors: 
         text = f"{one:.0f} ms alone, {two:.0f} ms together: x {ratio:.2f}"
         row(f"honest p99, {name}", text, good=ratio <= MOST_SLOWER)
     answers = f" in {len(together.whole.values)} answers"
-    row("honest errors", f"{dict(together.errors) or 0}{answers}", good=not (alone.errors or together.errors))
+    row(
+        "honest errors",
+        f"{dict(alone.errors + together.errors) or 0}{answers}",
+        good=not (alone.errors or together.errors),
+    )
     row("wrong bytes", f"{together.wrong}{answers}", good=not (alone.wrong or together.wrong))
     row("lines of errors in the log", str(errors), good=not errors)
     third = max(1, len(held) // 3)

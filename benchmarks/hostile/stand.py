@@ -19,7 +19,7 @@ from gateway.auth import sessions
 from gateway.config.load import load
 
 CREDITS = 10**12
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 HONEST = "m@chunks-20@pace-20ms@in-100@mark-{user}"
 """The provider's name of an honest user's model: every answer has the user's name in every event."""
 MODELS = {  # for the hostile: the client's name -> the provider, and its name with the simulator's controls

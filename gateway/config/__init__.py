@@ -8,12 +8,11 @@ The modules of the tables import `gateway.config.reader` and each other, never t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.addresses import is_loopback
+from gateway.addresses import is_loopback, name_of_host
 from gateway.config.billing import AbortRule, BillingConfig, HoldRule, ShortRule
 from gateway.config.hardening import HardeningConfig, HardeningMode
 from gateway.config.identity import IdentityConfig
@@ -65,9 +64,6 @@ __all__ = [
     "WebhookConfig",
 ]
 
-# What a Host header may name (RFC 9110 section 7.2): a name or an address, and a port.
-_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(?::[0-9]{1,5})?|\[[0-9a-fA-F:.]{2,45}\](?::[0-9]{1,5})?")
-
 
 class ConfigError(Exception):
     """The configuration cannot be used. ``faults`` holds one line each: ``key: what is wrong; how to fix it``."""
@@ -115,5 +111,5 @@ class Config:
         """
         if self.portal.url:
             return self.portal.url
-        reached = host if _HOST.fullmatch(host) else f"{self.server.host}:{self.server.port}"
+        reached = host if name_of_host(host) else f"{self.server.host}:{self.server.port}"
         return f"{'https' if self.server.over_tls else 'http'}://{reached}"

@@ -16,12 +16,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import web
 
-from gateway.addresses import is_loopback
+from gateway.addresses import is_loopback, name_of_host
 from gateway.auth.attempts import UserCodeAttempts
 from gateway.auth.principal import StoreFailure
 from gateway.errors import MeteringUnavailable, MethodNotAllowed, NotFound, RateLimited
@@ -89,7 +88,7 @@ class Portal:
                 raise MethodNotAllowed("GET")
             return page.asset(path)
         host = request.headers.get("Host", "")
-        if self.verifier is None and not is_loopback(_name(host)):
+        if self.verifier is None and not is_loopback(name_of_host(host)):
             raise NotFound
         if self.verifier is None and inbound.came_through_a_proxy(request):
             elsewhere = Visit(request, path, {}, None, self.services.config.own_address(host))
@@ -191,10 +190,3 @@ class Portal:
         response.set_cookie(
             self.cookie(name), value, max_age=seconds, path="/", httponly=True, secure=self.secure, samesite="Lax"
         )
-
-
-def _name(host: str) -> str:
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
