@@ -1,7 +1,7 @@
 """What hostile users do, each kind with an account and some connections of its own.
 
-A process of its own: what it costs to attack is not the gateway's. It prints one JSON object when it ends: by kind, how
-often each status came back.
+A process of its own: what it costs to attack is not the gateway's. It prints a line when it is ready and begins,
+and one JSON object when it ends: by kind, how often each status came back.
 """
 
 from __future__ import annotations
@@ -269,7 +269,11 @@ async def attack(port: int, tokens: dict[str, str], seconds: float) -> dict[str,
 
 def main() -> None:
     """Reads ``{"port", "tokens", "seconds"}`` from standard input."""
-    found = asyncio.run(attack(**json.load(sys.stdin)))
+    told = json.load(sys.stdin)
+    if "bombs" in told["tokens"]:
+        _bombs()
+    print("ready", flush=True)
+    found = asyncio.run(attack(**told))
     with suppress(BrokenPipeError):
         sys.stdout.write(json.dumps(found) + "\n")
 

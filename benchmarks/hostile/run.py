@@ -67,6 +67,7 @@ def _together(
         assert attackers.stdout is not None
         attackers.stdin.write(json.dumps(told).encode())
         attackers.stdin.close()
+        attackers.stdout.readline()  # they are ready
         felt, held = asyncio.run(_phase(users, seconds, stand))
         answered = json.loads(attackers.stdout.read() or b"{}")
     return felt, held, answered

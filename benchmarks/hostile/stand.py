@@ -24,7 +24,7 @@ HONEST = "m@chunks-20@pace-20ms@in-100@mark-{user}"
 """The provider's name of an honest user's model: every answer has the user's name in every event."""
 MODELS = {  # for the hostile: the client's name -> the provider, and its name with the simulator's controls
     "short": ("openai", "m"),
-    "long": ("openai", "m@chunks-2000@size-1000@pace-1ms"),
+    "long": ("openai", "m@chunks-2000@size-1000@pace-10ms"),  # faster than providers are, slower than the simulator
     "big": ("openai", "m@fault-big@kib-400"),
     "claude": ("anthropic", "claude"),
 }
