@@ -222,11 +222,16 @@ class Meter:
         return record
 
     def _forgiven(self, record: UsageRecord) -> bool:
-        """Nothing is charged for a request that was left before its response head; the gateway's own end of it is no
-        matter of the account's budget.
+        """Nothing is charged for a request that was left before its response head, and so it counts as one that nobody
+        pays for, unless a newer keystroke took its place. The gateway's own end of it is no matter of the account's.
         """
-        drained = record.outcome == Outcome.DRAINED
-        return drained or self._services.abandoned.forgives(self._principal.pid, record.charge)
+        if record.outcome == Outcome.DRAINED:
+            return True
+        if not self._services.abandoned.forgives(self._principal.pid, record.charge):
+            return False
+        if record.outcome == Outcome.CLIENT_ABORT:
+            self._services.unpaid.add(self._principal.pid)
+        return True
 
     def _reasoned(self, answer: Answer, target: CatalogTarget) -> int:
         """Tokens that were probably reasoned unseen, within the request's own limit."""

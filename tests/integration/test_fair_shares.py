@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from contextlib import ExitStack
+from select import select
 
 import pytest
 
@@ -155,6 +156,24 @@ def test_what_nobody_pays_for_has_a_rate(gateway, honest, kind):
     assert answer.headers["retry-after"]
     assert ask(gateway.url, chat(headers)).code in {"rate_limited", ""}
     assert ask(gateway.url, request(*parts, headers=honest)).status != 429
+    assert ask(gateway.url, chat(honest)).status == 200
+
+
+def test_requests_that_are_left_before_their_answer_have_the_same_rate(gateway, honest):
+    """A call of a provider each, and nothing is charged."""
+    leaver = bearer(gateway, "leaver")
+
+    def running():
+        return gateway.metric("codegrex_active_requests") == 1
+
+    for _ in range(3 * UNPAID):
+        with RawClient(gateway.url) as client:
+            client.send(chat(leaver, name="hang"))
+            if eventually(lambda sock=client.sock: select([sock], [], [], 0)[0] or running(), bool) is not True:
+                answer = client.answer()
+                break
+        eventually(running, lambda found: not found)
+    assert (answer.status, answer.code) == (429, "rate_limited")
     assert ask(gateway.url, chat(honest)).status == 200
 
 
