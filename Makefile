@@ -80,5 +80,9 @@ crash: setup
 hostile: setup
 	$(BIN)/python -m benchmarks hostile
 
+# Five minutes of the search for the slowest input, of which the suite runs five seconds.
+slowest: setup
+	SLOWEST_SECONDS=300 $(BIN)/python -m pytest -q tests/gateway/inference/test_slowest_input.py
+
 clean:
 	rm -rf $(VENV) $(ENGINE) $(NEWEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis

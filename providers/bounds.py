@@ -41,6 +41,43 @@ BACKSLASHES: Final = 2_000_000
 DEPTH: Final = 200
 """Lists and objects inside of each other."""
 
+# -- a provider's answer ------------------------------------------------------------------------
+
+ANSWER_ELEMENTS: Final = 1_000
+"""Objects and lists that are read out of one body or event: choices, candidates, items, contents. One with more is no
+answer."""
+
+ANSWER_MEMBERS: Final = 4_000
+"""Members that are looked at in one body or event to find those that are wanted."""
+
+ELEMENT_BYTES: Final = 64
+"""Bytes of an element of a list that is a stream, on average over what arrives at a time."""
+
+ANSWER_BRACKETS: Final = 4_096
+"""Brackets of a body or event that is decoded at once; of one with more, code in its strings for one, only what is
+wanted is."""
+
+DENSE_BYTES: Final = 4_096
+"""From this size on, what arrives at a time is looked at for its density."""
+
+LINE_BYTES: Final = 24
+"""Bytes of a line of a stream, on average over what arrives at a time: no API's events have so few."""
+
+BRACKET_BYTES: Final = 8
+"""The same of brackets: with more, it is neither text, nor code, nor vectors."""
+
+UNPACKED: Final = 8
+"""How many times its size a packed answer may have, on average over what arrives at a time."""
+
+UNPACKED_BYTES: Final = 65_536
+"""So much may come out of it in any case."""
+
+UNPACKED_LINES: Final = 2_000
+"""Lines that may come out of it at a time."""
+
+ITERATIONS: Final = 256
+"""Model requests of one answer that its usage may list."""
+
 # -- steps ----------------------------------------------------------------------------------------
 
 STEP_BYTES: Final = 65_536

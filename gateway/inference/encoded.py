@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from gateway.http.codings import Corrupt, TooMuch, decoder
 from metering.usage import Report
+from providers import bounds
 from providers.answers.sniff import Sniffed
 from providers.dialect import ProviderError, Redact, Scanner
+from providers.masking.restoring import Restored
 
 DECODED_BOUND = 64 << 20  # bytes of a coded answer that are decoded for scanning
 _BYTES_PER_TOKEN = 8  # of what cannot be read: low rather than high, compressed text has fewer
@@ -21,7 +23,7 @@ class Encoded:
     """
 
     def __init__(self, inner: Scanner, codings: Sequence[str], *, rewrite: bool) -> None:
-        self._inner = inner
+        self.inner = inner
         self._decoder = decoder(codings, limit=DECODED_BOUND)
         self._broken = False
         self._over = False
@@ -32,59 +34,144 @@ class Encoded:
     def redact_errors(self, redact: Redact) -> None:
         """If the decoded bytes are passed on."""
         if self.rewrite:
-            self._inner.redact_errors(redact)
+            self.inner.redact_errors(redact)
 
     def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
         """Never: what passes is compressed."""
         return False
 
     def feed(self, data: bytes) -> bytes:
-        passed = []
+        passed: list[bytes] = []
         if not self._broken:
             try:
-                passed = [self._inner.feed(piece) for piece in self._decoder.feed(data)]
+                passed = [self.inner.feed(piece) for piece in self._unpacked(data)]
             except (Corrupt, TooMuch):
                 self._broken = True
-            self.size, self.events = self._inner.size, self._inner.events
+            self.size, self.events = self.inner.size, self.inner.events
         return b"".join(passed) if self.rewrite else data
+
+    def _unpacked(self, data: bytes) -> Iterator[bytes]:
+        left, lines = bounds.UNPACKED_BYTES + bounds.UNPACKED * len(data), bounds.UNPACKED_LINES
+        for piece in self._decoder.feed(data):
+            left -= len(piece)
+            lines -= piece.count(b"\n") + piece.count(b"\r")
+            if left < 0 or lines < 0:
+                raise TooMuch
+            yield piece
 
     def finish(self) -> bytes:
         self._over = True
         self._broken = self._broken or not self._decoder.whole
-        rest = b"" if self._broken else self._inner.finish()
+        rest = b"" if self._broken else self.inner.finish()
         return rest if self.rewrite else b""
 
     @property
     def sse(self) -> bool:
-        return self.rewrite and self._inner.sse
+        return self.rewrite and self.inner.sse
 
     @property
     def begun(self) -> bool:
-        return self._inner.begun
+        return self.inner.begun
 
     @property
     def ended(self) -> bool:
         """A client that is passed the coded bytes has an end only if the coding ends too."""
-        return self._inner.ended and not self._broken and (self.rewrite or self._over)
+        return self.inner.ended and not self._broken and (self.rewrite or self._over)
 
     @property
     def error(self) -> ProviderError | None:
-        return self._inner.error
+        return self.inner.error
 
     @property
     def at_boundary(self) -> bool:
-        return self.rewrite and self._inner.at_boundary  # nothing can be added to a compressed stream
+        return self.rewrite and self.inner.at_boundary  # nothing can be added to a compressed stream
 
     def report(self) -> Report:
-        return self._inner.report()
+        return self.inner.report()
 
     def estimated_output(self) -> int:
-        return self._inner.estimated_output()
+        return self.inner.estimated_output()
 
 
-def unreadable(scanner: Scanner) -> bool:
+def unreadable(scanner: Scanner | None) -> bool:
     """Nobody here can read what passes ``scanner``."""
-    return isinstance(scanner.inner if isinstance(scanner, Sniffed) else scanner, Opaque)
+    while isinstance(scanner, (Sniffed, Restored, Encoded, Bounded)):
+        scanner = scanner.inner
+    return isinstance(scanner, Opaque)
+
+
+class Bounded:
+    """Lets a scanner see an answer for as long as reading it is bounded work.
+
+    What comes at a time and holds more lines or brackets than any answer of these APIs (`providers.bounds`) would hold
+    the loop. It makes the answer one that nobody here can read: it passes, and its end is HTTP's. Small pieces are what
+    a stream is made of; they are not looked at, since each of them is a turn of the loop by itself.
+
+    Attributes:
+        inner: The scanner, later an `Opaque`.
+    """
+
+    __slots__ = ("glance", "inner")
+
+    def __init__(self, inner: Scanner) -> None:
+        self.inner: Scanner = inner
+        self.glance = inner.glance
+
+    def redact_errors(self, redact: Redact) -> None:
+        self.inner.redact_errors(redact)
+
+    def feed(self, data: bytes) -> bytes:
+        if len(data) < bounds.DENSE_BYTES or not _is_forged(data):
+            return self.inner.feed(data)
+        opaque = Opaque()
+        opaque.size = self.inner.size
+        held = self.inner.finish()
+        self.inner, self.glance = opaque, opaque.glance
+        data = opaque.feed(data)
+        return held + data if held else data
+
+    def finish(self) -> bytes:
+        return self.inner.finish()
+
+    @property
+    def size(self) -> int:
+        return self.inner.size
+
+    @property
+    def events(self) -> int:
+        return self.inner.events
+
+    @property
+    def sse(self) -> bool:
+        return self.inner.sse
+
+    @property
+    def begun(self) -> bool:
+        return self.inner.begun
+
+    @property
+    def ended(self) -> bool:
+        return self.inner.ended
+
+    @property
+    def error(self) -> ProviderError | None:
+        return self.inner.error
+
+    @property
+    def at_boundary(self) -> bool:
+        return self.inner.at_boundary
+
+    def report(self) -> Report:
+        return self.inner.report()
+
+    def estimated_output(self) -> int:
+        return self.inner.estimated_output()
+
+
+def _is_forged(data: bytes) -> bool:
+    lines = data.count(b"\n") + data.count(b"\r")
+    brackets = data.count(b"{") + data.count(b"[")
+    return lines * bounds.LINE_BYTES > len(data) or brackets * bounds.BRACKET_BYTES > len(data)
 
 
 class Opaque:

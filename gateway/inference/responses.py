@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from gateway.errors import GatewayError
 from gateway.http.answers import SERVER_NAME, rate_limit_headers, sentence
 from gateway.http.codings import codings_of
-from gateway.inference.encoded import Encoded, Opaque
+from gateway.inference.encoded import Bounded, Encoded, Opaque
 from gateway.inference.rejection import Rejection
 from gateway.inference.relay import Relay, Watch
 from gateway.upstream.connection import Headers
@@ -76,6 +76,7 @@ def watch_of(
         scanner = wire.scanner(head, sse=True if labelled else None if head.stream else False)
     else:  # some hosts label JSON and events as any bytes: the first one tells
         scanner = Sniffed(lambda: wire.scanner(head, sse=True), lambda: wire.scanner(head, sse=False), Opaque)
+    scanner = Bounded(scanner)
     hides = sse and not head.wants_usage
     changes = hides or vault is not None or (flows and redaction is not None)
     if vault is not None:

@@ -38,7 +38,7 @@ MAX_HEADER_BYTES = 65_536
 TOGETHER = 65_536  # a request up to this size leaves as one piece
 # Of a larger one at a time: other connections wait while the kernel copies it, a tenth of a millisecond.
 SLICE = 262_144
-RECV_BYTES = 262_144
+RECV_BYTES = 32_768  # of an answer at a time: what is read is scanned before anything else has its turn
 
 # One receive buffer a process: every body fragment is copied out of it by the parser, so that it
 # never outlives the callback.

@@ -16,7 +16,7 @@ from providers.answers.sse import BOM
 from providers.dialect import Head, ProviderError, Redact
 from providers.document.projection import JsonProjection, Wanted
 
-KEEP_LIMIT = 256 * 1024
+KEEP_LIMIT = 64 * 1024
 
 BODY_LIMIT = 16_384
 """Output tokens: the most that is estimated of a body."""

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from metering.usage import Geography, Report, ServiceTier, Speed, Variant
+from providers.bounds import ANSWER_BRACKETS, DENSE_BYTES
 from providers.dialect import Head, ProviderError
 from providers.document.projection import JsonProjection, Wanted
 
@@ -45,20 +46,31 @@ def read(decoder: msgspec.json.Decoder[_T], data: bytes, wanted: Wanted) -> _T |
     Of an array the first element is read: some hosts wrap an error in one.
     """
     try:
-        return decoder.decode(data)
+        if not _is_crowded(data):
+            return decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        projection = JsonProjection(wanted)
-        projection.feed(data)
+        pass
+    projection = JsonProjection(wanted)
+    projection.feed(data)
     whole = projection.closed and not projection.invalid
     return read_strictly(decoder, unwrapped(projection.result())) if whole else None
 
 
 def read_strictly(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw) -> _T | None:
-    """``data`` as the decoder's type, or ``None``. A count beside a ``NaN`` is readable, as it is in a projection."""
+    """``data`` as the decoder's type, or ``None``. A count beside a ``NaN`` is readable, as it is in a projection.
+
+    ``None`` too for what holds more than is decoded at once (`ANSWER_BRACKETS`).
+    """
+    if len(data) > DENSE_BYTES and _is_crowded(bytes(data)):
+        return None
     try:
         return decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _beside_nan(decoder, bytes(data)) if len(data) <= _NAN_LIMIT else None
+
+
+def _is_crowded(data: bytes) -> bool:
+    return len(data) > DENSE_BYTES and data.count(b"{") + data.count(b"[") > ANSWER_BRACKETS
 
 
 def _beside_nan(decoder: msgspec.json.Decoder[_T], data: bytes) -> _T | None:

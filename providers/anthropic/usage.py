@@ -31,6 +31,7 @@ from msgspec.structs import replace
 
 from metering.usage import COUNTS, INPUT_COUNTS, OUTPUT_COUNTS, Geography, ServiceTier, Speed, Usage
 from providers.answers.counts import IGNORED, Counted, Known, count, doubts, lay_over, member, take
+from providers.bounds import ITERATIONS
 
 _MODEL_NAME_LIMIT = 128
 
@@ -143,6 +144,8 @@ def read_usage(stated: dict[str, Any], *, ended: bool = True) -> Spent:
         unpriced = unpriced or (isinstance(value, str) and value not in table and bool(value))
     listed = stated.get("iterations")
     iterations = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    if len(iterations) > ITERATIONS:
+        iterations, unpriced = [], True  # no answer has so many: what they cost is not told apart
     for entry in iterations:
         inner = doubts(entry, _ITERATION)
         suspect, unpriced = suspect or inner[0], unpriced or inner[1] or not _known(entry.get("type"))

@@ -9,7 +9,9 @@ Rules:
 
 1. A member is found by its path from the top, never by its name alone: the same name inside a
    string or inside an unwanted object is content, not a count.
-2. The output is bounded (`OUTPUT_LIMIT`); a value that would pass the bound becomes ``null``.
+2. The output is bounded (`OUTPUT_LIMIT`); a value that would pass the bound becomes ``null``. A document of which more
+   than `ANSWER_ELEMENTS` objects and lists are wanted, or more members looked at than `ANSWER_MEMBERS`, is given up: it
+   is ``invalid``, and nothing more of it is read. So is a list that is a stream, for elements below `ELEMENT_BYTES`.
 3. The result does not depend on how the document was cut.
 4. Scalars are copied or skipped, not checked: what is not strictly JSON (``NaN``) is no reason to
    lose the members beside it.
@@ -22,12 +24,15 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
+from providers.bounds import ANSWER_ELEMENTS, ANSWER_MEMBERS, ELEMENT_BYTES
+
 # None keeps a value whole; a mapping keeps the named members of an object, or of every object in
 # an array at that place. An empty mapping keeps the kind of a value: of an object or array only its brackets.
 Wanted: TypeAlias = "Mapping[bytes, Wanted | None]"
 
 OUTPUT_LIMIT = 64 * 1024
 _KEY_LIMIT = 256
+_SMALL_ELEMENTS = 64  # of a list that is a stream, at a time, whatever their size
 
 # Everything up to the next bracket, whole strings included. Possessive, so that a string which has
 # not ended yet costs one pass.
@@ -63,8 +68,8 @@ class JsonProjection:
     """
 
     __slots__ = (
-        "_depth", "_each", "_escaped", "_frames", "_in_string", "_key", "_mark", "_out",
-        "_size", "_spec", "_start", "_state", "_take", "closed", "invalid",
+        "_depth", "_each", "_elements", "_escaped", "_frames", "_in_string", "_key", "_mark", "_members", "_most",
+        "_out", "_size", "_spec", "_start", "_state", "_take", "closed", "invalid",
     )  # fmt: skip
 
     def __init__(self, wanted: Wanted, each: Callable[[bytes], None] | None = None) -> None:
@@ -76,6 +81,9 @@ class JsonProjection:
         self._mark = 0  # length of `_out` after the last whole member
         self._start = 0  # length of `_out` where the open value begins
         self._frames: list[_Frame] = []
+        self._elements = 0  # objects and lists that were wanted of this document
+        self._members = 0  # members whose names were looked at
+        self._most = 0  # elements that may still be handed over of what has come
         self._state = _VALUE
         self._spec: Wanted | None = wanted  # what is wanted of the next value, if `_take`
         self._take = True  # the next or open value is copied
@@ -88,6 +96,7 @@ class JsonProjection:
         """Take the next piece of the document. Never raises; see ``invalid``."""
         position = 0
         end = len(data)
+        self._most = _SMALL_ELEMENTS + end // ELEMENT_BYTES
         while position < end and not self.closed and not self.invalid:
             state = self._state
             if state == _CONTAINER:
@@ -149,6 +158,10 @@ class JsonProjection:
             self.invalid = True
             return position
         if self._take:
+            self._elements += byte in b"{["
+            if self._elements > ANSWER_ELEMENTS:
+                self.invalid = True
+                return position
             self._write_prefix()
             if self._spec and byte in b"{[":
                 self._open_frame(byte, self._spec)
@@ -201,7 +214,9 @@ class JsonProjection:
         if self._each is not None and (not self._frames or (len(self._frames) == 1 and self._frames[0].closer == b"]")):
             element = b"".join(self._out)
             self._out.clear()
-            self._size = self._mark = 0
+            self._size = self._mark = self._elements = self._members = 0
+            self._most -= 1
+            self.invalid = self._most < 0
             if self._frames:
                 self._frames[0].filled = False
             self.closed = not self._frames
@@ -319,6 +334,9 @@ class JsonProjection:
         self._state = _COLON
 
     def _named(self, key: bytes) -> None:
+        self._members += 1
+        if self._members > ANSWER_MEMBERS:
+            self.invalid = True
         wanted = self._frames[-1].wanted
         self._take = key in wanted
         self._spec = wanted.get(key)
