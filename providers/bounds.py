@@ -50,7 +50,7 @@ answer."""
 ANSWER_MEMBERS: Final = 4_000
 """Members that are looked at in one body or event to find those that are wanted."""
 
-ELEMENT_BYTES: Final = 64
+ELEMENT_BYTES: Final = 128
 """Bytes of an element of a list that is a stream, on average over what arrives at a time."""
 
 ANSWER_BRACKETS: Final = 4_096

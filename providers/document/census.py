@@ -28,6 +28,7 @@ _ESCAPED: Final = "The request body holds too many escapes: send text as UTF-8, 
 
 _SAMPLE: Final = 4_096  # bytes of each `STEP_BYTES`
 _SHARE: Final = STEP_BYTES // _SAMPLE
+_STRIPES: Final = 32  # that are sampled in one step
 _FEW_NAMES: Final = 10_000  # so few members cannot be too many to be read by name
 _BLANK: Final = b" \t\r\n"
 _LISTS: Final = bytes.maketrans(b"{}", b"[]")
@@ -36,13 +37,13 @@ _OPEN: Final = b"{["
 _COLON: Final = ord(":")
 
 
-def is_plain(body: bytes) -> bool:
+def is_plain(body: bytes) -> Steps[bool]:
     """The body is so far from every bound that it need not be counted."""
     size = len(body)
     if size <= bounds.UNCOUNTED_BYTES:
         return True
     containers = commas = strings = backslashes = loose = 0
-    for stripe in range(0, size, STEP_BYTES):
+    for number, stripe in enumerate(range(0, size, STEP_BYTES), 1):
         start = stripe + int(random.random() * (STEP_BYTES - _SAMPLE))  # noqa: S311 - a sample, not a secret
         sample = body[start : start + _SAMPLE]
         quotes = sample.count(b'"')
@@ -52,13 +53,17 @@ def is_plain(body: bytes) -> bool:
         commas += sample.count(b",")
         backslashes += sample.count(b"\\")
         loose += not quotes  # one long string, or blanks, or a number
-    return (
-        containers * _SHARE < bounds.CONTAINERS // 2
-        and commas * _SHARE < bounds.VALUES // 2
-        and strings * _SHARE < 2 * _FEW_NAMES
-        and backslashes * _SHARE < bounds.BACKSLASHES // 2
-        and loose * STEP_BYTES < bounds.LOOSE_BYTES // 8
-    )
+        if (
+            containers * _SHARE >= bounds.CONTAINERS // 2
+            or commas * _SHARE >= bounds.VALUES // 2
+            or strings * _SHARE >= 2 * _FEW_NAMES
+            or backslashes * _SHARE >= bounds.BACKSLASHES // 2
+            or loose * STEP_BYTES >= bounds.LOOSE_BYTES // 8
+        ):
+            return False
+        if number % _STRIPES == 0:
+            yield
+    return True
 
 
 def census(body: bytes, *, values: int = bounds.VALUES) -> Steps[None]:

@@ -163,7 +163,7 @@ def read_members(body: bytes, *, values: int = bounds.VALUES) -> Steps[Members]:
         body: The whole body.
         values: How many values it may hold.
     """
-    if not is_plain(body):
+    if not (yield from is_plain(body)):
         yield from census(body, values=values)
     try:
         raws = _MEMBERS.decode(body)

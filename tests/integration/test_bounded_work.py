@@ -35,7 +35,7 @@ def allowed() -> float:
         for number in range(REFERENCE):
             total += number & 3
         slowest = max(slowest, time.thread_time() - begun)
-    return max(ALLOWED, slowest * 1.5)
+    return max(ALLOWED, slowest * 2)
 
 
 @dataclass

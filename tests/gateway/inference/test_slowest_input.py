@@ -90,7 +90,7 @@ def speed() -> float:
         for number in range(REFERENCE):
             total += number & 3
         slowest = max(slowest, time.thread_time() - begun)
-    return max(1.0, slowest * 1.5 / 0.020)
+    return max(1.0, slowest * 2 / 0.020)
 
 
 def timed(steps: Iterator[object]) -> Iterator[float]:

@@ -116,7 +116,7 @@ def test_a_forged_body_is_refused_before_it_is_built_at_any_size(kind, size):
     start, unit, end, words = FORGED[kind]
     body = start + unit * (size // len(unit)) + end
 
-    assert not is_plain(body)
+    assert not at_once(is_plain(body))
     with pytest.raises(Refusal) as refused:
         at_once(census(body))
     assert re.search(words, refused.value.message)
@@ -147,6 +147,6 @@ def test_a_small_or_usual_body_is_not_counted():
     text = "The quick brown fox jumps over the lazy dog, and says so.\n" * 300
     usual = json.dumps({"messages": [{"role": "user", "content": text}] * 50}).encode()
 
-    assert is_plain(b"{" * bounds.UNCOUNTED_BYTES)
+    assert at_once(is_plain(b"{" * bounds.UNCOUNTED_BYTES))
     assert len(usual) > 8 * bounds.UNCOUNTED_BYTES
-    assert is_plain(usual)
+    assert at_once(is_plain(usual))
