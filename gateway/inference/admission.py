@@ -6,6 +6,7 @@ Everything here raises before anything is held, so that bad input costs nobody a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -173,7 +174,7 @@ def admit(
         [target.model for target in targets],
         factor=learning.input_factor(model.name),
         cached_share=learning.cached_share(model.name, principal.pid),
-        window=model.context_window,
+        window=_window(model, head, wire.operation),
         tools=head.server_tools,
     )
     variants = _further_targets(targets, head, further) + _located(targets, head, pinned)
@@ -284,6 +285,17 @@ def _located(
 def _variant(head: Head, one: FurtherModel) -> Variant:
     """What a further model is asked for in: at the request's own speed, or at a higher one of its own."""
     return replace(head.variant, speed=Speed.FAST) if one.fast else head.variant
+
+
+# Each text is an input of its own, which alone must fit into the model's window.
+_MANY_INPUTS: Final = frozenset((Operation.OPENAI_EMBEDDINGS, Operation.GEMINI_EMBED, Operation.GEMINI_BATCH_EMBED))
+
+
+def _window(model: Model, head: Head, operation: Operation) -> int | None:
+    """The tokens that no input exceeds: of completions, each of the prompts has the window to itself."""
+    if model.context_window is None or operation in _MANY_INPUTS:
+        return None
+    return model.context_window * (head.choices if operation is Operation.OPENAI_COMPLETIONS else 1)
 
 
 def _billable(

@@ -2,7 +2,8 @@
 
 Rules:
 
-1. A request reads no more than its model's context window, and one choice is no longer than the model's longest answer;
+1. A request reads no more than its model's context window (each text to embed, and each prompt of a completion, has one
+   to itself), and one choice is no longer than the model's longest answer;
    tools at the provider start the model again for each call. What is stated beyond `TOLERANCE` times that is a fault of
    the provider or of a host between: that side is not stated, and the report is suspect.
 2. The tolerance is for windows that were raised after they were written down. What is believed is charged as stated,
@@ -28,12 +29,20 @@ _MOST_CALLS: Final = 1_000
 _CALLS: Final = ("searches", "fetches", "code_runs")
 
 
-def believed(report: Report, model: Model, head: Head) -> Report:
-    """The report without the sides that cannot be true; itself if all can."""
+def believed(report: Report, model: Model, head: Head, bound: int) -> Report:
+    """The report without the sides that cannot be true; itself if all can.
+
+    Args:
+        report: What the provider stated.
+        model: What was asked for.
+        head: The request's.
+        bound: The bound of its input, in tokens: many texts to embed are more than one window.
+    """
     window = model.context_window * TOLERANCE if model.context_window else UNKNOWN_WINDOW
     longest = (model.max_output or model.context_window or holds.UNKNOWN_OUTPUT) * TOLERANCE
     turns = 1 + holds.MOST_CALLS if head.server_tools else 1
-    most_input, most_output = window * turns, longest * turns * head.choices
+    most_input = max(window * head.choices, bound * TOLERANCE) * turns
+    most_output = longest * turns * head.choices
     doubted = [
         usage
         for usage in (report.usage, *(usage for _, usage in report.others))

@@ -285,6 +285,7 @@ class Forwarding:
         scanner, ending = relay.scanner, _ending(relay)
         if scanner is None:
             return Answer(ending, relay.status, relay.fault, relay.written)
+        admission = self._admission
         waited = self.first_byte - self._sent_at if self.first_byte else 0.0
         return Answer(
             ending,
@@ -292,7 +293,7 @@ class Forwarding:
             relay.fault,
             relay.written,
             begun=_begun(relay, scanner),
-            report=believed(scanner.report(), self._admission.model, self._admission.head),
+            report=believed(scanner.report(), admission.model, admission.head, admission.input_bound),
             output=scanner.estimated_output(),
             error=scanner.error,
             readable=not unreadable(scanner),

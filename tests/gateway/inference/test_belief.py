@@ -17,7 +17,7 @@ MOST_IN, MOST_OUT = 100_000 * TOLERANCE, 10_000 * TOLERANCE
     ("model", "head", "most_in", "most_out"),
     [
         (MODEL, HEAD, MOST_IN, MOST_OUT),
-        (MODEL, Head(model="m", choices=3), MOST_IN, 3 * MOST_OUT),
+        (MODEL, Head(model="m", choices=3), 3 * MOST_IN, 3 * MOST_OUT),
         (
             MODEL,
             Head(model="m", server_tools=frozenset({"anthropic_web_search"})),
@@ -30,21 +30,27 @@ MOST_IN, MOST_OUT = 100_000 * TOLERANCE, 10_000 * TOLERANCE
 )
 def test_a_side_beyond_what_its_model_can_do_is_not_stated(model, head, most_in, most_out):
     true = Report(Usage(in_uncached=most_in - 5, cache_read=5, out_visible=most_out - 5, out_reasoning=5))
-    assert believed(true, model, head) is true
-    found = believed(Report(Usage(in_uncached=most_in - 5, cache_read=6, out_visible=3, searches=2)), model, head)
+    assert believed(true, model, head, 100) is true
+    found = believed(Report(Usage(in_uncached=most_in - 5, cache_read=6, out_visible=3, searches=2)), model, head, 100)
     assert (found.suspect, found.usage) == (True, Usage(out_visible=3, searches=2))
-    found = believed(Report(Usage(in_uncached=9, out_visible=most_out, out_reasoning=1)), model, head)
+    found = believed(Report(Usage(in_uncached=9, out_visible=most_out, out_reasoning=1)), model, head, 100)
     assert (found.suspect, found.usage) == (True, Usage(in_uncached=9))
 
 
 def test_nor_are_calls_that_nobody_makes_or_parts_of_other_models():
-    found = believed(Report(Usage(in_uncached=9, out_visible=1, searches=10**6)), MODEL, HEAD)
+    found = believed(Report(Usage(in_uncached=9, out_visible=1, searches=10**6)), MODEL, HEAD, 100)
     assert (found.suspect, found.usage) == (True, Usage(in_uncached=9, out_visible=1))
     part = Usage(in_uncached=10**9, out_visible=1)
     good = Usage(in_uncached=1, out_visible=1)
-    found = believed(Report(good, others=(("other", part), ("third", good))), MODEL, HEAD)
+    found = believed(Report(good, others=(("other", part), ("third", good))), MODEL, HEAD, 100)
     assert (found.suspect, found.usage, found.others) == (True, good, (("third", good),))
 
 
 def test_nothing_stated_is_nothing_doubted():
-    assert believed(Report(), MODEL, HEAD) == Report()
+    assert believed(Report(), MODEL, HEAD, 100) == Report()
+
+
+def test_many_texts_are_more_than_one_window():
+    report = Report(Usage(in_uncached=300_000, out_visible=0))
+    assert believed(report, Model("m", (), context_window=8_192), HEAD, 100).suspect
+    assert believed(report, Model("m", (), context_window=8_192), HEAD, 300_000) is report

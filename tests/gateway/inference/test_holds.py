@@ -152,6 +152,17 @@ def test_an_image_is_not_billed_as_sound(part, rate):
     assert found.worst == TOKEN * (rate * found.input_bound + 4 * 100)
 
 
+def test_each_text_to_embed_and_each_prompt_has_the_window_to_itself():
+    text = "word " * 3_000
+    for operation, body, most in (
+        (Operation.OPENAI_EMBEDDINGS, {"model": "m", "input": [text] * 20}, 20 * 4_500),
+        (Operation.OPENAI_COMPLETIONS, {"model": "m", "prompt": [text] * 4}, 4 * 4_000),
+        (Operation.OPENAI_CHAT, chat(messages=[{"role": "user", "content": text * 20}]), 4_000),
+    ):
+        found = admitted(body, operation, context_window=4_000)
+        assert 0.6 * most < found.input_bound <= 1.1 * most
+
+
 def test_compaction_takes_no_limit_and_answers_with_no_more_than_it_reads():
     found = admitted({"model": "m", "input": "word " * 100}, Operation.OPENAI_COMPACT, max_output=128_000)
     assert found.most_output == found.input_bound + USUAL_OUTPUT
