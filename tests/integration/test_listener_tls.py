@@ -25,7 +25,7 @@ def test_a_stream_over_the_gateways_own_certificate(tmp_path: Path) -> None:
         GatewayProcess(
             tmp_path,
             {"openai": provider("openai", simulator.url)},
-            [model("gpt", "openai")],
+            [model("gpt", "openai"), model("hang", "openai", "gpt-4o@fault-hang_headers")],
             more={"server": server},
         ) as gateway,
     ):
@@ -42,6 +42,17 @@ def test_a_stream_over_the_gateways_own_certificate(tmp_path: Path) -> None:
         address = urlsplit(gateway.url)
         with socket.create_connection((address.hostname, address.port), PATIENCE) as silent:
             assert silent.recv(1) == b""  # a handshake has the time of a head
+        # A client that says that it sends no more (close_notify) counts as one that left.
+        body = b'{"model": "hang", "messages": []}'
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-api-key: {token}\r\ncontent-length: {len(body)}\r\n\r\n"
+        with (
+            socket.create_connection((address.hostname, address.port), PATIENCE) as plain,
+            trusting.wrap_socket(plain, server_hostname=address.hostname) as leaving,
+        ):
+            leaving.sendall(head.encode() + body)
+            simulator.wait(active=1, requests=2)
+            leaving.unwrap()
+            simulator.wait(aborted=1, active=0)
         with pytest.raises(urllib.error.URLError):
             urllib.request.urlopen(request, timeout=60, context=ssl.create_default_context())
     assert gateway.process.returncode == 0

@@ -24,10 +24,13 @@ from benchmarks.simulator import SimulatorProcess
 from gateway.api import routes
 from gateway.config.services import ServiceScope
 from gateway.http.resources import _BASES
-from gateway.internal.operations import OPERATIONS
+from gateway.internal.api import ServiceApi
+from gateway.internal.health import make_internal
 from gateway.oauth.paths import CLIENT
 from gateway.portal import cookies
-from providers import paths
+from gateway.telemetry.instruments import Instruments
+from gateway.telemetry.log import Log
+from providers import paths, refused_paths
 from tests.gateway_process import GatewayProcess, provider
 from tests.hostile_requests import Door, Maker, names_asked_for
 from tests.integration.conftest import models as model_list
@@ -98,11 +101,18 @@ PROVIDERS = [
     ("GET", "/v1/models/{name}"), ("GET", "/v1beta/models/{name}"), ("POST", "/{name}"), ("GET", "/v1beta/{name}/{name}")
 ]  # fmt: skip
 OWN = sorted({(method, str(path)) for path in routes.TABLE for method in ("GET", "POST")} | set(_RESOURCES))
-INTERNAL = [
-    *sorted({(one.method, one.path) for one in OPERATIONS}),
-    ("GET", "/internal/openapi.json"), ("POST", "/oauth/introspect"), ("GET", "/livez"), ("GET", "/readyz"),
-    ("GET", "/metrics"), ("GET", "/hardening"), ("GET", "/{name}"),
-]  # fmt: skip
+REFUSED = [("POST", f"/v1{name}") for table in refused_paths.REFUSED.values() for name in table if name[0] == "/"]
+
+
+def _internal() -> list[tuple[str, str]]:
+    """The routes of the internal listener, as its application has them."""
+    nothing: Any = None
+    application = make_internal(Instruments([]), nothing, ServiceApi((), nothing, Log()).add_to)
+    resources = ((route.method, route.resource) for route in application.router.routes())
+    return sorted({(method, one.canonical) for method, one in resources if one is not None and method != "HEAD"})
+
+
+INTERNAL = [*_internal(), ("GET", "/{name}")]
 
 
 @dataclass
@@ -267,6 +277,10 @@ def test_numbers_that_are_none_on_the_internal_listener(internal: Listener) -> N
 
 def test_the_providers_paths(public: Listener) -> None:
     hammer(public, PROVIDERS)
+
+
+def test_the_paths_that_are_refused_by_name(public: Listener) -> None:
+    hammer(public, REFUSED, 2)
 
 
 def test_the_gateways_own_paths(public: Listener) -> None:
