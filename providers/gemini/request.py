@@ -9,9 +9,9 @@ https://ai.google.dev/api/generate-content
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
@@ -80,10 +80,7 @@ _CONTENTS = Look(_Content)
 _REQUESTS = Look(_Request)
 _DEEPEST: Final = 2  # parts in a function's response hold no further ones
 
-# A resource of the Files API, by its full address or by its bare name.
-_FILES_API: Final = re.compile(
-    r"(?:(?:https?:)?//[^/]*generativelanguage\.googleapis\.com(?::\d+)?/.*)?files/", re.IGNORECASE
-)
+_FILES_HOST: Final = "generativelanguage.googleapis.com"
 _URI_BYTES: Final = 8_192
 _LONG_URI: Final = "The address of a file is too long: send its data inline instead."
 _FILE_KEPT: Final = "Files of the Files API are kept at the provider: send the file's data inline instead."
@@ -265,13 +262,26 @@ def _read_contents(raw: msgspec.Raw | None, depth: int = 0) -> Steps[None]:
         yield
 
 
+def _kept(address: str) -> bool:
+    """Whether a file is one of the Files API, by its name or at its host in any spelling: only an address that is whole
+    and elsewhere is not.
+    """
+    try:
+        parts = urlsplit(unicodedata.normalize("NFKC", unquote(address)).strip())
+        host = (parts.hostname or "").strip(".")
+    except ValueError:
+        return True
+    elsewhere = bool(host) and host != _FILES_HOST and not host.endswith(f".{_FILES_HOST}")
+    return not (elsewhere and parts.scheme in {"http", "https", "gs"})
+
+
 def _refuse_file(raw: msgspec.Raw) -> None:
     for files in _FILES.one_or_more(raw):
         for file in files:
             for uri in (file.fileUri, file.file_uri):
                 if len(uri) > _URI_BYTES:
                     raise Refusal("invalid_request", _LONG_URI, "fileData")
-                if given(uri) and _FILES_API.match(decode_text(uri) or ""):
+                if given(uri) and _kept(decode_text(uri) or ""):
                     raise Refusal("privacy_unsupported", _FILE_KEPT, "fileData")
 
 

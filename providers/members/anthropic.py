@@ -49,6 +49,7 @@ MESSAGES: Final[Table] = {
     ),
     **each(Decision.STRIP, _ACCOUNT, "user_profile_id", "billing_policy", "fallback_credit_token", "tags"),
     **each(Decision.STRIP, _ACCOUNT, "workspace_id", "user", "session_id", "trace"),
+    **each(Decision.STRIP, "a header of this API, as other clouds take it", "anthropic_beta", "anthropic_version"),
     "container": Member(
         Decision.REFUSE,
         "Containers keep files at the provider, which is not served: run the code in the client.",

@@ -152,6 +152,7 @@ HOSTS: Final[Table] = {
     **each(Decision.POLICY, "switches tools on, or sets them: policy.server_tools", "plugins", "search_settings"),
     **passes(_OWN, "transforms", "reasoning", "include_reasoning", "thinking", "usage"),
     # xAI: https://docs.x.ai/docs/api-reference
+    "background": Member(Decision.REFUSE, _KEPT.format("background")),
     "deferred": Member(Decision.REFUSE, _KEPT.format("deferred")),
     "search_parameters": Member(Decision.POLICY, "switches a search on: policy.server_tools"),
     # Azure: https://learn.microsoft.com/azure/ai-foundry/openai/references/on-your-data

@@ -12,7 +12,8 @@ Rules that everything here obeys:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -25,7 +26,12 @@ from providers.members.decision import Decision, Examined, Member, Table
 from providers.steps import Steps
 
 TWICE: Final = "A member of this object appears more than once."
+SPELLED: Final = (
+    "A member of the request is spelled like one of the API's but for its case or its kind of letters, and readers of "
+    "JSON differ in whether both are the same: write it as the API does."
+)
 
+_LONGEST: Final = 64  # longer than any name of an API
 _NOTHING: Final = Examined()
 _OPENS_STRING: Final = ord('"')
 _OPENS_OBJECT: Final = ord("{")
@@ -67,6 +73,22 @@ REGISTER: Final[Mapping[Operation, Table]] = {
 """What is decided at the top level of each operation's request, and in the objects there."""
 
 
+def _folded(name: str) -> str:
+    """What readers that fold case make of a name: those of protobuf and of Go do, also beyond ASCII."""
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
+def _tables(table: Table) -> Iterator[Table]:
+    yield table
+    for member in table.values():
+        if member.inside is not None:
+            yield from _tables(member.inside)
+
+
+_FOLDED: Final = {id(table): frozenset(map(_folded, table)) for whole in REGISTER.values() for table in _tables(whole)}
+"""The names of each table as readers that fold case make them."""
+
+
 class _Search:
     """Collects what one request holds that does not pass as it is."""
 
@@ -83,6 +105,8 @@ class _Search:
         for name, raw in members.raws.items():
             member = table.get(name)
             if member is None:
+                if len(name) < _LONGEST and _folded(name) in _FOLDED[id(table)]:
+                    raise Refusal("invalid_request", SPELLED)
                 if closed:
                     self.unlisted.append((*path, name))
                 elif memoryview(raw)[0] in (_OPENS_STRING, _OPENS_OBJECT):

@@ -12,7 +12,7 @@ from providers.dialect import Family, Operation, Refusal, Target
 from providers.document.splice import Edits
 from providers.members import anthropic, openai
 from providers.members.decision import Decision
-from providers.members.register import REGISTER, snake, told
+from providers.members.register import REGISTER, SPELLED, snake, told
 from providers.steps import at_once
 from providers.wires import WIRES
 
@@ -232,3 +232,34 @@ def test_an_object_is_taken_apart_once_however_much_is_removed_from_it(monkeypat
     assert sent["metadata"] == {"user_id": "p-1"}
     assert removed == "900 unknown"
     assert taken == ["metadata", "metadata"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "members"),
+    [
+        (Operation.OPENAI_CHAT, {"Store": True}),
+        (Operation.OPENAI_CHAT, {"Model": "other"}),
+        (Operation.OPENAI_CHAT, {"\u017ftream": True}),
+        (Operation.OPENAI_CHAT, {"USER": 1}),
+        (Operation.OPENAI_RESPONSES, {"reasoning": {"Effort": "high"}}),
+        (Operation.ANTHROPIC_MESSAGES, {"metadata": {"User_Id": "bob"}}),
+        (Operation.ANTHROPIC_MESSAGES, {"\uff54hinking": {}}),
+        (Operation.GEMINI_GENERATE, {"CachedContent": None}),
+        (Operation.GEMINI_GENERATE, {"generationConfig": {"TOPK": 1}}),
+    ],
+)
+def test_a_name_that_differs_in_case_or_kind_of_letter_is_refused(operation, members):
+    with pytest.raises(Refusal) as refused:
+        arrives(operation, members)
+    assert refused.value.message == SPELLED
+
+
+@given(data=st.data())
+def test_every_known_name_is_refused_in_every_other_case(data):
+    operation = data.draw(st.sampled_from(list(Operation)))
+    name = data.draw(st.sampled_from(sorted(REGISTER[operation])))
+    other = "".join(letter.upper() if data.draw(st.booleans()) else letter.lower() for letter in name)
+    if other in REGISTER[operation]:
+        return
+    with pytest.raises(Refusal):
+        arrives(operation, {other: data.draw(st.sampled_from(["x", 1, True, None, [], {}]))})

@@ -99,6 +99,14 @@ def test_the_service_tier_is_a_closed_word(named, tier):
         {"contents": [{"parts": [{"fileData": {"fileUri": KEPT}}]}]},
         {"contents": [{"parts": [{"file_data": {"file_uri": KEPT}}]}]},
         {"contents": [{"parts": [{"fileData": {"fileUri": "files/abc"}}]}]},
+        {"contents": [{"parts": [{"fileData": {"fileUri": "v1beta/files/abc"}}]}]},
+        {"contents": [{"parts": [{"fileData": {"fileUri": f" {KEPT}"}}]}]},
+        {"contents": [{"parts": [{"fileData": {"fileUri": KEPT.replace(".com/", ".com./")}}]}]},
+        {"contents": [{"parts": [{"fileData": {"fileUri": KEPT.replace("files", "fi%6ces")}}]}]},
+        {"contents": [{"parts": [{"fileData": {"fileUri": KEPT.replace("google", "g%6fogle")}}]}]},
+        {"contents": [{"parts": [{"fileData": {"fileUri": KEPT.replace("apis.com", "apis\uff0ecom")}}]}]},
+        {"contents": [{"parts": [{"fileData": {"fileUri": KEPT.replace("https://", "https://x@eu.")}}]}]},
+        {"contents": [{"parts": [{"fileData": {"fileUri": KEPT.replace("https://", "https:\\")}}]}]},
         {"contents": [{"parts": [{"fileData": {"fileUri": KEPT.replace("https:", "")}}]}]},
         {
             "contents": [
