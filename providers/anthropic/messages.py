@@ -124,7 +124,7 @@ class Messages:
             rename(edits, target.renamed)
         if target.output_limit is not None:
             limited(edits, target.output_limit)
-        return edits.build()
+        return (yield from edits.built())
 
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
         return self._path

@@ -17,6 +17,7 @@ from providers.dialect import Refusal
 from providers.document.census import TOO_DEEP
 from providers.document.members import LIST, OBJECT, decode_text, is_list
 
+_LARGE = 1 << 20
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 
 _T = TypeVar("_T")
@@ -88,6 +89,9 @@ class Look(Generic[_T]):
         batch: list[_T] = []
         size = elements = 0
         for text in values(raw):
+            if len(text) > _LARGE:  # a step of its own
+                yield batch
+                batch, size, elements = [], 0, 0
             one = self.single(text)
             if one is not None:
                 batch.append(one)

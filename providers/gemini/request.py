@@ -169,7 +169,7 @@ class Gemini:
             yield from _edit_requests(edits, target)
         if target.output_limit is not None and self._generates:
             limited(edits, target.output_limit)
-        return edits.build()
+        return (yield from edits.built())
 
     def _edit(self, edits: Edits, target: Target) -> None:
         # A body may repeat the path's model; the two must agree.

@@ -22,6 +22,8 @@ from providers.steps import Steps
 PART_METADATA: Final = "partMetadata"
 BREAKPOINT: Final = "prompt_cache_breakpoint"
 
+_WINDOW: Final = 262_144  # bytes that are searched in one step
+_SEAM: Final = 32  # more than a needle has
 _DEEPEST: Final = 8  # contents, content, parts, part, functionResponse, parts, part
 _HIDDEN: Final = re.compile(rb"\\u00[4-7]")  # a letter that is written as an escape
 _NEEDLES: Final = {Family.GOOGLE: (b"artMetadata", b"art_metadata"), Family.OPENAI: (b"prompt_cache_breakpoint",)}
@@ -38,11 +40,17 @@ _USUAL_TTL: Final = (b'"30m"', b"null")
 def may_hold(family: Family, body: bytes) -> Steps[bool]:
     """Whether a body may have what `clean` removes."""
     needles = _NEEDLES.get(family, ())
-    for needle in needles:
-        if needle in body:
+    if not needles:
+        return False
+    for start in range(0, len(body), _WINDOW):
+        window = body[start : start + _WINDOW + _SEAM] if len(body) > _WINDOW else body
+        if any(needle in window for needle in needles):
             return True
-        yield
-    return bool(needles) and b"\\u00" in body and _HIDDEN.search(body) is not None
+        if b"\\u00" in window and _HIDDEN.search(window) is not None:
+            return True
+        if len(body) > _WINDOW:
+            yield
+    return False
 
 
 def clean(family: Family, edits: Edits, *, extended_cache: bool) -> Steps[None]:

@@ -59,7 +59,7 @@ class Completions:
         openai_request.edit_usage_switch(edits, head, target)
         if target.output_limit is not None:
             limited(edits, target.output_limit)
-        return edits.build()
+        return (yield from edits.built())
 
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
         return "/v1/completions"

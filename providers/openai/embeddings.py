@@ -39,7 +39,7 @@ class Embeddings:
     def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:
         edits = Edits(body, head.members)
         yield from openai_request.edit_common(edits, head, target, stores=False)
-        return edits.build()
+        return (yield from edits.built())
 
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
         return "/v1/embeddings"

@@ -117,7 +117,7 @@ class Responses:
         yield from openai_request.edit_common(edits, head, target, stores=self._generates)
         if target.output_limit is not None and self._generates:
             limited(edits, target.output_limit)
-        return edits.build()
+        return (yield from edits.built())
 
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
         return self._path

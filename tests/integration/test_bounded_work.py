@@ -121,6 +121,7 @@ WITHIN = {
     "blocks": (MESSAGES, MESSAGES_M + b'"messages":[', b'{"content":[{"content":[{}]}]},', b"{}]}", 16_000),
     "contents": (GENERATE_M, b'{"contents":[', b'{"parts":[{}]},', b"{}]}", 20_000),
     "text": (CHAT, CHAT_M + b'"messages":[{"content":"', b"words, and more words\\n", b'"}]}', 400_000),
+    "a string": (CHAT, CHAT_M + b'"messages":[{"content":"', b"a" * 1_000, b'"}]}', 24_000),
 }
 
 
