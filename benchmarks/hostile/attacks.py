@@ -1,7 +1,7 @@
 """What hostile users do, each kind with an account and some connections of its own.
 
 A process of its own: what it costs to attack is not the gateway's. It prints a line when it is ready and begins,
-and one JSON object when it ends: by kind, how often each status came back.
+and one JSON object when it ends: by kind, how often each status came back, each error, and what was done to its end.
 """
 
 from __future__ import annotations
@@ -256,6 +256,7 @@ async def attack(port: int, tokens: dict[str, str], seconds: float) -> dict[str,
             try:
                 async with asyncio.timeout(max(0.1, until - monotonic())):
                     await KINDS[kind][0](users[kind])
+                users[kind].answered["rounds"] += 1
             except (OSError, EOFError, TimeoutError, ValueError, asyncio.LimitOverrunError) as error:
                 users[kind].answered[type(error).__name__] += 1
                 await asyncio.sleep(0.02)

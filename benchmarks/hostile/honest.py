@@ -20,12 +20,13 @@ _VARYING = re.compile(rb'"id":"[^"]*"|"created":\d+|"model":"[^"]*"')
 
 @dataclass(slots=True)
 class Felt:
-    """What all honest users felt in one phase."""
+    """What all honest users felt in one phase. ``foreign``: processors that strangers kept busy meanwhile."""
 
     first: Samples = field(default_factory=Samples)
     whole: Samples = field(default_factory=Samples)
     errors: Counter[str] = field(default_factory=Counter)
     wrong: int = 0
+    foreign: float = 0.0
 
 
 def _body(model: str) -> bytes:
