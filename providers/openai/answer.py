@@ -312,6 +312,8 @@ def read_embeddings(body: bytes, head: Head) -> Body | None:
     stated: dict[str, Any] = {}
     add_usage(stated, value(chat.usage))
     shaped = is_list(chat.data) and (truthy(chat.data) or bool(stated))
+    if stated and stated.get("completion_tokens") is None:
+        stated["completion_tokens"] = 0  # nothing is produced: a total is the input (Voyage states no other count)
     report = _report(stated, service_tier(value(chat.service_tier)), head, model=chat.model, ended=True)
     if report.usage is not None and report.usage.out_visible is None:
         report.usage.out_visible = 0

@@ -52,6 +52,20 @@ def test_embeddings_without_vectors_and_counts_are_no_answer(body, shaped):
     assert read_embeddings(json.dumps(body).encode(), HEAD).shaped is shaped
 
 
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        ({"prompt_tokens": 3, "total_tokens": 3}, 3),
+        ({"total_tokens": 3}, 3),
+        ({"total_tokens": 3, "completion_tokens": None}, 3),
+        ({}, None),
+    ],
+)
+def test_the_total_of_embeddings_is_their_input(usage, tokens):
+    found = read_embeddings(json.dumps({"data": [{}], "usage": usage}).encode(), HEAD).report
+    assert (None if found.usage is None else found.usage.in_uncached, found.suspect) == (tokens, False)
+
+
 @given(
     st.sampled_from(["completed", "incomplete", "failed"]).flatmap(
         lambda end: st.tuples(
