@@ -61,7 +61,7 @@ async def link(peer):
     async def endpoint():
         return StoreEndpoint(port=peer.port)
 
-    link = Link(endpoint, timeout=0.1)
+    link = Link(endpoint, timeout=1)
     await link.connect()
     peer.reads.clear()
     yield link
@@ -158,7 +158,7 @@ async def test_a_refused_password_lets_no_call_through(peer):
     async def endpoint():
         return StoreEndpoint(port=peer.port, password="wrong")
 
-    link = Link(endpoint, timeout=0.1)
+    link = Link(endpoint, timeout=1)
     call = link.call(("ECHO", "a"))
     await peer.wait_for(b"AUTH")
     peer.answer(1, b"-WRONGPASS no\r\n")
