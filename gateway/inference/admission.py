@@ -17,6 +17,7 @@ from gateway.catalog.catalog import Catalog, CatalogTarget, Model
 from gateway.config import Config, HoldRule, PolicyConfig, Region, ShortRule, UnknownMembers
 from gateway.errors import (
     GatewayError,
+    InvalidRequest,
     ModelNotFound,
     ModelNotInPlan,
     PrivacyUnsupported,
@@ -42,6 +43,7 @@ FURTHER_ELSEWHERE = (
     "name others, or leave them out."
 )
 _US = frozenset({Region.US.value})
+MOST_HELD = 2**53 - 1  # micro-credits or tokens: what the ledger can hold
 SEARCH = "openai_web_search"  # what a model that searches by itself counts as, for policy
 
 
@@ -189,6 +191,11 @@ def admit(
             amount = min(costs.usual(output), worst)
         if config.billing.short is ShortRule.CAP:
             least = costs.worst(holds.least_output(head, targets, most))
+    if max(worst, counted.bound + output * head.choices) > MOST_HELD:
+        raise InvalidRequest(
+            "No credit covers what this may cost: lower the output limit, the number of answers (n, best_of, "
+            "candidateCount) or max_tool_calls."
+        )
     return Admission(
         head,
         model,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gateway.auth.principal import Mode, Principal
 from gateway.catalog.catalog import load
 from gateway.config.load import read
+from gateway.errors import InvalidRequest
 from gateway.inference.admission import admit, read_head
 from gateway.inference.holds import LEAST_REASONING, MOST_CALLS, UNKNOWN_OUTPUT, USUAL_OUTPUT
 from metering.learning import Learning
@@ -83,6 +84,13 @@ def test_the_longest_answer_is_the_requests_limit_or_the_models(body, model, lon
     assert found.most_output == longest
     assert found.worst == TOKEN * (found.input_bound + 4 * longest)
     assert found.amount == TOKEN * (found.input_bound + 4 * min(longest, USUAL_OUTPUT))
+
+
+@pytest.mark.parametrize("more", [{"n": 10**9}, {"n": 2**31 - 1, "max_tokens": 2**31 - 1}])
+def test_what_no_ledger_can_hold_is_refused_and_is_no_outage(more):
+    with pytest.raises(InvalidRequest):
+        admitted(chat(**more))
+    assert admitted(chat(n=128)).head.choices == 128
 
 
 def test_every_choice_counts():
