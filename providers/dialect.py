@@ -192,11 +192,13 @@ class ProviderError(msgspec.Struct, frozen=True):
         body: The error as the dialect's own error body, as JSON: for the caller, who sent the request. It may quote
             the request, so it is never logged and this type's representation does not show it.
         retry_after: Seconds to wait as the error says, or ``None``.
+        late: It came after the answer's own end, which the caller has: there is nothing left to be cut.
     """
 
     status: int
     body: bytes
     retry_after: float | None = None
+    late: bool = False
 
     def __repr__(self) -> str:
         return f"ProviderError({self.status})"

@@ -282,7 +282,7 @@ class Exchange:
         answer = self._forwarding.answer()
         if not answer.clean and answer.error is None:
             self._end_cut(relay, answer, transport)
-        elif not answer.clean:
+        elif answer.fault is not None or (answer.error is not None and not answer.error.late):
             # The client has the provider's own error, perhaps in a form that its SDK does not raise on: HTTP does not
             # end well either. A close flushes; where it would pass for the end of the body, only a reset does not.
             if writer.chunked or response.content_length is not None:

@@ -26,6 +26,8 @@ What must stay true:
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from metering.usage import Report
 from providers.answers.closing import Closing
 from providers.answers.produced import Produced
@@ -222,7 +224,7 @@ class EventStream:
     def _fail(self, error: ProviderError | None) -> None:
         """Note an error: the first one, or the first that says what it means."""
         if self._error is None or (error is not None and self._error.status == UNKNOWN_STATUS):
-            self._error = error
+            self._error = replace(error, late=True) if error is not None and self._ended() else error
 
     def _ended(self) -> bool:
         return self._finished

@@ -57,9 +57,7 @@ _REQUEST: Final[Table] = {
         Decision.REFUSE,
         "Cached contents are kept at the provider: resend the contents; repeated prefixes are cached implicitly.",
     ),
-    "modelArmorConfig": Member(
-        Decision.REFUSE, "Templates are kept in the operator's account: leave out modelArmorConfig."
-    ),
+    **passes("screens by templates of the operator's own account", "modelArmorConfig"),
     "routingConfig": _ROUTING,
     "modelSelectionConfig": _ROUTING,
     "generationOutputConfig": _KEPT_OUTPUT,
@@ -124,11 +122,11 @@ NESTED: Final[Table] = {
         *("replicatedVoiceConfig", "voiceSampleAudio", "consentAudio", "voiceConsentSignature"),
     ),
     "gcsUri": Member(Decision.REFUSE, "a store of the operator's account"),
+    **passes("screens by templates of the operator's own account", "promptTemplateName", "responseTemplateName"),
     **each(
         Decision.REFUSE,
         "of a member that is refused whole",
         *("autoMode", "manualMode", "modelRoutingPreference", "featureSelectionPreference", "outputUriPrefix"),
-        *("promptTemplateName", "responseTemplateName"),
     ),
     **each(
         Decision.POLICY,

@@ -145,6 +145,16 @@ async def _ask_all(gateway: GatewayProcess, server: ReplayServer, replayed: Repl
     replayed.framings, replayed.answered = server.framings, server.answered
 
 
+def _further(recording: Recording) -> Iterator[str]:
+    """The models that a recorded request names beside the one that it asks for (``fallbacks``, tools that ask one)."""
+    asked = recording.record["request_body"]
+    if recording.record["provider"] == "anthropic" and isinstance(asked, dict):
+        fallbacks = asked.get("fallbacks")
+        for one in [*(fallbacks if isinstance(fallbacks, list) else []), *(asked.get("tools") or [])]:
+            if isinstance(one, dict) and isinstance(one.get("model"), str):
+                yield one["model"]
+
+
 async def replay(folder: Path, recordings: Iterable[Recording]) -> Replayed:
     """Start a gateway in ``folder`` that knows a model for each recording, ask for all, and stop it."""
     replayed = Replayed({recording.name: recording for recording in recordings})
@@ -157,6 +167,10 @@ async def replay(folder: Path, recordings: Iterable[Recording]) -> Replayed:
                 "price": PRICES,
             }
             for name, recording in replayed.recordings.items()
+        ]
+        models += [
+            {"name": name, "targets": [{"provider": "anthropic", "model": name}], "price": PRICES}
+            for name in sorted({name for one in replayed.recordings.values() for name in _further(one)})
         ]
         policy = {"policy": {"server_tools": [tool.id for tool in SERVER_TOOLS]}}
         gateway = GatewayProcess(folder, {kind: provider(kind, url) for kind in KINDS}, models, policy)

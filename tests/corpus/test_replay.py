@@ -36,7 +36,6 @@ REPLACED = {"401", "403", "API_KEY_INVALID", "location", "key"}
 
 # All that is refused of what was recorded: the code and the member at fault.
 REFUSALS = {
-    ("privacy_unsupported", "anthropic-beta"),
     ("privacy_unsupported", "background"),
     ("privacy_unsupported", "cachedContent"),
     ("privacy_unsupported", "container"),

