@@ -25,7 +25,9 @@ tools:
 run: setup
 	$(BIN)/codegrex-gateway dev
 
+# Compiled first, also where Python may not write it by itself: the tests start some hundred processes.
 test: setup
+	@$(BIN)/python -m compileall -q gateway metering providers benchmarks tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 check: lint types contracts test
