@@ -25,7 +25,7 @@ def files():
 @pytest.mark.timeout(400)
 def test_two_thousand_streams_at_once(running):
     # Each answer outlasts the ramp, so that all are open together; the load generator checks every end.
-    running.sim.set_defaults(chunks=100, pace=100)
+    running.sim.set_defaults(chunks=60, pace=500)
     users = [f"streamer-{number}" for number in range(USERS)]
     tokens = [running.gateway.session(user, 100_000)["access_token"] for user in users]
     try:
@@ -42,7 +42,7 @@ def test_two_thousand_streams_at_once(running):
                     "--token",
                     ",".join(tokens),
                 ),
-                *("--model", "openai-plain", "--callers", str(STREAMS), "--ramp", "6", "--warmup", "6.5"),
+                *("--model", "openai-plain", "--callers", str(STREAMS), "--ramp", "20", "--warmup", "21"),
                 *("--seconds", "0.5", "--drain", "120"),
             ],
             capture_output=True,
