@@ -22,13 +22,13 @@ async def reading(request, *bounds):
     return body
 
 
-def sending(self, pieces, relay):
+def sending(self, pieces, relay, *more):
     """With the credits held, before the provider has a byte."""
     if b"fault:sending" in pieces[1]:
         raise RuntimeError("can't send", pieces)
     if b"fault:relaying" in pieces[1]:
         FAULTY.add(relay)
-    _send(self, pieces, relay)
+    _send(self, pieces, relay, *more)
 
 
 def _faulty(method):
