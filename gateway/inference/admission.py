@@ -285,6 +285,8 @@ def _located(
     targets: Sequence[CatalogTarget], head: Head, pinned: frozenset[str] | None
 ) -> list[tuple[CatalogTarget, Variant]]:
     """The targets that are told where to process, at the price of that."""
+    if pinned != _US:
+        return []
     variant = replace(head.variant, geography=Geography.US)
     return [(target, variant) for target in targets if states_region(target, head, pinned)]
 

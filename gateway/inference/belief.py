@@ -3,9 +3,9 @@
 Rules:
 
 1. A request reads no more than its model's context window (each text to embed, and each prompt of a completion, has one
-   to itself), and one choice is no longer than the model's longest answer;
-   tools at the provider start the model again for each call. What is stated beyond `TOLERANCE` times that is a fault of
-   the provider or of a host between: that side is not stated, and the report is suspect.
+   to itself), and one choice is no longer than the model's longest answer. Tools at the provider start the model again
+   for each call. What is stated beyond `TOLERANCE` times that is a fault of the provider or of a host between: that
+   side counts as not stated, and the report is suspect.
 2. The tolerance is for windows that were raised after they were written down. What is believed is charged as stated,
    to the token, also beyond the window.
 """

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 _TEXT = msgspec.json.Decoder(str)
+_CAPITAL = re.compile(r"(?<=[a-z0-9])[A-Z]")
 
 
 def text_of(token: bytes) -> str:
@@ -17,3 +20,8 @@ def text_of(token: bytes) -> str:
 def quoted(text: str) -> bytes:
     """The text as a string token: the reverse of `text_of`."""
     return msgspec.json.encode(text)
+
+
+def snake(name: str) -> str:
+    """A camelCase name in snake_case: protobuf's JSON takes both (https://protobuf.dev/programming-guides/json/)."""
+    return _CAPITAL.sub(lambda found: "_" + found[0].lower(), name)

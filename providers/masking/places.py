@@ -20,6 +20,7 @@ from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
 from providers.dialect import Family
+from providers.document.strings import snake
 
 DEEPEST: Final = 64
 _STEP: Final = 65_536  # bytes
@@ -88,7 +89,7 @@ def _kinds(treatment: Treatment, *kinds: bytes, signed: bool = False) -> Leaf:
 
 def _both(paths: str) -> str:
     """Each path in camelCase and, as Google takes it too, in snake_case."""
-    return f"{paths} {re.sub('[A-Z]', lambda found: '_' + found[0].lower(), paths)}"
+    return f"{paths} {snake(paths)}"
 
 
 # https://developers.openai.com/api/docs/api-reference; reasoning_details is OpenRouter's, thinking_blocks is LiteLLM's,

@@ -11,21 +11,19 @@ Rules that everything here obeys:
 
 from __future__ import annotations
 
-import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
 from providers.dialect import Family, Operation, Refusal, Target
-from providers.document.members import Members, is_object, read_object
+from providers.document.members import Members, read_nested
 from providers.document.splice import Edits
-from providers.document.strings import quoted
+from providers.document.strings import quoted, snake
 from providers.members import anthropic, deep, google, openai
 from providers.members.decision import Decision, Examined, Member, Table
 from providers.steps import Steps
 
-TWICE: Final = "A member of this object appears more than once."
 SPELLED: Final = (
     "A member of the request is spelled like one of the API's but for its case or its kind of letters, and readers of "
     "JSON differ in whether both are the same: write it as the API does."
@@ -36,12 +34,6 @@ _NOTHING: Final = Examined()
 _OPENS_STRING: Final = ord('"')
 _OPENS_OBJECT: Final = ord("{")
 _FALSY: Final = frozenset((b"null", b"false", b'""', b"[]"))
-_CAPITAL: Final = re.compile(r"(?<=[a-z0-9])[A-Z]")
-
-
-def snake(name: str) -> str:
-    """The other spelling of a name of the Gemini API."""
-    return _CAPITAL.sub(lambda found: "_" + found[0].lower(), name)
 
 
 def _both_spellings(table: Table) -> dict[str, Member]:
@@ -114,10 +106,7 @@ class _Search:
                 continue
             decision = member.decision
             if decision is Decision.PASS:
-                if member.inside is not None and is_object(raw):
-                    nested = read_object(bytes(raw))
-                    if nested is None:
-                        raise Refusal("invalid_request", TWICE, name)
+                if member.inside is not None and (nested := read_nested(members, name)) is not None:
                     self.look(member.inside, nested, (*path, name), closed=member.closed)
             elif decision is Decision.STRIP:
                 self.removed.append((*path, name))
@@ -159,13 +148,12 @@ def edit(edits: Edits, family: Family, found: Examined, target: Target) -> Steps
     """Carry out what was decided, for one target."""
     if found.deep:
         yield from deep.clean(family, edits, extended_cache=target.extended_cache)
-    gone = list(removed(found, extended_cache=target.extended_cache, strip_unknown=target.strip_unknown))
-    if not (gone or found.pseudonyms):
-        return
-    pseudonym = quoted(target.pseudonym) if target.pseudonym else None
-    _apply(edits, gone + [path for path in found.pseudonyms if pseudonym is None], None)
-    if pseudonym is not None:
-        _apply(edits, found.pseudonyms, pseudonym)
+    gone = removed(found, extended_cache=target.extended_cache, strip_unknown=target.strip_unknown)
+    if target.pseudonym:
+        _apply(edits, gone, None)
+        _apply(edits, found.pseudonyms, quoted(target.pseudonym))
+    else:
+        _apply(edits, (*gone, *found.pseudonyms), None)
 
 
 def removed(found: Examined, *, extended_cache: bool, strip_unknown: bool) -> Iterable[tuple[str, ...]]:
@@ -192,7 +180,7 @@ def told(found: Examined, *, extended_cache: bool, strip_unknown: bool, betas: i
     return ", ".join([*names, f"{others} unknown"] if others else names)
 
 
-def _apply(edits: Edits, paths: Sequence[tuple[str, ...]], value: bytes | None) -> None:
+def _apply(edits: Edits, paths: Iterable[tuple[str, ...]], value: bytes | None) -> None:
     """Replace what is at these paths, or remove it. An object is taken apart once, however many of them are in it."""
     inside: dict[str, list[tuple[str, ...]]] = {}
     for path in paths:

@@ -15,6 +15,7 @@ import msgspec
 from providers.dialect import Family
 from providers.document.look import Look, Misfit, says
 from providers.document.members import ABSENT, Members, count_of, decode_text, given, is_list, word
+from providers.document.strings import snake
 from providers.steps import Steps
 from providers.tools.catalog import SERVER_TOOLS, UNKNOWN
 
@@ -26,7 +27,6 @@ _MEMBERS: Final = {
 }
 _OFF: Final = frozenset((b"null", b"false", b"[]"))
 _DATE: Final = re.compile(r"(?:_\d{8}|_\d{4}_\d{2}_\d{2})\Z")
-_CAMEL: Final = re.compile(r"(?<=[a-z0-9])[A-Z]")
 
 _CLIENT: Final = frozenset(
     {(Family.OPENAI, name) for name in ("function", "custom", "local_shell", "apply_patch", "computer")}
@@ -131,17 +131,13 @@ def tools_in_gemini(raw: msgspec.Raw | None) -> Steps[set[str]]:
             for tool in batch:
                 for name, value in tool.items():
                     if given(value):
-                        key = (Family.GOOGLE, _CAMEL.sub(_to_snake, name))
+                        key = (Family.GOOGLE, snake(name))
                         if key not in _CLIENT:
                             found.add(_EXACT.get(key, UNKNOWN))
             yield
     except Misfit:
         return {UNKNOWN}
     return found
-
-
-def _to_snake(found: re.Match[str]) -> str:
-    return "_" + found[0].lower()
 
 
 def _classify(family: Family, tool: _Tool, found: set[str], *, grouped: bool) -> Steps[None]:

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from providers.dialect import Family, Operation, Refusal, Target
 from providers.document.splice import Edits
+from providers.document.strings import snake
 from providers.members import anthropic, openai
 from providers.members.decision import Decision
-from providers.members.register import REGISTER, SPELLED, snake, told
+from providers.members.register import REGISTER, SPELLED, told
 from providers.steps import at_once
 from providers.wires import WIRES
 
