@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +16,10 @@ from tests.gateway_process import GatewayProcess, model, provider
 from tests.integration.conftest import CHAT, GENERATE, MESSAGES, eventually
 from tests.raw_http import RawClient, request
 from tests.raw_provider import RawProvider
+from tests.slowness import slowness
 
 MIB = 1 << 20
-ALLOWED = 0.020  # seconds, on the machine on which `REFERENCE` was chosen
-REFERENCE = 330_000  # rounds that take `ALLOWED` there
+ALLOWED = 0.020  # seconds, on the machine of `tests.slowness`
 WATCHDOG = Path(__file__).parent / "watchdog"
 RESPONSES = "/v1/responses"
 COMPLETIONS = "/v1/completions"
@@ -28,14 +27,7 @@ COMPLETIONS = "/v1/completions"
 
 def allowed() -> float:
     """Seconds that the loop may be held: no less than `ALLOWED`, more on a machine that is slow or busy now."""
-    slowest = 0.0
-    for _ in range(3):
-        begun = time.thread_time()
-        total = 0
-        for number in range(REFERENCE):
-            total += number & 3
-        slowest = max(slowest, time.thread_time() - begun)
-    return max(ALLOWED, slowest * 2)
+    return ALLOWED * slowness()
 
 
 @dataclass

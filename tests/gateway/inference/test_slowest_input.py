@@ -25,12 +25,12 @@ from providers.dialect import Head, Operation, Refusal, Target
 from providers.masking.masking import TooMany, Vault, masking
 from providers.masking.places import REQUESTS
 from providers.wires import WIRES
+from tests.slowness import slowness
 
 SECONDS = float(os.environ.get("SLOWEST_SECONDS", "5"))
 SEED = 20
 KIB = 1024
-# On the machine on which `REFERENCE` rounds take 20 ms.
-REFERENCE = 330_000
+# On the machine of `tests.slowness`.
 LONGEST_STEP = 0.020
 A_KIB = {"request": 0.003, "masking": 0.010, "answer": 0.003}
 
@@ -79,18 +79,6 @@ ANSWER_SHAPES = {
         (b"", b'data: {"usageMetadata":{"promptTokenCount":1}}\n\n', b""),
     ],
 }
-
-
-def speed() -> float:
-    """How many times longer than on the reference machine work takes now; 1 at least."""
-    slowest = 0.0
-    for _ in range(3):
-        begun = time.thread_time()
-        total = 0
-        for number in range(REFERENCE):
-            total += number & 3
-        slowest = max(slowest, time.thread_time() - begun)
-    return max(1.0, slowest * 2 / 0.020)
 
 
 def timed(steps: Iterator[object]) -> Iterator[float]:
@@ -178,7 +166,7 @@ def search(
 def test_no_request_is_slow(operation):
     share = SECONDS * 0.5 / len(REQUEST_SHAPES)
     longest, most, slow, costly = search(REQUEST_SHAPES[operation], lambda body: reading(operation, body), share, SEED)
-    scale = speed()
+    scale = slowness()
     assert longest < LONGEST_STEP * scale, slow
     assert most < A_KIB["request"] * scale, costly
 
@@ -187,7 +175,7 @@ def test_no_request_is_slow(operation):
 def test_no_answer_is_slow(operation):
     share = SECONDS * 0.35 / len(ANSWER_SHAPES)
     longest, most, slow, costly = search(ANSWER_SHAPES[operation], lambda body: watching(operation, body), share, SEED)
-    scale = speed()
+    scale = slowness()
     assert longest < LONGEST_STEP * scale, slow
     assert most < A_KIB["answer"] * scale, costly
 
@@ -204,6 +192,6 @@ def test_no_text_is_slow_to_search_for_secrets():
 
     shapes = [(b'{"messages":[{"content":"', unit, b'"}]}') for unit in (b"+14155550100 ", b"a@b.example ", b"sk-")]
     longest, most, slow, costly = search(shapes, run, SECONDS * 0.15, SEED)
-    scale = speed()
+    scale = slowness()
     assert longest < LONGEST_STEP * scale, slow
     assert most < A_KIB["masking"] * scale, costly
