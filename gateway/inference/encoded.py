@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from gateway.http.codings import Corrupt, TooMuch, decoder
 from metering.usage import Report
 from providers import bounds
+from providers.answers.around import Around
 from providers.answers.sniff import Sniffed
 from providers.dialect import ProviderError, Redact, Scanner
-from providers.masking.restoring import Restored
 
 DECODED_BOUND = 64 << 20  # bytes of a coded answer that are decoded for scanning
 _BYTES_PER_TOKEN = 8  # of what cannot be read: low rather than high, compressed text has fewer
 
 
-class Encoded:
+class Encoded(Around):
     """A decoded copy passes the real scanner; the client gets the provider's bytes as they are.
 
     If the usage event must be hidden, the bytes cannot be passed as they are: then the decoded ones are. Data that is
@@ -23,13 +23,11 @@ class Encoded:
     """
 
     def __init__(self, inner: Scanner, codings: Sequence[str], *, rewrite: bool) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self._decoder = decoder(codings, limit=DECODED_BOUND)
         self._broken = False
         self._over = False
         self.rewrite = rewrite
-        self.size = 0
-        self.events = 0
 
     def redact_errors(self, redact: Redact) -> None:
         """If the decoded bytes are passed on."""
@@ -47,7 +45,6 @@ class Encoded:
                 passed = [self.inner.feed(piece) for piece in self._unpacked(data)]
             except (Corrupt, TooMuch):
                 self._broken = True
-            self.size, self.events = self.inner.size, self.inner.events
         return b"".join(passed) if self.rewrite else data
 
     def _unpacked(self, data: bytes) -> Iterator[bytes]:
@@ -70,37 +67,23 @@ class Encoded:
         return self.rewrite and self.inner.sse
 
     @property
-    def begun(self) -> bool:
-        return self.inner.begun
-
-    @property
     def ended(self) -> bool:
         """A client that is passed the coded bytes has an end only if the coding ends too."""
         return self.inner.ended and not self._broken and (self.rewrite or self._over)
 
     @property
-    def error(self) -> ProviderError | None:
-        return self.inner.error
-
-    @property
     def at_boundary(self) -> bool:
         return self.rewrite and self.inner.at_boundary  # nothing can be added to a compressed stream
-
-    def report(self) -> Report:
-        return self.inner.report()
-
-    def estimated_output(self) -> int:
-        return self.inner.estimated_output()
 
 
 def unreadable(scanner: Scanner | None) -> bool:
     """Nobody here can read what passes ``scanner``."""
-    while isinstance(scanner, (Sniffed, Restored, Encoded, Bounded)):
+    while isinstance(scanner, (Sniffed, Around)):
         scanner = scanner.inner
     return isinstance(scanner, Opaque)
 
 
-class Bounded:
+class Bounded(Around):
     """Lets a scanner see an answer for as long as reading it is bounded work.
 
     What comes at a time and holds more lines or brackets than any answer of these APIs (`providers.bounds`) would hold
@@ -111,14 +94,11 @@ class Bounded:
         inner: The scanner, later an `Opaque`.
     """
 
-    __slots__ = ("glance", "inner")
+    __slots__ = ("glance",)
 
     def __init__(self, inner: Scanner) -> None:
-        self.inner: Scanner = inner
+        super().__init__(inner)
         self.glance = inner.glance
-
-    def redact_errors(self, redact: Redact) -> None:
-        self.inner.redact_errors(redact)
 
     def feed(self, data: bytes) -> bytes:
         if len(data) < bounds.DENSE_BYTES or not _is_forged(data, lines=self.inner.sse):
@@ -132,40 +112,6 @@ class Bounded:
 
     def finish(self) -> bytes:
         return self.inner.finish()
-
-    @property
-    def size(self) -> int:
-        return self.inner.size
-
-    @property
-    def events(self) -> int:
-        return self.inner.events
-
-    @property
-    def sse(self) -> bool:
-        return self.inner.sse
-
-    @property
-    def begun(self) -> bool:
-        return self.inner.begun
-
-    @property
-    def ended(self) -> bool:
-        return self.inner.ended
-
-    @property
-    def error(self) -> ProviderError | None:
-        return self.inner.error
-
-    @property
-    def at_boundary(self) -> bool:
-        return self.inner.at_boundary
-
-    def report(self) -> Report:
-        return self.inner.report()
-
-    def estimated_output(self) -> int:
-        return self.inner.estimated_output()
 
 
 def _is_forged(data: bytes, *, lines: bool) -> bool:

@@ -18,9 +18,9 @@ from typing import Any, Final
 
 import msgspec
 
-from metering.usage import Report
+from providers.answers.around import Around
 from providers.answers.sse import DONE, data_of, event_spans, last_boundary
-from providers.dialect import Operation, ProviderError, Redact, Scanner
+from providers.dialect import Operation, Scanner
 from providers.masking.masking import PREFIX, Vault, unmask
 from providers.masking.places import ANSWERS
 from providers.masking.stream_texts import Key, TextPart, ended, texts
@@ -32,7 +32,7 @@ _FIRST: Final = PREFIX[:1].encode()
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
-class Restored:
+class Restored(Around):
     """The scanner of an answer to a masked request. Shows what `inner` shows, restored."""
 
     __slots__ = (
@@ -44,13 +44,10 @@ class Restored:
         "_places",
         "_through",
         "_vault",
-        "events",
-        "inner",
-        "size",
     )
 
     def __init__(self, inner: Scanner, vault: Vault, operation: Operation) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self._vault = vault
         self._operation = operation
         self._places = ANSWERS[operation.family]
@@ -59,37 +56,10 @@ class Restored:
         self._held: dict[Key, str] = {}
         self._last: dict[Key, tuple[TextPart, bytes]] = {}  # what a text's next event would look like
         self._through = False
-        self.size = 0
-        self.events = 0
-
-    @property
-    def sse(self) -> bool:
-        return self.inner.sse
-
-    @property
-    def begun(self) -> bool:
-        return self.inner.begun
-
-    @property
-    def ended(self) -> bool:
-        return self.inner.ended
-
-    @property
-    def error(self) -> ProviderError | None:
-        return self.inner.error
 
     @property
     def at_boundary(self) -> bool:
         return self.inner.at_boundary and not self._carried
-
-    def report(self) -> Report:
-        return self.inner.report()
-
-    def estimated_output(self) -> int:
-        return self.inner.estimated_output()
-
-    def redact_errors(self, redact: Redact) -> None:
-        self.inner.redact_errors(redact)
 
     def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
         """Never: what passes may be changed."""
@@ -98,7 +68,6 @@ class Restored:
     def feed(self, data: bytes) -> bytes:
         """Take a fragment; return what to pass on now."""
         shown = self.inner.feed(data)
-        self.size, self.events = self.inner.size, self.inner.events
         if self._through or not shown:
             return shown
         if not self.sse:
