@@ -55,20 +55,12 @@ def further_models(members: Members) -> Steps[tuple[FurtherModel, ...]]:
 def rename(edits: Edits, names: Mapping[str, str]) -> None:
     """Put the provider's own names of fallback models in the place of the client's."""
 
-    def renamed(value: bytes) -> bytes:
-        entries: list[bytes] = []
-        for entry in values(msgspec.Raw(value)):
-            members = read_object(bytes(entry))
-            if members is None:
-                return value
-            inner = Edits(bytes(entry), members.spans)
-            name = members.text("model")
-            if name is not None and name in names:
-                inner.replace("model", quoted(names[name]))
-            entries.append(inner.build())
-        return b"[" + b",".join(entries) + b"]"
+    def renamed(entry: Edits) -> None:
+        name = decode_text(msgspec.Raw(entry.value("model") or b""))
+        if name is not None and name in names:
+            entry.replace("model", quoted(names[name]))
 
-    edits.rewrite("fallbacks", renamed)
+    edits.edit_each("fallbacks", renamed)
 
 
 def _entries(raw: msgspec.Raw) -> list[msgspec.Raw]:

@@ -20,11 +20,10 @@ from providers.anthropic.answer import COUNTED, MESSAGE, MessageStream, read_cou
 from providers.anthropic.further import further_models, rename
 from providers.anthropic.weight import weigh_messages
 from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
-from providers.document.look import Look, says, values
+from providers.document.look import Look, says
 from providers.document.members import (
     ABSENT,
     Members,
-    is_list,
     is_object,
     is_string,
     read_members,
@@ -36,7 +35,6 @@ from providers.document.strings import quoted
 from providers.members import register
 from providers.members.anthropic import ALLOWED_WITH, BETAS, beta_name
 from providers.members.decision import Decision
-from providers.members.register import examine
 from providers.output_limit import LEAST_OUTPUT, lower
 from providers.steps import Steps
 from providers.tools.selection import most_uses, tool_in_definition, tools_in_list, tools_in_members
@@ -84,7 +82,7 @@ class Messages:
 
     def read(self, body: bytes, path_model: str | None) -> Steps[Head]:
         members = yield from read_members(body)
-        found = yield from examine(self.operation, members, body)
+        found = yield from register.examine(self.operation, members, body)
         tools = yield from tools_in_list(self.operation.family, members.raws.get("tools"))
         listed = frozenset(tools)
         tools |= tools_in_members(self.operation.family, members)
@@ -146,27 +144,14 @@ def limited(edits: Edits, tokens: int) -> None:
     """
     stated = edits.count("max_tokens")
     lower(edits, "max_tokens", tokens)
-    _lower_fallbacks(edits, tokens)
+    # Those of the attempts that other models may make replace the request's own.
+    edits.edit_each("fallbacks", lambda attempt: _lower_limit(attempt, tokens))
     if stated is not None and stated > tokens:
         edits.edit_object("thinking", lambda thinking: _lower_budget(thinking, stated, tokens))
 
 
-def _lower_fallbacks(edits: Edits, tokens: int) -> None:
-    """Lower the limits of the attempts that other models may make (``fallbacks``), which replace the request's own."""
-    stated = edits.current("fallbacks")
-    if stated is None or not is_list(msgspec.Raw(stated)):
-        return
-    entries = [bytes(entry) for entry in values(msgspec.Raw(stated))]
-    lowered: list[bytes] = []
-    for entry in entries:
-        members = read_object(entry)
-        if members is None:
-            return
-        inner = Edits(entry, members.spans)
-        lower(inner, "max_tokens", tokens)
-        lowered.append(inner.build())
-    if lowered != entries:
-        edits.replace("fallbacks", b"[" + b",".join(lowered) + b"]")
+def _lower_limit(attempt: Edits, tokens: int) -> None:
+    lower(attempt, "max_tokens", tokens)
 
 
 def _lower_budget(thinking: Edits, stated: int, tokens: int) -> None:

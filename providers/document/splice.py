@@ -14,10 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
 
+import msgspec
+
 from providers.document.members import count_of, read_object
 from providers.steps import Steps
 
 _AT_ONCE = 1 << 20  # bytes that are copied in one step
+_VALUES = msgspec.json.Decoder(list[msgspec.Raw])
 _COUNTED = 64  # bytes: more than any number has that is a count
 
 
@@ -64,13 +67,11 @@ class Edits:
         start, end = self._spans.get(name, (0, 0))
         return count_of(self._text[start : min(end, start + _COUNTED)])
 
-    def rewrite(self, name: str, change: Callable[[bytes], bytes]) -> None:
-        """Put what ``change`` makes of a member's value, as edited so far, in its place. The member must be there."""
-        self.replace(name, change(self.current(name) or b""))
-
     def replace(self, name: str, value: bytes) -> None:
         """Put another JSON value in the place of a member's. The member must be there."""
-        if not self.holds(name, value):
+        if self.holds(name, value):
+            self._replaced.pop(name, None)
+        else:
             self._replaced[name] = value
 
     def remove(self, name: str) -> None:
@@ -97,6 +98,26 @@ class Edits:
             edits = Edits(value, inner.spans)
             change(edits)
             self.replace(name, edits.build())
+
+    def edit_each(self, name: str, change: Callable[[Edits], None]) -> None:
+        """Apply ``change`` inside each object of a member that is a short list of nothing else, as edited so far; any
+        other member is left alone.
+        """
+        value = self.current(name)
+        try:
+            entries = [bytes(entry) for entry in _VALUES.decode(value or b"")]
+        except (msgspec.MsgspecError, RecursionError):
+            return
+        edited: list[bytes] = []
+        for entry in entries:
+            inner = read_object(entry)
+            if inner is None:
+                return
+            edits = Edits(entry, inner.spans)
+            change(edits)
+            edited.append(edits.build())
+        if edited != entries:
+            self.replace(name, b"[" + b",".join(edited) + b"]")
 
     def build(self) -> bytes:
         """The edited bytes: the original object itself where there is nothing to change."""

@@ -46,7 +46,6 @@ from providers.gemini.answer import (
 )
 from providers.gemini.weight import weigh
 from providers.members import register
-from providers.members.register import examine
 from providers.output_limit import LEAST_OUTPUT, lower
 from providers.steps import Steps
 from providers.tools.selection import tools_in_gemini
@@ -127,7 +126,7 @@ class Gemini:
     def read(self, body: bytes, path_model: str | None) -> Steps[Head]:
         members = yield from read_members(body)
         _refuse_spellings(members, _SPELLINGS)
-        found = yield from examine(self.operation, members, body)
+        found = yield from register.examine(self.operation, members, body)
         model = read_model(members, path_model).removeprefix("models/")
         tools = set[str]()
         yield from _read_request(members, tools)
