@@ -90,17 +90,11 @@ class MessageCalls:
             if index - 1 not in self._results:
                 again += prompt + results
             results += tokens
-        if usage.cache_write_1h:
-            return replace(
-                usage, cache_read=(usage.cache_read or 0) + again, cache_write_1h=usage.cache_write_1h + results
-            )
-        if usage.cache_read or usage.cache_write_5m:
-            return replace(
-                usage,
-                cache_read=(usage.cache_read or 0) + again,
-                cache_write_5m=(usage.cache_write_5m or 0) + results,
-            )
-        return replace(usage, in_uncached=usage.in_uncached + again + results)
+        if not (usage.cache_read or usage.cache_write_5m or usage.cache_write_1h):
+            return replace(usage, in_uncached=usage.in_uncached + again + results)
+        written = "cache_write_1h" if usage.cache_write_1h else "cache_write_5m"
+        more = {written: (getattr(usage, written) or 0) + results}
+        return replace(usage, cache_read=(usage.cache_read or 0) + again, **more)
 
 
 def _tokens(block: object, size: int) -> int:

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Final
 
 from providers.dialect import Family, Operation, Refusal, Target
-from providers.document.members import Members, read_nested
+from providers.document.members import Members, given, is_object, is_string, read_nested
 from providers.document.splice import Edits
 from providers.document.strings import quoted, snake
 from providers.members import anthropic, deep, google, openai
@@ -31,8 +31,6 @@ SPELLED: Final = (
 
 _LONGEST: Final = 64  # longer than any name of an API
 _NOTHING: Final = Examined()
-_OPENS_STRING: Final = ord('"')
-_OPENS_OBJECT: Final = ord("{")
 _FALSY: Final = frozenset((b"null", b"false", b'""', b"[]"))
 
 
@@ -101,7 +99,7 @@ class _Search:
                     raise Refusal("invalid_request", SPELLED)
                 if closed:
                     self.unlisted.append((*path, name))
-                elif memoryview(raw)[0] in (_OPENS_STRING, _OPENS_OBJECT):
+                elif is_string(raw) or is_object(raw):
                     self.unknown.append((*path, name))
                 continue
             decision = member.decision
@@ -111,7 +109,7 @@ class _Search:
             elif decision is Decision.STRIP:
                 self.removed.append((*path, name))
             elif decision is Decision.PSEUDONYM:
-                if len(raw) != 4 or bytes(raw) != b"null":
+                if given(raw):
                     self.pseudonyms.append((*path, name))
             elif decision is Decision.REFUSE:
                 if len(raw) > 5 or bytes(raw) not in _FALSY:
