@@ -29,6 +29,7 @@ _LINE = re.compile(rb"[^\r\n]+")
 _NAMED_ERROR = re.compile(rb"(?:\A|[\r\n])event: ?error[\r\n]")
 _LINE_BREAK = re.compile(rb"[\r\n]")
 _NEXT_LINE = re.compile(rb"\}(\r\n|\n|\r)(?=data:|\{)")
+_NEXT_LINES = tuple(b"}" + end + begun for end in (b"\n", b"\r\n", b"\r") for begun in (b"data:", b"{"))
 
 
 def last_boundary(data: bytes) -> int:
@@ -89,6 +90,11 @@ def events_backwards(block: bytes) -> Iterator[bytes]:
 def next_lines(data: bytes) -> list[int]:
     """Where lines begin that may be events of their own: they follow on a line that ends with an object."""
     return [found.end() for found in _NEXT_LINE.finditer(data)]
+
+
+def has_next_lines(block: bytes) -> bool:
+    """Whether there are `next_lines`; where there are none, as in most streams, faster than to look for them."""
+    return any(mark in block for mark in _NEXT_LINES)
 
 
 def with_blank_lines(block: bytes) -> bytes:

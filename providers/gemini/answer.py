@@ -40,6 +40,7 @@ from providers.answers.sse import (
     data_of,
     event_spans,
     first_boundary,
+    has_next_lines,
     last_boundary,
     next_lines,
     with_blank_lines,
@@ -106,7 +107,6 @@ _NO_REASON = frozenset(
      b'"BLOCKED_REASON_UNSPECIFIED"')
 )  # fmt: skip
 _NO_OUTPUT = frozenset({"thought"})
-_NEXT_LINE = (b"}\ndata:", b"}\r\ndata:", b"}\rdata:", b"}\n{", b"}\r\n{")
 
 
 class _State:
@@ -279,7 +279,7 @@ class GenerateStream(EventStream):
 
     def _apart(self, block: bytes) -> bytes:
         """``block`` with blank lines between its events."""
-        if self._lines is False or not any(mark in block for mark in _NEXT_LINE):
+        if self._lines is False or not has_next_lines(block):
             return block
         first = next_lines(block)[0]
         start = last_boundary(block[:first])

@@ -133,6 +133,7 @@ class Gemini:
         # Counting tokens takes a whole request as a member of its own.
         nested = read_nested(members, "generateContentRequest", "generate_content_request")
         if nested is not None:
+            _refuse_spellings(nested, _SPELLINGS)
             yield from _read_request(nested, tools)
         limits = read_nested(members, "generationConfig", "generation_config")
         output_limit, choices = (None if self._generates else 0), 1
@@ -223,7 +224,6 @@ def _lower_thinking(thinking: Edits, tokens: int) -> None:
 
 
 def _read_request(members: Members, tools: set[str]) -> Steps[None]:
-    _refuse_spellings(members, _SPELLINGS)
     tools |= yield from tools_in_gemini(members.raws.get("tools"))
     for name in ("contents", "content", "systemInstruction", "system_instruction"):
         yield from _read_contents(members.raws.get(name))

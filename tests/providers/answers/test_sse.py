@@ -12,7 +12,10 @@ from providers.answers.sse import (
     event_spans,
     events_backwards,
     first_boundary,
+    has_next_lines,
     last_boundary,
+    next_lines,
+    with_blank_lines,
 )
 from tests.strategies import cut_up, every_byte
 
@@ -141,3 +144,9 @@ def test_a_large_event_without_its_end_has_no_result():
     for piece in every_byte(b'data: {"usage":{"x":1},'):
         large.feed(piece)
     assert large.result() is None
+
+
+@given(st.lists(st.sampled_from([b"}", b"{", b"\r", b"\n", b"\r\n", b"data:", b"x"]), max_size=8).map(b"".join))
+def test_the_fast_look_finds_next_lines_wherever_the_exact_one_does(block):
+    assert has_next_lines(block) or not next_lines(block)
+    assert with_blank_lines(block) == block or has_next_lines(block)
