@@ -2,7 +2,7 @@
 
 Rules that everything here obeys:
 
-1. The hub is `providers.conversation`: a dialect has one reader and one writer, and no pair has code.
+1. The hub is `providers.conversation`: a dialect has its readers and writers, and no pair has code.
 2. A translated stream ends as its own dialect ends only after the host's answer ended well. Otherwise
    it stops at an event boundary, so that the dialect's error event can follow.
 3. Pure: ids come from the caller, and there is no clock.
@@ -10,38 +10,112 @@ Rules that everything here obeys:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from providers.anthropic import reader as anthropic_conversation
-from providers.anthropic import writer as anthropic_events
-from providers.conversation.conversation import Conversation, Event
-from providers.dialect import Family, Operation, ProviderError
-from providers.errors import error_body, error_event
+from providers.conversation.conversation import Conversation, Dialect
+from providers.conversation.dialects import Capabilities, answer_reader, answer_writer, prepare, write_answer
+from providers.conversation.failures import UNREADABLE
+from providers.conversation.reading import AnswerReader
+from providers.conversation.translated_members import MEMBERS
+from providers.conversation.writing import AnswerWriter
+from providers.dialect import Family, Head, Operation, ProviderError
 from providers.gemini import reader as gemini_conversation
-from providers.gemini import writer as gemini_events
 from providers.openai import chat_writer as chat_request
-from providers.openai.chat_reader import ChatEvents
+from providers.openai import responses_reader as responses_conversation
 
-_SILENT: Final = "The engine answered with an error and did not say why."
-UNREADABLE: Final = ProviderError(
-    502,
-    b'{"error":{"message":"The engine\'s answer ended before its end, or cannot be told in this API. Try again.",'
-    b'"type":"upstream_error","param":null,"code":"upstream_error"}}',
-)
-"""The error of an answer that failed and did not say why."""
-
-TRANSLATED: Final = frozenset((Operation.ANTHROPIC_MESSAGES, Operation.GEMINI_GENERATE, Operation.GEMINI_STREAM))
+DIALECTS: Final[Mapping[Operation, Dialect]] = {
+    Operation.OPENAI_CHAT: Dialect.CHAT,
+    Operation.OPENAI_RESPONSES: Dialect.RESPONSES,
+    Operation.ANTHROPIC_MESSAGES: Dialect.MESSAGES,
+    Operation.GEMINI_GENERATE: Dialect.GEMINI,
+    Operation.GEMINI_STREAM: Dialect.GEMINI,
+}
+"""The operations that generate an answer to a conversation, and the dialect of each."""
+TRANSLATED: Final = frozenset(DIALECTS) - {Operation.OPENAI_CHAT}
 """What can be asked of a host that speaks Chat Completions alone."""
 
 
-class _Writer(Protocol):
-    def write(self, events: Iterable[Event]) -> bytes: ...
+class Translated(Protocol):
+    """One request as its host will read it, and what its answer is translated back by.
 
-    def end(self) -> bytes: ...
+    Attributes:
+        operation: What the caller asked for.
+        host: What the host speaks.
+        body: The host's request.
+        dropped: The caller's members that the host is not told, by their names in the register.
+        content_type: Of a good answer.
+    """
+
+    @property
+    def operation(self) -> Operation: ...
+
+    @property
+    def host(self) -> Dialect: ...
+
+    @property
+    def body(self) -> bytes: ...
+
+    @property
+    def dropped(self) -> tuple[str, ...]: ...
+
+    @property
+    def content_type(self) -> str: ...
+
+    def without_body(self) -> Translated:
+        """What the answer needs of it: a long stream does not keep its prompt in memory."""
+        ...
+
+    def stream(self) -> StreamTranslator:
+        """A fresh translator for a streamed answer of 200. Only if one was asked for."""
+        ...
+
+    def whole(self, body: bytes) -> bytes | ProviderError:
+        """The answer for a whole answer of 200, or the error that it is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TranslatedCall:
+    """A translated request that is not a conversation: what its answer is made with.
+
+    Attributes:
+        operation: What the caller asked for.
+        host: What the host speaks.
+        body: The host's request.
+        dropped: The caller's members that the host is not told.
+        answer: Makes the caller's answer of the host's whole answer; None if that is not one.
+        events: Makes a translator for a streamed answer, if the request asks for a stream.
+    """
+
+    operation: Operation
+    host: Dialect
+    body: bytes
+    dropped: tuple[str, ...]
+    answer: Callable[[bytes], bytes | None]
+    events: Callable[[], StreamTranslator] | None = None
+
+    @property
+    def content_type(self) -> str:
+        """Of a good answer."""
+        return "application/json" if self.events is None else "text/event-stream"
+
+    def without_body(self) -> TranslatedCall:
+        """What the answer needs of it."""
+        return replace(self, body=b"")
+
+    def stream(self) -> StreamTranslator:
+        """A fresh translator for a streamed answer of 200."""
+        assert self.events is not None
+        return self.events()
+
+    def whole(self, body: bytes) -> bytes | ProviderError:
+        """The answer for a whole answer of 200, or the error that it is."""
+        return self.answer(body) or UNREADABLE
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -50,11 +124,14 @@ class Translation:
 
     Attributes:
         operation: What the caller asked for.
-        body: The Chat Completions request.
+        body: The host's request.
         conversation: What was read.
         model: The model as the caller named it; answers repeat it.
         identity: The id of the answer.
-        sse: A streamed answer is an event stream (Google's is a JSON array otherwise).
+        sse: A streamed answer is an event stream; otherwise a JSON array, which only Google's can be.
+        host: What the host speaks.
+        dropped: The caller's members that the host is not told, by their names in the register.
+        wants_usage: The caller asked for the usage chunk (Chat Completions).
     """
 
     operation: Operation
@@ -63,6 +140,9 @@ class Translation:
     model: str
     identity: str
     sse: bool
+    host: Dialect = Dialect.CHAT
+    dropped: tuple[str, ...] = ()
+    wants_usage: bool = True
 
     @property
     def names_choice(self) -> bool:
@@ -73,49 +153,75 @@ class Translation:
         """The same request with a tool choice that is a string."""
         return replace(self, body=chat_request.write_request(self.conversation, target, named_choice=False))
 
+    @property
+    def content_type(self) -> str:
+        """Of a good answer."""
+        return "text/event-stream" if self.conversation.stream and self.sse else "application/json"
+
+    def without_body(self) -> Translation:
+        """What the answer needs of it: a long stream does not keep its prompt in memory."""
+        kept = replace(self.conversation, system="", turns=())
+        return replace(self, body=b"", conversation=kept)
+
     def stream(self) -> StreamTranslator:
         """A fresh translator for a streamed answer of 200."""
-        return StreamTranslator(self)
+        writer = answer_writer(
+            DIALECTS[self.operation],
+            self.conversation,
+            self.identity,
+            self.model,
+            sse=self.sse,
+            wants_usage=self.wants_usage,
+        )
+        return StreamTranslator(self._reader(), writer, sse=self.sse)
 
     def whole(self, body: bytes) -> bytes | ProviderError:
         """The answer for a whole answer of 200, or the error that it is."""
-        reader = ChatEvents(self.conversation.sampling.stop)
+        reader = self._reader()
         events = reader.whole(body)
-        write = anthropic_events.write_message if _is_anthropic(self.operation) else gemini_events.write_response
-        written = write(events, self.identity, self.model, reasoning=self.conversation.reasoning)
+        written = write_answer(DIALECTS[self.operation], self.conversation, events, self.identity, self.model)
         return reader.error or UNREADABLE if written is None else written
+
+    def _reader(self) -> AnswerReader:
+        return answer_reader(self.host, self.conversation.sampling.stop)
 
 
 class StreamTranslator:
-    """Takes the host's event stream and gives the caller's. What it gives never ends inside an event."""
+    """Takes a host's event stream and gives the caller's. What it gives never ends inside an event."""
 
-    def __init__(self, translation: Translation) -> None:
-        conversation = translation.conversation
-        self._events = ChatEvents(conversation.sampling.stop)
-        self._writer: _Writer
-        named = (translation.identity, translation.model)
-        if _is_anthropic(translation.operation):
-            self._writer = anthropic_events.MessageWriter(*named, reasoning=conversation.reasoning)
-        else:
-            self._writer = gemini_events.ResponseStream(*named, reasoning=conversation.reasoning, sse=translation.sse)
+    def __init__(self, reader: AnswerReader, writer: AnswerWriter, *, sse: bool) -> None:
+        """``sse``: what is given is an event stream."""
+        self.sse = sse
+        self._events = reader
+        self._writer = writer
         self._begun = False
         self._ended = False
 
-    def feed(self, data: bytes) -> bytes:
-        """Take a fragment of the host's answer; return what to send now, perhaps nothing."""
+    def feed(self, data: bytes, failed: Callable[[], bool] | None = None) -> bytes:
+        """Take a fragment of the host's answer; return what to send now, perhaps nothing.
+
+        Args:
+            data: The fragment.
+            failed: Asked at the end of the answer: it is known to have failed, and gets no end.
+        """
         out = self._writer.write(self._events.feed(data))
-        return self._given(out + self._end() if self._events.done else out)
+        if self._events.done and not (failed is not None and failed()):
+            out += self._end()
+        self._begun = self._begun or bool(out)
+        return out
 
     def finish(self) -> bytes:
         """The host's answer ended as its framing says: return what is left to send."""
-        return self._given(self._writer.write(self._events.finish()) + self._end())
-
-    def _given(self, out: bytes) -> bytes:
+        out = self._writer.write(self._events.finish()) + self._end()
         self._begun = self._begun or bool(out)
         return out
 
     at_boundary = True
-    events = 0
+
+    @property
+    def events(self) -> int:
+        """How many events were given, of a dialect that numbers them."""
+        return self._writer.events
 
     @property
     def begun(self) -> bool:
@@ -130,7 +236,7 @@ class StreamTranslator:
     @property
     def error(self) -> ProviderError | None:
         """What the host said where its answer failed; `UNREADABLE` if it did not say, or sent what can't be read."""
-        if self._events.failed or getattr(self._writer, "failed", False):
+        if self._events.failed or self._writer.failed:
             return self._events.error or UNREADABLE
         return None
 
@@ -153,66 +259,102 @@ def translate(
         model: The model as the caller named it.
         target: The host's name of it.
         identity: The id that the answer will have.
-        sse: A streamed answer is to be an event stream.
+        sse: A streamed answer is to be an event stream; those of other dialects than Google's are one in any case.
         named_choice: The host takes a tool choice that names a tool.
 
     Raises:
         Refusal: The request has another form, or says what chat can't.
     """
-    if _is_anthropic(operation):
-        conversation = anthropic_conversation.read_conversation(body)
-    else:
-        conversation = gemini_conversation.read_conversation(body, stream=operation is Operation.GEMINI_STREAM)
+    match operation:
+        case Operation.ANTHROPIC_MESSAGES:
+            conversation = anthropic_conversation.read_conversation(body)
+        case Operation.OPENAI_RESPONSES:
+            conversation = responses_conversation.read_conversation(body)
+        case _:
+            conversation = gemini_conversation.read_conversation(body, stream=operation is Operation.GEMINI_STREAM)
     written = chat_request.write_request(conversation, target, named_choice=named_choice)
+    sse = sse or operation.family is not Family.GOOGLE
     return Translation(operation, written, conversation, model, identity, sse)
 
 
-def _is_anthropic(operation: Operation) -> bool:
-    return operation is Operation.ANTHROPIC_MESSAGES
+_OPERATIONS: Final = {
+    Dialect.CHAT: Operation.OPENAI_CHAT,
+    Dialect.RESPONSES: Operation.OPENAI_RESPONSES,
+    Dialect.MESSAGES: Operation.ANTHROPIC_MESSAGES,
+}
+_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-class _Error(msgspec.Struct):
-    message: str = ""
-    code: Any = None
-    type: Any = None
+def operation_of(host: Dialect, *, stream: bool) -> Operation:
+    """What a host that speaks this dialect is asked for."""
+    if host is Dialect.GEMINI:
+        return Operation.GEMINI_STREAM if stream else Operation.GEMINI_GENERATE
+    return _OPERATIONS[host]
 
 
-class _ErrorBody(msgspec.Struct):
-    error: _Error | str | None = None
-    message: str = ""
-    detail: Any = None
+def translate_request(
+    operation: Operation,
+    host: Dialect,
+    body: bytes,
+    head: Head,
+    *,
+    target: str,
+    rid: str,
+    sse: bool,
+    capabilities: Capabilities,
+) -> Translation:
+    """Translate a request into the dialect of its provider.
 
+    Args:
+        operation: One of `DIALECTS`.
+        host: The provider's dialect.
+        body: The caller's request body, without what the register removes.
+        head: The request's, as the caller sent it.
+        target: The provider's name of the model.
+        rid: The request's id, of which the answer's is made.
+        sse: A streamed answer is to be an event stream; those of other dialects than Google's are one in any case.
+        capabilities: Of the model there.
 
-def translate_error(family: Family, status: int, body: bytes, *, rid: str) -> bytes:
-    """A host's error in the caller's dialect: its sentence stays, since clients act on it.
-
-    It is returned to the sender of the request, and is sent to nobody else.
+    Raises:
+        Refusal: The request has another form, or says what can't be told; ``param`` is the caller's member.
     """
-    code, message = _said(body)
-    return error_body(family, status, code, message, request_id=rid)
+    source = DIALECTS[operation]
+    prepared = prepare(
+        source,
+        host,
+        body,
+        members=_members(source, body, head),
+        model=target,
+        capabilities=capabilities,
+        stream=operation is Operation.GEMINI_STREAM,
+    )
+    identity = rid.replace("req_", "msg_" if source is Dialect.MESSAGES else "")
+    sse = sse or source is not Dialect.GEMINI
+    return Translation(
+        operation,
+        prepared.body,
+        prepared.conversation,
+        head.model,
+        identity,
+        sse,
+        host,
+        prepared.dropped,
+        head.wants_usage,
+    )
 
 
-def translate_error_event(operation: Operation, error: ProviderError, *, rid: str, sse: bool) -> bytes:
-    """A host's error inside a begun stream as the caller's dialect's own error event; empty if it has none."""
-    code, message = _said(error.body)
-    return error_event(operation, error.status, code, message, request_id=rid, sse=sse)
+def _members(source: Dialect, body: bytes, head: Head) -> Iterator[str]:
+    """The members of a request, with those of the objects at its top level that the register looks into."""
+    nested = {name.partition(".")[0] for name in MEMBERS[source] if "." in name} & _SMALL
+    yield from head.members
+    if nested.intersection(head.members):
+        for name, value in _MEMBERS.decode(body).items():
+            if name in nested and bytes(value).lstrip()[:1] == b"{":
+                yield from (f"{name}.{member}" for member in _MEMBERS.decode(value))
 
 
-def _said(body: bytes) -> tuple[str, str]:
-    """The code and the sentence of an error.
-
-    Hosts nest it in ``error`` (OpenAI, vLLM, llama.cpp), write it there as a string (Ollama), or
-    beside nothing (``message``, ``detail``).
-    """
-    code, message = "upstream_error", ""
-    try:
-        found = msgspec.json.decode(body, type=_ErrorBody)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        found = _ErrorBody()
-    if isinstance(found.error, _Error):
-        message = found.error.message
-        named = found.error.code or found.error.type
-        code = named if isinstance(named, str) else code
-    else:
-        message = found.error or found.message or (found.detail if isinstance(found.detail, str) else "")
-    return code, message or _SILENT
+_SMALL: Final = frozenset((
+    "stream_options", "prompt_cache_options", "moderation", "text", "reasoning", "output_config", "thinking",
+    "metadata", "diagnostics", "generationConfig",
+))  # fmt: skip
+"""Objects at the top level of a request whose members are listed; those of messages and tools are judged by `fit`."""

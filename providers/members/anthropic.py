@@ -14,7 +14,7 @@ from providers.members.decision import Decision, Member, Table, each, looked_int
 _SHAPES = "shapes the answer; keeps nothing and names nobody"
 _CONTENT = "content of the request"
 _SWITCHES = "says how the answer is sent"
-_TOOLS = "definitions of tools; those that run at the provider fall to policy.server_tools"
+_TOOLS = "definitions of tools; policy.server_tools decides about those that run at the provider"
 _ACCOUNT = "names somebody, or another account, at the provider"
 _OF_TOOLS = "of a tool that runs at the provider: policy.server_tools"
 _HISTORY = "the conversation so far, as the provider gave it"
@@ -22,26 +22,37 @@ _HISTORY = "the conversation so far, as the provider gave it"
 _OUTPUT = looked_into(_SHAPES, passes(_SHAPES, "effort", "format", "task_budget"))
 _THINKING = looked_into(_SHAPES, passes(_SHAPES, "type", "budget_tokens", "display", "block_binding", "max_tokens"))
 
+_THREAD: Final = Member(
+    Decision.REFUSE,
+    "Threads are kept at the provider, which is not served: resend the messages.",
+    # The API's own code: the SDK's tool runner asks for a thread, and continues without one only on this code.
+    code="thread_unsupported_request",
+)
+
 MESSAGES: Final[Table] = {
-    "model": Member(Decision.MODEL, "the model that is asked"),
+    "model": Member(Decision.MODEL, "the requested model"),
     **passes(_CONTENT, "messages", "system"),
     **passes(_SHAPES, "max_tokens", "stop_sequences", "temperature", "top_k", "top_p", "tool_choice"),
     **passes(_SHAPES, "context_management", "compaction", "prefill", "output_format"),
-    **passes("part of the prompt is read again from the provider's memory, for minutes", "cache_control"),
+    "cache_control": Member(
+        Decision.POLICY,
+        "the prompt is read again from the provider's memory, for minutes; removed with policy.cache_isolation = none",
+        decided="2026-11-28",
+    ),
     "stream": Member(Decision.PASS, _SWITCHES),
     "thinking": _THINKING,
     "output_config": _OUTPUT,
     "tools": Member(Decision.PASS, _TOOLS),
     "metadata": Member(
         Decision.PASS,
-        "what tells users apart, and nothing else",
-        {"user_id": Member(Decision.PSEUDONYM, "tells users apart, which the pseudonym does")},
+        "identifies a user, and nothing else",
+        {"user_id": Member(Decision.PSEUDONYM, "identifies a user; the pseudonym replaces it")},
         closed=True,
     ),
-    "service_tier": Member(Decision.PRICED, "no more than the standard tier can be asked for"),
+    "service_tier": Member(Decision.PRICED, "at most the standard tier can be requested"),
     "speed": Member(Decision.PRICED, "a speed without a price is refused"),
     "inference_geo": Member(Decision.REGION, "set to the caller's region, or refused"),
-    "fallbacks": Member(Decision.MODEL, "each model that may answer instead"),
+    "fallbacks": Member(Decision.MODEL, "every model that may answer instead"),
     "mcp_servers": Member(Decision.POLICY, "policy.server_tools"),
     "diagnostics": looked_into(
         "https://platform.claude.com/docs/en/build-with-claude/prompt-caching",
@@ -54,9 +65,7 @@ MESSAGES: Final[Table] = {
         Decision.REFUSE,
         "Containers keep files at the provider, which is not served: run the code in the client.",
     ),
-    "thread": Member(
-        Decision.REFUSE, "Threads are kept at the provider, which is not served: resend the messages."
-    ),
+    "thread": _THREAD,
 }  # fmt: skip
 COUNT_TOKENS: Final[Table] = MESSAGES
 
@@ -92,9 +101,12 @@ NESTED: Final[Table] = {
     ),
     **passes(
         _SHAPES,
-        *("effort", "format", "task_budget", "budget_tokens", "display", "ttl", "cache_control", "caching", "mode"),
+        *("effort", "format", "task_budget", "budget_tokens", "display", "ttl", "mode"),
         *("clear_at_least", "clear_tool_inputs", "exclude_tools", "keep", "trigger", "pause_after_compaction"),
         *("prefix_mismatch_behavior", "response_inclusion", "block_binding", "max_tokens", "output_config", "speed"),
+    ),
+    **each(
+        Decision.POLICY, "where the cache ends; removed with policy.cache_isolation = none", "cache_control", "caching"
     ),
     **each(
         Decision.POLICY,
@@ -107,12 +119,11 @@ NESTED: Final[Table] = {
     "model": Member(Decision.MODEL, "a further model"),
     "bill_to": Member(Decision.STRIP, _ACCOUNT),
 }
-"""What stands deeper: messages, blocks and tools. Where it is refused, the readers of messages and tools do it."""
+"""Nested members: those of messages, blocks and tools. The readers of messages and tools carry out the refusals."""
 
 _FILES = "A file id names a file kept at the provider, which is not served: send the file's data instead."
 _MCP = "The provider's MCP connector is switched off: run the MCP server's tools in the client."
 _ACCOUNTS = "This beta acts on the operator's account at the provider: leave it out of anthropic-beta."
-_KEPT = "of a part of the API that is kept at the provider"
 
 BETAS: Final[Table] = {
     **passes(
@@ -139,9 +150,7 @@ BETAS: Final[Table] = {
     "message-batches": Member(
         Decision.REFUSE, "Batches are kept at the provider, which is not served: send single requests."
     ),
-    "message-threads": Member(
-        Decision.REFUSE, "Threads are kept at the provider, which is not served: resend the messages."
-    ),
+    "message-threads": _THREAD,
     "managed-agents": Member(
         Decision.REFUSE, "Agents that live at the provider are not served: run the agent in the client."
     ),
@@ -158,20 +167,20 @@ BETAS: Final[Table] = {
         *("google-managed-data-controls",),
     ),
 }
-"""By the name that stands before a beta's date."""
+"""Decisions by a beta's name, without its date."""
 
 ALLOWED_WITH: Final = {
     "code-execution": "anthropic_code_execution",
     "mcp-client": "anthropic_mcp",
     "mcp-tunnels": "anthropic_mcp",
 }
-"""The server-side tool that makes a refused beta acceptable where policy allows that tool."""
+"""Refused beta -> the server-side tool with which it is accepted, if policy allows that tool."""
 
 _DATED: Final = re.compile(r"([a-z0-9-]*?)-?20\d\d-?\d\d-?\d\d")
 
 
 def beta_name(beta: str) -> str:
-    """What stands before a beta's date, in the spelling of `BETAS`."""
+    """A beta's name without its date, in the spelling of `BETAS`."""
     spelled = beta.strip().lower().replace("_", "-")
     dated = _DATED.fullmatch(spelled)
     return spelled if dated is None else dated[1]

@@ -1,4 +1,4 @@
-"""What is decided about a member of a request: the words of the register's tables."""
+"""Decisions about a member of a request: the vocabulary of the register's tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 REVIEWED = "2026-11-27"
-"""When a decision without a date of its own was last looked at."""
+"""When the decisions without a date of their own were last reviewed."""
 
 
 class Decision(StrEnum):
@@ -18,25 +18,27 @@ class Decision(StrEnum):
     PASS = "pass"  # noqa: S105 - reaches the provider as it is
     STRIP = "strip"  # removed
     PSEUDONYM = "pseudonym"  # replaced by the account's pseudonym at this provider, or removed where it has none
+    CACHE_KEY = "keyed hash"  # a string becomes a keyed hash of itself and the account, anything else the pseudonym
     POLICY = "policy"  # a setting decides
-    PRICED = "priced"  # passes, and moves the price: what has no price is refused
-    MODEL = "names a model"  # checked as `model` is
+    PRICED = "priced"  # passes, and changes the price: a value without a price is refused
+    MODEL = "names a model"  # checked like `model`
     REGION = "names a region"  # checked against the caller's region
-    REFUSE = "refuse"  # the request is
+    REFUSE = "refuse"  # the request is refused
 
 
 class Member(msgspec.Struct, frozen=True):
     """One decision.
 
     Attributes:
-        decision: What happens.
-        why: The reason. If the request is refused: the sentence that the caller gets, with the mend.
-        inside: What is decided about the members of this object, if it is looked into; what this does not list falls
-            to the policy, as at the top level.
-        closed: What ``inside`` does not list is removed whatever the policy says.
-        usual: Values at which there is nothing to decide, as JSON.
-        code: Of a refusal: ``privacy_unsupported`` or ``unsupported_feature``.
-        decided: When, as a date.
+        decision: The decision.
+        why: The reason. For a refusal: the sentence that the caller gets, which says how to fix the request.
+        inside: The decisions about the members of this object, if they are examined; the policy decides about unlisted
+            ones, as at the top level.
+        closed: Members that ``inside`` does not list are removed, whatever the policy says.
+        usual: Values, as JSON, that need no decision.
+        code: The code of a refusal: ``privacy_unsupported``, ``unsupported_feature``, or a code on which the API's SDK
+            acts by itself.
+        decided: The date of the decision.
     """
 
     decision: Decision
@@ -53,7 +55,7 @@ Table: TypeAlias = Mapping[str, Member]
 
 
 def passes(why: str, *names: str) -> dict[str, Member]:
-    """Members that reach the provider, for one reason."""
+    """Members that are sent to the provider, for one reason."""
     return {name: Member(Decision.PASS, why) for name in names}
 
 
@@ -63,25 +65,5 @@ def each(decision: Decision, why: str, *names: str) -> dict[str, Member]:
 
 
 def looked_into(why: str, inside: Table) -> Member:
-    """An object that passes, but for what is decided about its members."""
+    """An object that is sent, with decisions about its members."""
     return Member(Decision.PASS, why, inside)
-
-
-class Examined(msgspec.Struct, frozen=True):
-    """What of one request does not pass as it is, each by its path of names.
-
-    Attributes:
-        removed: Decided, and by names of the register's own.
-        unlisted: Further members of objects that hold nothing but what is listed.
-        pseudonyms: What tells users apart.
-        cached: Asks for a prompt cache that outlasts the provider's memory.
-        deep: The parts of the conversation may hold what does not pass (`providers.members.deep`).
-        unknown: In no table: strings and objects, which can name or keep something. Names are the client's.
-    """
-
-    removed: tuple[tuple[str, ...], ...] = ()
-    unlisted: tuple[tuple[str, ...], ...] = ()
-    pseudonyms: tuple[tuple[str, ...], ...] = ()
-    cached: tuple[tuple[str, ...], ...] = ()
-    unknown: tuple[tuple[str, ...], ...] = ()
-    deep: bool = False

@@ -1,13 +1,15 @@
-"""Members that stand in the parts of a conversation and do not pass: found in the bytes, removed where they stand.
+"""Removes members from the parts of a conversation, such as file names, sources and cache markers.
 
-A conversation is not decoded to look for them. One search of the bytes tells whether a name is there at all, or an
-escape that could hide it; only then the parts are walked.
+`clean` is for every request, `uncache` for a request of which nothing may be cached. A conversation is not
+decoded to look for them: one search of the bytes shows whether a name occurs at all, or an escape that could hide
+it, and only then the parts are walked.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -23,23 +25,34 @@ PART_METADATA: Final = "partMetadata"
 BREAKPOINT: Final = "prompt_cache_breakpoint"
 
 _WINDOW: Final = 262_144  # bytes that are searched in one step
-_SEAM: Final = 32  # more than a needle has
+_SEAM: Final = 32  # longer than every needle
 _DEEPEST: Final = 8  # contents, content, parts, part, functionResponse, parts, part
-_HIDDEN: Final = re.compile(rb"\\u00[4-7]")  # a letter that is written as an escape
+_HIDDEN: Final = re.compile(rb"\\u00[4-7]")  # a letter written as an escape
 _NEEDLES: Final = {Family.GOOGLE: (b"artMetadata", b"art_metadata"), Family.OPENAI: (b"prompt_cache_breakpoint",)}
-_INTO: Final = {
+INTO: Final = {
     Family.GOOGLE: frozenset((
         "contents", "content", "parts", "functionResponse", "function_response", "systemInstruction",
         "system_instruction", "requests", "generateContentRequest", "generate_content_request",
     )),
-    Family.OPENAI: frozenset(("messages", "input", "content", "output")),
+    Family.OPENAI: frozenset(("messages", "prediction", "input", "content", "output")),
+    Family.ANTHROPIC: frozenset((
+        "system", "messages", "content", "source", "tools", "tool", "definition", "tool_changes", "tool_references",
+    )),
 }  # fmt: skip
+"""The members that contain parts."""
+
+MARKS: Final = {Family.OPENAI: (BREAKPOINT,), Family.ANTHROPIC: ("cache_control", "caching"), Family.GOOGLE: ()}
+"""Members that mark the end of a cached prefix."""
 _USUAL_TTL: Final = (b'"30m"', b"null")
 
 
 def may_hold(family: Family, body: bytes) -> Steps[bool]:
-    """Whether a body may have what `clean` removes."""
-    needles = _NEEDLES.get(family, ())
+    """Whether a body may have members that `clean` removes."""
+    return (yield from _holds(body, _NEEDLES.get(family, ())))
+
+
+def _holds(body: bytes, needles: tuple[bytes, ...]) -> Steps[bool]:
+    """Whether one of these needles occurs in the bytes, or an escape that could hide one."""
     if not needles:
         return False
     for start in range(0, len(body), _WINDOW):
@@ -54,11 +67,23 @@ def may_hold(family: Family, body: bytes) -> Steps[bool]:
 
 
 def clean(family: Family, edits: Edits, *, extended_cache: bool) -> Steps[None]:
-    """Remove from the parts of a request what names a file or a source, and lifetimes of hours of a prompt cache."""
+    """Remove names of files and sources from the parts of a request, and cache lifetimes of hours."""
     if family is Family.GOOGLE:
-        yield from _walk(edits, _INTO[family], _without_metadata, 0)
+        yield from _walk(edits, INTO[family], _without_metadata, 0)
     elif not extended_cache:
-        yield from _walk(edits, _INTO[family], _without_lifetime, 0)
+        yield from _walk(edits, INTO[family], _without_lifetime, 0)
+
+
+def uncache(family: Family, edits: Edits) -> Steps[None]:
+    """Remove every cache marker. Arguments of tools are not changed, whatever their names are."""
+    marks = MARKS[family]
+    if (yield from _holds(edits.text, tuple(name.encode() for name in marks))):
+        yield from _walk(edits, INTO[family], partial(_without, marks), 0)
+
+
+def _without(names: tuple[str, ...], part: Edits) -> None:
+    for name in names:
+        part.remove(name)
 
 
 def _without_metadata(part: Edits) -> None:

@@ -1,4 +1,4 @@
-"""The members of the Gemini API's requests, in the spelling of its JSON; `register` adds the other one.
+"""The members of the Gemini API's requests, in camelCase; `register` adds the snake_case spelling.
 
 From the SDK's types (``google.genai.types``) and https://ai.google.dev/api/generate-content. `tests/members` fails
 while the installed SDK has a member that is not here.
@@ -12,7 +12,7 @@ from providers.members.decision import Decision, Member, Table, each, looked_int
 
 _SHAPES = "shapes the answer; keeps nothing and names nobody"
 _CONTENT = "content of the request"
-_TOOLS = "definitions of tools; those that run at the provider fall to policy.server_tools"
+_TOOLS = "definitions of tools; policy.server_tools decides about those that run at the provider"
 _OF_TOOLS = "of a tool that runs at the provider: policy.server_tools"
 _HISTORY = "the conversation so far, as the provider gave it"
 
@@ -45,19 +45,19 @@ GENERATION_CONFIG: Final[Table] = {
 }
 
 _REQUEST: Final[Table] = {
-    "model": Member(Decision.MODEL, "the model that is asked"),
+    "model": Member(Decision.MODEL, "the requested model"),
     **passes(_CONTENT, "contents", "systemInstruction", "continuationToken"),
     **passes(_SHAPES, "toolConfig", "safetySettings"),
     "tools": Member(Decision.PASS, _TOOLS),
     "generationConfig": looked_into(_SHAPES, GENERATION_CONFIG),
     "serviceTier": Member(Decision.PRICED, "a tier without a price is refused"),
-    "store": Member(Decision.POLICY, "set to false where the host knows it: nothing is logged"),
+    "store": Member(Decision.POLICY, "set to false if the host knows it: nothing is logged"),
     "labels": Member(Decision.STRIP, "says who asks, or for what"),
     "cachedContent": Member(
         Decision.REFUSE,
         "Cached contents are kept at the provider: resend the contents; repeated prefixes are cached implicitly.",
     ),
-    **passes("screens by templates of the operator's own account", "modelArmorConfig"),
+    **passes("screens with templates in the operator's own account", "modelArmorConfig"),
     "routingConfig": _ROUTING,
     "modelSelectionConfig": _ROUTING,
     "generationOutputConfig": _KEPT_OUTPUT,
@@ -66,7 +66,7 @@ _REQUEST: Final[Table] = {
 GENERATE: Final[Table] = {**_REQUEST, "generateContentRequest": looked_into("the same, to be counted", _REQUEST)}
 COUNT_TOKENS: Final[Table] = GENERATE
 EMBED: Final[Table] = {
-    "model": Member(Decision.MODEL, "the model that is asked"),
+    "model": Member(Decision.MODEL, "the requested model"),
     **passes(_CONTENT, "content", "requests", "contents", "title"),
     **passes(_SHAPES, "taskType", "outputDimensionality", "embedContentConfig", "autoTruncate", "documentOcr"),
     **passes(_SHAPES, "audioTrackExtraction", "mimeType"),
@@ -122,10 +122,10 @@ NESTED: Final[Table] = {
         *("replicatedVoiceConfig", "voiceSampleAudio", "consentAudio", "voiceConsentSignature"),
     ),
     "gcsUri": Member(Decision.REFUSE, "a store of the operator's account"),
-    **passes("screens by templates of the operator's own account", "promptTemplateName", "responseTemplateName"),
+    **passes("screens with templates in the operator's own account", "promptTemplateName", "responseTemplateName"),
     **each(
         Decision.REFUSE,
-        "of a member that is refused whole",
+        "part of a member that is refused",
         *("autoMode", "manualMode", "modelRoutingPreference", "featureSelectionPreference", "outputUriPrefix"),
     ),
     **each(
@@ -147,7 +147,7 @@ NESTED: Final[Table] = {
         *("headers", "timeout", "sseReadTimeout", "terminateOnClose", "expBase", "source"),
     ),
 }  # fmt: skip
-"""What stands deeper: contents, parts and tools. Where it is refused, the readers of contents and tools do it."""
+"""Nested members: those of contents, parts and tools. The readers of contents and tools carry out the refusals."""
 
 SDK_ONLY: Final[Table] = passes(
     "an argument of the SDK that is not sent",
@@ -157,7 +157,7 @@ SDK_ONLY: Final[Table] = passes(
     *("aiohttpClient", "uri", "sizeBytes", "sha256Hash", "createTime", "updateTime", "expirationTime", "state"),
     *("downloadUri", "error", "details", "message", "automaticContinuation"),
 )
-"""What `google.genai` keeps for itself: the drift gate must not take it for a member."""
+"""Fields that `google.genai` does not send: the drift gate must not take them for members."""
 
 USAGE: Final[Table] = passes(
     "a count or a label of the usage that an answer states: read, or the record is marked as unpriced",

@@ -1,4 +1,4 @@
-"""The members of OpenAI's requests, and of the hosts that speak its API.
+"""The members of requests to OpenAI and to compatible hosts.
 
 From the SDK's types (``openai.types``: ``*_params.py``); the pages named in a reason say what a member keeps.
 `tests/members` fails while the installed SDK has a member that is not here.
@@ -14,29 +14,35 @@ _CACHING = "https://developers.openai.com/api/docs/guides/prompt-caching"
 _SHAPES = "shapes the answer; keeps nothing and names nobody"
 _CONTENT = "content of the request"
 _SWITCHES = "says how the answer is sent"
-_TOOLS = "definitions of tools; those that run at the provider fall to policy.server_tools"
+_TOOLS = "definitions of tools; policy.server_tools decides about those that run at the provider"
 _WEB_SEARCH = Member(Decision.POLICY, "switches a search on: policy.server_tools")
 _IDENTIFIES = "says who asks, or where: agents put installation ids, paths and git remotes there"
 
 _COMMON: Final[Table] = {
-    "model": Member(Decision.MODEL, "the model that is asked"),
+    "model": Member(Decision.MODEL, "the requested model"),
     **passes(_SHAPES, "temperature", "top_p", "top_logprobs", "parallel_tool_calls", "verbosity"),
     "service_tier": Member(Decision.PRICED, "a tier without a price is refused"),
     **each(Decision.STRIP, _IDENTIFIES, "user", "metadata", "client_metadata"),
-    **each(Decision.PSEUDONYM, "tells users apart, which the pseudonym does", "prompt_cache_key", "safety_identifier"),
+    "prompt_cache_key": Member(
+        Decision.CACHE_KEY,
+        f"distinguishes conversations, so that each finds its own cache; {_CACHING}",
+        decided="2026-11-28",
+    ),
+    "safety_identifier": Member(Decision.PSEUDONYM, "identifies a user; the pseudonym replaces it"),
     "store": Member(Decision.POLICY, "set to false at hosts that know it, removed at others: nothing is stored"),
     "prompt_cache_retention": Member(
         Decision.POLICY,
-        f"longer than in the provider's memory only with policy.extended_prompt_cache; {_CACHING}",
+        "longer than in the provider's memory only with policy.extended_prompt_cache, and if prompts may be kept for a "
+        f"day; {_CACHING}",
         usual=(b'"in_memory"', b'"in-memory"', b"null"),
     ),
     "prompt_cache_options": looked_into(
         _CACHING,
         {
-            **passes("where the cache ends", "mode", "prewarm"),
+            **passes("where the cache ends; says explicit with policy.cache_isolation = none", "mode", "prewarm"),
             "ttl": Member(
                 Decision.POLICY,
-                "longer than 30 minutes only with policy.extended_prompt_cache",
+                "longer than 30 minutes only with policy.extended_prompt_cache, and if prompts may be kept for a day",
                 usual=(b'"30m"', b"null"),
             ),
             "comparison_response_id": Member(Decision.STRIP, "names an earlier response of the operator's account"),
@@ -125,7 +131,7 @@ RESPONSES: Final[Table] = {
     "background": Member(
         Decision.POLICY, "true is refused: a background response is kept at the provider until it is fetched"
     ),
-    "background_options": Member(Decision.STRIP, "of background responses alone, which are refused; names a series"),
+    "background_options": Member(Decision.STRIP, "only for background responses, which are refused; names a series"),
     "multi_agent": Member(
         Decision.REFUSE,
         "Agents that run at the provider are not served, and their header is not sent: leave out multi_agent.",
@@ -168,13 +174,13 @@ HOSTS: Final[Table] = {
         *("separate_reasoning", "reasoning_split", "context_length_exceeded_behavior", "response_prefix", "template"),
     ),
     "safety_model": Member(Decision.REFUSE, _ROUTES.format("safety_model")),
-    "prompt_cache_isolation_key": Member(Decision.PSEUDONYM, "tells users apart, which the pseudonym does"),
+    "prompt_cache_isolation_key": Member(Decision.PSEUDONYM, "identifies a user; the pseudonym replaces it"),
     "kv_transfer_params": Member(
         Decision.REFUSE, "Addresses of other machines are not served: leave out kv_transfer_params."
     ),
     "keep_alive": Member(Decision.PASS, "how long an engine keeps its model in memory"),
 }  # fmt: skip
-"""Members that OpenAI itself does not know."""
+"""Members of compatible hosts, which OpenAI itself does not know."""
 
 _OF_TOOLS = "of a tool that runs at the provider: policy.server_tools"
 
@@ -207,7 +213,6 @@ NESTED: Final[Table] = {
         *("detail", "effort", "verbosity", "truncation", "generate_summary", "context", "complexity", "quality"),
         *("include_usage", "include_obfuscation", "context_compression", "compact_threshold", "media_type"),
         *(
-            "prompt_cache_breakpoint",
             "reasoning",
             "logprobs",
             "top_logprobs",
@@ -217,6 +222,9 @@ NESTED: Final[Table] = {
             "total_tokens",
             "svg_usage",
         ),
+    ),
+    "prompt_cache_breakpoint": Member(
+        Decision.POLICY, "where the cache ends; removed with policy.cache_isolation = none", decided="2026-11-28"
     ),
     **each(
         Decision.POLICY,
@@ -231,14 +239,15 @@ NESTED: Final[Table] = {
     ),
     **each(
         Decision.REFUSE,
-        "of a member that is refused or removed whole",
+        "part of a member that is refused or removed",
         *("variables", "enabled", "max_concurrent_subagents", "cyber", "continuation_id", "completion_window"),
     ),
     **each(Decision.REFUSE, "names a file kept at the provider", "file_id", "file_ids"),
-    "file_url": Member(Decision.PASS, "an address that the provider fetches; what is there is content"),
+    "file_url": Member(Decision.PASS, "an address that the provider fetches; the data there is content"),
     "memory_limit": Member(Decision.REFUSE, "a larger container has no price here"),
 }
-"""What stands deeper: messages, items, parts and tools. The readers of messages and tools refuse what is refused."""
+"""Nested members: those of messages, items, parts and tools. The readers of messages and tools carry out the refusals.
+"""
 
 PLACES: Final[dict[tuple[str, str], Member]] = {
     ("FilePromptCacheBreakpoint", "ttl"): Member(Decision.PASS, "of one breakpoint; bounded by prompt_cache_options"),
@@ -246,7 +255,7 @@ PLACES: Final[dict[tuple[str, str], Member]] = {
     ("LocalShellCallAction", "user"): Member(Decision.PASS, "who runs a command in the client's own sandbox"),
     ("InlineSkillParam", "name"): Member(Decision.POLICY, _OF_TOOLS),
 }  # fmt: skip
-"""What is decided by the SDK's type and name, since the name means something else there."""
+"""Decisions by the SDK's type and the name, for names with another meaning there."""
 
 KINDS: Final[Table] = {
     **passes(

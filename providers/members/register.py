@@ -1,35 +1,39 @@
-"""The register of members: what is decided about each member of a request, looked up and carried out.
+"""The register of members: looks up and carries out the decision about each member of a request.
 
 Rules that everything here obeys:
 
-1. Every member that an SDK knows has a decision in the tables beside this module, and the code acts on them: a name
-   that is decided there is named nowhere else but where the decision needs code of its own (``store``, ``fallbacks``).
-2. What no table knows is not trusted: as a string or an object it can name or keep something, and falls to
-   ``policy.unknown_members``. Numbers, flags and lists pass; a provider refuses what it does not know either.
-3. No name of a client's leaves this process: what is told of a removed member is its name in a table, or a count.
+1. Every member that an SDK knows has a decision in the tables of this folder, and the code acts on them. Other code
+   names such a member only if its decision needs code of its own (``store``, ``fallbacks``).
+2. A member in no table is not trusted: a string or an object can name or keep something, and
+   ``policy.unknown_members`` decides about it. Numbers, flags and lists pass; the provider refuses them if it does not
+   know them.
+3. No name that a client chose leaves this process: a removed member is reported by its name in a table, or in a count.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
-from providers.dialect import Family, Operation, Refusal, Target
-from providers.document.members import Members, given, is_object, is_string, read_nested
+import msgspec
+
+from providers.dialect import Examined, Family, Operation, Refusal, Target
+from providers.document.members import Members, decode_text, given, is_object, is_string, read_nested
 from providers.document.splice import Edits
-from providers.document.strings import quoted, snake
+from providers.document.strings import folded, quoted, snake
 from providers.members import anthropic, deep, google, openai
-from providers.members.decision import Decision, Examined, Member, Table
+from providers.members.decision import Decision, Member, Table
 from providers.steps import Steps
 
 SPELLED: Final = (
-    "A member of the request is spelled like one of the API's but for its case or its kind of letters, and readers of "
-    "JSON differ in whether both are the same: write it as the API does."
+    "The name of a member differs from one of the API's only by case or kind of letters, and JSON parsers differ in "
+    "whether the two are the same: write it as the API does."
 )
+NO_OBJECT: Final = "This member must be an object."
 
-_LONGEST: Final = 64  # longer than any name of an API
+_LONGEST: Final = 64  # longer than any name in an API
+_LONGEST_KEY: Final = 4_096  # bytes of JSON that are hashed; the API takes 64 characters
 _NOTHING: Final = Examined()
 _FALSY: Final = frozenset((b"null", b"false", b'""', b"[]"))
 
@@ -48,6 +52,7 @@ def _both_spellings(table: Table) -> dict[str, Member]:
 REGISTER: Final[Mapping[Operation, Table]] = {
     Operation.OPENAI_CHAT: {**openai.HOSTS, **openai.CHAT},
     Operation.OPENAI_COMPLETIONS: {**openai.HOSTS, **openai.COMPLETIONS},
+    Operation.OPENAI_FILL_IN: {**openai.HOSTS, **openai.COMPLETIONS},
     Operation.OPENAI_EMBEDDINGS: {**openai.HOSTS, **openai.EMBEDDINGS},
     Operation.OPENAI_RESPONSES: {**openai.HOSTS, **openai.RESPONSES},
     Operation.OPENAI_COMPACT: {**openai.HOSTS, **openai.COMPACT},
@@ -60,34 +65,31 @@ REGISTER: Final[Mapping[Operation, Table]] = {
     Operation.GEMINI_EMBED: _both_spellings(google.EMBED),
     Operation.GEMINI_BATCH_EMBED: _both_spellings(google.BATCH_EMBED),
 }
-"""What is decided at the top level of each operation's request, and in the objects there."""
+"""The decisions for the top level of each operation's request, and for objects in it."""
 
 
-def _folded(name: str) -> str:
-    """What readers that fold case make of a name: those of protobuf and of Go do, also beyond ASCII."""
-    return unicodedata.normalize("NFKC", name).casefold()
-
-
-def _tables(table: Table) -> Iterator[Table]:
+def tables_of(table: Table) -> Iterator[Table]:
+    """The table and all tables inside it."""
     yield table
     for member in table.values():
         if member.inside is not None:
-            yield from _tables(member.inside)
+            yield from tables_of(member.inside)
 
 
-_FOLDED: Final = {id(table): frozenset(map(_folded, table)) for whole in REGISTER.values() for table in _tables(whole)}
-"""The names of each table as readers that fold case make them."""
+_FOLDED: Final = {id(table): frozenset(map(folded, table)) for whole in REGISTER.values() for table in tables_of(whole)}
+"""The names of each table after case folding."""
 
 
 class _Search:
-    """Collects what one request holds that does not pass as it is."""
+    """Collects the members of one request that are not sent unchanged."""
 
-    __slots__ = ("cached", "pseudonyms", "removed", "unknown", "unlisted")
+    __slots__ = ("cache_keys", "cached", "pseudonyms", "removed", "unknown", "unlisted")
 
     def __init__(self) -> None:
         self.removed: list[tuple[str, ...]] = []
         self.unlisted: list[tuple[str, ...]] = []
         self.pseudonyms: list[tuple[str, ...]] = []
+        self.cache_keys: list[str] = []
         self.cached: list[tuple[str, ...]] = []
         self.unknown: list[tuple[str, ...]] = []
 
@@ -95,7 +97,7 @@ class _Search:
         for name, raw in members.raws.items():
             member = table.get(name)
             if member is None:
-                if len(name) < _LONGEST and _folded(name) in _FOLDED[id(table)]:
+                if len(name) < _LONGEST and folded(name) in _FOLDED[id(table)]:
                     raise Refusal("invalid_request", SPELLED)
                 if closed:
                     self.unlisted.append((*path, name))
@@ -104,13 +106,19 @@ class _Search:
                 continue
             decision = member.decision
             if decision is Decision.PASS:
-                if member.inside is not None and (nested := read_nested(members, name)) is not None:
+                if member.inside is not None and given(raw):
+                    nested = read_nested(members, name)
+                    if nested is None:  # a value of another form cannot be examined
+                        raise Refusal("invalid_request", NO_OBJECT, name)
                     self.look(member.inside, nested, (*path, name), closed=member.closed)
             elif decision is Decision.STRIP:
                 self.removed.append((*path, name))
             elif decision is Decision.PSEUDONYM:
                 if given(raw):
                     self.pseudonyms.append((*path, name))
+            elif decision is Decision.CACHE_KEY:
+                if given(raw):
+                    self.cache_keys.append(name)
             elif decision is Decision.REFUSE:
                 if len(raw) > 5 or bytes(raw) not in _FALSY:
                     raise Refusal(member.code, member.why, name)
@@ -121,41 +129,52 @@ class _Search:
 
 
 def examine(operation: Operation, members: Members, body: bytes) -> Steps[Examined]:
-    """What of a request does not pass as it is.
+    """The members of a request that are not sent unchanged.
 
     Raises:
-        Refusal: It has a member that is refused, or an object that is looked into names one twice.
+        Refusal: It has a member that is refused, or one that must be an object and is not.
     """
     search = _Search()
     search.look(REGISTER[operation], members, ())
     yield
     hidden = yield from deep.may_hold(operation.family, body)
-    if not (hidden or search.removed or search.unlisted or search.pseudonyms or search.cached or search.unknown):
-        return _NOTHING
-    return Examined(
+    found = Examined(
         tuple(search.removed),
         tuple(search.unlisted),
         tuple(search.pseudonyms),
+        tuple(search.cache_keys),
         tuple(search.cached),
         tuple(search.unknown),
         hidden,
     )
+    return _NOTHING if found == _NOTHING else found
 
 
 def edit(edits: Edits, family: Family, found: Examined, target: Target) -> Steps[None]:
-    """Carry out what was decided, for one target."""
+    """Carry out the decisions for one target."""
     if found.deep:
         yield from deep.clean(family, edits, extended_cache=target.extended_cache)
+    if target.uncached:
+        yield from deep.uncache(family, edits)
     gone = removed(found, extended_cache=target.extended_cache, strip_unknown=target.strip_unknown)
     if target.pseudonym:
         _apply(edits, gone, None)
         _apply(edits, found.pseudonyms, quoted(target.pseudonym))
+        for name in found.cache_keys:
+            edits.replace(name, quoted(_cache_key(edits, name, target)))
     else:
-        _apply(edits, (*gone, *found.pseudonyms), None)
+        _apply(edits, (*gone, *found.pseudonyms, *((name,) for name in found.cache_keys)), None)
+
+
+def _cache_key(edits: Edits, name: str, target: Target) -> str:
+    """The replacement for a client's own key of the prompt cache."""
+    value = edits.value(name) or b""
+    text = decode_text(msgspec.Raw(value)) if len(value) <= _LONGEST_KEY else None
+    return target.pseudonym if text is None or target.cache_key is None else target.cache_key(text)
 
 
 def removed(found: Examined, *, extended_cache: bool, strip_unknown: bool) -> Iterable[tuple[str, ...]]:
-    """The paths that a provider does not get."""
+    """The paths of members that are removed."""
     yield from found.removed
     yield from found.unlisted
     if not extended_cache:
@@ -165,9 +184,9 @@ def removed(found: Examined, *, extended_cache: bool, strip_unknown: bool) -> It
 
 
 def told(found: Examined, *, extended_cache: bool, strip_unknown: bool, betas: int = 0) -> str:
-    """What was removed, for the caller: names of the register's own and a count of the others; may be empty.
+    """The removed members, for the caller: names from the register and a count of the others; may be empty.
 
-    ``betas``: how many of the request no table knows.
+    ``betas``: the number of the request's betas that no table knows.
     """
     if found is _NOTHING and not betas:
         return ""
@@ -179,7 +198,7 @@ def told(found: Examined, *, extended_cache: bool, strip_unknown: bool, betas: i
 
 
 def _apply(edits: Edits, paths: Iterable[tuple[str, ...]], value: bytes | None) -> None:
-    """Replace what is at these paths, or remove it. An object is taken apart once, however many of them are in it."""
+    """Replace the values at these paths, or remove them. Each object is parsed once, whatever the number of paths."""
     inside: dict[str, list[tuple[str, ...]]] = {}
     for path in paths:
         if len(path) > 1:

@@ -21,6 +21,7 @@ from providers.dialect import Family, Operation
 from providers.members import anthropic, google, openai
 from providers.members.decision import Member, Table
 from providers.members.register import REGISTER
+from providers.tools.catalog import SERVER_TOOLS
 from tests.members import sdk
 from tests.members.sdk import SdkMember
 
@@ -33,22 +34,33 @@ NESTED: dict[Family, Table] = {
 HEAD = """\
 # Members
 
-What happens to every member of every request: the tables of `providers/members`, written by
-`python -m tests.members.gate --write`. A test fails while an SDK that is installed has a member without a decision;
-`make drift` compares the newest ones.
+What happens to every member of every request. `python -m tests.members.gate --write` writes this page from the tables
+of `providers/members`. A test fails if an installed SDK has a member without a decision; `make drift` checks the newest
+SDKs.
 
 | decision | what happens |
 |---|---|
-| pass | it reaches the provider as it is |
+| pass | it is sent to the provider unchanged |
 | strip | it is removed, and the answer's `x-members-removed` names it |
-| pseudonym | the account's pseudonym at this provider takes its place |
+| pseudonym | it is replaced with the account's pseudonym at this provider |
+| keyed hash | it is replaced with a hash of its text and the account, keyed with the identity key: the same text has the same hash |
 | policy | the setting that the reason names decides |
-| priced | it passes, and what has no price is refused |
-| names a model, names a region | it is checked like the request's own |
-| refuse | the request is refused, with the sentence that is given |
+| priced | it is sent if its value has a price, else the request is refused |
+| names a model, names a region | it is checked like the request's own model or region |
+| refuse | the request is refused with the sentence of the reason |
 
-A string or an object that no table lists falls to `policy.unknown_members`: `strip` (the default; removed, and counted
-in `x-members-removed`), `pass` or `refuse`. Numbers, flags and lists that nobody knows pass.
+For a string or an object that no table lists, `policy.unknown_members` decides: `strip` (the default; it is removed and
+counted in `x-members-removed`), `pass` or `refuse`. Unknown numbers, booleans and lists are sent.
+"""
+TOOLS = """\
+## Tools that run at the provider
+
+These are the names for `policy.server_tools`. A tool that is not listed there is removed from a request and named in
+`x-tools-removed`; if the request requires it, the request is refused. With `policy.server_tools_refuse = "refuse"` both
+requests are refused.
+
+| name | API | selected by | what the provider keeps | allowed by default | source |
+|---|---|---|---|---|---|
 """
 SDKS = ("openai", "anthropic", "google-genai")
 
@@ -141,7 +153,15 @@ def page() -> str:
     for title, table in tables:
         parts.append(f"## {title}\n")
         parts.append("| members | decision | why | decided |\n|---|---|---|---|\n" + "".join(_rows(table)))
+    parts.append(TOOLS + "".join(_tool_rows()))
     return "\n".join(parts)
+
+
+def _tool_rows() -> Iterator[str]:
+    for tool in sorted(SERVER_TOOLS, key=lambda tool: tool.id):
+        selected = " ".join(f"`{name}`" for name in (*tool.types, *tool.members)) or "by its settings"
+        allowed = "yes" if tool.by_default else "no"
+        yield f"| `{tool.id}` | {tool.family.value} | {selected} | {tool.keeps} | {allowed} | {tool.source} |\n"
 
 
 def _rows(table: Table) -> Iterator[str]:

@@ -65,6 +65,27 @@ def members_of(operation: Operation) -> Iterator[SdkMember]:
             todo += _structures(hint)
 
 
+def leading_to(names: frozenset[str], *roots: Any) -> set[str]:
+    """The members through which a request of these types can hold a member with one of the names, at any depth."""
+    inner: dict[Any, list[tuple[str, Any]]] = {}
+    holding: set[Any] = set()
+    todo = [found for root in roots for found in _structures(root)]
+    while todo:
+        structure = todo.pop()
+        if structure in inner:
+            continue
+        hints = _hints(structure)
+        inner[structure] = [(name, found) for name, hint in hints.items() for found in _structures(hint)]
+        if names & hints.keys():
+            holding.add(structure)
+        todo += [found for _, found in inner[structure]]
+    before = -1
+    while before != len(holding):
+        before = len(holding)
+        holding |= {one for one, members in inner.items() if any(found in holding for _, found in members)}
+    return {name for one in holding for name, found in inner[one] if found in holding}
+
+
 def betas() -> Iterator[str]:
     """The beta names that the Anthropic SDK lists."""
     for choice in typing.get_args(AnthropicBetaParam):

@@ -66,6 +66,27 @@ def test_what_tells_users_apart_becomes_the_pseudonym(operation, name, member):
     assert name not in arrives(operation, {name: "bob"}, Target(MODEL))[0]
 
 
+KEYED = Target(MODEL, pseudonym="p-1", cache_key=lambda text: f"keyed {len(text)}")
+
+
+@pytest.mark.parametrize(("operation", "name", "member"), members_with(Decision.CACHE_KEY))
+def test_a_cache_key_becomes_what_stands_for_it(operation, name, member):
+    assert arrives(operation, {name: "thread"}, KEYED)[0][name] == "keyed 6"
+    assert arrives(operation, {name: "\x00\u1234\U0001f600"}, KEYED)[0][name] == "keyed 3"
+    for no_key in (7, {"thread": 1}, ["thread"], True, "t" * 5_000):
+        assert arrives(operation, {name: no_key}, KEYED)[0][name] == "p-1"
+    assert arrives(operation, {name: None}, KEYED)[0][name] is None
+    assert arrives(operation, {name: "thread"})[0][name] == "p-1"
+    assert name not in arrives(operation, {name: "thread"}, Target(MODEL, cache_key=len))[0]
+
+
+def test_cache_keys_stand_at_the_top_level():
+    for table in REGISTER.values():
+        for member in table.values():
+            for inner in (member.inside or {}).values():
+                assert inner.decision is not Decision.CACHE_KEY
+
+
 @pytest.mark.parametrize("operation", Operation)
 def test_unknown_strings_and_objects_fall_to_the_policy_and_others_pass(operation):
     given = {"brand_new": "x", "brandNew": {"y": 1}, "flag": True, "count": 3, "list": ["z"], "nothing": None}
