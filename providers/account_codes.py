@@ -1,10 +1,10 @@
-"""The codes and sentences by which providers say that the operator's key or account is at fault; see `account_faults`.
+"""The codes and sentences with which providers report a problem of the operator's key or account; see `account_faults`.
 
 Sources: the error classes of the ``anthropic`` SDK (``types/shared``) and of the ``openai`` SDK
 (``types/beta/session_turn_error.py``), https://developers.openai.com/api/docs/guides/error-codes,
 https://platform.claude.com/docs/en/api/errors, https://ai.google.dev/gemini-api/docs/troubleshooting,
 ``google/api/error_reason.proto``, https://openrouter.ai/docs/api/reference/errors-and-debugging, and public reports
-of errors as they were received (of xAI, Groq, Moonshot, Z.ai, DashScope, Volcengine, Fireworks, DeepSeek).
+of received errors (from xAI, Groq, Moonshot, Z.ai, DashScope, Volcengine, Fireworks, DeepSeek).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from providers.dialect import Family
 class AccountFault(StrEnum):
     """What is wrong with the operator's access to a provider; closed, so it may be logged and labelled."""
 
-    KEY = "key"  # not accepted: wrong, revoked, expired, not from this address
-    KEY_LIMIT = "key_limit"  # this key, or its project, has spent what it may
+    KEY = "key"  # not accepted: wrong, revoked, expired, or not allowed from this address
+    KEY_LIMIT = "key_limit"  # this key, or its project, has reached its spending limit
     CREDIT = "credit"  # the account has no credit left, or reached its spending limit
     SUSPENDED = "suspended"  # the account is disabled
     ACCESS = "access"  # the account may not use this model, this API, or the API from here
@@ -129,14 +129,14 @@ _GOOGLE: Final[Mapping[str, AccountFault]] = {
     "location_tax_policy_violated": AccountFault.ACCESS,
     "resource_usage_restriction_violated": AccountFault.ACCESS,
 }
-# Any host may stand behind OpenAI's dialect and Anthropic's: Gemini speaks the one itself, Vertex serves the other.
+# Any host may answer in OpenAI's or Anthropic's dialect: Gemini speaks the former itself, Vertex serves the latter.
 CODES: Final[Mapping[Family, Mapping[str, AccountFault]]] = {
     Family.OPENAI: {**_COMPATIBLE, **_ANTHROPIC, **_GOOGLE, **_OPENAI},
     Family.ANTHROPIC: {**_COMPATIBLE, **_GOOGLE, **_OPENAI, **_ANTHROPIC},
     Family.GOOGLE: _GOOGLE,
 }
 
-# What `param` says in errors that are about no member: an organisation that is not verified is told so of `stream`.
+# Values of `param` in errors that are not about a member: an unverified organisation gets an error about `stream`.
 NO_MEMBER: Final = frozenset(("", "stream", "model"))
 
 _WORDS: Final[Mapping[AccountFault, tuple[str, ...]]] = {
@@ -206,7 +206,7 @@ _WORDS: Final[Mapping[AccountFault, tuple[str, ...]]] = {
         r"access denied due to virtual network/firewall rules",
     ),
 }
-_END: Final = r"(?=$|[\s.,;:!(<\u3002\uff0c\u6216])"  # a sentence goes on in Chinese without a space
+_END: Final = r"(?=$|[\s.,;:!(<\u3002\uff0c\u6216])"  # Chinese text may follow without a space
 SENTENCES: Final = tuple((fault, re.compile(f"(?i)(?:{'|'.join(words)}){_END}")) for fault, words in _WORDS.items())
 SIZED: Final = re.compile(
     r"(?i)requires more credits, or fewer max_tokens|can only afford \d|^request too large|"
@@ -226,4 +226,28 @@ CONTENT: Final = re.compile(
     r"\b(?:violat\w+|flagged|unsafe|harmful|inappropriate|prohibited|sensitive|disallowed)\b.{0,40}?\b(?:content|"
     r"prompts?|inputs?|outputs?|images?|text|messages?)\b|"
     r"\bcontent\b.{0,80}?\bnot (?:available|allowed|permitted|supported)\b"
+)
+
+# That a host does not have a model, or does not show it to this key. Only with 404: these codes are also those of other
+# things that do not exist.
+NOT_FOUND: Final[Mapping[Family, frozenset[str]]] = {
+    Family.OPENAI: frozenset(
+        # vLLM and SGLang; Ollama; Moonshot; Fireworks; OpenRouter and vLLM repeat the status as the code
+        ("notfounderror", "not_found_error", "resource_not_found_error", "not_found", "404")
+    ),
+    Family.ANTHROPIC: frozenset(("not_found_error",)),
+    Family.GOOGLE: frozenset(("not_found",)),
+}
+# With any 4xx, which differs by host.
+NO_MODEL: Final = frozenset(
+    (
+        "model_not_found",  # OpenAI, Groq, DashScope
+        "deploymentnotfound",  # Azure
+        "invalid_model",  # Mistral, with 400
+        "model_not_available",  # Together
+        "model_decommissioned",  # Groq, with 400
+        "modelnotopen",  # Volcengine
+        "invalidendpointormodel.notfound",
+        "1211",  # Z.ai
+    )
 )

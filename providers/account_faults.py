@@ -1,19 +1,19 @@
-"""Reads a provider's error: is it about the operator's key or account there, or about the caller's request?
+"""Decides whether a provider's error is about the operator's key or account there, or about the caller's request.
 
-A caller can do nothing about the operator's account, and would take "your credit balance is too low" for its own.
-What is about the request stays the caller's, with the provider's words: clients act on them.
+A caller cannot fix the operator's account, and would read "your credit balance is too low" as a message about its own.
+An error about the request is passed to the caller with the provider's text, because clients act on it.
 
 Rules that everything here obeys:
 
-1. Structure before words: a status, a code or a type decides if it can. The provider chose it, and no request can.
-2. Words are compared only with the provider's own ``message`` of an error of bounded size, and only from its start:
-   providers quote requests in the middle of their messages. An error that names a member of the request is about
-   the request, whatever its words.
-3. If the request has that very sentence in it, the provider may be quoting: `judged` says so, and the error stays the
-   caller's if nobody takes the request.
-4. `Certainty` says how sure this is. What follows for other requests (a key is set aside) needs `Certainty.STATED`, or
-   the same request's success with another key; so no caller can set a key aside by what it writes.
-5. Nothing of the error is kept or passed on: the result is two closed values.
+1. Structure before text: a status, a code or a type decides if it can. The provider sets them, and no request can.
+2. Known sentences are compared only with the provider's own ``message``, in an error of bounded size, and only with
+   the start of the message: providers quote requests in the middle. An error that names a member of the request is
+   about the request, whatever its text.
+3. If the request contains the same sentence, the provider may be quoting it: `judged` reports that, and the error is
+   passed to the caller if no other target accepts the request.
+4. `Certainty` says how reliable the finding is. A consequence for other requests (a key is set aside) needs
+   `Certainty.STATED`, or the same request's success with another key; so no caller can cause it by the text it sends.
+5. No text of the error is kept or passed on: the result is two closed values.
 """
 
 from __future__ import annotations
@@ -24,7 +24,17 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from providers.account_codes import CODES, CONTENT, CONTENT_CODE, NO_MEMBER, SENTENCES, SIZED, AccountFault
+from providers.account_codes import (
+    CODES,
+    CONTENT,
+    CONTENT_CODE,
+    NO_MEMBER,
+    NO_MODEL,
+    NOT_FOUND,
+    SENTENCES,
+    SIZED,
+    AccountFault,
+)
 from providers.dialect import Family
 
 LONGEST_BODY: Final = 65_536
@@ -33,27 +43,27 @@ _LONGEST_CODE: Final = 100
 
 
 class Certainty(StrEnum):
-    """How it is known."""
+    """How reliable a finding is, by its source."""
 
-    STATED = "stated"  # by a status or a code that means nothing else
-    WORDED = "worded"  # by a known sentence
+    STATED = "stated"  # a status or a code that has no other meaning
+    WORDED = "worded"  # a known sentence
     ASSUMED = "assumed"  # a refusal that says nothing about the request
-    QUOTED = "quoted"  # by a sentence that the request has in it, too: perhaps the provider quotes it
+    QUOTED = "quoted"  # a known sentence that the request contains too: the provider may be quoting it
 
 
 class Finding(NamedTuple):
-    """An error that is the operator's, and how that is known."""
+    """An error about the operator's key or account, and how reliable that is."""
 
     fault: AccountFault
     certainty: Certainty
 
 
 class _Said(NamedTuple):
-    """What an error says of itself: its words and its codes, in lower case."""
+    """An error's message and codes, in lower case."""
 
     messages: tuple[str, ...] = ()
     codes: tuple[str, ...] = ()  # the most specific ones first
-    member: str = ""  # of the request, that the provider finds fault with
+    member: str = ""  # the member of the request that the error names
 
 
 def account_fault(family: Family, status: int, body: bytes) -> Finding | None:
@@ -65,7 +75,7 @@ def account_fault(family: Family, status: int, body: bytes) -> Finding | None:
         body: The error as the provider sent it: JSON, a JSON array of one, or one event of a stream.
 
     Returns:
-        The finding; ``None`` for what is about the request, and for faults of the provider's own (5xx).
+        The finding; ``None`` for errors about the request, and for the provider's own failures (5xx).
     """
     if not 400 <= status < 500:
         return None
@@ -87,7 +97,7 @@ def account_fault(family: Family, status: int, body: bytes) -> Finding | None:
 
 
 def judged(family: Family, status: int, body: bytes, request: bytes) -> Finding | None:
-    """As `account_fault`, for an error that came of this request."""
+    """As `account_fault`, for the error that this request got."""
     finding = account_fault(family, status, body)
     if finding is None or finding.certainty is not Certainty.WORDED:
         return finding
@@ -97,8 +107,24 @@ def judged(family: Family, status: int, body: bytes, request: bytes) -> Finding 
 
 
 def depends_on_size(body: bytes) -> bool:
-    """Whether an error is about the size of this request, beside a limit that smaller ones keep to."""
+    """Whether an error says that this request exceeds a limit of size that smaller requests would meet."""
     return _sized(_said(body))
+
+
+def lacks_model(family: Family, status: int, body: bytes) -> bool:
+    """Whether an error says that this host does not have the model, or does not show it to this key.
+
+    Args:
+        family: Whose dialect the error is in.
+        status: Its HTTP status.
+        body: As in `account_fault`.
+    """
+    if not 400 <= status < 500:
+        return False
+    said = _said(body)
+    if said.member not in NO_MEMBER:
+        return False  # something else that the request names
+    return any(code in NO_MODEL or (status == 404 and code in NOT_FOUND[family]) for code in said.codes)
 
 
 def _sized(said: _Said) -> bool:
@@ -114,7 +140,7 @@ def _worded(said: _Said) -> AccountFault | None:
 
 
 def _sentence(said: _Said) -> tuple[AccountFault, str] | None:
-    """The known sentence that an error begins with, and what it means."""
+    """The known sentence at the start of an error, and its meaning."""
     if said.member not in NO_MEMBER:
         return None
     for fault, sentence in SENTENCES:
@@ -125,13 +151,13 @@ def _sentence(said: _Said) -> tuple[AccountFault, str] | None:
 
 
 def _about_content(said: _Said) -> bool:
-    """Whether a refusal is about what was asked: moderation, policies, safety checks."""
+    """Whether a refusal is about the content of the request: moderation, policies, safety checks."""
     return any(CONTENT_CODE.search(code) for code in said.codes) or any(
         CONTENT.search(message) for message in said.messages
     )
 
 
-# -- what an error says ------------------------------------------------------------------------
+# -- reading an error --------------------------------------------------------------------------
 
 
 def _said(body: bytes) -> _Said:
@@ -198,7 +224,7 @@ _CODE_MEMBERS: Final = ("code", "type", "status", "error_code", "error_type", "r
 
 
 def _details(error: Mapping[str, Any]) -> Iterator[str]:
-    """The words of Google's ``DebugInfo``: the message may be a placeholder."""
+    """The text of Google's ``DebugInfo``: the message itself may be a placeholder."""
     details = error.get("details")
     for detail in details if isinstance(details, list) else ():
         text = detail.get("detail") if isinstance(detail, dict) else None

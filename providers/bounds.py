@@ -1,8 +1,8 @@
-"""How much of a message is looked at: every bound on work that a stranger's bytes can ask for, by name.
+"""Every bound on the work that untrusted bytes can cause, by name.
 
-A request or an answer that is over one of them is refused, or taken for one that nobody can read, before anything is
-built of it. What is within them is O(bytes) with a small constant, or is done in steps (`providers.steps`), so that
-everybody else has a turn between two. docs/limits.md states these numbers.
+A request over a bound is refused, and an answer over a bound is treated as unreadable, before anything is
+built from it. Work within the bounds is O(bytes) with a small constant, or is done in steps (`providers.steps`), so
+that other requests run between two steps. docs/limits.md states these numbers.
 """
 
 from __future__ import annotations
@@ -12,76 +12,79 @@ from typing import Final
 # -- a request's body ---------------------------------------------------------------------------
 
 UNCOUNTED_BYTES: Final = 65_536
-"""A body up to this size can hold too little of anything to be counted first."""
+"""A body up to this size is too small to exceed the other bounds, so it is not counted."""
 
 CONTAINERS: Final = 100_000
-"""Objects and lists of a body. Far more than the longest conversation has, with its tools and their results."""
+"""Objects and lists in a body: far more than the longest conversation has, with its tools and their results."""
 
 VALUES: Final = 200_000
-"""Values of a body, by the commas between them."""
+"""Values in a body, counted by the commas between them."""
 
 TOKEN_VALUES: Final = 400_000
-"""The same where a prompt may be given as tokens (legacy completions, embeddings: at most 300,000 a request)."""
+"""The same if a prompt may be given as tokens (legacy completions, embeddings: at most 300,000 in a request)."""
 
 MEMBERS: Final = 1_000
-"""Members of one object among the upper levels of a body, which are read by name."""
+"""Members of one object on the upper levels of a body, whose members are read by name."""
 
 UPPER_LEVELS: Final = 3
-"""The body itself, a list in it, and that list's elements: below them an object may be data."""
+"""The upper levels: the body, a list in it, and that list's elements. Objects below them may be data."""
+
+OBJECT_MEMBERS: Final = 10_000
+"""Members of an object below the upper levels, whose names are compared with each other."""
 
 NAME_BYTES: Final = 4_096
 """The longest name of a member."""
 
 LOOSE_BYTES: Final = 8 << 20
-"""What is outside of strings: structure, numbers and blanks."""
+"""Bytes outside of strings: structure, numbers and blanks."""
 
 BACKSLASHES: Final = 2_000_000
-"""Backslashes of a body: a prompt in escaped Chinese that no model can hold has fewer."""
+"""Backslashes in a body: even a prompt in escaped Chinese that is too long for every model has fewer."""
 
 DEPTH: Final = 200
-"""Lists and objects inside of each other."""
+"""The nesting of lists and objects."""
 
 # -- a provider's answer ------------------------------------------------------------------------
 
 ANSWER_ELEMENTS: Final = 1_000
-"""Objects and lists that are read out of one body or event: choices, candidates, items, contents. One with more is no
+"""Objects and lists that are read from one body or event: choices, candidates, items, contents. With more it is not an
 answer."""
 
 ANSWER_MEMBERS: Final = 4_000
-"""Members that are looked at in one body or event to find those that are wanted."""
+"""Members whose names are read in one body or event to find the wanted ones."""
 
 ELEMENT_BYTES: Final = 128
-"""Bytes of an element of a list that is a stream, on average over what arrives at a time."""
+"""The least size of an element in a stream that is a JSON list, on average over the bytes that arrive together."""
 
 ANSWER_BRACKETS: Final = 4_096
-"""Brackets of a body or event that is decoded at once; of one with more, code in its strings for one, only what is
-wanted is."""
+"""Brackets in a body or event that is decoded as a whole. If it has more, for example code in its strings, only its
+wanted members are decoded."""
 
 DENSE_BYTES: Final = 4_096
-"""From this size on, what arrives at a time is looked at for its density."""
+"""From this size on, bytes that arrive together are checked for their density of lines and brackets."""
 
 LINE_BYTES: Final = 24
-"""Bytes of a line of a stream, on average over what arrives at a time: no API's events have so few."""
+"""The least bytes for each line of a stream, on average over the bytes that arrive together; every API has more."""
 
 BRACKET_BYTES: Final = 8
-"""The same of brackets: with more, it is neither text, nor code, nor vectors."""
+"""The least bytes for each bracket, on the same average: text, code and vectors all have more."""
 
 UNPACKED: Final = 8
-"""How many times its size a packed answer may have, on average over what arrives at a time."""
+"""The highest ratio of decompressed to compressed bytes, on average over the bytes that arrive together."""
 
 UNPACKED_BYTES: Final = 65_536
-"""So much may come out of it in any case."""
+"""Decompressed bytes that are allowed whatever the ratio."""
 
 UNPACKED_LINES: Final = 2_000
-"""Lines that may come out of it at a time."""
+"""Decompressed lines that are allowed for the bytes that arrive together."""
 
 ITERATIONS: Final = 256
-"""Model requests of one answer that its usage may list."""
+"""Model requests that the usage of one answer may list."""
 
 # -- steps ----------------------------------------------------------------------------------------
 
 STEP_BYTES: Final = 65_536
-"""Bytes that one step looks at closely."""
+"""Bytes that one step examines closely."""
 
 STEP_ELEMENTS: Final = 128
-"""Elements of a list that one step works on."""
+"""List elements that one step works on."""

@@ -1,28 +1,27 @@
 """The interface between the gateway and the wire formats.
 
-The gateway knows operations, heads and scanners; it never knows a field name of a provider. One
-`Wire` per operation says how to read a request's head, how to rewrite the few members that must
-change, and how to watch the answer pass. Everything is a pure function or a small state machine
+The gateway knows operations, heads and scanners; it never knows a field name of a provider. Each operation has one
+`Wire`, which reads a request's head, rewrites the few members that must
+change, and makes the scanner of the answer. Everything is a pure function or a small state machine
 over bytes: no I/O, no clock, no randomness.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Final, Protocol, Self, TypeAlias
 
 import msgspec
 
 from metering.usage import STANDARD, Report, Variant
-from providers.members.decision import Examined
+from providers.measures import Weight
 from providers.steps import Steps
-from providers.weight.weight import Weight
 
 
 class Family(StrEnum):
-    """Whose API a caller or a provider speaks. The values are what operators write and what statements show."""
+    """The API that a caller or a provider speaks. Operators write these values, and statements show them."""
 
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
@@ -32,8 +31,8 @@ class Family(StrEnum):
 class Operation(StrEnum):
     """Every data-plane operation, by a closed name that may be logged and labelled.
 
-    The names are a contract with records and dashboards. ``family`` says whose API an operation belongs to; it is
-    never read out of the name.
+    The names are a contract with records and dashboards. ``family`` is the API that an operation belongs to; it is
+    never derived from the name.
     """
 
     _value_: str
@@ -50,6 +49,7 @@ class Operation(StrEnum):
     OPENAI_COMPACT = "openai.compact", Family.OPENAI
     OPENAI_INPUT_TOKENS = "openai.input_tokens", Family.OPENAI
     OPENAI_COMPLETIONS = "openai.completions", Family.OPENAI
+    OPENAI_FILL_IN = "openai.fill_in", Family.OPENAI
     OPENAI_EMBEDDINGS = "openai.embeddings", Family.OPENAI
     ANTHROPIC_MESSAGES = "anthropic.messages", Family.ANTHROPIC
     ANTHROPIC_COUNT_TOKENS = "anthropic.count_tokens", Family.ANTHROPIC
@@ -64,9 +64,9 @@ _CONTEXT: Final = re.compile(r"\[[0-9]{1,4}[km]\]\Z", re.IGNORECASE)
 
 
 def without_context(name: str) -> str:
-    """A model's name without the suffix by which a coding agent remembers a larger context (``[1m]``).
+    """A model's name without the suffix with which a coding agent marks a larger context (``[1m]``).
 
-    Claude Code asks for it with a beta header, and now and then sends its own name of the model along.
+    Claude Code asks for the larger context with a beta header, and sometimes sends the suffixed name too.
     """
     return _CONTEXT.sub("", name)
 
@@ -74,31 +74,63 @@ def without_context(name: str) -> str:
 class Refusal(Exception):
     """The request asks for something that is not served.
 
-    ``message`` is a fixed sentence of this code base that says the mend; it never quotes the
+    ``message`` is a fixed sentence that says how to fix it; it never quotes the
     request. ``param`` is the name of the member at fault as the API documents it, or ``None``.
     """
 
     def __init__(self, code: str, message: str, param: str | None = None) -> None:
         super().__init__(code)
-        self.code = code  # invalid_request | unsupported_feature | privacy_unsupported
+        self.code = code  # the code of an `InvalidRequest` in the gateway's error tree
         self.message = message
         self.param = param
 
 
 class FurtherModel(msgspec.Struct, frozen=True):
-    """A model that a request names beside the one it asks for, and that may answer in its place or be asked by it.
+    """A second model that a request names: a fallback, or a model that a tool calls.
 
     Attributes:
         name: As the client wrote it.
         param: The top-level member that names it.
-        output_limit: Its own limit on output tokens, or ``None``: the request's.
-        fast: It is asked for at the higher speed.
+        output_limit: Its own limit on output tokens; ``None`` if the request's limit applies.
+        fast: It is requested at the higher speed.
     """
 
     name: str
     param: str
     output_limit: int | None = None
     fast: bool = False
+
+
+# Output other than text, by its name in OpenAI's and Google's ``modalities``; Google's enumeration has numbers too.
+_MEDIA_OUT: Final = {"audio": "audio_out", "3": "audio_out", "image": "image_out", "2": "image_out"}
+
+
+def media_out(names: Iterable[str]) -> frozenset[str]:
+    """The counts of the output other than text that these names ask for."""
+    return frozenset(_MEDIA_OUT[name] for name in names if name in _MEDIA_OUT)
+
+
+class Examined(msgspec.Struct, frozen=True):
+    """The members of one request that are not sent unchanged, each by its path of names.
+
+    Attributes:
+        removed: Members that the register removes; their names are the register's.
+        unlisted: Members that are removed because their object may hold only listed members.
+        pseudonyms: Members that identify users.
+        cache_keys: Members that name a conversation for the prompt cache; all at the top level.
+        cached: Members that ask for a prompt cache beyond the provider's memory.
+        unknown: Members that no table lists: strings and objects, which can name or keep something. Their names are
+            the client's.
+        deep: The parts of the conversation may contain members that are removed (`providers.members.deep`).
+    """
+
+    removed: tuple[tuple[str, ...], ...] = ()
+    unlisted: tuple[tuple[str, ...], ...] = ()
+    pseudonyms: tuple[tuple[str, ...], ...] = ()
+    cache_keys: tuple[str, ...] = ()
+    cached: tuple[tuple[str, ...], ...] = ()
+    unknown: tuple[tuple[str, ...], ...] = ()
+    deep: bool = False
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -109,21 +141,24 @@ class Head(msgspec.Struct, frozen=True):
         stream: Whether the caller asked for a streamed answer.
         output_limit: The caller's limit on output tokens for one choice, or ``None``.
         least_output: The lowest limit that a request of this form can be sent with, if the gateway has to lower its
-            limit (`Target.output_limit`); ``None`` where the operation takes no limit.
-        unstated_output: The limit that the API applies where ``output_limit`` is ``None``, if its documentation
+            limit (`Target.output_limit`); ``None`` if the operation takes no limit.
+        unstated_output: The limit that the API applies if ``output_limit`` is ``None``, if its documentation
             states one.
-        text_only: What is produced is text (and tool calls): no audio, no images; ``None`` if it depends on the model.
-        most_calls: Calls of the provider's tools that the request allows at most, or ``None``: it does not say.
+        text_only: The output is only text and tool calls, no audio or images; ``None`` if it depends on the model.
+        media_out: The counts of other output that the request asks for: ``audio_out``, ``image_out``.
+        most_calls: The most calls of the provider's tools that the request allows; ``None`` if it does not say.
         choices: How many answers are asked for at once (``n``, ``best_of``, ``candidateCount``).
-        wants_usage: The caller asked for the usage chunk itself (OpenAI chat and completions
-            streams); true wherever there is nothing to hide.
+        wants_usage: The caller itself asked for the usage chunk (OpenAI chat and completions
+            streams); true if there is no such chunk to hide.
         server_tools: Closed ids of server-side tools that the request switches on.
-        variant: What the request asks for (service tier, speed, geography).
-        region: Where it asks to be processed, in lower case, or ``None`` if it does not say.
-        further: Models that it names beside ``model``.
+        optional_tools: Those of them that the request offers but does not force.
+        removed_tools: Offered tools that are removed (`providers.tools.removal`).
+        variant: The service tier, speed and geography that the request asks for.
+        region: The region in which it asks to be processed, in lower case; ``None`` if it does not say.
+        further: Models that it names in addition to ``model``.
         members: Top-level members in body order: name -> (start of the value, end of the value).
-        weight: How much it gives the model to read.
-        found: Members that do not pass as they are.
+        weight: The amount of input that the model reads.
+        found: Members that are not sent unchanged.
     """
 
     model: str
@@ -132,10 +167,13 @@ class Head(msgspec.Struct, frozen=True):
     least_output: int | None = None
     unstated_output: int | None = None
     text_only: bool | None = None
+    media_out: frozenset[str] = frozenset()
     most_calls: int | None = None
     choices: int = 1
     wants_usage: bool = True
     server_tools: frozenset[str] = frozenset()
+    optional_tools: frozenset[str] = frozenset()
+    removed_tools: frozenset[str] = frozenset()
     variant: Variant = STANDARD
     region: str | None = None
     further: tuple[FurtherModel, ...] = ()
@@ -153,16 +191,24 @@ class Target(msgspec.Struct, frozen=True):
         store: The host knows ``store`` (OpenAI itself does; many compatible hosts reject it).
         include_usage: The host knows ``stream_options.include_usage``.
         reasons: The model reasons, so that ``reasoning.encrypted_content`` is asked for.
-        pseudonym: Stands in for members that identify a person at this provider.
-        isolate: The request carries a key that keeps the account apart in the provider's prompt cache,
-            whether or not the client sent one.
-        output_limit: The output tokens of one choice that the request may ask for at most, not below
-            `Head.least_output`; ``None`` leaves the request's own limit as it is.
-        completion_limit: The host knows ``max_completion_tokens``; many compatible hosts know ``max_tokens`` only.
+        pseudonym: Replaces members that identify a person at this provider.
+        cache_key: Makes the replacement for a client's own key of the prompt cache, which distinguishes its
+            conversations: the same for the same text, and not reversible. If ``None``, ``pseudonym`` is used.
+        isolate: A request without a key of the prompt cache gets the pseudonym as one, so that accounts do not share
+            a cache.
+        uncached: Nothing of the request may be cached: its cache markers are removed, and it says so if the API has a
+            member for that.
+        output_limit: The highest output limit for one choice that the request may have, not below
+            `Head.least_output`; ``None`` leaves the request's own limit unchanged.
+        completion_limit: The host knows ``max_completion_tokens``; many compatible hosts know only ``max_tokens``.
         strip_unknown: Members that no table knows are removed (`providers.members.register`).
-        region: The region to ask for, or empty: what the request says.
-        renamed: Client's name -> provider's own name of further models, where they differ.
+        region: The region to ask for; empty leaves the request's.
+        renamed: Client's name -> provider's own name of further models, if they differ.
         extended_cache: A prompt may stay in the provider's cache for hours.
+        without: Top-level members that the host does not take (`providers.hosts`).
+        members: Top-level members that it requires, as JSON.
+        attribution: The host is Anthropic itself, which reads Claude Code's attribution; from requests to others it is
+            removed.
     """
 
     model: str
@@ -171,13 +217,18 @@ class Target(msgspec.Struct, frozen=True):
     include_usage: bool = True
     reasons: bool = False
     pseudonym: str = ""
+    cache_key: Callable[[str], str] | None = None
     isolate: bool = False
+    uncached: bool = False
     output_limit: int | None = None
     completion_limit: bool = True
     strip_unknown: bool = True
     region: str = ""
     renamed: Mapping[str, str] = msgspec.field(default_factory=dict)
     extended_cache: bool = False
+    without: tuple[str, ...] = ()
+    members: tuple[tuple[str, bytes], ...] = ()
+    attribution: bool = True
 
 
 UNKNOWN_STATUS: Final = 502
@@ -188,11 +239,11 @@ class ProviderError(msgspec.Struct, frozen=True):
     """An error that a provider sent inside a 2xx answer.
 
     Attributes:
-        status: The HTTP status that it means, 400 to 599; `UNKNOWN_STATUS` if it does not say.
+        status: The HTTP status that it stands for, 400 to 599; `UNKNOWN_STATUS` if it does not say.
         body: The error as the dialect's own error body, as JSON: for the caller, who sent the request. It may quote
-            the request, so it is never logged and this type's representation does not show it.
-        retry_after: Seconds to wait as the error says, or ``None``.
-        late: It came after the answer's own end, which the caller has: there is nothing left to be cut.
+            the request, so it is never logged, and this type's representation does not show it.
+        retry_after: The seconds to wait that the error states, or ``None``.
+        late: It came after the answer's own end, so the caller already has the whole answer.
     """
 
     status: int
@@ -205,24 +256,24 @@ class ProviderError(msgspec.Struct, frozen=True):
 
 
 Redact: TypeAlias = Callable[[bytes], bytes]
-"""Removes from an error, as a provider sent it, what names the operator's account there."""
+"""Removes everything that identifies the operator's account from a provider's error."""
 
 
 class Scanner(Protocol):
-    """Watches one answer's body pass and keeps numbers, the state of its end and an error; no content.
+    """Watches one answer's body pass, and keeps numbers, the state of its end and an error, but no content.
 
     The caller must pass every body fragment of a 2xx answer to `feed`, in order, and send on what
-    it returns; at the answer's clean end call `finish` and send on what that returns.
+    it returns; at the answer's clean end it must call `finish` and send on what that returns.
 
-    How an answer stands is told by three facts, which may be asked at any time:
+    Three facts describe the state of an answer, and may be asked for at any time:
 
-    * ``begun``: output has come. Before it, an answer is nothing that a client has seen or that anyone pays for.
-    * ``ended``: the dialect's own end has come. It implies ``begun`` (an answer may end without a word: the model
-      was asked, and its reason to stop is its answer) and excludes ``error``.
-    * ``error``: the provider said that it failed, before or after output.
+    * ``begun``: output has come. Before that, the client has seen nothing and nobody pays.
+    * ``ended``: the dialect's own end has come. It implies ``begun`` (an answer without output may end too: then the
+      reason to stop is the answer) and excludes ``error``.
+    * ``error``: the provider reported a failure, before or after output.
 
-    None of the three once the transport has ended: the provider answered with nothing (an empty body, a lone
-    ``[DONE]``, an HTML page), or was cut before its output. Only ``begun``: it was cut inside its output.
+    If the transport has ended and none of the three is set, the provider sent no answer (an empty body, a lone
+    ``[DONE]``, an HTML page), or was cut before its output. If only ``begun`` is set, it was cut during its output.
     """
 
     @property
@@ -232,48 +283,54 @@ class Scanner(Protocol):
 
     @property
     def events(self) -> int:
-        """Events seen; 0 for a body that is no stream."""
+        """Events seen; 0 for a body that is not a stream."""
         ...
 
     def feed(self, data: bytes) -> bytes:
-        """Take a fragment; return what to pass on now (normally the very same object)."""
+        """Take a fragment; return what to pass on now (normally the same object)."""
         ...
 
     def glance(self, framed: bytes, size: int) -> bool:
-        """Take one HTTP chunk with its framing around it, if it may pass as it is and that can be told at once.
+        """The fast path: take one HTTP chunk with its framing, if a quick check shows that it may pass unchanged.
 
         Args:
-            framed: A size line, ``size`` bytes and, unless something is wrong, a line end.
+            framed: A size line, ``size`` bytes and a line end (which a malformed chunk may lack).
             size: Bytes of the chunk.
 
         Returns:
-            Whether it was taken, its line end included; if not, nothing was noted: look at it, and `feed` the chunk.
+            Whether it was taken, its line end included. If not, nothing was noted: the caller must check the line end,
+            and `feed` the chunk.
         """
         ...
 
     def finish(self) -> bytes:
-        """The answer ended cleanly: return what was still held back."""
+        """The answer ended cleanly: return the bytes that were still held back."""
         ...
 
     def redact_errors(self, redact: Redact) -> None:
-        """Pass on errors inside a stream less what ``redact`` removes. Call it before the first `feed`, if at all.
+        """Pass on errors inside a stream without what ``redact`` removes. Call it before the first `feed`, if at all.
 
-        Other events are passed on as they come; one that was cut and may be an error is held back until its end.
+        Other events are passed on as they arrive; an incomplete event that may be an error is held back until its end.
         """
         ...
 
     @property
     def sse(self) -> bool:
-        """The body is an event stream, so that an error event may follow `at_boundary`."""
+        """The body is an event stream, so that an error event may be added if it is `at_boundary`."""
+        ...
+
+    @property
+    def readable(self) -> bool:
+        """False if the gateway cannot read what passes (an unknown coding or content type)."""
         ...
 
     @property
     def begun(self) -> bool:
         """Output has come: text, reasoning, a refusal, a tool call, an image, audio, a search ..., or the end.
 
-        What only opens an answer is no output: created and in-progress events, ``message_start``, pings, comments, a
-        role, an empty delta, an empty candidate. A body that is no stream has begun once it has the form of this
-        operation's answer. Cheap: true stays true.
+        Events that only open an answer are not output: created and in-progress events, ``message_start``, pings,
+        comments, a role, an empty delta, an empty candidate. A body that is not a stream has begun once it has the form
+        of this operation's answer. Cheap; once true, it stays true.
         """
         ...
 
@@ -289,7 +346,7 @@ class Scanner(Protocol):
 
     @property
     def at_boundary(self) -> bool:
-        """What was passed on so far ends exactly between two events, so an error event may follow."""
+        """The bytes that were passed on so far end exactly between two events, so an error event may follow."""
         ...
 
     def report(self) -> Report:
@@ -297,7 +354,17 @@ class Scanner(Protocol):
         ...
 
     def estimated_output(self) -> int:
-        """Output tokens that what has passed probably holds, without bias. Cheap enough to ask often."""
+        """An unbiased estimate of the output tokens so far; once the provider has stated them for the whole answer,
+        that count. Cheap enough to ask for often.
+        """
+        ...
+
+    def at_output(self, tokens: int, call: Callable[[], None]) -> None:
+        """Call ``call`` once, from inside `feed` or `glance`, after more than ``tokens`` further output tokens.
+
+        A later request replaces an earlier one. The output is checked when events are sampled: in a stream after 64
+        events at the latest, in a body never. The provider may state another count meanwhile: ask `estimated_output`.
+        """
         ...
 
 
@@ -312,7 +379,7 @@ class Wire(Protocol):
         ...
 
     def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:
-        """The bytes for the provider: ``body`` itself where nothing must change."""
+        """The bytes for the provider: ``body`` itself if nothing must change."""
         ...
 
     def path(self, model: str) -> str:
@@ -320,11 +387,11 @@ class Wire(Protocol):
         ...
 
     def scanner(self, head: Head, *, sse: bool | None) -> Scanner:
-        """A fresh scanner for a 2xx answer.
+        """A new scanner for a 2xx answer.
 
         Args:
             head: The request's head; ``wants_usage``, ``variant``, ``choices`` and ``server_tools`` matter here.
-            sse: The body is an event stream. Go by its content type: a stream may have been asked for and a JSON
-                body answered. ``None`` if the type does not tell: then the first bytes do.
+            sse: The body is an event stream, by its content type: a request for a stream may be answered with a JSON
+                body. ``None`` if the type does not say; then the first bytes decide.
         """
         ...

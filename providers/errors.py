@@ -1,14 +1,14 @@
-"""The gateway's own errors in the form of each dialect, so that SDKs raise their own exceptions.
+"""The gateway's errors in the form of each dialect, so that SDKs raise their own exceptions.
 
 Rules that everything here obeys:
 
 1. Every body carries the stable machine code, in the place where the SDK of that family exposes it:
    OpenAI ``error.code``, Anthropic ``error.details.error_code``, Google ``ErrorInfo.reason``.
 2. Messages are fixed sentences of this code base; nothing of the request or the answer is quoted.
-3. An error inside a begun stream is the dialect's own error event, and nothing that reads as a clean
+3. An error in the middle of a stream is the dialect's own error event, and nothing that looks like a clean
    end follows it: no ``[DONE]``, no ``message_stop``, no finish reason.
-4. Where a dialect has no error event that its SDK raises (a JSON array, a JSON body), the event is
-   empty: the caller must abort the connection, so that the reader sees the cut.
+4. If a dialect has no error event that its SDK raises (a JSON array, a JSON body), the event is
+   empty: the caller must abort the connection, so that the client sees the cut.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import msgspec
 from providers.dialect import Family, Operation
 
 DOMAIN: Final = "codegrex-gateway"
-"""``ErrorInfo.domain``: who defines the reason (https://google.aip.dev/193)."""
+"""``ErrorInfo.domain``: the system that defines the reason (https://google.aip.dev/193)."""
 
 _OPENAI_TYPES: Final = {
     400: "invalid_request_error",
@@ -52,8 +52,8 @@ _ANTHROPIC_TYPES: Final = {
     503: "overloaded_error",
     504: "timeout_error",
 }
-# https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto; HTTP 402 has no code of
-# its own, and RESOURCE_EXHAUSTED would make clients wait for credits that do not come back.
+# https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto; HTTP 402 has no code
+# there, and RESOURCE_EXHAUSTED would make clients wait for credits that do not come back.
 _GOOGLE_STATUSES: Final = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -93,14 +93,14 @@ def error_body(
     """The body of an error answer.
 
     Args:
-        family: Whose form; None for problem details (RFC 9457).
+        family: The API whose form it has; None for problem details (RFC 9457).
         status: The HTTP status of the answer.
         code: The stable machine code.
         message: A fixed sentence.
-        request_id: What ``x-request-id`` says.
-        retry_after: Seconds, where the answer has ``Retry-After``.
+        request_id: The value of ``x-request-id``.
+        retry_after: Seconds, if the answer has ``Retry-After``.
         param: The member at fault, as the API documents it.
-        amounts: Numbers that the code comes with (``needed``, ``held``, ``available``).
+        amounts: Numbers that belong to the code (``needed``, ``held``, ``available``).
     """
     fault = _Fault(status, code, message, request_id, retry_after, param, amounts or {})
     return _encode(_BODIES[family](fault))
@@ -117,17 +117,17 @@ def error_event(
     sequence: int = 0,
     sse: bool = True,
 ) -> bytes:
-    """The error event to send at an event boundary of a begun stream; close after it.
+    """The error event to send at an event boundary of a stream; the caller closes the stream after it.
 
     Args:
-        operation: Whose stream.
-        status: What the status would have been, had the answer not begun.
+        operation: The operation of the stream.
+        status: The status that the answer would have had before its start.
         code: The stable machine code.
         message: A fixed sentence.
-        request_id: What ``x-request-id`` says.
+        request_id: The value of ``x-request-id``.
         retry_after: Seconds, if there is a time to wait.
-        sequence: For the Responses API, the next ``sequence_number``: the events sent so far.
-        sse: The answer is an event stream. Where it is not, the result is empty: abort instead.
+        sequence: For the Responses API, the next ``sequence_number``: the number of events sent so far.
+        sse: The answer is an event stream. If it is not, the result is empty: abort instead.
     """
     if not sse:
         return b""
@@ -135,6 +135,29 @@ def error_event(
     if operation in _RESPONSES:
         return _responses_events(fault, sequence)
     return _FRAMES[operation.family] % _encode(_BODIES[operation.family](fault))
+
+
+def event_of_body(operation: Operation, body: bytes) -> bytes:
+    """A provider's error body as the first event of a stream: the events of each API hold what its bodies hold.
+
+    Empty if it is not an error of this API.
+    """
+    try:
+        error = msgspec.json.decode(body)
+        line = msgspec.json.format(body, indent=-1)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return b""
+    if isinstance(error, list) and len(error) == 1:  # as Google does where no event stream was asked for
+        error = error[0]
+        line = _encode(error)
+    inner = error.get("error") if isinstance(error, dict) else None
+    if not isinstance(inner, dict):
+        return b""
+    if operation not in _RESPONSES:
+        return _FRAMES[operation.family] % line
+    code, message = inner.get("code") or inner.get("type"), inner.get("message")
+    fault = _Fault(0, str(code or "upstream_error"), str(message or ""), "")
+    return _responses_events(fault, 0, inner)
 
 
 _RESPONSES: Final = frozenset((Operation.OPENAI_RESPONSES, Operation.OPENAI_COMPACT))
@@ -173,7 +196,7 @@ def _anthropic(fault: _Fault) -> dict[str, Any]:
 
 
 def _google(fault: _Fault) -> dict[str, Any]:
-    # https://google.aip.dev/193: ErrorInfo is the machine's part, its metadata is strings.
+    # https://google.aip.dev/193: ErrorInfo is the machine-readable part, its metadata are strings.
     info: dict[str, Any] = {"@type": _TYPE + "ErrorInfo", "reason": fault.code.upper(), "domain": DOMAIN}
     if fault.amounts:
         info["metadata"] = {name: str(value) for name, value in fault.amounts.items()}
@@ -211,11 +234,15 @@ _BODIES: Final[dict[Family | None, Callable[[_Fault], dict[str, Any]]]] = {
 }
 
 
-def _responses_events(fault: _Fault, sequence: int) -> bytes:
-    # The documented event is flat, the one that is really sent nests an object, which is what the
-    # SDK raises on: this one is both. Agents that skip it act on `response.failed`.
+def _responses_events(fault: _Fault, sequence: int, nested: Mapping[str, Any] | None = None) -> bytes:
+    # The documented event is flat, but the API really sends a nested object, and the SDK raises on
+    # that: this event has both forms. Agents that skip it act on `response.failed`.
     flat = {"code": fault.code, "message": fault.message, "param": None}
-    error = {"type": "error", "sequence_number": sequence} | flat | _openai(fault)
+    error = (
+        {"type": "error", "sequence_number": sequence}
+        | flat
+        | (_openai(fault) if nested is None else {"error": nested})
+    )
     response: dict[str, Any] = {
         "id": fault.request_id,
         "object": "response",

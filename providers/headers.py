@@ -1,4 +1,5 @@
-"""Which headers are sent on, by allow-list: those of the protocol are, those of people and accounts are removed.
+"""Which headers are sent on, by allow-list: those of the protocol are sent, those that identify people or accounts are
+removed.
 
 Rules that everything here obeys:
 
@@ -6,9 +7,9 @@ Rules that everything here obeys:
    ``user-agent``, ``x-goog-api-client``), identity (``x-codex-*``, ``x-gemini-api-privileged-user-id``,
    session and installation ids, ``anthropic-user-profile-id``), cookies, credentials, client addresses
    and tracing (``traceparent``, ``baggage``) are removed because they are not listed here.
-2. Of a request header that is listed, what has the form of the protocol's own values is sent, sorted:
-   neither free text nor an order of the client's is. What every client sends alike is
-   the gateway's own.
+2. Of a listed request header, only values with the form that the protocol defines are sent, and they are sorted, so
+   that neither free text nor the client's order is sent. Headers that are the same for every client are set by
+   the gateway.
 3. Hop-by-hop headers (RFC 9110 section 7.6.1) and framing belong to each connection.
 4. The provider's quotas, organisation, project and workspace are the operator's, and are removed.
 """
@@ -20,7 +21,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from providers.dialect import Family
-from providers.members.anthropic import BETAS, beta_name
+from providers.members.anthropic import ALLOWED_WITH, BETAS, beta_name
 from providers.members.decision import Decision
 
 REQUEST: Final[dict[Family, dict[str, re.Pattern[bytes]]]] = {
@@ -36,7 +37,7 @@ REQUEST: Final[dict[Family, dict[str, re.Pattern[bytes]]]] = {
 BETA: Final = b"anthropic-beta"
 
 FIXED: Final = ((b"accept", b"*/*"), (b"content-type", b"application/json"))
-"""Request headers that are the same for everybody; every body is JSON."""
+"""Request headers that are the same for every request; every body is JSON."""
 
 _ANSWER: Final = frozenset(
     (
@@ -68,11 +69,19 @@ _RESPONSE_BYTES: Final = {family: frozenset(name.encode() for name in names) for
 
 
 def request_headers(
-    family: Family, headers: Iterable[tuple[bytes, bytes]], *, strip_unknown: bool = True
+    family: Family,
+    headers: Iterable[tuple[bytes, bytes]],
+    *,
+    strip_unknown: bool = True,
+    server_tools: frozenset[str] = frozenset(),
 ) -> list[tuple[bytes, bytes]]:
-    """The headers of the provider's request: `FIXED`, and of the client's what may be sent, in a fixed order.
+    """The headers of the provider's request: `FIXED`, and those of the client's that may be sent, in a fixed order.
 
-    ``strip_unknown``: without the betas that no table knows (`providers.members.anthropic`).
+    Args:
+        family: The API of the request.
+        headers: The client's headers.
+        strip_unknown: Leave out the betas that no table knows (`providers.members.anthropic`).
+        server_tools: Tools that may run at the provider; the betas of others are left out.
     """
     forms = _REQUEST_BYTES[family]
     passed: list[tuple[bytes, bytes]] = []
@@ -82,7 +91,9 @@ def request_headers(
             continue
         for item in listed.split(b","):
             value = item.strip()
-            if form.fullmatch(value) and (name != BETA or _beta_passes(value, strip_unknown=strip_unknown)):
+            if form.fullmatch(value) and (
+                name != BETA or _beta_passes(value, server_tools, strip_unknown=strip_unknown)
+            ):
                 passed.append((name, value))
     if len(passed) < 2:
         return [*FIXED, *passed]
@@ -92,22 +103,31 @@ def request_headers(
     return [*FIXED, *((name, b",".join(several)) for name, several in values.items())]
 
 
-def _beta_passes(value: bytes, *, strip_unknown: bool) -> bool:
-    decided = BETAS.get(beta_name(value.decode("ascii")))
-    return not strip_unknown if decided is None else decided.decision is not Decision.STRIP
+def _beta_passes(value: bytes, server_tools: frozenset[str], *, strip_unknown: bool) -> bool:
+    decided = BETAS.get(name := beta_name(value.decode("ascii")))
+    if decided is None:
+        return not strip_unknown
+    if decided.decision is Decision.REFUSE:
+        return ALLOWED_WITH.get(name) in server_tools
+    return decided.decision is not Decision.STRIP
 
 
 def response_headers(family: Family, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The response headers that are sent back, in order; names are in lower case."""
+    """The response headers that are sent back to the caller, in order; names are in lower case."""
     allowed = _RESPONSE_BYTES[family]
     return [(name, value) for raw, value in headers if (name := raw.lower()) in allowed]
 
 
 def query_string(query: str) -> str:
-    """What of a raw query string (without ``?``) is forwarded, byte for byte; may be empty."""
+    """The part of a raw query string (without ``?``) that is forwarded, byte for byte; may be empty."""
     if not query:
         return ""
     return "&".join(part for part in query.split("&") if _forwarded(*part.partition("=")[::2]))
+
+
+def asks_for_events(query: str) -> bool:
+    """Whether a raw query string asks Google's API for an event stream; without it a stream is a JSON array."""
+    return "alt=sse" in query_string(query).replace("%24", "$").replace("$alt", "alt").split("&")
 
 
 def _forwarded(name: str, value: str) -> bool:

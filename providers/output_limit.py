@@ -1,7 +1,7 @@
-"""An output limit that is lowered: what is common to all APIs. Each wire names the members.
+"""Lowers a request's output limit: the part that is the same in all APIs. Each wire names the members.
 
-A limit is only ever lowered. A member that states no whole number limits nothing that the gateway can rely on, so it is
-replaced; a member that states a lower limit stays as it was sent.
+A limit is never raised. A member that is not a whole number is no limit that the gateway can rely on, so it is
+replaced; a member with a lower limit is sent unchanged.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Final
 from providers.document.splice import Edits
 
 LEAST_OUTPUT: Final = 16
-"""OpenAI rejects a lower ``max_output_tokens`` (and ``max_completion_tokens`` of newer models); elsewhere, an answer of
-fewer tokens is of no use."""
+"""OpenAI rejects a lower ``max_output_tokens`` (and ``max_completion_tokens`` of newer models); in other APIs, an
+answer with fewer tokens is useless."""
 
 
 def lower(edits: Edits, name: str, tokens: int) -> bool:
-    """Lower a member to ``tokens`` if it is above; whether the object states this limit (is there and not null)."""
+    """Lower a member to ``tokens`` if it is higher; return whether the member is present and not null."""
     if name not in edits or edits.is_null(name):
         return False
     stated = edits.count(name)
@@ -26,6 +26,6 @@ def lower(edits: Edits, name: str, tokens: int) -> bool:
 
 
 def lower_or_state(edits: Edits, name: str, tokens: int) -> None:
-    """Lower a limit, or state it if it is not there."""
+    """Lower a limit, or add it if it is absent."""
     if not lower(edits, name, tokens):
         edits.put(name, b"%d" % tokens)

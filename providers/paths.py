@@ -1,4 +1,4 @@
-"""From a request's method and path to the provider's operation that it asks for, whichever SDK built the path.
+"""Maps a request's method and path to the operation that it asks for, whichever SDK built the path.
 
 One origin serves every SDK, with and without a trailing ``/v1`` in the base URL: OpenAI's SDK appends
 ``/chat/completions``, Anthropic's ``/v1/messages``, Google's ``/v1beta/models/...``, so that the same
@@ -6,10 +6,10 @@ operation arrives with no version, with one, or with two.
 
 Rules that everything here obeys:
 
-1. Everything is known beforehand: a path is looked up; only the names of models are cut out.
-2. Every path has a family, also an unknown one, so that an error has the form that its caller reads.
-3. What is refused is refused by name, with a fixed sentence that says how to fix it.
-4. Only providers' paths are known here. The gateway reads the table of its own paths first.
+1. Paths are looked up in tables; only the names of models are extracted from them.
+2. Every path has a family, even an unknown path, so that an error has the form that its caller reads.
+3. A path that is refused is in a table too, with a fixed sentence that says how to fix it.
+4. This module knows only the providers' paths. The gateway looks up its own paths first.
 """
 
 from __future__ import annotations
@@ -27,12 +27,21 @@ from providers.refused_paths import REFUSED, Why
 
 
 class Surface(StrEnum):
-    """What kind of thing a path names; closed, so it may be logged and labelled."""
+    """The kind of a path; closed, so it may be logged and labelled."""
 
     INFERENCE = "inference"
-    WEBSOCKET = "websocket"  # the Responses API over a websocket: 426, so that clients fall back
-    MODELS = "models"
-    MODEL = "model"
+    WEBSOCKET = "responses_websocket"  # the Responses API over a websocket: 426, so that clients fall back
+    MODELS = "list_of_models"
+    MODEL = "one_model"
+
+
+class NotServed(StrEnum):
+    """What kind of path has no `Route`; closed, so it may be logged and labelled."""
+
+    UNKNOWN = "unknown_path"
+    OTHER_METHOD = "path_without_this_method"
+    REFUSED = "path_of_a_refused_feature"
+    UNREADABLE = "unreadable_request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +49,10 @@ class Route:
     """A path that is served.
 
     Attributes:
-        surface: What it names.
-        family: Whose form errors have (and lists of models).
+        surface: Its kind.
+        family: The API whose form errors (and lists of models) have.
         operation: Set only for `Surface.INFERENCE`.
-        name: The model of the path, or the id of a model; decoded, not checked.
+        name: The model in the path; decoded, not checked.
     """
 
     surface: Surface
@@ -54,13 +63,13 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Canonical:
-    """A path in its one spelling.
+    """A path in its canonical spelling.
 
     Attributes:
         path: Decoded, without empty segments and without a trailing slash.
-        version: What stands before ``rest``: empty for ``/v1`` (however often) or nothing, else Google's version
+        version: The part before ``rest``: empty for ``/v1`` (once or repeated) or no version, else Google's version
             (``/v1beta``), ``/upload`` or ``/ws``.
-        rest: What follows the version, from its slash on; empty if nothing does.
+        rest: The part after the version, with its leading slash; empty if there is none.
     """
 
     path: str
@@ -70,7 +79,7 @@ class Canonical:
 
 @dataclass(frozen=True, slots=True)
 class PathFault:
-    """A path that is not served: the answer to give. ``allow`` is the ``Allow`` header of a 405."""
+    """The error for a path that is not served. ``allow`` is the ``Allow`` header of a 405."""
 
     status: int
     code: str
@@ -78,11 +87,19 @@ class PathFault:
     family: Family
     allow: tuple[str, ...] = ()
 
+    @property
+    def kind(self) -> NotServed:
+        if self.status == 404:
+            return NotServed.UNKNOWN
+        if self.status == 405:
+            return NotServed.OTHER_METHOD
+        return NotServed.UNREADABLE if self.message == _ENCODING else NotServed.REFUSED
+
 
 _NOT_FOUND: Final = (
     "There is nothing at this path. Set the SDK's base URL to this server's origin, with or without /v1."
 )
-_METHOD: Final = "This path does not take this method."
+_METHOD: Final = "This path does not accept this method."
 _ENCODING: Final = "This path is not validly encoded."
 _VERSION: Final = "Only v1beta and v1 of this API are served: set the SDK's API version to v1beta."
 _POST: Final[Mapping[str, Route]] = {
@@ -123,12 +140,12 @@ _LOOK_UP: Final[Mapping[tuple[str, str], Route]] = MappingProxyType(
 
 
 def resolve(method: str, path: str, hint: Family | None = None) -> Route | PathFault:
-    """What this request asks for.
+    """The route of a request, or the error for it.
 
     Args:
         method: As sent, upper case.
         path: The path as sent (percent-encoded), without the query.
-        hint: The family that the headers tell (`family_of_headers`): OpenAI, Anthropic and Google
+        hint: The family that the headers show (`family_of_headers`): OpenAI, Anthropic and Google
             share ``/v1/models`` and ``/v1/files``.
     """
     route = _LOOK_UP.get((method, path))
@@ -140,7 +157,7 @@ def resolve(method: str, path: str, hint: Family | None = None) -> Route | PathF
 
 
 def family_of_headers(names: Mapping[str, object]) -> Family | None:
-    """The family that a request's headers tell; ``names`` must find names in lower case."""
+    """The family that a request's headers show; ``names`` must have its names in lower case."""
     if "anthropic-version" in names:
         return Family.ANTHROPIC
     if "x-goog-api-key" in names or "x-goog-api-client" in names:
@@ -149,7 +166,7 @@ def family_of_headers(names: Mapping[str, object]) -> Family | None:
 
 
 def canonical(path: str) -> Canonical | None:
-    """The one spelling of a path as sent, or None if its percent-encoding is not UTF-8."""
+    """The canonical spelling of a path, or None if its percent-encoding is not UTF-8."""
     if "%" in path:
         try:
             path = unquote_to_bytes(path).decode()

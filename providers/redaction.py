@@ -1,18 +1,18 @@
-"""Removes from a provider's error what names the operator's account there, before a caller gets the error.
+"""Removes what identifies the operator's account from a provider's error before a caller gets it.
 
 Rules that everything here obeys:
 
-1. Only an identifier is replaced, by `REDACTED`; every other byte stays, and a JSON text stays one: neither a quote
+1. Only an identifier is replaced, by `REDACTED`; every other byte stays, and a JSON text stays valid: neither a quote
    nor a backslash is part of an identifier.
-2. An identifier is known by its form (a prefix and random characters), or by the word before it ("organization",
-   "project_number:"). The word decides if the form could be anything: callers write names such as ``org-mode`` and
+2. An identifier is recognised by its form (a prefix and random characters), or by the word before it ("organization",
+   "project_number:"). The word is needed if the form is not specific: callers write names such as ``org-mode`` and
    ``user_id``, and act on errors that quote them.
-3. The work is bounded: an expression is tried only where one of `_MARKERS` stands, at most `_MOST_PLACES` times, and
-   no part of it is unbounded. What would need more is not passed on at all.
+3. The work is bounded: an expression is tried only at one of `_MARKERS`, at most `_MOST_PLACES` times, and
+   no part of it is unbounded. An error that needs more is not passed on.
 
 Forms are those of OpenAI (``org-``, ``proj_``, ``user-``), Anthropic (a UUID, ``wrkspc_``), Google (project numbers
 and names, ``AIza``), Groq (``org_``), Moonshot (``org-``, ``ak-``), xAI (UUIDs of teams and keys), OpenRouter
-(``user_``), Azure (UUIDs), AWS (numbers in ARNs); keys also masked, as providers quote them.
+(``user_``), Azure (UUIDs), AWS (numbers in ARNs); keys also in the masked form in which providers quote them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from typing import Final
 REDACTED: Final = b"[redacted]"
 LONGEST_ERROR: Final = 65_536  # bytes; nobody reads a longer one
 _MOST_PLACES: Final = 2_000
-_SHORTEST_KEY: Final = 8  # characters of a configured key; a shorter one is a placeholder, and may be part of any word
+_SHORTEST_KEY: Final = 8  # characters of a configured key; a shorter one is a placeholder, and may occur in a word
 
-# What stands before an identifier: no letter, but also the end of a JSON escape (`\n`, `\u003c`).
+# What may be before an identifier: no letter, except at the end of a JSON escape (`\n`, `\u003c`).
 _START: Final = rb"(?:(?<![A-Za-z0-9_-])|(?<=\\[bfnrt])|(?<=\\u00[0-9a-fA-F][0-9a-fA-F]))"
 _END: Final = rb"(?![A-Za-z0-9_-])"
 _UUID: Final = rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -58,7 +58,7 @@ _FORMS: Final = (
     rb"AIza(?:[A-Za-z0-9_-]{0,60}?" + _MASKED + rb"|[A-Za-z0-9_-]{10,60})",
     rb"ya29\.[A-Za-z0-9_-]{10,400}",
 )
-# In lower case, what every form has at its start.
+# The start of every form, in lower case.
 _MARKERS: Final = (
     *(b"org", b"proj", b"user", b"team", b"wrkspc", b"workspace", b"acct", b"account", b"tenant", b"subscription"),
     *(b"consumer", b"api", b"key", b"ak-", b"ak_", b"sk-", b"sk_", b"gsk", b"xai", b"pplx", b"nvapi", b"hf", b"fw"),
@@ -67,7 +67,7 @@ _MARKERS: Final = (
 
 
 class Redaction:
-    """Redacts one provider's errors; ``keys`` are the keys that it is called with."""
+    """Redacts one provider's errors; ``keys`` are the operator's API keys there."""
 
     __slots__ = ("_markers", "_pattern")
 
@@ -83,7 +83,7 @@ class Redaction:
         """The error with each identifier replaced.
 
         Returns:
-            ``body`` itself if it has no identifier; ``None`` if it is too long to be looked through.
+            ``body`` itself if it has no identifier; ``None`` if it is too long to be searched.
         """
         if len(body) > LONGEST_ERROR:
             return None

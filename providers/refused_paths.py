@@ -1,9 +1,9 @@
-"""Paths of the providers' APIs that are known and not served, each with the reason and the mend.
+"""Paths of the providers' APIs that are known and not served, each with the reason and how to fix the request.
 
-``privacy_unsupported`` marks what would make the provider keep content beyond the request;
-``unsupported_feature`` what is merely not offered here. A path is named by its first segment after
-the version (``/files``), by two where the first is served (``/messages/batches``), by the prefix that
-stands in the version's place (``/upload``) or, for Google, by its verb (``:batchGenerateContent``).
+``privacy_unsupported`` marks paths that would make the provider keep content beyond the request;
+``unsupported_feature`` marks those that are only not offered here. A path is listed by its first segment after
+the version (``/files``), by two if the first is served (``/messages/batches``), by the prefix
+in the place of the version (``/upload``) or, for Google, by its verb (``:batchGenerateContent``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from providers.dialect import Family
 
 
 class Why(NamedTuple):
-    """A refusal's machine code and its sentence."""
+    """A refusal's machine code and its message."""
 
     code: str
     message: str

@@ -13,15 +13,15 @@ _NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 
 
 def retry_delay(headers: Iterable[tuple[bytes, bytes]], body: bytes, now: float) -> float | None:
-    """Seconds to wait, as a response says: OpenAI's ``retry-after-ms``, ``Retry-After``, Google's ``RetryInfo``.
+    """Seconds to wait, from OpenAI's ``retry-after-ms``, ``Retry-After`` or Google's ``RetryInfo``.
 
     Args:
-        headers: Of the response, names in lower case.
-        body: Of the error.
+        headers: The response's headers, names in lower case.
+        body: The error's body.
         now: Unix seconds: ``Retry-After`` may be a date (RFC 9110 section 10.2.3).
 
     Returns:
-        0 and more, or ``None`` if it does not say.
+        0 or more; ``None`` if the response does not say.
     """
     found = {name: value.decode("latin-1").strip() for name, value in headers if name.startswith(b"retry-after")}
     milliseconds = found.get(b"retry-after-ms", "")

@@ -1,6 +1,6 @@
-"""Work in steps, so that whoever runs it on an event loop can let others have a turn between two of them.
+"""Work in steps, so that an event loop can run other callbacks between two of them.
 
-A function that may have much to do is a generator: it yields nothing after each step of bounded work
+A function that may take long is a generator: it yields after each step of bounded work
 (`providers.bounds`) and returns its result. The gateway runs it in slices; tools and tests run it `at_once`.
 """
 
@@ -14,7 +14,7 @@ Steps: TypeAlias = Generator[None, None, T]
 
 
 def at_once(steps: Steps[T]) -> T:
-    """What the steps return, all run in one go."""
+    """Run all steps without a pause, and return their result."""
     while True:
         try:
             next(steps)

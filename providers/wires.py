@@ -1,4 +1,4 @@
-"""Every operation's `Wire`, by its closed name."""
+"""The table of all wires: every operation's `Wire`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _ALL: Final[tuple[Wire, ...]] = (
     openai_responses.RESPONSES,
     openai_responses.COMPACT,
     openai_responses.INPUT_TOKENS,
-    openai_completions.WIRE,
+    openai_completions.COMPLETIONS,
+    openai_completions.FILL_IN,
     openai_embeddings.WIRE,
     anthropic_messages.MESSAGES,
     anthropic_messages.COUNT_TOKENS,

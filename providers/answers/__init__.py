@@ -1,1 +1,1 @@
-"""Watching an answer pass: events, bodies and the counts in them."""
+"""Scans an answer as it passes: events, bodies and the counts in them."""

@@ -1,16 +1,18 @@
-"""A `Scanner` around another: what it does not change, the other one tells."""
+"""A `Scanner` that wraps another one, and delegates to it what it does not change."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from metering.usage import Report
 from providers.dialect import ProviderError, Redact, Scanner
 
 
 class Around:
-    """What scanners around others share. A subclass says what becomes of the bytes: `feed`, `glance`, `finish`.
+    """Base of scanners that wrap another one. A subclass defines what happens to the bytes: `feed`, `glance`, `finish`.
 
     Attributes:
-        inner: The scanner inside.
+        inner: The wrapped scanner.
     """
 
     __slots__ = ("inner",)
@@ -29,6 +31,10 @@ class Around:
     @property
     def sse(self) -> bool:
         return self.inner.sse
+
+    @property
+    def readable(self) -> bool:
+        return self.inner.readable
 
     @property
     def begun(self) -> bool:
@@ -52,5 +58,18 @@ class Around:
     def estimated_output(self) -> int:
         return self.inner.estimated_output()
 
+    def at_output(self, tokens: int, call: Callable[[], None]) -> None:
+        self.inner.at_output(tokens, call)
+
     def redact_errors(self, redact: Redact) -> None:
         self.inner.redact_errors(redact)
+
+
+class Thorough(Around):
+    """Base of those that take every byte in `feed`, since they may pass on others, or nothing."""
+
+    __slots__ = ()
+
+    def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
+        """Never."""
+        return False

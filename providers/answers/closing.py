@@ -1,8 +1,8 @@
-"""What the ordinary events of one stream have in common at their end, so that another kind of event is told by it.
+"""The common ending of the ordinary events of one stream, by which events of another kind are recognised.
 
-A stream repeats one form: its content comes and goes, but from the last quote on its events are alike, such as
-``:null}]}`` behind a chat chunk's finish reason. An error, a reason to stop and whatever else interrupts the form end
-in another way. To compare the end of an event costs nothing more than to see that it is whole.
+A stream repeats one form: the content differs, but from the last quote on its events are the same, such as
+``:null}]}`` after the finish reason of a chat chunk. An error, a reason to stop and any other exception end
+differently. Comparing the end of an event costs no more than checking that the event is complete.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Closing:
     """Learns the closing of a stream's ordinary events.
 
     Attributes:
-        bytes: What they end with, at least the last bracket and the blank line.
+        bytes: The common ending: at least the last bracket and the blank line.
     """
 
     __slots__ = ("_learnt", "_plain", "_strange", "bytes")
@@ -31,7 +31,7 @@ class Closing:
     def learn(self, event: bytes) -> None:
         """Take an event that turned out to be ordinary.
 
-        A stream whose closings differ (numbers or padding stand there) is given up after a few of them.
+        After a few different closings (which contain numbers or padding), learning stops for this stream.
         """
         if self._strange > _PATIENCE:
             return
@@ -45,7 +45,7 @@ class Closing:
 
 
 def _from_last_quote(event: bytes) -> bytes:
-    """The event from its last quote on, if that can be the same in others; else nothing."""
+    """The event from its last quote on, if other events can end the same; else empty."""
     start = event.rfind(b'"')
     closing = event[start:] if start >= 0 else b""
     return closing if len(closing) <= _LONGEST and closing.translate(None, _DIGITS) == closing else b""

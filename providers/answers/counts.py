@@ -2,14 +2,14 @@
 
 Rules that everything here obeys:
 
-1. A usage object is foreign data: what is absent, null, a boolean or no number is unknown, never zero and never an
-   error. A number that no count can be (negative, absurdly large) is unknown and makes the report suspect.
+1. A usage object is untrusted data: a count that is absent, null, a boolean or not a number is unknown, never zero and
+   never an error. An impossible number (negative, absurdly large) is unknown and makes the report suspect.
 2. A whole number may be written as a float or as a string. A fraction of a token is billed as a token: it is rounded
    up (GLM states fractions once its cache is hit).
-3. Of several usage objects of one answer, a later one is laid over the earlier ones: what it does not state stays, and
-   so does what it states as zero. APIs whose counts grow never take one back; hosts that close a stream with an empty
-   usage object do not mean it.
-4. What is stated, not zero and in no table here may cost something: it makes the report unpriced.
+3. If one answer has several usage objects, a later one overwrites the earlier ones, except for counts that it does not
+   state or states as zero. Cumulative counts never decrease, and the empty usage object with which some hosts close a
+   stream is not a correction.
+4. A member that is not zero and in no table here may cost something: it makes the report unpriced.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from metering.usage import Usage
 
-# No request comes near it; beyond it a number is a fault, and sums must stay exact in the ledger.
+# Far more than any request has; a larger number is an error, and sums must stay exact in the ledger.
 MAX_COUNT: Final = 1_000_000_000
 # Bounds on what is kept of a usage object: members of each object in it, and objects inside objects.
 _MOST_MEMBERS: Final = 100
 _DEEPEST: Final = 6
 
-# What a usage object may hold: None is a count that is read, a mapping an object of further members, IGNORED what is
-# no count, repeats others, or says nothing about the price.
+# What a usage object may hold: None is a count that is read, a mapping is an object with further members, and IGNORED
+# is not a count, repeats others, or does not affect the price.
 IGNORED: Final = "ignored"
 Known: TypeAlias = "Mapping[str, Known | str | None]"
 
 _NUMBER = re.compile(r"\s{0,9}(-?\d{1,15}(?:\.\d{1,9})?)\s{0,9}")
-# Money and times, which hosts add to their usage objects under names of their own.
+# Prices and times, which hosts add to their usage objects under various names.
 _NO_COUNT = re.compile(r"cost|time|latency|duration|_ms$|per_sec|_rate$|^is_")
 
 
 class Counted(NamedTuple):
-    """What a usage object says: its counts, and the two doubts of a `metering.usage.Report`."""
+    """The counts of a usage object, and the flags ``suspect`` and ``unpriced`` of `metering.usage.Report`."""
 
     usage: Usage | None = None
     suspect: bool = False
@@ -54,7 +54,7 @@ def count(value: object) -> int | None:
 
 
 def doubtful(value: object) -> bool:
-    """``value`` states a number that no count can be."""
+    """``value`` is a number that cannot be a count."""
     number = _number(value)
     return number is not None and not 0 <= number <= MAX_COUNT
 
@@ -79,7 +79,7 @@ def first_count(*values: object) -> int | None:
 
 
 def take(stated: int | None, rest: int) -> tuple[int | None, int]:
-    """Carve ``stated`` out of ``rest``: (the part, never more than ``rest``; what is left)."""
+    """Subtract ``stated`` from ``rest``: (the part, never more than ``rest``; the remainder)."""
     if stated is None:
         return None, rest
     part = min(stated, rest)
@@ -87,7 +87,7 @@ def take(stated: int | None, rest: int) -> tuple[int | None, int]:
 
 
 def lay_over(stated: dict[str, Any], usage: object, depth: int = 0) -> None:
-    """Lay a later usage object over ``stated``, the state of one answer. See rule 3."""
+    """Overwrite ``stated``, the state of one answer, with a later usage object. See rule 3."""
     if not isinstance(usage, dict) or depth > _DEEPEST:
         return
     for name, value in usage.items():
@@ -113,7 +113,7 @@ def _replaces(value: object, before: object) -> bool:
 
 
 def doubts(usage: object, known: Known) -> tuple[bool, bool]:
-    """Whether a count in ``usage`` is doubtful, and whether there is something that is not zero and not known."""
+    """Whether a count in ``usage`` is doubtful, and whether an unknown member is not zero."""
     suspect = unpriced = False
     for name, value in usage.items() if isinstance(usage, dict) else ():
         spec = known.get(name, _NO_COUNT)

@@ -2,33 +2,37 @@
 
 What must stay true:
 
-1. `EventStream.feed` returns the very object it was given, except where a usage chunk is hidden, or an error is
-   redacted. A chunk of one event in which the dialect's needle does not occur is taken at a `glance`: one search
-   for it, one or two for a line end, no copy and no decode.
+1. `EventStream.feed` returns the same object that it was given, except if a usage chunk is hidden or an error is
+   redacted. A chunk of one event that does not contain the dialect's needle is handled by `glance`: one search
+   for the needle, one or two for a line end, no copy and no decode.
 2. The needle is a byte string that every event with counts contains. JSON escapes the quotes inside
    strings, so a needle that ends with a quote is a member name or a whole string value, never text.
    It only makes an event a candidate: the dialect decodes the candidate and reads its documented path.
-3. Until output has come every event is read as it ends; they are few. After that, of events that are no
-   candidates only the last one matters (a finish reason, an error, the dialect's end), and it is decoded when
-   somebody asks, not before. It is kept by reference. Events that are too small for output are ends and pings:
-   they are read at once, so that an end does not hide an error before it. Of several events that came together each
-   one that has a mark of an error or an end is read. So is each event that ends in another way than the ordinary
-   events of its stream (`providers.answers.closing`).
-4. An event that has not ended is kept by reference up to `CARRY_LIMIT`; beyond it its data goes
-   through a projection, so that memory stays bounded and its counts are found all the same.
-5. Where the usage chunk must be hidden, an event is held back until its end, at most `HOLD_LIMIT`
-   bytes; beyond that it is passed on as it comes, and is not hidden. Where errors are redacted, so is the rest of an
-   event from the mark of an error on. An error that is taken at a glance would pass as it is: its event says so in its
-   name, in its first member, or by its closing.
-6. How much was produced is told by a sample of the events (`providers.answers.produced`).
+3. Before the first output every event is read as it ends; they are few. After that, the only event without the
+   needle that matters is the last one (a finish reason, an error, the dialect's end). It is kept by reference, and
+   decoded only when a property is asked for. Three kinds of events are read at once:
+   - events that are too small for output, which are ends and pings, so that an end does not hide an error before it;
+   - of several events that arrived together, each one with the mark of an error or an end;
+   - events whose ending differs from the ordinary events of the stream (`providers.answers.closing`).
+4. An event that has not ended is kept by reference up to `CARRY_LIMIT`; beyond that its data goes
+   through a projection, so that memory stays bounded and its counts are still found.
+5. If the usage chunk must be hidden, an event is held back until its end, up to `HOLD_LIMIT` bytes; a larger one is
+   passed on as it arrives, and is not hidden. Lines of comments before its first field are no part of it and pass when
+   they are whole: some hosts send them as signs of life, without a blank line. If errors are redacted, an event is held
+   back from the mark of an error on in the same way. `glance` must refuse errors, since it passes events unchanged;
+   they are recognised by the event's name, by its first member, or by its closing.
+6. The amount of output is estimated from a sample of the events (`providers.answers.produced`).
 7. Results do not depend on how the stream was cut.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
-from metering.usage import Report
+from metering.usage import Report, Usage
 from providers.answers.closing import Closing
 from providers.answers.produced import Produced
 from providers.answers.sse import (
@@ -52,22 +56,24 @@ HOLD_LIMIT = 64 * 1024
 _ALL = 1 << 62
 ERROR = b'"error"'
 _NAMED = (b"event: error", b"event:error")
-_LOUD = b"rd"  # the last letters of error, failed, completed; of no name of an ordinary event
+_LOUD = b"rd"  # the last letters of error, failed, completed; no ordinary event's name ends with them
 _ERRORS_FIRST = ord("e")  # data: {"error"
-_SEAM = 2  # bytes of the past that can belong to a blank line
-_EDGE = 12  # bytes of the past that can belong to the mark of an error, or to a line end before a line of data
+_LINE_END = re.compile(rb"[\r\n]")
+_SEAM = 2  # earlier bytes that can belong to a blank line
+_EDGE = 12  # earlier bytes that can belong to the mark of an error, or to a line end before a line of data
 
 
 class EventStream:
-    """A `Scanner` for event streams; a dialect says what its needle is and how to read an event."""
+    """A `Scanner` for event streams. A dialect's subclass defines the needle and how an event is read."""
 
     __slots__ = (
-        "_begun", "_carried", "_carry", "_closing", "_done", "_each", "_edge", "_end", "_error", "_finished", "_framed",
-        "_framed_end", "_head", "_hide", "_large", "_last", "_least", "_marks", "_needle", "_passed", "_produced",
-        "_redact", "_seam", "_small", "_suspect", "_tail", "_wanted", "events", "size",
+        "_begun", "_carried", "_carry", "_closing", "_comment", "_done", "_each", "_edge", "_end", "_error",
+        "_finished", "_framed", "_framed_end", "_head", "_hide", "_large", "_last", "_least", "_marks", "_needle",
+        "_passed", "_produced", "_redact", "_seam", "_small", "_suspect", "_tail", "_wanted", "events", "size",
     )  # fmt: skip
 
     sse = True
+    readable = True
 
     def __init__(
         self,
@@ -85,11 +91,11 @@ class EventStream:
         Args:
             head: The request's.
             needle: See rule 2.
-            wanted: What is read of an event that is too large to keep.
-            small: Bytes; an event below it has no output.
-            marks: Byte strings like the needle; of several events that came together each that holds one is read.
+            wanted: The members that are read from an event that is too large to keep.
+            small: Bytes; a smaller event has no output.
+            marks: Byte strings like the needle; of several events that arrived together, each one with a mark is read.
             hide: Usage chunks are hidden.
-            each: Every event is read, at its cost.
+            each: Every event is decoded, which costs time.
         """
         self.size = 0
         self.events = 0
@@ -97,12 +103,12 @@ class EventStream:
         self._needle = needle
         self._wanted = wanted
         self._hide = hide
-        self._tail = 2  # from the last line's own end to the end of the event
+        self._tail = 2  # bytes from the line end of the last line to the end of the event
         self._closing = Closing(b"}\n\n")
-        self._end = self._framed_end = b""  # an ordinary event's, without and with a chunk's line end
+        self._end = self._framed_end = b""  # the end of an ordinary event, without and with a chunk's line end
         self._compare()
-        self._last: bytes | None = None  # holds the last event that is no candidate, undecoded
-        self._framed: bytes | None = None  # where it came after that: likewise, with its chunk's framing
+        self._last: bytes | None = None  # contains the last event without the needle, undecoded
+        self._framed: bytes | None = None  # the same with its chunk's framing, if that came later
         self._produced = Produced(self._output)
         self._done = False  # the last event with data was [DONE]
         self._small = small
@@ -111,26 +117,27 @@ class EventStream:
         self._begun = False  # output has come; the dialect says so
         self._finished = False  # the dialect's end has come; the dialect says so
         self._error: ProviderError | None = None  # the first that the provider sent
-        self._least = _ALL  # bytes: what is smaller takes no short cut
-        self._carry: list[bytes] = []  # the fragments of the event that has begun
+        self._least = _ALL  # bytes: smaller events do not take the fast path
+        self._carry: list[bytes] = []  # the fragments of the event in progress
         self._carried = 0  # its bytes so far
         self._passed = 0  # how many of them were passed on already
         self._seam = b""  # its last bytes, to find a blank line across a cut
         self._edge = b""  # more of them
         self._redact: Redact | None = None
-        self._suspect = False  # it may be an error that is to be redacted
+        self._suspect = False  # it may be an error, which must be redacted
+        self._comment = False  # it is the beginning of a comment
         self._large: LargeEvent | None = None
 
     def glance(self, framed: bytes, size: int) -> bool:
-        """Take a chunk of one event that is no candidate (see `providers.dialect.Scanner`)."""
+        """Take a chunk of one event without the needle (see `providers.dialect.Scanner`)."""
         if size < self._least or not framed.endswith(self._framed_end) or framed.rfind(self._needle) >= 0:
             return False
-        # A line of data, alone or behind its event's name. (No line of data ends before byte 5, size line or not.)
+        # A line of data, alone or after the event's name. (No line of data ends before byte 5, size line or not.)
         blank = len(framed) - 2 - self._tail
         line = framed.find(b"\n", 5)
         if line != blank:
             if framed[line + 1 - self._tail] in _LOUD or framed.find(b"\n", line + 1) != blank:
-                return False  # an error or an end; several events, or none
+                return False  # an error or an end, or not exactly one event
         elif framed[6 - size] == _ERRORS_FIRST:
             return False
         before = self.events
@@ -142,7 +149,7 @@ class EventStream:
         return True
 
     def _unframe(self) -> None:
-        """What passed at a glance last was the last event."""
+        """Make the event that `glance` took last the last event."""
         if (framed := self._framed) is not None:
             self._last, self._framed = framed[framed.index(b"\n") + 1 : -2], None
 
@@ -204,7 +211,7 @@ class EventStream:
         self._settle_all()
         return self._reported()
 
-    # What a dialect says
+    # What a dialect defines
 
     def _event(self, data: bytes) -> bool:
         """Read one event's data; true if it is a usage chunk that only the gateway asked for.
@@ -214,11 +221,11 @@ class EventStream:
         raise NotImplementedError
 
     def _failure(self, data: bytes) -> ProviderError:
-        """The error that the data of an event named ``error`` is, whatever its form."""
+        """The error in the data of an event named ``error``, whatever its form."""
         raise NotImplementedError
 
     def _only_opens(self, data: bytes) -> bool:  # noqa: ARG002 - what a dialect's may look at
-        """An event that is too large to keep, of which ``data`` is left, is one that only opens the answer."""
+        """Whether an event that was too large to keep only opens the answer; ``data`` is its projection."""
         return False
 
     def _fail(self, error: ProviderError | None) -> None:
@@ -230,8 +237,17 @@ class EventStream:
         return self._finished
 
     def estimated_output(self) -> int:
-        """Output tokens that what has passed probably holds."""
+        """An estimate of the output tokens so far."""
         return self._produced.tokens(self.events)
+
+    def _stated_or_passed(self, usage: Usage | None, *, final: bool) -> int:
+        """The output that the provider stated for the whole answer (``final``), else from what has passed."""
+        stated = usage.output_tokens if usage is not None and final else 0
+        return stated or EventStream.estimated_output(self)
+
+    def at_output(self, tokens: int, call: Callable[[], None]) -> None:
+        """Call ``call`` once more than ``tokens`` more of output have passed."""
+        self._produced.at(tokens, call)
 
     @staticmethod
     def _output(event: bytes) -> int:
@@ -244,14 +260,14 @@ class EventStream:
     # Framing
 
     def _count(self, block: bytes) -> None:
-        """Count the events of ``block``, and look at those that say how much was produced."""
+        """Count the events of ``block``, and sample the output of those that are due."""
         before, count = self.events, count_events(block)
         self.events = before + count
         if self.events > self._produced.next:
             self._produced.take(block, before)
 
     def redact_errors(self, redact: Redact) -> None:
-        """Pass on errors less what ``redact`` removes."""
+        """Pass on errors without what ``redact`` removes."""
         self._redact = redact
 
     def _feed(self, data: bytes) -> bytes:
@@ -277,14 +293,14 @@ class EventStream:
         return shown[passed:] + rest
 
     def _one(self, data: bytes) -> bytes:
-        """What `_feed` does, for one whole event."""
+        """The same as `_feed`, for exactly one whole event."""
         self._count(data)
         self._settle()
         shown = self._take(data)
         return data if shown is None else shown
 
     def _compare(self) -> None:
-        """From now on, compare events with the closing."""
+        """From now on, compare events with the current closing."""
         self._end = self._closing.bytes
         self._framed_end = self._end + b"\r\n"
 
@@ -292,17 +308,22 @@ class EventStream:
         self._carry = []
         self._carried = self._passed = 0
         self._seam = self._edge = b""
-        self._suspect = False
+        self._suspect = self._comment = False
         self._large = None
         self._shorten()
 
     def _shorten(self) -> None:
-        """Between two events: the next may take a short cut, unless every one must be read."""
+        """Between two events: the next one may take the fast path, unless every event must be read."""
         ordinary = self._begun and not self._done and not self._each and self._error is None
         self._least = self._small if ordinary else _ALL
 
     def _hold(self, data: bytes) -> bytes:
         self._least = _ALL
+        shown = b""
+        if self._hide and self._large is None and (self._comment or not self._carried):
+            data, shown = self._past_comments(data)
+            if not data:
+                return shown
         self._seam = (self._seam + data)[-_SEAM:] if self._carried else data[-_SEAM:]
         edge = self._edge + data
         self._edge = edge[-_EDGE:]
@@ -327,10 +348,22 @@ class EventStream:
             for fragment in self._carry:
                 self._large.feed(fragment)
             self._carry = []
-        return out
+        return shown + out if shown else out
+
+    def _past_comments(self, data: bytes) -> tuple[bytes, bytes]:
+        """What is left of ``data`` for the event after the whole lines of comments, and what to pass on of these."""
+        if self._comment and _LINE_END.search(data) is None:
+            return data, b""
+        whole = b"".join([*self._carry, data]) if self._carried else data
+        end, passed = lead(whole), self._passed
+        if self._carried:
+            self._begin_event()
+            self._least = _ALL
+        self._comment = whole[end : end + 1] == b":"
+        return whole[end:], whole[passed:end]
 
     def _begin_with(self, rest: bytes, passed: int) -> bytes:
-        """Begin an event with ``rest``, of which so many bytes were passed on already; return what to pass on now."""
+        """Start an event with ``rest``, of which ``passed`` bytes were passed on before; return what to pass on now."""
         if EventStream._hold(self, rest):
             return rest[passed:]
         self._passed = passed
@@ -348,7 +381,7 @@ class EventStream:
         return data if shown is rest else data[:end] + shown
 
     def _take_large(self, event: bytes | None) -> None:
-        """Read what is left of an event that was too large to keep, and begin the next."""
+        """Read the projection of an event that was too large to keep, and start the next event."""
         self.events += 1
         if event is not None:
             self._settle()
@@ -360,7 +393,7 @@ class EventStream:
     # Reading
 
     def _scan(self, block: bytes, passed: int) -> bytes:
-        """Read a block of whole events; return it as it may be shown, the block itself if nothing of it changes.
+        """Read a block of whole events; return what to pass on, the block itself if nothing changes.
 
         Args:
             block: The events.
@@ -379,7 +412,7 @@ class EventStream:
                 self._note(block)
                 return block
         shown: list[bytes] = []
-        plain = copied = 0  # where the events since the last candidate begin; what is in `shown`
+        plain = copied = 0  # the start of the events since the last candidate; the end of what is in `shown`
         for start, end in event_spans(block):
             if not (
                 all_of_them
@@ -403,7 +436,7 @@ class EventStream:
         return b"".join(shown)
 
     def _note(self, block: bytes) -> None:
-        """Remember the last event of ``block``, in which nothing is a candidate."""
+        """Remember the last event of ``block``, which has no candidates."""
         first = True
         for event in events_backwards(block):
             data = data_of(event)
@@ -443,7 +476,7 @@ class EventStream:
             passed: How many of its bytes were passed on already.
 
         Returns:
-            What to show in its place, with what was passed on; ``None`` for the event itself.
+            The event to pass on instead, including the bytes that were passed on; ``None`` for the event itself.
         """
         data = data_of(event)
         if not data:
@@ -458,7 +491,7 @@ class EventStream:
         return self._redacted(event, passed)
 
     def _redacted(self, event: bytes, passed: int) -> bytes | None:
-        """An event as it may be shown if it is an error; ``None`` if nothing is removed from it. See `_take`."""
+        """The redacted event, if it is an error; ``None`` if nothing is removed from it. See `_take`."""
         if self._redact is None or self._error is None or (ERROR not in event and not is_named_error(event)):
             return None
         rest = event[passed:]
@@ -466,7 +499,7 @@ class EventStream:
         return None if redacted == rest else event[:passed] + redacted
 
     def _learn(self, event: bytes) -> None:
-        """``event`` was ordinary."""
+        """Learn the closing of an ordinary event."""
         self._closing.learn(event)
         self._compare()
 

@@ -1,35 +1,37 @@
-"""How much a stream has produced, from a sample of its events.
+"""Estimates how much a stream has produced, from a sample of its events.
 
 Rules that everything here obeys:
 
-1. All of a stream's first events are looked at, then every second, every fourth, and so on to one in `WIDEST`: each
-   stands for those up to the next. Which they are follows from their number alone, so that the estimate does not
-   depend on how the stream was cut.
-2. An event that is looked at is searched for the strings that hold output, which are counted and forgotten: no event
-   is decoded or kept.
-3. The estimate is without bias, so that it may be charged: it is what a provider bills that never gets to report it.
+1. All of a stream's first events are sampled, then every second, every fourth, and so on to one in `WIDEST`. Each
+   stands for the events up to the next sample. The choice depends only on the number of the event, so that the estimate
+   does not depend on how the stream was cut.
+2. A sampled event is searched for the strings that hold output; they are counted and not kept. No event is decoded.
+3. The estimate is unbiased, so that it may be charged: it replaces the provider's count if the provider could not
+   report one.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from providers.weight.text import count_bytes, plain_tokens, unescaped
 from providers.weight.tokens import Tokenizer
 
-_EARLY: Final = 16  # all of them are looked at
-_AT_EACH: Final = 3  # looks before the step doubles again
+_EARLY: Final = 16  # the first events, all of which are sampled
+_AT_EACH: Final = 3  # samples before the step doubles again
 WIDEST: Final = 64
-_LARGEST: Final = 256 * 1024  # an event above it is no text
-_LARGEST_TEXT: Final = 16 * 1024  # that is counted of one event; of more, a share
+_LARGEST: Final = 256 * 1024  # a larger event is not text
+_LARGEST_TEXT: Final = 16 * 1024  # bytes that are counted in one event; more is extrapolated
+_NEVER: Final = 1 << 62
 
 _BACKSLASH: Final = ord("\\")
 _DATA: Final = re.compile(rb"(?:^|[\r\n])(?:\xef\xbb\xbf)?data:")
 
 
 class Output(Protocol):
-    """What a dialect says of one event: output tokens in it, in thousandths. ``event`` is its data, and more."""
+    """A dialect's function: the output tokens in one event, in thousandths. ``event`` may contain its framing."""
 
     def __call__(self, event: bytes) -> int: ...
 
@@ -38,22 +40,29 @@ class Produced:
     """The sample of one stream. Numbers only.
 
     Args:
-        output: The dialect's.
+        output: The dialect's function for output.
+        thoughts: The dialect's function for shown reasoning, if reasoning has a count of its own.
 
     Attributes:
-        next: The first event that is to be looked at, counted from 0.
+        next: The next event to sample, counted from 0.
     """
 
-    __slots__ = ("_index", "_last", "_output", "_sum", "next")
+    __slots__ = (
+        "_call", "_index", "_last", "_last_thoughts", "_mark", "_output", "_sum", "_sum_thoughts", "_thoughts", "next",
+    )  # fmt: skip
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, thoughts: Output | None = None) -> None:
         self._output = output
-        self._sum = 0  # of the events before the last one that was looked at
+        self._thoughts = thoughts
+        self._sum_thoughts = self._last_thoughts = 0
+        self._sum = 0  # of the events before the last sample
         self._last = self._index = 0
+        self._mark = _NEVER  # the same; once the sum is beyond it, `_call` is called
+        self._call: Callable[[], None] | None = None
         self.next = 0
 
     def take(self, block: bytes, before: int) -> None:
-        """Look at those events of ``block`` that are due; ``before``: events that came before it.
+        """Sample those events of ``block`` that are due; ``before``: the number of earlier events.
 
         Call it if the block reaches `next`. An event is a line of data, as `providers.answers.sse.count_events` counts
         them.
@@ -63,18 +72,32 @@ class Produced:
                 self.one(event, index)
 
     def one(self, event: bytes, index: int) -> None:
-        """Look at one event, the ``index``-th of the stream: not before `next`."""
+        """Sample one event, the ``index``-th of the stream, which must not be before `next`."""
         self._sum += self._last * (index - self._index)
+        if self._thoughts is not None:
+            self._sum_thoughts += self._last_thoughts * (index - self._index)
+            self._last_thoughts = self._thoughts(event)
         self._last, self._index = self._output(event), index
         self.next = index + step(index)
+        if self._sum > self._mark and self._call is not None:
+            self._mark = _NEVER
+            self._call()
+
+    def at(self, tokens: int, call: Callable[[], None]) -> None:
+        """Call ``call`` once, at the first sample with more than ``tokens`` further tokens before it."""
+        self._mark, self._call = self._sum + tokens * 1_000, call
 
     def tokens(self, events: int) -> int:
-        """Output tokens of a stream of so many events."""
+        """An estimate of the output tokens of a stream with this number of events."""
         return -(-(self._sum + self._last * max(0, events - self._index)) // 1_000)
+
+    def thoughts(self, events: int) -> int:
+        """The same for reasoning tokens, if reasoning has a count of its own."""
+        return -(-(self._sum_thoughts + self._last_thoughts * max(0, events - self._index)) // 1_000)
 
 
 def step(index: int) -> int:
-    """For how many events the ``index``-th one stands, itself included."""
+    """The number of events that a sample at ``index`` stands for, itself included."""
     if index < _EARLY:
         return 1
     wide, end = 2, _EARLY + 2 * _AT_EACH
@@ -85,11 +108,11 @@ def step(index: int) -> int:
 
 
 def strings(event: bytes, *names: bytes) -> list[bytes]:
-    """The texts of an event's members of the first of these names that has any, if they are strings: without their
-    quotes, escaped as they are.
+    """The string values of an event's members with the first of these names that has any: without their quotes, still
+    escaped.
 
     Args:
-        event: JSON, and what is around it.
+        event: JSON, perhaps with framing around it.
         names: Each with its quotes and colon, such as ``b'"text":'``. Inside a JSON string the quotes are escaped, so
             that only members match.
     """
@@ -116,7 +139,7 @@ def strings(event: bytes, *names: bytes) -> list[bytes]:
 
 
 def _escaped_end(event: bytes, start: int) -> int:
-    """Where a string ends that holds escapes; its first character is at ``start``. -1 if it does not end."""
+    """The end of a string with escapes whose first character is at ``start``; -1 if it does not end."""
     end = event.find(b'"', start)
     while end >= 0:
         slashes = end
@@ -129,7 +152,7 @@ def _escaped_end(event: bytes, start: int) -> int:
 
 
 def milli_tokens(text: bytes, tokenizer: Tokenizer) -> int:
-    """Thousandths of a token in a JSON string's text, escapes and all, without its quotes."""
+    """Thousandths of a token in the text of a JSON string, given with its escapes and without its quotes."""
     share = 1
     if len(text) > _LARGEST_TEXT:
         share = -(-len(text) // _LARGEST_TEXT)

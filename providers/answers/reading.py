@@ -1,8 +1,8 @@
-"""Reading the parts of an answer that matter, whatever else is wrong with it.
+"""Reads the needed parts of an answer, even if other parts of it are malformed.
 
-A typed decoder that skips unknown members does the work. Where it refuses (a host that writes
-``NaN``, nesting deeper than its stack), a projection of the same document is read instead: a fault
-in content must not cost the counts.
+A typed decoder that skips unknown members does the work. If it fails (a host writes
+``NaN``, or the nesting is deeper than its stack), a projection of the same document is read instead: an error
+in the content must not lose the counts.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _LIST: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgsp
 _FALSY = frozenset((b"", b"null", b'""', b"{}", b"[]", b"false", b"0"))
 _DEEPEST = 6
 _MODEL_NAME_LIMIT = 128  # bytes
-_NAN_LIMIT = 16_384  # bytes of a document with numbers that JSON does not have; its usage is far smaller
+_NAN_LIMIT = 16_384  # bytes of a document with `NaN`; its usage is far smaller
 
 
 class Body(msgspec.Struct, frozen=True):
-    """What one JSON body says.
+    """What was read from one JSON body.
 
     Attributes:
-        report: Counts.
+        report: Its counts.
         shaped: It has the form of its operation's answer.
-        error: It is an error, or says that the answer failed.
+        error: The error that it is, or in which the answer failed.
     """
 
     report: Report = Report()
@@ -41,9 +41,9 @@ class Body(msgspec.Struct, frozen=True):
 
 
 def read(decoder: msgspec.json.Decoder[_T], data: bytes, wanted: Wanted) -> _T | None:
-    """``data`` as the decoder's type; ``None`` if it is no whole JSON value of that shape.
+    """``data`` as the decoder's type; ``None`` if it is not a whole JSON value of that shape.
 
-    Of an array the first element is read: some hosts wrap an error in one.
+    Of an array, the first element is read: some hosts wrap an error in one.
     """
     try:
         if not _is_crowded(data):
@@ -57,9 +57,9 @@ def read(decoder: msgspec.json.Decoder[_T], data: bytes, wanted: Wanted) -> _T |
 
 
 def read_strictly(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw) -> _T | None:
-    """``data`` as the decoder's type, or ``None``. A count beside a ``NaN`` is readable, as it is in a projection.
+    """``data`` as the decoder's type, or ``None``. A count beside a ``NaN`` can be read, as it can in a projection.
 
-    ``None`` too for what holds more than is decoded at once (`ANSWER_BRACKETS`).
+    ``None`` also if it has more brackets than are decoded at once (`ANSWER_BRACKETS`).
     """
     if len(data) > DENSE_BYTES and _is_crowded(bytes(data)):
         return None
@@ -83,11 +83,11 @@ def _beside_nan(decoder: msgspec.json.Decoder[_T], data: bytes) -> _T | None:
 
 
 def _no_number(_constant: str) -> None:
-    """What a number that JSON does not have states."""
+    """The value of a number that JSON does not have: none."""
 
 
 def is_array(data: bytes) -> bool:
-    """``data`` is a JSON array: no answer of one of these APIs is."""
+    """``data`` is a JSON array, which no answer of these APIs is."""
     return data.lstrip().startswith(b"[")
 
 
@@ -100,22 +100,22 @@ def unwrapped(data: bytes) -> bytes | msgspec.Raw:
 
 
 def value(raw: msgspec.Raw) -> Any:
-    """A member's value; ``None`` where it is absent, null or unreadable."""
+    """A member's value; ``None`` if it is absent, null or unreadable."""
     return read_strictly(_ANY, raw) if memoryview(raw) else None
 
 
 def truthy(raw: msgspec.Raw) -> bool:
-    """The member is there and is not null, empty, false or zero."""
+    """The member is present and is not null, empty, false or zero."""
     return len(raw) > 5 or bytes(raw) not in _FALSY
 
 
 def filled(value: object, *, beside: frozenset[str] = frozenset(), depth: int = 0) -> bool:
-    """Something is said in ``value``: it is not empty, and no object or list of what is empty.
+    """Whether ``value`` is not empty; an object or list whose values are all empty is empty too.
 
     Args:
         value: A decoded JSON value.
         beside: Members of the outermost object that do not count.
-        depth: How deep it lies; for the recursion.
+        depth: Its depth, for the recursion.
     """
     if depth > _DEEPEST:
         return True
@@ -127,10 +127,10 @@ def filled(value: object, *, beside: frozenset[str] = frozenset(), depth: int = 
 
 
 class Choices:
-    """Which of the answers that were asked for at once have come to their end.
+    """Which choices of an answer have ended.
 
-    A choice has ended once it has a reason to stop. Output that comes after takes that back; an empty delta does not
-    (hosts add one for the usage or for a filter's verdict).
+    A choice has ended once it has a reason to stop. Later output revokes that; an empty delta does not
+    (hosts add one for the usage or for the result of a filter).
     """
 
     __slots__ = ("_ended", "_wanted")
@@ -153,12 +153,12 @@ class Choices:
 
     @property
     def ended(self) -> bool:
-        """All of them have."""
+        """All choices have ended."""
         return len(self._ended) >= self._wanted
 
 
 def name_of_model(raw: msgspec.Raw) -> str | None:
-    """The model that an answer says it is of, for a look-up and nothing else; ``None`` if it is no name."""
+    """The model that an answer names, used only for a look-up; ``None`` if it is not a name."""
     name = value(raw) if len(raw) <= _MODEL_NAME_LIMIT else None
     return name if isinstance(name, str) and name else None
 
@@ -169,7 +169,7 @@ def stated_variant(
     speed: Speed | None = None,
     geography: Geography | None = None,
 ) -> Variant | None:
-    """The request's variant overlaid with what the answer states; ``None`` if it states nothing."""
+    """The request's variant, overwritten with what the answer states; ``None`` if it states nothing."""
     if tier is None and speed is None and geography is None:
         return None
     asked = head.variant

@@ -1,8 +1,8 @@
-"""Decides from an answer's first bytes whether it is an event stream: for answers whose label does not say.
+"""Decides from an answer's first bytes whether it is an event stream, if its content type does not say.
 
-A stream was asked for, but the answer is labelled ``text/plain``, or not at all, or as JSON by a host that labels
-everything so. The first byte that is no space tells: an event stream begins with the name of a field or with a colon
-(WHATWG HTML, section 9.2.5), JSON with a bracket or a quote, a page with ``<``.
+This is needed if a stream was asked for and the answer has the type ``text/plain``, no type, or JSON from a host that
+labels everything as JSON. The first byte after spaces decides: an event stream begins with the name of a field or with
+a colon (WHATWG HTML, section 9.2.5), JSON with a bracket or a quote, a page with ``<``.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ def is_stream(first: bytes) -> bool | None:
 
 
 def scanner_by_label(sse: bool | None, stream: Callable[[], Scanner], body: Callable[[], Scanner]) -> Scanner:
-    """The scanner of an answer that is labelled an event stream, or as something else, or (``None``) does not say."""
+    """The scanner for an answer whose content type is an event stream, or another type, or (``None``) unclear."""
     if sse is None:
         return Sniffed(stream, body)
     return stream() if sse else body()
 
 
 class Sniffed:
-    """A `Scanner` that becomes that of a stream or of a body. Spaces before the first byte pass and are not looked at.
+    """A `Scanner` that chooses the scanner of a stream or of a body. Leading spaces pass and are not scanned.
 
     Args:
         stream: Makes the scanner of an event stream.
-        body: Makes the one of a body that is none.
-        other: Makes the one of what begins like neither; without it, that is taken for a stream.
+        body: Makes the scanner of a body.
+        other: Makes the scanner of an answer that begins like neither; without it, that is taken for a stream.
 
     Attributes:
-        inner: What it has become; ``None`` before the first byte.
+        inner: The chosen scanner; ``None`` before the first byte.
     """
 
     __slots__ = ("_body", "_other", "_redact", "_skipped", "_stream", "inner")
@@ -70,8 +70,12 @@ class Sniffed:
 
     @property
     def sse(self) -> bool:
-        """What passes is an event stream; not known before its first byte, so false."""
+        """The answer is an event stream; false before its first byte."""
         return self.inner is not None and self.inner.sse
+
+    @property
+    def readable(self) -> bool:
+        return self.inner is None or self.inner.readable
 
     @property
     def begun(self) -> bool:
@@ -120,3 +124,8 @@ class Sniffed:
 
     def estimated_output(self) -> int:
         return self.inner.estimated_output() if self.inner is not None else 0
+
+    def at_output(self, tokens: int, call: Callable[[], None]) -> None:
+        """Call it once the first byte has come: before it there is no output."""
+        if self.inner is not None:
+            self.inner.at_output(tokens, call)

@@ -1,4 +1,4 @@
-"""Server-sent events as bytes: where events end and what data they carry.
+"""Server-sent events as bytes: where events end, and their data.
 
 Rules (WHATWG HTML, section 9.2.6 "Interpreting an event stream"):
 
@@ -6,12 +6,12 @@ Rules (WHATWG HTML, section 9.2.6 "Interpreting an event stream"):
 2. An event's data is the values of its ``data`` fields, joined by LF; one space after the colon is
    not part of the value. Lines that begin with a colon are comments.
 3. One byte order mark at the very start of the stream is not part of the first line.
-4. A CR at the end of what has arrived may be half of a CRLF, so an event that ends there is
+4. A CR at the end of the received bytes may be half of a CRLF, so an event that ends there is
    recognised one byte later. A cut therefore never changes where an event ends.
-5. Beyond the standard: a bare JSON object or array where an event should be is read as data, because some
-   hosts report an error inside a begun stream like that.
-6. Beyond the standard, for dialects whose clients read so: lines of data without blank lines between them, each a
-   whole JSON object, are an event each (`next_lines`).
+5. Beyond the standard: a bare JSON object or array in the place of an event is read as data, because some
+   hosts report an error in the middle of a stream like that.
+6. Beyond the standard, for dialects whose clients do the same: lines of data without blank lines between them, each a
+   whole JSON object, are separate events (`next_lines`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ DONE = b"[DONE]"
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?=[^\n]))")
 _LINE = re.compile(rb"[^\r\n]+")
 _NAMED_ERROR = re.compile(rb"(?:\A|[\r\n])event: ?error[\r\n]")
+_LEAD = re.compile(rb"(?:\xef\xbb\xbf)?(?:[\r\n]|:[^\r\n]*[\r\n])*+")
 _LINE_BREAK = re.compile(rb"[\r\n]")
 _NEXT_LINE = re.compile(rb"\}(\r\n|\n|\r)(?=data:|\{)")
 _NEXT_LINES = tuple(b"}" + end + begun for end in (b"\n", b"\r\n", b"\r") for begun in (b"data:", b"{"))
@@ -50,20 +51,29 @@ def first_boundary(data: bytes) -> int:
 
 
 def is_one_event(data: bytes) -> bool:
-    """``data`` is exactly one event and its lines end with LF: the common form, told cheaply."""
+    """``data`` is exactly one event and its lines end with LF: the common form, which is cheap to recognise."""
     return (
         len(data) > 1 and data.find(b"\n\n") == len(data) - 2 and data[:1] in {b"d", b"e", b":"} and b"\r" not in data
     )
 
 
+def is_one_line(data: bytes) -> bool:
+    """``data`` is exactly one event, whose only line is data and ends with CRLF, as Google writes them."""
+    return (
+        data.startswith(b"data: ")
+        and data.endswith(b"\r\n\r\n")
+        and data.find(b"\r") == data.find(b"\n") - 1 == len(data) - 4
+    )
+
+
 def count_events(block: bytes) -> int:
-    """How many lines of data are in ``block``: providers write one an event. Comments do not count."""
+    """The number of lines of data in ``block``; providers write one for each event. Comments do not count."""
     lines = block.count(b"\ndata:") + block.startswith((b"data:", BOM + b"data:"))
     return lines + block.count(b"\rdata:") if b"\r" in block else lines
 
 
 def event_spans(block: bytes) -> Iterator[tuple[int, int]]:
-    """Start and end of each event in ``block``, terminators included; the spans cover it whole."""
+    """Start and end of each event in ``block``, terminators included; together the spans cover all of it."""
     start = 0
     for found in _BLANK_LINE.finditer(block):
         yield start, found.end()
@@ -73,7 +83,7 @@ def event_spans(block: bytes) -> Iterator[tuple[int, int]]:
 
 
 def events_backwards(block: bytes) -> Iterator[bytes]:
-    """The events of ``block``, last first: what came last is asked for most."""
+    """The events of ``block``, last first, since usually only the last one is needed."""
     if b"\r" in block:
         for start, end in reversed(list(event_spans(block))):
             yield block[start:end]
@@ -88,12 +98,12 @@ def events_backwards(block: bytes) -> Iterator[bytes]:
 
 
 def next_lines(data: bytes) -> list[int]:
-    """Where lines begin that may be events of their own: they follow on a line that ends with an object."""
+    """The starts of lines that may be separate events: they follow a line that ends with an object."""
     return [found.end() for found in _NEXT_LINE.finditer(data)]
 
 
 def has_next_lines(block: bytes) -> bool:
-    """Whether there are `next_lines`; where there are none, as in most streams, faster than to look for them."""
+    """Whether there are `next_lines`; faster than searching for them if there are none, as in most streams."""
     return any(mark in block for mark in _NEXT_LINES)
 
 
@@ -103,15 +113,21 @@ def with_blank_lines(block: bytes) -> bytes:
 
 
 def lead(event: bytes) -> int:
-    """How many bytes before the first line of ``event`` are no part of it: line ends, a byte order mark."""
-    mark = len(BOM) if event.startswith(BOM) else 0
-    return len(event) - len(event[mark:].lstrip(b"\r\n"))
+    """How many bytes precede the first field of ``event``: line ends, whole lines of comments, a byte order mark."""
+    found = _LEAD.match(event)
+    return found.end() if found else 0
 
 
 def data_of(event: bytes) -> bytes:
-    """The data of one event; empty where it has none (a comment, a lone field)."""
+    """The data of one event; empty if it has none (a comment, a single other field)."""
     if event.startswith(b"data: ") and event.find(b"\n") >= len(event) - 2 and b"\r" not in event:
         return event[6:].rstrip(b"\n")
+    if is_one_line(event):
+        return event[6:-4]
+    if event.startswith(b"event: ") and b"\r" not in event:
+        start = event.find(b"\n") + 1
+        if event.startswith(b"data: ", start) and event.find(b"\n", start) >= len(event) - 2:
+            return event[start + 6 :].rstrip(b"\n")
     values: list[bytes] = []
     for found in _LINE.finditer(event.removeprefix(BOM)):
         name, _, value = found.group().partition(b":")
@@ -129,7 +145,7 @@ def is_named_error(event: bytes) -> bool:
 
 
 class LargeEvent:
-    """One event too large to keep: its data goes through a `JsonProjection` as it arrives."""
+    """An event that is too large to keep: its data goes through a `JsonProjection` as it arrives."""
 
     __slots__ = ("_in_data", "_prefix", "_projection", "_start")
 
@@ -151,7 +167,7 @@ class LargeEvent:
             position = end + 1 if found else end
 
     def result(self) -> bytes | None:
-        """The wanted members as one JSON document, or ``None`` if the data is no whole value."""
+        """The wanted members as one JSON document, or ``None`` if the data is not a whole value."""
         whole = self._projection.closed and not self._projection.invalid
         return self._projection.result() if whole else None
 

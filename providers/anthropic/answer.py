@@ -2,8 +2,11 @@
 
 Documented paths, the only ones read: ``message.usage`` of ``message_start``, ``usage`` of
 ``message_delta``, ``usage`` at the top of a whole body. A stream ends with ``message_stop`` after output or a reason to
-stop; an ``error`` event ends it as a failure. (``input`` of a tool call and results of server tools are free
+stop; an ``error`` event ends it as a failure. (The ``input`` of a tool call and results of server tools are arbitrary
 objects and may contain the same names.)
+
+``input_transformations`` of a message reports dropped reasoning; ``message_delta`` replaces it if another model
+answered. Only requests with the beta ``thinking-binding-controls`` get it.
 """
 
 from __future__ import annotations
@@ -32,11 +35,12 @@ from providers.anthropic.failure import provider_error
 from providers.anthropic.output import message_output
 from providers.anthropic.usage import add_usage, geography, read_usage, service_tier, speed
 from providers.dialect import Head, ProviderError
-from providers.document.members import ABSENT, is_list
+from providers.document.look import says
+from providers.document.members import ABSENT, given, is_list
 from providers.document.projection import Wanted
 
 NEEDLE = b'_tokens"'
-_SMALL_EVENT = 64  # bytes: message_stop and ping; with one letter of text an event is more
+_SMALL_EVENT = 64  # bytes: message_stop and ping; an event with one letter of text is larger
 _MARKS = (ERROR, b'"message_stop"')
 _KIND = frozenset({"type"})
 
@@ -47,6 +51,11 @@ class _Message(msgspec.Struct):
     usage: msgspec.Raw = ABSENT
     model: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
+    input_transformations: msgspec.Raw = ABSENT
+
+
+class _Transformation(msgspec.Struct):
+    type: msgspec.Raw = ABSENT
 
 
 class _Delta(msgspec.Struct):
@@ -61,6 +70,7 @@ class _Event(msgspec.Struct):
     delta: msgspec.Raw = ABSENT
     usage: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
+    input_transformations: msgspec.Raw = ABSENT
 
 
 class _Counted(msgspec.Struct):
@@ -72,8 +82,16 @@ _message = msgspec.json.Decoder(_Message)
 _delta = msgspec.json.Decoder(_Delta)
 _event = msgspec.json.Decoder(_Event)
 _counted = msgspec.json.Decoder(_Counted)
+_transformations = msgspec.json.Decoder(list[_Transformation])
 
-MESSAGE: Wanted = {b"type": None, b"content": {}, b"usage": None, b"model": None, b"error": None}
+MESSAGE: Wanted = {
+    b"type": None,
+    b"content": {},
+    b"usage": None,
+    b"model": None,
+    b"error": None,
+    b"input_transformations": None,
+}
 EVENT: Wanted = {
     b"type": None,
     b"message": MESSAGE,
@@ -82,6 +100,7 @@ EVENT: Wanted = {
     b"delta": {b"stop_reason": None},
     b"usage": None,
     b"error": None,
+    b"input_transformations": None,
 }
 COUNTED: Wanted = {b"input_tokens": None, b"error": None}
 
@@ -89,15 +108,17 @@ COUNTED: Wanted = {b"input_tokens": None, b"error": None}
 class MessageStream(EventStream):
     """Events of a streamed message."""
 
-    __slots__ = ("_calls", "_model", "_stated", "_states_calls")
+    __slots__ = ("_calls", "_dropped", "_model", "_stated", "_states_calls", "_stopped")
 
     def __init__(self, head: Head) -> None:
-        # The calls of a stream that never states them are counted from its blocks.
+        # If a stream is cut before it states its calls, they are counted from its blocks.
         super().__init__(head, NEEDLE, EVENT, small=_SMALL_EVENT, marks=_MARKS, each=bool(head.server_tools))
         self._stated: dict[str, Any] = {}
         self._model = ABSENT
         self._calls = MessageCalls()
         self._states_calls = False
+        self._dropped = False
+        self._stopped = False  # the reason to stop has come, and the counts with it
 
     def _event(self, data: bytes) -> bool:
         event = read(_event, data, EVENT)
@@ -108,6 +129,7 @@ class MessageStream(EventStream):
             if message is not None:
                 add_usage(self._stated, value(message.usage), placeholder=True)
                 self._model = message.model
+                self._dropped = _says_dropped(message.input_transformations)
                 self._begun = self._begun or filled(value(message.content))
         elif event.type == "message_delta":
             usage = value(event.usage)
@@ -115,8 +137,12 @@ class MessageStream(EventStream):
             self._states_calls = self._states_calls or isinstance(usage, dict)
             if count(member(usage, "input_tokens")):
                 self._calls.input_stated()
+            if given(event.input_transformations):
+                self._dropped = _says_dropped(event.input_transformations)
             delta = read_strictly(_delta, event.delta)
-            self._begun = self._begun or (delta is not None and truthy(delta.stop_reason))
+            stops = delta is not None and truthy(delta.stop_reason)
+            self._begun = self._begun or stops
+            self._stopped = self._stopped or (stops and count(member(usage, "output_tokens")) is not None)
         elif event.type == "message_stop":
             self._finished = self._begun
         elif event.type == "error" or truthy(event.error):
@@ -140,16 +166,30 @@ class MessageStream(EventStream):
 
     _output = staticmethod(message_output)
 
+    def estimated_output(self) -> int:
+        """What is stated with the reason to stop, also of a stream that was cut after it; else from what has passed."""
+        return self._stated_or_passed(self.report().usage, final=self._stopped)
+
     def _reported(self) -> Report:
         calls = None if self._states_calls else self._calls
-        return _report(self._stated, self._head, self._model, calls, ended=self._finished)
+        return _report(
+            self._stated, self._head, self._model, calls, ended=self._finished, reasoning_dropped=self._dropped
+        )
 
 
 def _opens_output(block: object) -> bool:
-    """A block that begins is output by itself, unless it is text or thinking that is still empty."""
+    """Whether a block is output when it starts: text and thinking that are still empty are not."""
     if not isinstance(block, dict):
         return False
     return block.get("type") not in ("text", "thinking") or filled(block, beside=_KIND)
+
+
+def _says_dropped(raw: msgspec.Raw) -> bool:
+    """Whether dropped reasoning is among the changes that the provider made to the request's input."""
+    if len(raw) <= 2:  # [] from every model that reasons
+        return False
+    made = read_strictly(_transformations, raw)
+    return made is not None and any(says(one.type, "thinking_dropped") for one in made)
 
 
 def read_message(body: bytes, head: Head) -> Body | None:
@@ -163,11 +203,13 @@ def read_message(body: bytes, head: Head) -> Body | None:
     if message.type == "error" or truthy(message.error):
         error = _error_of(bytes(unwrapped(body)))
     shaped = message.type == "message" or (is_list(message.content) and not message.type)
-    return Body(_report(stated, head, message.model), shaped and not is_array(body), error)
+    dropped = _says_dropped(message.input_transformations)
+    report = _report(stated, head, message.model, reasoning_dropped=dropped)
+    return Body(report, shaped and not is_array(body), error)
 
 
 def read_counted(body: bytes, head: Head) -> Body | None:  # noqa: ARG001 - one signature for all readers
-    """A token count: how large a prompt would be. Nothing was used, nothing is billed."""
+    """A token count of a prompt. Nothing was used, and nothing is billed."""
     counted = read_strictly(_counted, unwrapped(body))
     if counted is None:
         return None
@@ -188,6 +230,7 @@ def _report(
     calls: MessageCalls | None = None,
     *,
     ended: bool = True,
+    reasoning_dropped: bool = False,
 ) -> Report:
     counted, others, contexts = read_usage(stated, ended=ended)
     usage = counted.usage if calls is None else calls.add_to(counted.usage)
@@ -197,4 +240,6 @@ def _report(
         speed(stated.get("speed")),
         geography(stated.get("inference_geo")),
     )
-    return Report(usage, variant, others, counted.suspect, counted.unpriced, contexts, name_of_model(model))
+    return Report(
+        usage, variant, others, counted.suspect, counted.unpriced, contexts, name_of_model(model), reasoning_dropped
+    )

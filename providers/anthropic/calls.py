@@ -1,14 +1,14 @@
-"""The calls of a streamed message whose provider did not come to state them, and what the model read of their results.
+"""Counts the tool calls of a streamed message that was cut before it stated them, and the input from their results.
 
-``server_tool_use`` of the last ``message_delta`` is what is billed. A stream that ends before it has shown its calls:
-a block ``web_search_tool_result`` for each search and ``web_fetch_tool_result`` for each fetch. A failed call holds an
-object of the type ``..._error`` in the place of its results, and is not billed:
+Billed calls are in ``server_tool_use`` of the last ``message_delta``. A stream that is cut before it has a block
+``web_search_tool_result`` for each search and ``web_fetch_tool_result`` for each fetch. A failed call has an
+object of the type ``..._error`` instead of results, and is not billed:
 https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool (errors, usage and pricing).
 
-``message_start`` states the input of the first sampling only. After each result, or several that come together, the
-model reads everything again, with all results so far: that is input, too. Where the prompt is cached, what was read
-before is read from the cache, and what is new is written to it. What a result holds is estimated from its size, fitted
-to recorded streams (docs/billing.md).
+``message_start`` states only the input of the first sampling. After each result, or several results that come
+together, the model reads everything again, with all results so far, which is input too. If the prompt is cached, the
+earlier part is read from the cache, and the new part is written to it. The tokens of a result are estimated from its
+size, fitted to recorded streams (docs/billing.md).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from providers.document.projection import Wanted
 BLOCK: Final[Wanted] = {b"type": None, b"content": {b"type": None}}
 _COUNTS: Final = {"web_search_tool_result": "searches", "web_fetch_tool_result": "fetches"}
 _RESULT: Final = "_tool_result"
-_NO_READING: Final = "tool_search_tool_result"  # the sampling goes on
+_NO_READING: Final = "tool_search_tool_result"  # the sampling continues
 _MOST_BLOCKS: Final = 10_000
 
 # Thousandths of a token.
-_ENCRYPTED: Final = 255  # a byte of a search result's ``encrypted_content``
-_FOUND: Final = 150_000  # a search result: its title and address
-_TEXT: Final = 270  # a byte of any other result
-_PAGES: Final = 20  # a byte of a document in base64
+_ENCRYPTED: Final = 255  # for a byte of a search result's ``encrypted_content``
+_FOUND: Final = 150_000  # for a search result's title and address
+_TEXT: Final = 270  # for a byte of any other result
+_PAGES: Final = 20  # for a byte of a document in base64
 
 
 class MessageCalls:
@@ -45,11 +45,11 @@ class MessageCalls:
         self._results: dict[int, int] = {}  # tokens
 
     def note(self, index: object, block: object, size: int) -> bool:
-        """A block that began; results of tools come whole with their beginning.
+        """Note a block that started; the start of a tool's result has the whole result.
 
         Args:
-            index: Its place in the message.
-            block: As far as it was kept.
+            index: Its index in the message.
+            block: The part of it that was kept.
             size: Bytes of its event.
 
         Returns:
@@ -66,11 +66,11 @@ class MessageCalls:
         return True
 
     def input_stated(self) -> None:
-        """The provider stated the input, with all results so far."""
+        """Note that the provider stated the input, including all results so far."""
         self._results.clear()
 
     def add_to(self, usage: Usage | None) -> Usage | None:
-        """``usage`` with the calls that its provider had not stated yet, and what was read of their results."""
+        """``usage`` plus the calls that its provider had not stated yet, and the input from their results."""
         if not self._kinds and not self._results:
             return usage
         usage = self._read(usage or Usage())
@@ -82,7 +82,7 @@ class MessageCalls:
         )
 
     def _read(self, usage: Usage) -> Usage:
-        """``usage``, if its input is stated, with the input of the samplings after the first."""
+        """``usage`` plus the input of the samplings after the first, if its input is stated."""
         prompt, again, results = usage.input_tokens, 0, 0
         if usage.in_uncached is None:
             return usage

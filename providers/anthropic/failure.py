@@ -1,7 +1,7 @@
-"""What Anthropic's errors mean when they come inside a good status.
+"""Anthropic's errors inside a 2xx answer.
 
-https://platform.claude.com/docs/en/api/errors; the type decides. Hosts that speak the format send the errors of
-others through it, so a number is read too.
+https://platform.claude.com/docs/en/api/errors; the type decides. Compatible hosts send errors of other
+formats too, so a number is also read.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
+from providers.answers.error_status import retry_after_of, status_of
 from providers.dialect import ProviderError
-from providers.openai.failure import retry_after_of, status_of
 
 _STATUSES: Final = {
     "invalid_request_error": 400,
@@ -27,11 +27,13 @@ _STATUSES: Final = {
     "overloaded_error": 529,
 }
 
+_TYPES: Final = {status: kind for kind, status in _STATUSES.items()}
+
 _encode = msgspec.json.Encoder().encode
 
 
 def provider_error(event: Any) -> ProviderError:
-    """The error that an ``error`` event or an error body is, whatever its form."""
+    """The error in an ``error`` event or an error body, whatever its form."""
     whole = event if isinstance(event, dict) else {}
     error = whole.get("error") if "error" in whole else event
     if isinstance(error, dict) and isinstance(error.get("error"), dict):
@@ -42,10 +44,16 @@ def provider_error(event: Any) -> ProviderError:
     status = _STATUSES.get(kind) if isinstance(kind, str) else None
     status = status or status_of(error)
     if not isinstance(kind, str) or kind == "error":
-        error = error | {"type": next((name for name, number in _STATUSES.items() if number == status), "api_error")}
+        error = error | {"type": _TYPES.get(status, "api_error")}
     if not isinstance(error.get("message"), str):
         error = error | {"message": ""}
     body: dict[str, Any] = {"type": "error", "error": error}
     if isinstance(whole.get("request_id"), str):
         body["request_id"] = whole["request_id"]
     return ProviderError(status, _encode(body), retry_after_of(error))
+
+
+def error_body(status: int, message: str) -> bytes:
+    """An error body with the type that belongs to a status; ``message`` is the provider's."""
+    kind = _TYPES.get(status) or ("api_error" if status >= 500 else "invalid_request_error")
+    return _encode({"type": "error", "error": {"type": kind, "message": message}})

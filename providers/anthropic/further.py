@@ -1,19 +1,18 @@
-"""The further models that a request of the Messages API names: those of ``fallbacks``, and of tools that ask one.
+"""The further models that a Messages request names: those in ``fallbacks``, and those that its tools call.
 
 https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
 
 from providers.dialect import FurtherModel, Refusal
-from providers.document.look import Look, values
+from providers.document.look import values
 from providers.document.members import (
-    ABSENT,
     MAX_MODEL,
     Members,
     decode_text,
@@ -24,7 +23,6 @@ from providers.document.members import (
 )
 from providers.document.splice import Edits
 from providers.document.strings import quoted
-from providers.steps import Steps
 
 _DEFAULT: Final = "The provider's own choice of fallback models is not served: name the models, or leave out fallbacks."
 _SHAPE: Final = "fallbacks must be a list of objects, each with a model."
@@ -33,27 +31,21 @@ _MOST: Final = 16
 _MOST_BYTES: Final = 16_384
 
 
-class _Tool(msgspec.Struct):
-    model: msgspec.Raw = ABSENT
+def further_models(members: Members, asked: Iterable[msgspec.Raw]) -> tuple[FurtherModel, ...]:
+    """The further models, in the order of the request. Raises `Refusal` if one has not the documented form.
 
-
-_TOOLS: Final = Look(_Tool)
-
-
-def further_models(members: Members) -> Steps[tuple[FurtherModel, ...]]:
-    """In the order of the request. Raises `Refusal` for what is not of the documented form."""
+    Args:
+        members: The request's members.
+        asked: The models that its tools name.
+    """
     raw = members.raw("fallbacks")
     found = [] if raw is None else [_fallback(bytes(entry)) for entry in _entries(raw)]
-    tools = members.raw("tools")
-    if tools is not None and b'"model"' in bytes(tools):
-        for batch in _TOOLS.batches(tools):
-            found += [_of_tool(tool.model) for tool in batch if given(tool.model)]
-            yield
+    found += [_of_tool(model) for model in asked if given(model)]
     return tuple(found)
 
 
 def rename(edits: Edits, names: Mapping[str, str]) -> None:
-    """Put the provider's own names of fallback models in the place of the client's."""
+    """Replace the client's names of fallback models with the provider's."""
 
     def renamed(entry: Edits) -> None:
         name = decode_text(msgspec.Raw(entry.value("model") or b""))

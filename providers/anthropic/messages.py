@@ -1,7 +1,7 @@
 """Messages and token counting (``POST /v1/messages``, ``/count_tokens``): the request side.
 
-Files, skills, containers and threads keep content at Anthropic and are refused, in the body as well
-as when ``anthropic-beta`` asks for them.
+Files, skills, containers and threads keep content at Anthropic. They are refused in the body and in
+``anthropic-beta``.
 
 https://platform.claude.com/docs/en/api/messages
 """
@@ -17,58 +17,30 @@ from metering.usage import STANDARD, Geography, ServiceTier, Speed, Variant
 from providers.answers.body import JsonBody
 from providers.answers.sniff import scanner_by_label
 from providers.anthropic.answer import COUNTED, MESSAGE, MessageStream, read_counted, read_message
+from providers.anthropic.attribution import remove_attribution
 from providers.anthropic.further import further_models, rename
+from providers.anthropic.output import message_output
 from providers.anthropic.weight import weigh_messages
-from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target
-from providers.document.look import Look, says
-from providers.document.members import (
-    ABSENT,
-    Members,
-    is_object,
-    is_string,
-    read_members,
-    read_model,
-    read_object,
-)
+from providers.dialect import Head, Operation, Refusal, Scanner, Target
+from providers.document.addresses import refuse_kept
+from providers.document.look import says
+from providers.document.members import ABSENT, Members, given, read_members, read_model, read_object
 from providers.document.splice import Edits
 from providers.document.strings import quoted
 from providers.members import register
 from providers.members.anthropic import ALLOWED_WITH, BETAS, beta_name
 from providers.members.decision import Decision
+from providers.members.parts import Part, walk
 from providers.output_limit import LEAST_OUTPUT, lower
 from providers.steps import Steps
+from providers.tools.removal import not_forced, remove_tools
 from providers.tools.selection import most_uses, tool_in_definition, tools_in_list, tools_in_members
 
-
-class _Source(msgspec.Struct):
-    type: msgspec.Raw = ABSENT
-    content: msgspec.Raw = ABSENT
-
-
-class _Addition(msgspec.Struct):
-    definition: msgspec.Raw = ABSENT
-
-
-class _Block(msgspec.Struct):
-    type: msgspec.Raw = ABSENT
-    source: msgspec.Raw = ABSENT  # a search result's is a string
-    content: msgspec.Raw = ABSENT
-    tool: msgspec.Raw = ABSENT
-
-
-class _Message(msgspec.Struct):
-    content: msgspec.Raw = ABSENT
-
-
-_MESSAGES = Look(_Message)
-_BLOCKS = Look(_Block)
-_SOURCES = Look(_Source)
-_ADDITIONS = Look(_Addition)
-
 _FILE: Final = "A file id names a file kept at the provider, which is not served: send the file's data instead."
-_DEEPEST: Final = 6
+_TOOLS: Final = frozenset(("tools", "definition"))
+_ROOTS: Final = ("messages", "system", "tools", "tool_choice", "fallbacks", "mcp_servers")
 _LEAST_THINKING: Final = 1_024  # the API rejects a smaller budget
-_BESIDE_THINKING: Final = 256  # for an answer after that much thinking
+_BESIDE_THINKING: Final = 256  # output tokens for an answer after that much thinking
 _GEOGRAPHIES: Final = {"global": Geography.GLOBAL, "us": Geography.US, "eu": Geography.EU}
 
 
@@ -85,13 +57,24 @@ class Messages:
         found = yield from register.examine(self.operation, members, body)
         tools = yield from tools_in_list(self.operation.family, members.raws.get("tools"))
         listed = frozenset(tools)
-        tools |= tools_in_members(self.operation.family, members)
-        for batch in _MESSAGES.batches(members.raws.get("messages")):
-            for one in batch:
-                if not is_string(one.content):
-                    yield from _read_blocks(one.content, tools)
-            yield
-        yield from _read_blocks(members.raws.get("system"), tools)
+        offered = tools | tools_in_members(self.operation.family, members)
+        added: list[msgspec.Raw] = []  # tools that are added in the middle of the conversation
+        asked: list[msgspec.Raw] = []  # models that tools call
+
+        def judge(root: str, place: str, part: Part) -> None:
+            if place in _TOOLS:
+                if "model" in part:
+                    asked.append(part["model"])
+            elif place == "tool" and "definition" in part:
+                added.append(part["definition"])
+            _refuse_kept(root, place, part)
+
+        yield from walk(self.operation.family, members, _ROOTS, judge)
+        tools = set[str]()
+        for definition in added:
+            tools |= yield from tool_in_definition(self.operation.family, definition)
+        optional = (yield from not_forced(self.operation.family, members, offered)) - tools
+        tools |= offered
         most_calls = None
         if tools and tools == listed:
             most_calls = yield from most_uses(members.raws.get("tools"))
@@ -103,9 +86,10 @@ class Messages:
             text_only=True,
             most_calls=most_calls,
             server_tools=frozenset(tools),
+            optional_tools=optional,
             variant=_read_variant(members),
             region=region if (region := members.text("inference_geo")) is None else region.strip().lower(),
-            further=(yield from further_models(members)),
+            further=further_models(members, asked),
             members=members.spans,
             weight=(yield from weigh_messages(members, len(body))),
             found=found,
@@ -116,12 +100,20 @@ class Messages:
         if target.alias:
             edits.replace("model", quoted(target.model))
         yield from register.edit(edits, self.operation.family, head.found, target)
+        if head.removed_tools:
+            yield from remove_tools(edits, self.operation.family, head.removed_tools)
+        if not target.attribution:
+            yield from remove_attribution(edits)
         if target.region and self.billed:
             edits.put("inference_geo", quoted(target.region))
         if target.renamed and "fallbacks" in head.members:
             rename(edits, target.renamed)
         if target.output_limit is not None:
             limited(edits, target.output_limit)
+        for name in target.without:
+            edits.remove(name)
+        for name, value in target.members:
+            edits.put(name, value)
         return (yield from edits.built())
 
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
@@ -129,9 +121,9 @@ class Messages:
 
     def scanner(self, head: Head, *, sse: bool | None) -> Scanner:
         if not self.billed:
-            return JsonBody(head, read_counted, COUNTED, generated=False)
+            return JsonBody(head, read_counted, COUNTED, output=None)
         return scanner_by_label(
-            sse, lambda: MessageStream(head), lambda: JsonBody(head, read_message, MESSAGE, generated=True)
+            sse, lambda: MessageStream(head), lambda: JsonBody(head, read_message, MESSAGE, output=message_output)
         )
 
 
@@ -139,12 +131,12 @@ def limited(edits: Edits, tokens: int) -> None:
     """Lower the output limit, and the thinking budget in proportion: thinking counts against the limit, and a budget
     must stay below it (https://platform.claude.com/docs/en/build-with-claude/extended-thinking).
 
-    A budget that is not below the limit as sent is one of interleaved thinking, for a whole turn of several requests;
-    it stays. So does a request without ``max_tokens``, which the API rejects.
+    A budget that was sent at or above the limit belongs to interleaved thinking, where it covers a turn of several
+    requests; it is not changed. A request without ``max_tokens`` is not changed either; the API rejects it.
     """
     stated = edits.count("max_tokens")
     lower(edits, "max_tokens", tokens)
-    # Those of the attempts that other models may make replace the request's own.
+    # The limits of attempts by fallback models replace the request's own.
     edits.edit_each("fallbacks", lambda attempt: _lower_limit(attempt, tokens))
     if stated is not None and stated > tokens:
         edits.edit_object("thinking", lambda thinking: _lower_budget(thinking, stated, tokens))
@@ -175,7 +167,7 @@ def _read_variant(members: Members) -> Variant:
     raws = members.raws
     if not ("inference_geo" in raws or "speed" in raws or "service_tier" in raws):
         return STANDARD
-    # "auto" and "standard_only" both ask for no more than standard; the answer says what it was.
+    # "auto" and "standard_only" both ask for at most standard; the answer states the tier that was used.
     geography = members.text("inference_geo")
     return Variant(
         tier=ServiceTier.STANDARD,
@@ -184,34 +176,28 @@ def _read_variant(members: Members) -> Variant:
     )
 
 
-def _read_blocks(raw: msgspec.Raw | None, tools: set[str], depth: int = 0) -> Steps[None]:
-    # Blocks nest: a tool's result holds blocks, a document's source may. The API knows three levels.
-    for batch in _BLOCKS.one_or_more(raw):
-        for block in batch:
-            if says(block.type, "container_upload"):
-                raise Refusal("privacy_unsupported", _FILE, "messages")
-            if is_object(block.source) and (source := _SOURCES.single(block.source)) is not None:
-                if says(source.type, "file"):
-                    raise Refusal("privacy_unsupported", _FILE, "messages")
-                if len(source.content) and not is_string(source.content) and depth < _DEEPEST:
-                    yield from _read_blocks(source.content, tools, depth + 1)
-            if len(block.content) and not is_string(block.content) and depth < _DEEPEST:
-                yield from _read_blocks(block.content, tools, depth + 1)
-            # A tool that is added in the midst of the conversation.
-            if is_object(block.tool) and (added := _ADDITIONS.single(block.tool)) is not None:
-                tools |= yield from tool_in_definition(Family.ANTHROPIC, added.definition)
-        yield
+def _refuse_kept(root: str, place: str, part: Part) -> None:
+    kind = part.get("type", ABSENT)
+    if place == "source":
+        if says(kind, "file") or given(part.get("file_id", ABSENT)):
+            raise Refusal("privacy_unsupported", _FILE, root)
+        if "url" in part:
+            refuse_kept(part["url"], root, whole=False)
+    elif says(kind, "container_upload"):
+        raise Refusal("privacy_unsupported", _FILE, root)
 
 
-def check_betas(values: Iterable[str], allowed: frozenset[str] = frozenset()) -> int:
-    """Refuse an ``anthropic-beta`` header that asks for what is kept at the provider.
+def check_betas(values: Iterable[str], allowed: frozenset[str] = frozenset(), *, strip: bool = False) -> int:
+    """Refuse an ``anthropic-beta`` header that asks for a feature that keeps content at the provider.
 
     Args:
         values: The header's values, each a comma-separated list.
         allowed: Server-side tools that policy allows, as for `refuse_tools`.
+        strip: The betas of other server-side tools are removed together with the tools (`providers.headers`), and not
+            refused.
 
     Returns:
-        How many betas no table knows.
+        The number of betas that no table knows.
     """
     unknown = 0
     for value in values:
@@ -219,8 +205,10 @@ def check_betas(values: Iterable[str], allowed: frozenset[str] = frozenset()) ->
             decided = BETAS.get(name := beta_name(beta))
             if decided is None:
                 unknown += bool(name)
-            elif decided.decision is Decision.REFUSE and ALLOWED_WITH.get(name) not in allowed:
-                raise Refusal("privacy_unsupported", decided.why, "anthropic-beta")
+            elif decided.decision is Decision.REFUSE and (tool := ALLOWED_WITH.get(name)) not in allowed:
+                if tool is not None and strip:
+                    continue
+                raise Refusal(decided.code, decided.why, "anthropic-beta")
     return unknown
 
 

@@ -18,7 +18,7 @@ _FACTORS: Final = ((b'"text":', 1_030), (b'"partial_json":', 1_120), (b'"thinkin
 
 
 def message_output(event: bytes) -> int:
-    """Of the Messages API."""
+    """Thousandths of an output token in one event of the Messages API."""
     for name, factor in _FACTORS:
         tokens = sum([milli_tokens(text, ANTHROPIC) for text in strings(event, name) if text])
         if tokens:

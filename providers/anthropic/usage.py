@@ -2,25 +2,25 @@
 
 Rules (Messages API reference, "Usage" and "Streaming messages"):
 
-1. ``input_tokens``, ``cache_read_input_tokens`` and ``cache_creation_input_tokens`` stand beside
-   each other. ``cache_creation`` splits the writes by lifetime; what it does not explain counts as
+1. ``input_tokens``, ``cache_read_input_tokens`` and ``cache_creation_input_tokens`` do not
+   overlap. ``cache_creation`` splits the writes by lifetime; writes that it does not cover count as
    five minutes, the API's default lifetime.
 2. ``output_tokens`` includes thinking (``output_tokens_details.thinking_tokens``).
-3. A stream states usage in ``message_start`` and again, cumulatively, in ``message_delta``: what is
-   stated later replaces what was stated before, what is absent or zero stays. Nothing is added up. An input that
-   differs restates its side, so that its zeros count too (a compaction takes the cached context out of it). The output
-   that ``message_start`` states is a placeholder and states nothing.
-4. ``iterations`` break a request into its samplings. The top level holds those of the serving model
-   (``message``, ``fallback_message``). It leaves out ``compaction``, which ran on the same model,
+3. A stream states usage in ``message_start`` and again, cumulatively, in ``message_delta``: a later
+   count replaces an earlier one, unless it is absent or zero. Counts are never added up. If the input differs, all its
+   counts are replaced, zeros included (a compaction removes the cached context). The output
+   count in ``message_start`` is a placeholder and is ignored.
+4. ``iterations`` split a request into its samplings. The top level is the sum of those of the serving model
+   (``message``, ``fallback_message``). It does not include ``compaction``, which ran on the same model,
    ``advisor_message``, which ran on another, and ``message`` entries of another model that declined
-   before a fallback answered. What was left out is added at its own model's price, except a
+   before a fallback answered. These are added at their own model's price, except a
    decline without output, which is not billed.
-5. A ``fallback_message`` says that another model than the requested one answered: then the top
-   level is that model's, not the requested one's; but an entry that names its model is that one's.
-6. A part that is larger than what it is a part of contradicts it (thinking above the output, writes by lifetime above
-   all writes): nothing here confirms either, so that side is unknown.
-7. A prompt of no tokens does not exist. One that is stated at the end stands all the same, since a reported zero is no
-   missing count, but it makes the report suspect. Before the end it is a placeholder and states nothing.
+5. A ``fallback_message`` means that a model other than the requested one answered: then the top
+   level belongs to that model. An entry that names its model belongs to that model.
+6. A part that is larger than its whole contradicts it (thinking above the output, writes by lifetime above
+   all writes). Nothing confirms either number, so that side is unknown.
+7. A prompt always has tokens. If the end of an answer states a prompt of zero tokens, the zero is kept, since it was
+   reported, but it makes the report suspect. Before the end it is a placeholder and is ignored.
 """
 
 from __future__ import annotations
@@ -79,17 +79,17 @@ def speed(value: object) -> Speed | None:
 
 
 def geography(value: object) -> Geography | None:
-    """Where inference ran, as a usage object states it."""
+    """The geography of the inference that a usage object states."""
     return _GEOGRAPHIES.get(value, Geography.OTHER) if isinstance(value, str) and value else None
 
 
 def add_usage(stated: dict[str, Any], usage: object, *, placeholder: bool = False) -> None:
-    """Lay a later usage object over ``stated``, the state of one answer. See rule 3.
+    """Overwrite ``stated``, the state of one answer, with a later usage object. See rule 3.
 
     Args:
-        stated: What the answer stated before.
-        usage: The object; anything else states nothing.
-        placeholder: It is that of ``message_start``, so that its output states nothing.
+        stated: The earlier statements of the answer.
+        usage: The object; any other value is ignored.
+        placeholder: It comes from ``message_start``, so its output is ignored.
     """
     if not isinstance(usage, dict):
         return
@@ -118,12 +118,12 @@ _INPUT: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
 
 
 class Spent(NamedTuple):
-    """What one answer's usage says.
+    """The usage of one answer.
 
     Attributes:
-        counted: The requested model's counts, and the doubts of all.
-        others: Those of other models, each model request by itself, by name.
-        contexts: The model requests that the requested model's counts are the sum of, if they are stated.
+        counted: The requested model's counts, and the flags ``suspect`` and ``unpriced`` of all counts.
+        others: The counts of other models, by name, one entry for each model request.
+        contexts: The model requests of which the requested model's counts are the sum, if they are stated.
     """
 
     counted: Counted
@@ -132,10 +132,10 @@ class Spent(NamedTuple):
 
 
 def read_usage(stated: dict[str, Any], *, ended: bool = True) -> Spent:
-    """What one answer's usage says. See rules 4, 5 and 7.
+    """Read the usage of one answer. See rules 4, 5 and 7.
 
     Args:
-        stated: All of its usage objects, laid over one another.
+        stated: Its merged usage objects (`add_usage`).
         ended: The answer is whole.
     """
     suspect, unpriced = doubts(stated, KNOWN)
@@ -145,7 +145,7 @@ def read_usage(stated: dict[str, Any], *, ended: bool = True) -> Spent:
     listed = stated.get("iterations")
     iterations = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     if len(iterations) > ITERATIONS:
-        iterations, unpriced = [], True  # no answer has so many: what they cost is not told apart
+        iterations, unpriced = [], True  # no answer has that many: they are not priced separately
     for entry in iterations:
         inner = doubts(entry, _ITERATION)
         suspect, unpriced = suspect or inner[0], unpriced or inner[1] or not _known(entry.get("type"))
@@ -158,7 +158,7 @@ def read_usage(stated: dict[str, Any], *, ended: bool = True) -> Spent:
 
 
 def _is_zero(stated: dict[str, Any], usage: Usage | None) -> bool:
-    """The prompt is stated, as one of no tokens."""
+    """Whether the prompt is stated with zero tokens."""
     return count(stated.get("input_tokens")) == 0 and (usage is None or usage.in_uncached is None)
 
 
@@ -193,9 +193,9 @@ def _split_by_model(
 
 
 def _contexts(usage: Usage, entries: list[dict[str, Any]]) -> tuple[Usage, ...]:
-    """The model requests of which the top level is the sum; none if the entries don't add up to it.
+    """The model requests of which the top level is the sum; empty if the entries do not add up to it.
 
-    Entries do not split the output into thoughts and text: the thoughts of the top level belong to the first of them.
+    Entries do not split the output into thinking and text: the thinking of the top level is assigned to the first one.
     """
     found: list[Usage] = []
     thoughts = usage.out_reasoning
@@ -228,7 +228,7 @@ def _left_out(stated: dict[str, Any], iterations: list[dict[str, Any]], served_b
             included.append(entry)
         else:
             unknown.append(entry)
-    # Entries of a kind that this version does not know are left out of the top level exactly if
+    # Entries of an unknown kind are not in the top level exactly if
     # the known ones already add up to it.
     if unknown and _sums_to(stated, included):
         never += unknown
@@ -254,7 +254,7 @@ def _model(entry: dict[str, Any]) -> str | None:
 
 
 def _counts(usage: dict[str, Any]) -> tuple[Usage | None, bool]:
-    """The counts of the top level or of one iteration, and whether some contradict others. See rule 6."""
+    """The counts of the top level or of one iteration, and whether they contradict each other. See rule 6."""
     calls = usage.get("server_tool_use")
     found = Usage(
         searches=count(member(calls, "web_search_requests")),

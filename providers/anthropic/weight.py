@@ -1,4 +1,4 @@
-"""What a request of the Messages API gives a model to read (``anthropic.types``)."""
+"""Weighs the input of a Messages request (``anthropic.types``)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ import msgspec
 
 from providers.document.look import Look
 from providers.document.members import ABSENT, Members, is_list, is_object, is_string, word
-from providers.media.medium import Kind
+from providers.measures import Kind, Weight
 from providers.steps import Steps
 from providers.weight.tally import Tally
-from providers.weight.weight import Weight
 
-# Tokens that the definition of a tool of Anthropic's own takes, which the request only names:
+# Tokens of the definition of Anthropic's own tools, which the request only names:
 # https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview#pricing, and the recordings for computer use.
 _OWN_TOOLS: Final = {b"computer": 1_200, b"bash": 245, b"text_editor": 700}
 _OWN_TOOL: Final = re.compile(rb'"(computer|bash|text_editor)_20\d{6}"')
 _MOST_OWN: Final = 8
 _RESULT: Final = re.compile(rb'"tool_result"')
-_OPENING: Final = 512  # of a message, in which its first block's type is
+_OPENING: Final = 512  # bytes of a message that contain the type of its first block
 _DEEPEST: Final = 6  # as deep as `providers.anthropic.messages` looks
 
 
@@ -70,7 +69,7 @@ _CONFIG: Final = Look(_Config)
 
 
 def weigh_messages(members: Members, body: int) -> Steps[Weight]:
-    """Of ``POST /v1/messages`` and ``/v1/messages/count_tokens``."""
+    """The weight of a request to ``/v1/messages`` or ``/v1/messages/count_tokens``."""
     tally = Tally()
     system = members.raw("system")
     if system is not None:
@@ -103,7 +102,7 @@ def _tools(tally: Tally, raw: msgspec.Raw | None) -> Steps[None]:
     own = 0
     for batch in _TOOLS.batches(raw):
         for tool in batch:
-            # Tools of Anthropic's own carry a date.
+            # The types of Anthropic's own tools have a date.
             if len(tool.type) and (found := _OWN_TOOL.fullmatch(word(tool.type))) and own < _MOST_OWN:
                 tally.tokens += _OWN_TOOLS[found[1]]
                 own += 1
@@ -140,7 +139,7 @@ def _block(tally: Tally, block: _Block, depth: int) -> Steps[None]:
 def _source(tally: Tally, block: _Block, depth: int) -> Steps[None]:
     source = _SOURCE.single(block.source)
     if source is None:
-        return  # a search result names its source as a string
+        return  # the source of a search result is a string
     kind = Kind.IMAGE if word(block.type) == b'"image"' else Kind.PDF
     if len(source.data):
         if word(source.media_type) == b'"text/plain"':

@@ -1,7 +1,9 @@
 """Writes answer events as a Messages answer: one message, or the stream of its events.
 
-A block is open at a time, as the API streams them. The counts are known at the end alone, so
-``message_start`` states zero and ``message_delta`` the real ones, which SDKs take over.
+The counts are often known only at the end, so ``message_start`` states those that are known and ``message_delta`` the
+final ones, which SDKs use. A refusal is written as text. Another provider's seal is sent as the signature of its
+thinking block, in an envelope (`providers.conversation.envelope`); a thinking block without a seal has an empty
+signature.
 
 https://platform.claude.com/docs/en/build-with-claude/streaming
 """
@@ -13,18 +15,10 @@ from typing import Any, Final
 
 import msgspec
 
-from providers.conversation.arguments import read_object
-from providers.conversation.conversation import (
-    Counts,
-    Event,
-    Failed,
-    Finish,
-    Reason,
-    ReasoningDelta,
-    TextDelta,
-    ToolDelta,
-    ToolStart,
-)
+from providers.conversation.conversation import Citation, Counts, Event, Finish, Reason, Seal
+from providers.conversation.envelope import sealed_for
+from providers.conversation.writing import AnswerWriter, Block, BlockKind, Pieces
+from providers.dialect import Family
 
 _encode = msgspec.json.Encoder().encode
 _REASONS: Final = {
@@ -40,141 +34,109 @@ def _event(kind: str, **members: Any) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (kind.encode(), _encode({"type": kind} | members))
 
 
-def _usage(counts: Counts) -> dict[str, int]:
-    """Anthropic counts what was read from the cache beside the input, chat inside of it."""
-    cached = min(counts.cached or 0, counts.input or 0)
-    return {
-        "input_tokens": (counts.input or 0) - cached,
-        "cache_creation_input_tokens": 0,
+def _usage(counts: Counts) -> dict[str, Any]:
+    """Anthropic's input count does not include tokens read from the cache; that of chat does."""
+    whole = counts.input or 0
+    cached = min(counts.cached or 0, whole)
+    written = min(counts.cache_write or 0, whole - cached)
+    found: dict[str, Any] = {
+        "input_tokens": whole - cached - written,
+        "cache_creation_input_tokens": written,
         "cache_read_input_tokens": cached,
         "output_tokens": counts.output or 0,
     }
+    if counts.reasoning is not None:
+        found["output_tokens_details"] = {"thinking_tokens": counts.reasoning}
+    return found
 
 
-class MessageWriter:
+class MessageWriter(AnswerWriter):
     """The writer of one streamed message. After `Failed` it writes nothing more."""
 
-    def __init__(self, identity: str, model: str, *, reasoning: bool) -> None:
-        self._identity = identity
-        self._model = model
-        self._reasoning = reasoning
-        self._begun = False
-        self._index = -1
-        self._open = ""  # the kind of the open block
-        self._finish: Finish | None = None
-        self._counts = Counts()
-        self._failed = False
+    def _on_begin(self) -> Pieces:
+        yield _event("message_start", message=_message(self._identity, self._model, [], None, self.counts))
 
-    def write(self, events: Iterable[Event]) -> bytes:
-        """The bytes to send for these events."""
-        return b"".join(piece for event in events for piece in self._pieces(event))
+    def _on_open(self, block: Block) -> Pieces:
+        yield _event("content_block_start", index=block.index, content_block=_opened(block))
 
-    def end(self) -> bytes:
-        """The end of the message; nothing unless it finished."""
-        if self._finish is None or self._failed:
-            return b""
-        delta = {"stop_reason": _REASONS[self._finish.reason], "stop_sequence": self._finish.sequence}
-        return b"".join(
-            (
-                *self._start(),
-                *self._close(),
-                _event("message_delta", delta=delta, usage=_usage(self._counts)),
-                _event("message_stop"),
-            )
-        )
+    def _on_piece(self, block: Block, text: str) -> Pieces:
+        match block.kind:
+            case BlockKind.TEXT | BlockKind.REFUSAL:
+                yield self._delta(block, {"type": "text_delta", "text": text})
+            case BlockKind.REASONING:
+                yield self._delta(block, {"type": "thinking_delta", "thinking": text})
+            case BlockKind.TOOL:
+                yield self._delta(block, {"type": "input_json_delta", "partial_json": text})
 
-    def _pieces(self, event: Event) -> Iterable[bytes]:
-        if self._failed:
-            return
-        match event:  # what only counts or ends begins no message: an error may still become a status
-            case Counts():
-                self._counts = event
-            case Finish():
-                self._finish = event
-            case Failed():
-                self._failed = True
-            case _:
-                yield from self._start()
-                yield from self._output(event)
+    def _on_citation(self, block: Block, citation: Citation) -> Pieces:
+        yield self._delta(block, {"type": "citations_delta", "citation": _cited(citation)})
 
-    def _output(self, event: Event) -> Iterable[bytes]:
-        match event:
-            case TextDelta(text):
-                yield from self._block("text", {"type": "text", "text": ""})
-                yield self._delta({"type": "text_delta", "text": text})
-            case ReasoningDelta(text) if self._reasoning:
-                yield from self._block("thinking", {"type": "thinking", "thinking": "", "signature": ""})
-                yield self._delta({"type": "thinking_delta", "thinking": text})
-            case ToolStart(identity, name):
-                yield from self._close()
-                yield from self._block("tool", {"type": "tool_use", "id": identity, "name": name, "input": {}})
-            case ToolDelta(arguments):
-                yield self._delta({"type": "input_json_delta", "partial_json": arguments})
+    def _on_close(self, block: Block) -> Pieces:
+        if block.seal is not None and not _is_redacted(block.seal):
+            yield self._delta(block, {"type": "signature_delta", "signature": sealed_for(Family.ANTHROPIC, block.seal)})
+        yield _event("content_block_stop", index=block.index)
 
-    def _start(self) -> Iterable[bytes]:
-        if not self._begun:
-            self._begun = True
-            message = _message(self._identity, self._model, [], None, Counts())
-            yield _event("message_start", message=message)
+    def _on_end(self, finish: Finish) -> Pieces:
+        delta = {"stop_reason": _REASONS[finish.reason], "stop_sequence": finish.sequence}
+        yield _event("message_delta", delta=delta, usage=_usage(self.counts))
+        yield _event("message_stop")
 
-    def _block(self, kind: str, block: dict[str, Any]) -> Iterable[bytes]:
-        if self._open == kind:
-            return
-        yield from self._close()
-        self._open = kind
-        self._index += 1
-        yield _event("content_block_start", index=self._index, content_block=block)
+    @staticmethod
+    def _delta(block: Block, delta: dict[str, Any]) -> bytes:
+        return _event("content_block_delta", index=block.index, delta=delta)
 
-    def _close(self) -> Iterable[bytes]:
-        if self._open:
-            self._open = ""
-            yield _event("content_block_stop", index=self._index)
 
-    def _delta(self, delta: dict[str, Any]) -> bytes:
-        return _event("content_block_delta", index=self._index, delta=delta)
+def _opened(block: Block) -> dict[str, Any]:
+    """A block without its text."""
+    match block.kind:
+        case BlockKind.TEXT | BlockKind.REFUSAL:
+            return {"type": "text", "text": ""}
+        case BlockKind.REASONING if _is_redacted(block.seal):
+            return {"type": "redacted_thinking", "data": block.seal.data if block.seal else ""}
+        case BlockKind.REASONING:
+            return {"type": "thinking", "thinking": "", "signature": ""}
+        case BlockKind.TOOL:
+            return {"type": "tool_use", "id": block.id, "name": block.name, "input": {}}
+
+
+def _is_redacted(seal: Seal | None) -> bool:
+    return seal is not None and seal.redacted and seal.family is Family.ANTHROPIC
+
+
+def _cited(citation: Citation) -> dict[str, Any]:
+    return {
+        "type": "web_search_result_location",
+        "url": citation.url,
+        "title": citation.title or None,
+        "cited_text": citation.quote,
+        "encrypted_index": "",
+    }
 
 
 def write_message(events: Iterable[Event], identity: str, model: str, *, reasoning: bool) -> bytes | None:
     """The whole message, or None if the answer failed or the arguments of a call are no object."""
-    blocks: list[dict[str, Any]] = []
-    arguments: list[list[str]] = []
-    finish: Finish | None = None
-    counts = Counts()
-    for event in events:
-        match event:
-            case TextDelta(text):
-                _append(blocks, "text", "text", text)
-            case ReasoningDelta(text) if reasoning:
-                _append(blocks, "thinking", "thinking", text)
-            case ToolStart(call, name):
-                arguments.append([])
-                blocks.append({"type": "tool_use", "id": call, "name": name, "input": arguments[-1]})
-            case ToolDelta(piece):
-                arguments[-1].append(piece)
-            case Counts():
-                counts = event
-            case Finish():
-                finish = event
-            case Failed():
-                return None
-    if finish is None:
+    answer = AnswerWriter(reasoning=reasoning)
+    answer.write(events)
+    if not answer.finished:
         return None
-    for block in blocks:
-        if block["type"] == "tool_use":
-            block["input"] = read_object("".join(block["input"]))
-        elif block["type"] == "thinking":
-            block["signature"] = ""
-    whole = [block for block in blocks if block["type"] != "tool_use" or block["input"] is not None]
-    if len(whole) < len(blocks) and finish.reason is not Reason.LENGTH:
-        return None
-    blocks = whole  # a call that was cut at the limit of its length is left out, and the reason says why
-    return _encode(_message(identity, model, blocks, finish, counts))
+    return _encode(_message(identity, model, [_whole(block) for block in answer.blocks], answer.finish, answer.counts))
 
 
-def _append(blocks: list[dict[str, Any]], kind: str, member: str, text: str) -> None:
-    if not blocks or blocks[-1]["type"] != kind:
-        blocks.append({"type": kind, member: ""})
-    blocks[-1][member] += text
+def _whole(block: Block) -> dict[str, Any]:
+    found = _opened(block)
+    match block.kind:
+        case BlockKind.TEXT | BlockKind.REFUSAL:
+            found["text"] = block.text
+            if block.citations:
+                found["citations"] = [_cited(citation) for citation in block.citations]
+        case BlockKind.REASONING if found["type"] == "thinking":
+            found["thinking"] = block.text
+            found["signature"] = sealed_for(Family.ANTHROPIC, block.seal) if block.seal else ""
+        case BlockKind.TOOL:
+            found["input"] = block.arguments
+        case _:
+            pass
+    return found
 
 
 def _message(

@@ -1,12 +1,12 @@
-"""Counts what a JSON body is made of, before anything is built of it: tiny values cost thirty times their size.
+"""Counts the values of a JSON body before anything is built from it: a decoded tiny value takes thirty times its size.
 
 Rules that everything here obeys:
 
-1. What is counted is what stands outside of strings, so that code in a prompt is no structure. Strings end where JSON
-   says that they do; what is no JSON ends the decoder's work at the same byte, so its counts do not matter.
-2. The work is linear, a step is `STEP_BYTES`, and the first bound that is passed ends it.
-3. A body that is far from the bounds is not counted at all: a sample tells (`is_plain`), a sixteenth of the body at
-   places that no sender can know.
+1. Only bytes outside of strings are counted, so that code in a prompt is not structure. Strings end by the rules of
+   JSON; if the body is not JSON, the decoder stops at the same byte, so the counts after it do not matter.
+2. The work is linear, a step is `STEP_BYTES`, and it stops at the first bound that is exceeded.
+3. A body that is far from the bounds is not counted: a sample decides (`is_plain`), a sixteenth of the body at
+   random positions that no sender can know.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _ESCAPED: Final = "The request body holds too many escapes: send text as UTF-8, 
 
 _SAMPLE: Final = 4_096  # bytes of each `STEP_BYTES`
 _SHARE: Final = STEP_BYTES // _SAMPLE
-_STRIPES: Final = 32  # that are sampled in one step
-_FEW_NAMES: Final = 10_000  # so few members cannot be too many to be read by name
+_STRIPES: Final = 32  # samples in one step
+_FEW_NAMES: Final = bounds.OBJECT_MEMBERS  # with fewer members, no object can have too many
 _BLANK: Final = b" \t\r\n"
 _LISTS: Final = bytes.maketrans(b"{}", b"[]")
 _NO_STRUCTURE: Final = bytes(code for code in range(256) if code not in b"{}[]:")
@@ -38,7 +38,7 @@ _COLON: Final = ord(":")
 
 
 def is_plain(body: bytes) -> Steps[bool]:
-    """The body is so far from every bound that it need not be counted."""
+    """Whether the body is so far from every bound that it need not be counted."""
     size = len(body)
     if size <= bounds.UNCOUNTED_BYTES:
         return True
@@ -47,7 +47,7 @@ def is_plain(body: bytes) -> Steps[bool]:
         start = stripe + int(random.random() * (STEP_BYTES - _SAMPLE))  # noqa: S311 - a sample, not a secret
         sample = body[start : start + _SAMPLE]
         quotes = sample.count(b'"')
-        # Before a string begins there is never a backslash: so this is at least the number of strings.
+        # There is never a backslash before the start of a string, so this is at least the number of strings.
         strings += quotes - sample.count(b'\\"')
         containers += sample.count(b"{") + sample.count(b"[")
         commas += sample.count(b",")
@@ -67,17 +67,17 @@ def is_plain(body: bytes) -> Steps[bool]:
 
 
 def census(body: bytes, *, values: int = bounds.VALUES) -> Steps[None]:
-    """Refuse a body that is over a bound. Raises `Refusal` (``invalid_request``).
+    """Refuse a body that exceeds a bound. Raises `Refusal` (``invalid_request``).
 
     Args:
         body: The whole body.
-        values: How many values it may hold.
+        values: How many values it may have.
     """
     containers = commas = names = loose = backslashes = 0
     structure: list[bytes] = []
-    inside = escaped = False  # the step begins inside of a string, with what a backslash before it escapes
-    length = 0  # of the string in which it begins
-    long = False  # a string too long for a name has ended, and only blanks came after it
+    inside = escaped = False  # the step starts inside a string; it starts with an escaped character
+    length = 0  # of the string in which the step starts
+    long = False  # a string too long for a name has ended, and only blanks have followed
     for start in range(0, len(body), STEP_BYTES):
         piece = body[start + escaped : start + STEP_BYTES]
         escaped = False
@@ -112,7 +112,7 @@ def census(body: bytes, *, values: int = bounds.VALUES) -> Steps[None]:
 
 
 def _refuse_long_name(parts: list[bytes], length: int, long: bool, *, inside: bool) -> bool:
-    """Look at the strings of one step; returns ``long`` after it."""
+    """Check the strings of one step; returns the value of ``long`` after it."""
     for number, part in enumerate(parts, 1):
         if not inside:
             after = part.lstrip(_BLANK) if long else b""
@@ -126,7 +126,7 @@ def _refuse_long_name(parts: list[bytes], length: int, long: bool, *, inside: bo
 
 
 def _check_depth(brackets: bytes) -> Steps[None]:
-    # What is innermost goes, again and again: as often as it is deep. What is no JSON leaves a rest, too.
+    # Remove the innermost pairs repeatedly, as often as the nesting is deep. Invalid JSON leaves a rest too.
     for _ in range(bounds.DEPTH):
         left = brackets.replace(b"[]", b"")
         if len(left) == len(brackets):
@@ -139,18 +139,21 @@ def _check_depth(brackets: bytes) -> Steps[None]:
 
 def _check_members(shape: bytes) -> Steps[None]:
     depth = 0
-    members = [0] * (bounds.UPPER_LEVELS + 1)
+    members = [0] * (bounds.DEPTH + 1)
     step = STEP_BYTES // 8
     for start in range(0, len(shape), step):
         for code in shape[start : start + step]:
             if code in _OPEN:
                 depth += 1
-                if depth <= bounds.UPPER_LEVELS:
-                    members[depth] = 0
+                if depth > bounds.DEPTH:
+                    return  # brackets that do not match: not JSON
+                members[depth] = 0
             elif code != _COLON:
                 depth -= 1
-            elif depth <= bounds.UPPER_LEVELS:
+                if depth < 0:
+                    return
+            else:
                 members[depth] += 1
-                if members[depth] > bounds.MEMBERS:
+                if members[depth] > (bounds.MEMBERS if depth <= bounds.UPPER_LEVELS else bounds.OBJECT_MEMBERS):
                     raise Refusal("invalid_request", TOO_MANY_MEMBERS)
         yield

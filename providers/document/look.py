@@ -1,8 +1,8 @@
-"""A closer look at single values inside of a body: objects in a list, a word, a null.
+"""Decodes single values inside a body: objects in a list, a word, a null.
 
-What does not fit is left to the provider, which refuses it; an odd value does not hide those beside it. Nothing here
-builds what it does not look at, and of a long list no more at a time than a step may (`providers.bounds`): the caller
-gets it in batches, and yields between two.
+A value of another form is left to the provider, which refuses it; it does not hide the values beside it. Only the
+needed fields are decoded, and a long list is decoded in batches of one step (`providers.bounds`): the caller yields
+between two batches.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _T = TypeVar("_T")
 
 
 class Misfit(Exception):
-    """A list that must hold one kind of value only holds another, or is none."""
+    """A list that must hold values of one kind has another one, or it is not a list."""
 
 
 class Look(Generic[_T]):
-    """A closer look at objects inside of a member: `msgspec.Struct` fields alone, the rest skipped.
+    """Decodes the objects in a member: only the fields of a `msgspec.Struct`; others are skipped.
 
-    Every method raises `Refusal` for what is nested too deeply to be looked at.
+    Every method raises `Refusal` if the value is nested too deeply to be decoded.
     """
 
     __slots__ = ("_many", "_one")
@@ -40,7 +40,7 @@ class Look(Generic[_T]):
         self._many = msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]
 
     def single(self, raw: msgspec.Raw) -> _T | None:
-        """The object, or None where the value is of another form."""
+        """The object, or None if the value has another form."""
         try:
             return self._one.decode(raw)
         except msgspec.MsgspecError:
@@ -49,13 +49,13 @@ class Look(Generic[_T]):
             raise Refusal("invalid_request", TOO_DEEP) from None
 
     def batches(self, raw: msgspec.Raw | None) -> Iterable[list[_T]]:
-        """The objects of a list, in batches that one step can work on; none where the value is no list."""
+        """The objects of a list, in batches that one step can process; empty if the value is not a list."""
         if raw is None or not is_list(raw):
             return ()
         return self._batches(raw, strict=False)
 
     def one_or_more(self, raw: msgspec.Raw | None) -> Iterable[list[_T]]:
-        """Like `batches`, for APIs that read a lone object as a list of one (Google's do)."""
+        """Like `batches`, for APIs that read a single object as a list of one (Google's do)."""
         if raw is None or not len(raw):
             return ()
         opening = memoryview(raw)[0]
@@ -65,7 +65,7 @@ class Look(Generic[_T]):
         return () if one is None else ([one],)
 
     def all_fit(self, raw: msgspec.Raw) -> Iterable[list[_T]]:
-        """Like `batches`. Raises `Misfit`, at once or later, if the value is no list or one in it does not fit."""
+        """Like `batches`. Raises `Misfit`, perhaps after some batches, if the value or an element has another form."""
         if not is_list(raw):
             raise Misfit
         return self._batches(raw, strict=True)
@@ -75,7 +75,7 @@ class Look(Generic[_T]):
             return self._each(raw, strict=strict)
         try:
             found = self._many.decode(raw)
-        except msgspec.ValidationError:  # one odd value does not hide the others
+        except msgspec.ValidationError:  # a value of another form does not hide the others
             return self._each(raw, strict=strict)
         except msgspec.MsgspecError:
             return ()
@@ -89,7 +89,7 @@ class Look(Generic[_T]):
         batch: list[_T] = []
         size = elements = 0
         for text in values(raw):
-            if len(text) > _LARGE:  # a step of its own
+            if len(text) > _LARGE:  # a separate step
                 yield batch
                 batch, size, elements = [], 0, 0
             one = self.single(text)
@@ -106,7 +106,7 @@ class Look(Generic[_T]):
 
 
 def values(raw: msgspec.Raw) -> list[msgspec.Raw]:
-    """The values of a list, as they stand in it. The list must be valid JSON, of a body that was read."""
+    """The undecoded values of a list. The list must be valid JSON, from a body that was read."""
     try:
         return _RAWS.decode(raw)
     except RecursionError:
@@ -114,7 +114,7 @@ def values(raw: msgspec.Raw) -> list[msgspec.Raw]:
 
 
 def says(raw: msgspec.Raw, word: str) -> bool:
-    """A field is this word, however it is escaped."""
+    """Whether a field is this word, with or without escapes."""
     if not len(word) + 2 <= len(raw) <= 6 * len(word) + 2:
         return False
     text = bytes(raw)

@@ -1,23 +1,22 @@
-"""The top level of a JSON request body: its members, where each lies, and the few that are acted on.
+"""The top level of a JSON request body: its members, their positions, and the few that the gateway acts on.
 
 Rules that everything here obeys:
 
-1. One pass skips the body without building it; the members come out as views, and only short ones
-   are ever decoded. What the caller wrote to the model is never turned into Python objects.
-2. The gateway and the provider must read the same members. A duplicated or undecodable name is
-   refused, because two parsers may choose differently and so smuggle one past the other.
-3. What is not acted on is not judged: unknown members and odd types pass, the provider decides.
+1. One pass reads the body without building it; the members are returned as views, and only short ones
+   are ever decoded and kept.
+2. The gateway and the provider must read the same members. A duplicate or undecodable name is
+   refused at any depth, because two parsers may choose differently, so that a value could bypass the gateway's checks
+   (`providers.document.duplicates`).
+3. Members that the gateway does not act on are not checked: unknown members and unexpected types pass, and the provider
+   decides.
 4. A refusal's message is a fixed sentence. Errors of the decoder are dropped, not chained.
-5. What costs more than its bytes is refused before anything is built (`providers.document.census`); every pass over a
-   body is a step of its own.
+5. A body that is expensive for its size is refused before anything is built (`providers.document.census`); every pass
+   over a body is a separate step.
 """
 
 from __future__ import annotations
 
 import codecs
-import re
-import sys
-from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -26,20 +25,16 @@ from providers import bounds
 from providers.bounds import STEP_BYTES
 from providers.dialect import Refusal
 from providers.document.census import TOO_DEEP, TOO_MANY_MEMBERS, census, is_plain
-from providers.steps import Steps
+from providers.document.duplicates import NAMED_TWICE, NOT_JSON, find_spans, refuse_duplicates
+from providers.steps import Steps, at_once
 
 MAX_MODEL: Final = 256
-"""Longest model name in characters: longer than any provider's, short enough to look up safely."""
+"""The longest model name in characters: longer than any provider's, short enough for a look-up."""
 
 ABSENT: Final = msgspec.Raw(b"")
 """The default of a field that is read as a `msgspec.Raw`; see `given`."""
 
-_NOT_JSON: Final = "The request body is not valid JSON (a lone surrogate is not, either)."
 _COUNT_LIMIT: Final = (1 << 31) - 1
-
-_FIRST = re.compile(rb'[ \t\n\r]*\{[ \t\n\r]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t\n\r]*:[ \t\n\r]*')
-_NEXT = re.compile(rb'[ \t\n\r]*,[ \t\n\r]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t\n\r]*:[ \t\n\r]*')
-_LAST = re.compile(rb"[ \t\n\r]*\}[ \t\n\r]*\Z")
 
 
 class Members:
@@ -47,8 +42,8 @@ class Members:
 
     Attributes:
         raws: name -> the value's bytes as sent, as a view on the body.
-        spans: name -> (start, end) of the value in the body, in body order.
-        body: What the spans are of.
+        spans: name -> (start, end) of the value in ``body``, in body order.
+        body: The bytes that contain the object.
     """
 
     __slots__ = ("body", "raws", "spans")
@@ -59,7 +54,7 @@ class Members:
         self.body = body
 
     def raw(self, *names: str) -> msgspec.Raw | None:
-        """The value under the first of these names that is there and not null."""
+        """The value of the first of these names that is present and not null."""
         for name in names:
             raw = self.raws.get(name)
             if raw is not None and given(raw):
@@ -67,9 +62,9 @@ class Members:
         return None
 
     def truthy(self, name: str) -> bool:
-        """The member is there and is not null, false, an empty string, list or object."""
+        """The member is present and is not null, false, an empty string, list or object."""
         raw = self.raws.get(name)
-        return raw is not None and (len(raw) > 5 or bytes(raw) not in _FALSY)
+        return raw is not None and says_something(raw)
 
     def boolean(self, name: str) -> bool:
         """A flag; absent and null are false. Raises `Refusal` for anything but a boolean."""
@@ -84,12 +79,12 @@ class Members:
         raise Refusal("invalid_request", "This member must be true or false.", name)
 
     def text(self, *names: str) -> str | None:
-        """A short string, or None where it is absent, null or something else."""
+        """A short string, or None if it is absent, null or something else."""
         raw = self.raw(*names)
         return None if raw is None or len(raw) > _TEXT_BYTES else decode_text(raw)
 
     def count(self, *names: str) -> int | None:
-        """A whole number from 0 up, or None where it is absent or something else.
+        """A whole number from 0 up, or None if it is absent or something else.
 
         Accepts the spellings that providers accept: 100, 100.0 and (protobuf's JSON) "100".
         """
@@ -104,21 +99,27 @@ _TEXT_BYTES: Final = 12 * MAX_MODEL
 LIST: Final = ord("[")
 OBJECT: Final = ord("{")
 _QUOTE: Final = ord('"')
-_FALSY: Final = frozenset((b"null", b"false", b'""', b"[]", b"{}"))
+_FALSY: Final = frozenset((b"", b"null", b"false", b'""', b"[]", b"{}"))
 
 
 _TEXT = msgspec.json.Decoder(str)
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_NAMES = msgspec.json.Decoder(list[str | int] | str | int)
 
 
 def given(raw: msgspec.Raw) -> bool:
-    """The value is there and not null."""
+    """The value is present and not null."""
     size = len(raw)
     return size > 0 and (size != 4 or bytes(raw) != b"null")
 
 
+def says_something(raw: msgspec.Raw) -> bool:
+    """The value is present, and is not null, false, an empty string, list or object."""
+    return len(raw) > 5 or bytes(raw) not in _FALSY
+
+
 def count_of(value: bytes) -> int | None:
-    """The whole number from 0 up that this JSON value is, or None; see `Members.count`."""
+    """This JSON value as a whole number from 0 up, or None; see `Members.count`."""
     if len(value) > _COUNT_BYTES:
         return None
     try:
@@ -129,12 +130,21 @@ def count_of(value: bytes) -> int | None:
 
 
 def word(raw: msgspec.Raw) -> bytes:
-    """The value's bytes, if it may be a word or a number; of anything longer something that is neither."""
+    """The value's bytes, if it is short enough for a word or a number; otherwise bytes that are neither."""
     return bytes(raw) if len(raw) <= _WORD_BYTES else _NO_WORD
 
 
 def is_list(raw: msgspec.Raw) -> bool:
     return len(raw) > 0 and memoryview(raw)[0] == LIST
+
+
+def words(raw: msgspec.Raw | None) -> frozenset[str]:
+    """The names in a list of enumerated values, or in a single one, in lower case; numbers as their digits."""
+    try:
+        named = _NAMES.decode(raw) if raw is not None else []
+    except msgspec.MsgspecError:
+        return frozenset()
+    return frozenset(str(name).lower() for name in (named if isinstance(named, list) else [named]))
 
 
 def is_object(raw: msgspec.Raw) -> bool:
@@ -146,7 +156,7 @@ def is_string(raw: msgspec.Raw) -> bool:
 
 
 def decode_text(raw: msgspec.Raw) -> str | None:
-    """The string that this value is, or None when it is no string."""
+    """The value as a string, or None if it is not a string."""
     try:
         return _TEXT.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -157,11 +167,11 @@ def read_members(body: bytes, *, values: int = bounds.VALUES) -> Steps[Members]:
     """Read a request body's top level.
 
     Raises `Refusal` (``invalid_request``) unless the body is one JSON object (RFC 8259) in valid
-    UTF-8, without byte-order mark, with every member named once, and within `providers.bounds`.
+    UTF-8 without a byte order mark, has no duplicate members, and is within `providers.bounds`.
 
     Args:
         body: The whole body.
-        values: How many values it may hold.
+        values: How many values it may have.
     """
     if not (yield from is_plain(body)):
         yield from census(body, values=values)
@@ -170,7 +180,7 @@ def read_members(body: bytes, *, values: int = bounds.VALUES) -> Steps[Members]:
     except msgspec.ValidationError:
         raise Refusal("invalid_request", "The request body must be a JSON object.") from None
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise Refusal("invalid_request", _NOT_JSON) from None
+        raise Refusal("invalid_request", NOT_JSON) from None
     except RecursionError:
         raise Refusal("invalid_request", TOO_DEEP) from None
     if len(raws) > bounds.MEMBERS:
@@ -178,33 +188,34 @@ def read_members(body: bytes, *, values: int = bounds.VALUES) -> Steps[Members]:
     yield
     if not body.isascii():
         yield from _check_utf8(body)
-    spans = _walk(body, raws)
+    spans = yield from find_spans(body, raws)
     if spans is None:
-        raise Refusal("invalid_request", "A member of the request body appears more than once.")
+        raise Refusal("invalid_request", NAMED_TWICE)
     yield
+    yield from refuse_duplicates(body, raws, spans)
     return Members(raws, spans, body)
 
 
 def read_nested(members: Members, *names: str) -> Members | None:
-    """The members of a member that is an object, or None where it is absent or something else.
+    """The members of a member that is an object, or None if it is absent or something else.
 
-    Raises `Refusal` where it names a member twice, since what is acted on must be read alike.
+    Raises `Refusal` if it has a duplicate member, since the gateway and the provider must read the same value.
     """
     raw = members.raw(*names)
     if raw is None or not is_object(raw):
         return None
     raws = _decoded(raw)
     start, end = next(members.spans[name] for name in names if members.raws.get(name) is raw)
-    spans = None if raws is None else _walk(members.body, raws, start, end)
+    spans = None if raws is None else at_once(find_spans(members.body, raws, start, end))
     if raws is None or spans is None:
-        raise Refusal("invalid_request", "A member of this object appears more than once.", names[0])
+        raise Refusal("invalid_request", NAMED_TWICE, names[0])
     return Members(raws, spans, members.body)
 
 
 def read_object(text: bytes) -> Members | None:
-    """The members of a nested object, or None where it is no object or names a member twice."""
+    """The members of a nested object, or None if it is not an object or has a duplicate member."""
     raws = _decoded(text)
-    spans = None if raws is None else _walk(text, raws)
+    spans = None if raws is None else at_once(find_spans(text, raws))
     return None if raws is None or spans is None else Members(raws, spans, text)
 
 
@@ -215,33 +226,8 @@ def _decoded(text: bytes | msgspec.Raw) -> dict[str, msgspec.Raw] | None:
         return None
 
 
-def _walk(
-    body: bytes, raws: Mapping[str, msgspec.Raw], position: int = 0, end: int = sys.maxsize
-) -> dict[str, tuple[int, int]] | None:
-    # The decoder keeps a name's first place and its last value, so a duplicate shows as a value
-    # that is not where it should be, or as members that remain when the names are used up.
-    spans: dict[str, tuple[int, int]] = {}
-    pattern = _FIRST
-    for name, raw in raws.items():
-        found = pattern.match(body, position, end)
-        if found is None:
-            return None
-        written = found[1]
-        if b"\\" in written:
-            written = (decode_text(msgspec.Raw(b'"' + written + b'"')) or "").encode()
-        start = found.end()
-        if written != name.encode() or not body.startswith(raw, start):
-            return None
-        position = start + len(raw)
-        spans[name] = (start, position)
-        pattern = _NEXT
-    if raws and _LAST.match(body, position, end) is None:
-        return None
-    return spans
-
-
 def _check_utf8(body: bytes) -> Steps[None]:
-    # In steps, so that a short run of wide characters does not widen the whole text.
+    # In steps, so that a few wide characters do not make Python use a wide representation for the whole text.
     view = memoryview(body)
     position, size = 0, len(body)
     try:
@@ -254,7 +240,7 @@ def _check_utf8(body: bytes) -> Steps[None]:
 
 
 def read_model(members: Members, path_model: str | None = None) -> str:
-    """The model's name: from the path where the operation names it there, else from the body."""
+    """The model's name: from the path if the operation has it there, else from the body."""
     if path_model is None:
         raw = members.raws.get("model")
         if raw is None:

@@ -1,19 +1,19 @@
 """Reads a few members out of a JSON document of any size while it arrives in pieces.
 
-`JsonProjection` copies the members that are wanted, by their path, into a small document of the
-same shape and skips everything else at the speed of the regular expression engine. Nothing of what
-is skipped is kept, so that a usage object at the end of a body of many megabytes (images in
+`JsonProjection` copies the wanted members, by their path, into a small document of the
+same shape, and skips everything else at the speed of the regular expression engine. Skipped
+bytes are not kept, so that a usage object at the end of a body of many megabytes (images in
 base64, embeddings) is found in bounded memory.
 
 Rules:
 
 1. A member is found by its path from the top, never by its name alone: the same name inside a
    string or inside an unwanted object is content, not a count.
-2. The output is bounded (`OUTPUT_LIMIT`); a value that would pass the bound becomes ``null``. A document of which more
-   than `ANSWER_ELEMENTS` objects and lists are wanted, or more members looked at than `ANSWER_MEMBERS`, is given up: it
-   is ``invalid``, and nothing more of it is read. So is a list that is a stream, for elements below `ELEMENT_BYTES`.
+2. The output is bounded (`OUTPUT_LIMIT`); a value that would exceed the bound becomes ``null``. Reading stops, and the
+   document becomes ``invalid``, if more than `ANSWER_ELEMENTS` objects and lists are wanted, if more than
+   `ANSWER_MEMBERS` names were read, or if the elements of a streamed list are smaller than `ELEMENT_BYTES`.
 3. The result does not depend on how the document was cut.
-4. Scalars are copied or skipped, not checked: what is not strictly JSON (``NaN``) is no reason to
+4. Scalars are copied or skipped, not checked: a value that is not strictly JSON (``NaN``) must not
    lose the members beside it.
 """
 
@@ -26,35 +26,35 @@ from typing import TypeAlias
 
 from providers.bounds import ANSWER_ELEMENTS, ANSWER_MEMBERS, ELEMENT_BYTES
 
-# None keeps a value whole; a mapping keeps the named members of an object, or of every object in
-# an array at that place. An empty mapping keeps the kind of a value: of an object or array only its brackets.
+# None keeps the whole value; a mapping keeps the named members of an object, or of every object in
+# an array at that position. An empty mapping keeps only the kind of a value: the brackets of an object or array.
 Wanted: TypeAlias = "Mapping[bytes, Wanted | None]"
 
 OUTPUT_LIMIT = 64 * 1024
 _KEY_LIMIT = 256
-_SMALL_ELEMENTS = 64  # of a list that is a stream, at a time, whatever their size
+_SMALL_ELEMENTS = 64  # of a streamed list, in bytes that arrive together, whatever their size
 
-# Everything up to the next bracket, whole strings included. Possessive, so that a string which has
-# not ended yet costs one pass.
+# Everything up to the next bracket, including whole strings. Possessive, so that a string that has
+# not ended costs one pass.
 _FLAT = re.compile(rb'[^"{}\[\]]*+(?:"(?:[^"\\]++|\\.)*+"[^"{}\[\]]*+)*+', re.DOTALL)
 _STRING_REST = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _NAME = re.compile(rb'[ \t\r\n]*+"([^"\\]*+)"[ \t\r\n]*+:[ \t\r\n]*+')
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _SCALAR = re.compile(rb"[^,\]} \t\r\n]*+")
 
-# What comes next in the document.
+# The expected next part of the document.
 _VALUE, _STRING, _SCALAR_REST, _CONTAINER, _MEMBER, _KEY, _COLON, _AFTER = range(8)
 
 
 class _Frame:
-    """An open container whose members are looked at."""
+    """An open container whose members are read."""
 
     __slots__ = ("closer", "filled", "wanted")
 
     def __init__(self, closer: bytes, wanted: Wanted) -> None:
         self.closer = closer
         self.wanted = wanted
-        self.filled = False  # something was written into it, so that the next needs a comma
+        self.filled = False  # it has a written member, so the next one needs a comma
 
 
 class JsonProjection:
@@ -62,9 +62,9 @@ class JsonProjection:
 
     Args:
         wanted: The paths to keep.
-        each: If given, the top-level value is an array, and each of its elements is handed to
-            ``each`` as a document of its own as soon as it has ended. (A top-level value that is
-            not an array is handed over as one element.)
+        each: If given, the top-level value is an array, and ``each`` is called with every element as a
+            separate document as soon as the element has ended. (A top-level value that is
+            not an array counts as one element.)
     """
 
     __slots__ = (
@@ -81,9 +81,9 @@ class JsonProjection:
         self._mark = 0  # length of `_out` after the last whole member
         self._start = 0  # length of `_out` where the open value begins
         self._frames: list[_Frame] = []
-        self._elements = 0  # objects and lists that were wanted of this document
-        self._members = 0  # members whose names were looked at
-        self._most = 0  # elements that may still be handed over of what has come
+        self._elements = 0  # wanted objects and lists in this document
+        self._members = 0  # members whose names were read
+        self._most = 0  # elements for which `each` may still be called for the bytes received so far
         self._state = _VALUE
         self._spec: Wanted | None = wanted  # what is wanted of the next value, if `_take`
         self._take = True  # the next or open value is copied
@@ -119,7 +119,7 @@ class JsonProjection:
             self.invalid = True
 
     def result(self) -> bytes:
-        """The wanted members seen so far as one JSON document, well-formed also before the end."""
+        """The wanted members so far, as one JSON document, which is well-formed even before the end."""
         if self.closed:
             return b"".join(self._out)
         if not self._mark:
@@ -248,7 +248,7 @@ class JsonProjection:
             self._take = False
 
     def _string_end(self, data: bytes, position: int) -> int:
-        """The index after the closing quote, or -1 if the string goes on beyond ``data``."""
+        """The index after the closing quote, or -1 if the string continues after ``data``."""
         if self._escaped:
             self._escaped = False
             position += 1
@@ -298,7 +298,7 @@ class JsonProjection:
             if byte == 0x22:
                 self._in_string = True
                 end = self._string_end(data, position)
-                position = len(data)  # it did not end here, or the expression would have taken it
+                position = len(data)  # it did not end here, or the expression would have matched
                 self._in_string = end < 0
                 break
             if byte in b"{[":

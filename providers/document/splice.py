@@ -1,12 +1,12 @@
-"""Changing members of a JSON object by their place, so that every other byte stays as it was sent.
+"""Changes members of a JSON object by their position, so that every other byte stays as it was sent.
 
 Rules that everything here obeys:
 
 1. Edits are spans on the original bytes; the result is built with one join. The original is never
    changed, so that a retry on another target starts from what the client sent.
-2. No edit, no copy: the very same object comes back.
-3. A removed member takes the separator before it along; at the front, the one after it. Whitespace
-   around what stays is not touched.
+2. Without an edit nothing is copied: the same object is returned.
+3. A member is removed together with the separator before it; the first member, with the one after it. Whitespace
+   around the other members is not touched.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from providers.steps import Steps
 
 _AT_ONCE = 1 << 20  # bytes that are copied in one step
 _VALUES = msgspec.json.Decoder(list[msgspec.Raw])
-_COUNTED = 64  # bytes: more than any number has that is a count
+_COUNTED = 64  # bytes: longer than any count
 
 
 class Edits:
-    """The changes to one object, given its bytes and the spans of its members' values."""
+    """The edits of one object, given its bytes and the spans of its members' values."""
 
     __slots__ = ("_inserted", "_removed", "_replaced", "_spans", "_text")
 
@@ -36,17 +36,22 @@ class Edits:
         self._removed: set[str] = set()
         self._inserted: list[bytes] = []
 
+    @property
+    def text(self) -> bytes:
+        """The object as sent."""
+        return self._text
+
     def __contains__(self, name: str) -> bool:
-        """The member is there, null or not."""
+        """The member is present, null or not."""
         return name in self._spans
 
     def value(self, name: str) -> bytes | None:
-        """The member's bytes as sent, or None where it is absent."""
+        """The member's bytes as sent, or None if it is absent."""
         span = self._spans.get(name)
         return None if span is None else self._text[span[0] : span[1]]
 
     def current(self, name: str) -> bytes | None:
-        """The member's bytes as edited so far, or None where it is absent."""
+        """The member's bytes as edited so far, or None if it is absent."""
         return self._replaced.get(name) or self.value(name)
 
     def names(self) -> Iterable[str]:
@@ -54,11 +59,11 @@ class Edits:
         return self._spans
 
     def is_null(self, name: str) -> bool:
-        """The member is there, and null."""
+        """The member is present, and null."""
         return self.holds(name, b"null")
 
     def holds(self, name: str, value: bytes) -> bool:
-        """The member is there, with exactly this value. Copies nothing larger than that."""
+        """The member has exactly this value. Copies nothing larger than ``value``."""
         start, end = self._spans.get(name, (0, 0))
         return end - start == len(value) and self._text[start:end] == value
 
@@ -68,19 +73,19 @@ class Edits:
         return count_of(self._text[start : min(end, start + _COUNTED)])
 
     def replace(self, name: str, value: bytes) -> None:
-        """Put another JSON value in the place of a member's. The member must be there."""
+        """Replace a member's value with another JSON value. The member must be present."""
         if self.holds(name, value):
             self._replaced.pop(name, None)
         else:
             self._replaced[name] = value
 
     def remove(self, name: str) -> None:
-        """Take a member out, where it is there."""
+        """Remove a member, if it is present."""
         if name in self._spans:
             self._removed.add(name)
 
     def insert(self, name: str, value: bytes) -> None:
-        """Add a member right after the opening brace. The member must not be there."""
+        """Add a member after the opening brace. The member must be absent."""
         self._inserted.append(b'"%b":%b' % (name.encode(), value))
 
     def put(self, name: str, value: bytes) -> None:
@@ -91,7 +96,7 @@ class Edits:
             self.insert(name, value)
 
     def edit_object(self, name: str, change: Callable[[Edits], None]) -> None:
-        """Apply ``change`` inside a member that is an object, as edited so far; one that is none is left alone."""
+        """Apply ``change`` inside a member that is an object, as edited so far; any other value is left unchanged."""
         value = self.current(name)
         inner = None if value is None else read_object(value)
         if value is not None and inner is not None:
@@ -100,8 +105,8 @@ class Edits:
             self.replace(name, edits.build())
 
     def edit_each(self, name: str, change: Callable[[Edits], None]) -> None:
-        """Apply ``change`` inside each object of a member that is a short list of nothing else, as edited so far; any
-        other member is left alone.
+        """Apply ``change`` inside each object of a member that is a short list of only objects, as edited so far; any
+        other value is left unchanged.
         """
         value = self.current(name)
         try:
@@ -120,12 +125,12 @@ class Edits:
             self.replace(name, b"[" + b",".join(edited) + b"]")
 
     def build(self) -> bytes:
-        """The edited bytes: the original object itself where there is nothing to change."""
+        """The edited bytes: the original object itself if there are no edits."""
         pieces = self._pieces()
         return self._text if pieces is None else b"".join(pieces)
 
     def built(self) -> Steps[bytes]:
-        """The same as `build`, in steps: to copy tens of megabytes takes as many milliseconds."""
+        """The same as `build`, in steps: copying tens of megabytes takes tens of milliseconds."""
         pieces = self._pieces()
         if pieces is None:
             return self._text
@@ -139,14 +144,14 @@ class Edits:
         return whole.getvalue()
 
     def _pieces(self) -> list[bytes | memoryview] | None:
-        """What the edited bytes consist of; ``None`` where there is nothing to change."""
+        """The parts of the edited bytes; ``None`` if there are no edits."""
         if not (self._replaced or self._removed or self._inserted):
             return None
         view = memoryview(self._text)
         opening = self._text.index(b"{") + 1
         pieces: list[bytes | memoryview] = [view[:opening], b",".join(self._inserted)]
         position = opening  # everything before it is in the pieces or removed
-        previous = opening  # where the member before ended
+        previous = opening  # the end of the member before
         leading = True  # no member was kept so far
         for name, (start, end) in self._spans.items():
             if name in self._removed:
@@ -157,7 +162,7 @@ class Edits:
                 continue
             if leading:
                 leading = False
-                if previous != opening:  # members before this one are removed, with their last comma
+                if previous != opening:  # the members before this one are removed, with their last comma
                     position = self._text.index(b",", previous) + 1
                 if self._inserted:
                     pieces.append(b",")

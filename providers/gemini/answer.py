@@ -1,20 +1,21 @@
 """How Gemini's answers state usage, output, end and failure.
 
-Documented paths, the only ones read: ``usageMetadata`` at the top of a body or chunk. It stands on
-every chunk, each time for the whole answer so far, so that the last ones count and those before them
-need not be decoded. A stream has no end mark: its last chunk has a finish reason, or the prompt was
-blocked, which is an answer too. Without ``alt=sse`` a stream is one JSON array, which is also closed at its end.
+Documented paths, the only ones read: ``usageMetadata`` at the top of a body or chunk. Every
+chunk has it, cumulatively, so only the last chunks need to be decoded.
+A stream has no end marker: its last chunk has a finish reason, or the prompt was
+blocked, which is an answer too. Without ``alt=sse`` a stream is one JSON array, whose end must come too.
 
-Lines of data without blank lines between them are a chunk each: Google's Python SDK read every line by itself before
-version 3, as many clients do that call the API without an SDK. (The other SDKs join such lines, as the standard says;
-so their dialects do.)
+Lines of data without blank lines between them are separate chunks: Google's Python SDK read every line separately
+before version 3, and many clients that call the API without an SDK do so. (The SDKs of the other dialects join such
+lines, as the standard says, and so do these dialects' scanners.)
 
-``args`` of a function call and ``response`` of a tool are free objects and may contain the same
-names. A chunk that has one is decoded at once, so that it cannot displace an earlier true count.
+``args`` of a function call and ``response`` of a tool are arbitrary objects and may contain the same
+names. A chunk with one of them is decoded at once, so that it cannot displace an earlier real count.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from msgspec.structs import replace
 
 from metering.usage import Report, Usage
 from providers.answers.events import ERROR, HOLD_LIMIT, EventStream
+from providers.answers.produced import Produced
 from providers.answers.reading import (
     Body,
     Choices,
@@ -50,7 +52,7 @@ from providers.document.members import ABSENT, given, is_list
 from providers.document.projection import JsonProjection, Wanted
 from providers.gemini.failure import provider_error
 from providers.gemini.grounding import WANTED, Grounding
-from providers.gemini.output import chunk_output
+from providers.gemini.output import chunk_output, thought_output
 from providers.gemini.usage import add_usage, counted_tokens, gemini_usage, service_tier
 
 NEEDLE = b'"usageMetadata"'
@@ -110,7 +112,7 @@ _NO_OUTPUT = frozenset({"thought"})
 
 
 class _State:
-    """What the chunks of one answer said, in order."""
+    """The state of one answer, from its chunks in order."""
 
     __slots__ = ("_blocked", "_calls", "_choices", "_model", "_several", "_stated", "begun", "error")
 
@@ -134,7 +136,7 @@ class _State:
         return chunk is not None and self.take(chunk)
 
     def take(self, chunk: _Chunk) -> bool:
-        """Note what a chunk says; true if it states usage."""
+        """Note a chunk; true if it states usage."""
         candidates = read_strictly(_candidates, chunk.candidates) or []
         for candidate in candidates:
             stopped = bytes(candidate.finishReason) not in _NO_REASON
@@ -157,7 +159,7 @@ class _State:
         return isinstance(metadata, dict)
 
     def report(self, head: Head, *, ended: bool | None = None) -> Report:
-        """The counts; ``ended`` if the answer is known to be whole without a reason to stop."""
+        """The counts; ``ended``: the answer is known to be whole although it has no reason to stop."""
         counted = gemini_usage(self._stated, ended=self.finished if ended is None else ended)
         usage, model = counted.usage, name_of_model(self._model)
         searches, map_searches = self._calls.billed(model or head.model)
@@ -168,13 +170,22 @@ class _State:
 
 
 def _says(candidate: _Candidate) -> bool:
-    """A candidate carries output: a part that says something, or a search."""
+    """Whether a candidate has output: a part that is not empty, or a search."""
     content = value(candidate.content)
     parts = content.get("parts") if isinstance(content, dict) else None
     if isinstance(content, dict) and "parts" in content and parts is None:
         return True  # too large to be copied
     said = isinstance(parts, list) and any(isinstance(part, dict) and filled(part, beside=_NO_OUTPUT) for part in parts)
     return said or filled(value(candidate.groundingMetadata))
+
+
+def _estimated(usage: Usage | None, produced: Produced, events: int) -> int:
+    """Output so far, thoughts included: each of the two as stated, else from what has passed."""
+    visible = None if usage is None else usage.out_visible
+    thoughts = None if usage is None else usage.out_reasoning
+    if visible:
+        return visible + (thoughts or 0)
+    return produced.tokens(events) + (thoughts or produced.thoughts(events))
 
 
 class GenerateStream(EventStream):
@@ -184,21 +195,22 @@ class GenerateStream(EventStream):
 
     def __init__(self, head: Head) -> None:
         super().__init__(head, NEEDLE, CHUNK, each=head.choices > 1 or bool(head.server_tools))
+        self._produced = Produced(chunk_output, thought_output)
         self._state = _State(head)
-        # The last two blocks that state usage, undecoded. Counts grow, so what states them grows: if it shrinks, a
-        # host closes its stream with an empty object, and what came before is read first.
+        # The last two blocks that state usage, undecoded. Counts only grow: if the text of the usage becomes shorter,
+        # the host closed its stream with an empty object, and the block before it is read first.
         self._candidate: bytes | None = None
         self._before: bytes | None = None
         self._usage_size = 0
-        self._lines: bool | None = None  # a line of data is an event; not known until one follows on another
+        self._lines: bool | None = None  # every line of data is an event; not known until one line follows another
 
     @property
     def at_boundary(self) -> bool:
-        """What was passed on ends between two events; of a stream of lines, between two lines."""
+        """The bytes passed on so far end between two events, or between two lines if each line is an event."""
         return super().at_boundary or (self._lines is True and self._edge.endswith((b"}\n", b"}\r")))
 
     def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Never: every event may state counts."""
+        """Always false: every event may state counts."""
         return False
 
     def feed(self, data: bytes) -> bytes:
@@ -231,7 +243,7 @@ class GenerateStream(EventStream):
         end = ends[0] - len(self._edge) if ends else 0
         if not ends or -len(self._seam) < blank <= end:
             return super()._feed(data)
-        begun = self._edge[end:] if end < 0 else b""  # of the next event, in what came before
+        begun = self._edge[end:] if end < 0 else b""  # the start of the next event, in the bytes that came before
         end = max(0, end)
         self._large.feed(data[:end])
         event = self._large.result()
@@ -249,7 +261,7 @@ class GenerateStream(EventStream):
         return data if shown is rest else data[:end] + shown
 
     def _hold(self, data: bytes) -> bytes:
-        """Take what does not end an event, unless a line of it does."""
+        """Take bytes that do not end an event, unless one of their lines is an event."""
         if self._lines is False:
             return super()._hold(data)
         probe = self._edge + data
@@ -265,14 +277,14 @@ class GenerateStream(EventStream):
         block, rest = held[:end], held[end:]
         self._begin_event()
         shown = self._scan(block, passed)
-        begun = max(0, passed - end)  # of the rest, what was passed on already
+        begun = max(0, passed - end)  # the part of the rest that was passed on already
         more = self._begin_with(rest, begun)
         if shown is block and not withheld and len(more) == len(rest) - begun:
             return data
         return shown[passed:] + more
 
     def _are_lines(self, first: bytes) -> bool:
-        """A line is an event: ``first``, on which another line follows, is a whole chunk."""
+        """Whether each line is an event: ``first``, which another line follows, is a whole chunk."""
         if self._lines is None:
             self._lines = read_strictly(_chunk, data_of(first)) is not None
         return self._lines
@@ -299,10 +311,10 @@ class GenerateStream(EventStream):
         return block
 
     def _learn(self, event: bytes) -> None:
-        """Nothing: each event is looked at."""
+        """Nothing to learn: each event is examined."""
 
     def _consider(self, block: bytes, position: int | None = None) -> None:
-        """Keep a block in mind; ``position``: where it states usage, -1 if nowhere, ``None`` if not known."""
+        """Remember a block; ``position``: where it states usage, -1 if it does not, ``None`` if not known."""
         if position is None:
             position = block.rfind(NEEDLE)
         if position < 0:
@@ -348,19 +360,17 @@ class GenerateStream(EventStream):
     _output = staticmethod(chunk_output)
 
     def estimated_output(self) -> int:
-        """What the last chunk states, for most do; else from what has passed."""
-        usage = self.report().usage
-        stated = None if usage is None else usage.out_visible
-        return stated or super().estimated_output()
+        """The count in the last chunk, which usually has one; otherwise an estimate."""
+        return _estimated(self.report().usage, self._produced, self.events)
 
     def _reported(self) -> Report:
         return self._state.report(self._head)
 
 
 class GenerateArray:
-    """A `Scanner` for a stream without ``alt=sse``: one JSON array, an element a chunk.
+    """A `Scanner` for a stream without ``alt=sse``: one JSON array, in which each element is a chunk.
 
-    Where errors are redacted, what comes from the mark of one on is held back until its element ends.
+    If errors are redacted, the bytes from the mark of an error on are held back until its element ends.
     """
 
     __slots__ = (
@@ -368,6 +378,7 @@ class GenerateArray:
         "_head",
         "_held",
         "_held_bytes",
+        "_produced",
         "_projection",
         "_redact",
         "_since",
@@ -377,21 +388,23 @@ class GenerateArray:
     )
 
     sse = False
+    readable = True
 
     def __init__(self, head: Head) -> None:
         self.size = 0
         self.events = 0
         self._head = head
         self._state = _State(head)
+        self._produced = Produced(chunk_output, thought_output)
         self._projection = JsonProjection(_WITH_PARTS, self._element)
         self._redact: Redact | None = None
-        self._edge = b""  # the last bytes of the past, to find a mark across a cut
+        self._edge = b""  # the last bytes before, to find a mark across a cut
         self._held: list[bytes] = []
         self._held_bytes = 0
-        self._since = 0  # how many elements had ended when the last mark came
+        self._since = 0  # how many elements had ended at the last mark
 
     def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Never: a body is read through."""
+        """Always false: a body is read completely."""
         return False
 
     def feed(self, data: bytes) -> bytes:
@@ -416,7 +429,7 @@ class GenerateArray:
         return self._let_go()
 
     def redact_errors(self, redact: Redact) -> None:
-        """Pass on errors less what ``redact`` removes."""
+        """Pass on errors without what ``redact`` removes."""
         self._redact = redact
 
     def _let_go(self) -> bytes:
@@ -444,7 +457,7 @@ class GenerateArray:
 
     @property
     def at_boundary(self) -> bool:
-        """No event can follow inside an array that has begun: its form has none."""
+        """False once the array has begun: no error event can be added inside it."""
         return not self.size
 
     def report(self) -> Report:
@@ -452,11 +465,16 @@ class GenerateArray:
         return self._state.report(self._head)
 
     def estimated_output(self) -> int:
-        """What the last element states, for most do; else one token in 50 bytes."""
-        usage = self.report().usage
-        return (usage.out_visible if usage is not None else None) or self.size // 50
+        """The count in the last element, which usually has one; otherwise an estimate."""
+        return _estimated(self.report().usage, self._produced, self.events)
+
+    def at_output(self, tokens: int, call: Callable[[], None]) -> None:
+        """Call ``call`` once more than ``tokens`` more of output have passed."""
+        self._produced.at(tokens, call)
 
     def _element(self, document: bytes) -> None:
+        if self.events >= self._produced.next:
+            self._produced.one(document, self.events)
         self.events += 1
         self._state.read(document)
 
@@ -487,7 +505,7 @@ def read_embedded(body: bytes, head: Head) -> Body | None:
 
 
 def read_counted(body: bytes, head: Head) -> Body | None:  # noqa: ARG001 - one signature for all readers
-    """A token count: how large a prompt would be. Nothing was used, nothing is billed."""
+    """A token count of a prompt. Nothing was used, and nothing is billed."""
     counted = read_strictly(_counted, unwrapped(body))
     if counted is None:
         return None

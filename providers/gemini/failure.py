@@ -1,7 +1,7 @@
-"""What Google's errors mean when they come inside a good status.
+"""Google's errors inside a 2xx answer.
 
-``error.code`` is the HTTP status, ``error.status`` the name of a `google.rpc.Code`, ``RetryInfo`` among the details
-says how long to wait: https://google.aip.dev/193 and google/rpc/code.proto.
+``error.code`` is the HTTP status, ``error.status`` the name of a `google.rpc.Code`, and ``RetryInfo`` in the details
+the time to wait: https://google.aip.dev/193 and google/rpc/code.proto.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
+from providers.answers.error_status import as_status, status_of
 from providers.dialect import ProviderError
-from providers.openai.failure import as_status, status_of
 
 _STATUSES: Final = {
     "INVALID_ARGUMENT": 400,
@@ -32,7 +32,7 @@ _STATUSES: Final = {
     "UNAVAILABLE": 503,
     "DEADLINE_EXCEEDED": 504,
 }
-# The numbers of google.rpc.Code, for hosts that put them where the HTTP status belongs.
+# The numbers of google.rpc.Code, for hosts that send them instead of the HTTP status.
 _CODES: Final = {
     1: 499, 2: 500, 3: 400, 4: 504, 5: 404, 6: 409, 7: 403, 8: 429, 9: 400, 10: 409, 11: 400, 12: 501, 13: 500,
     14: 503, 15: 500, 16: 401,
@@ -43,7 +43,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def provider_error(error: Any) -> ProviderError:
-    """The error that an ``error`` member holds, whatever its form."""
+    """The error in an ``error`` member, whatever its form."""
     if isinstance(error, list) and error:
         error = error[0]
     if isinstance(error, dict) and isinstance(error.get("error"), dict):
@@ -74,7 +74,7 @@ def _name(status: int) -> str:
 def _retry_after(details: object) -> float | None:
     for detail in details if isinstance(details, list) else ():
         delay = detail.get("retryDelay") if isinstance(detail, dict) else None
-        if isinstance(delay, dict):  # a google.protobuf.Duration that was not written as a string
+        if isinstance(delay, dict):  # a google.protobuf.Duration that is an object instead of a string
             delay = f"{delay.get('seconds', 0)}s"
         found = _SECONDS.fullmatch(delay) if isinstance(delay, str) else None
         if found is not None:

@@ -1,13 +1,13 @@
-"""What Gemini bills of its grounding: searches on the web, for images and on maps.
+"""Counts the billed searches of Gemini's grounding: on the web, for images and on maps.
 
 Rules (https://ai.google.dev/gemini-api/docs/pricing, grounding with Google Search and with Google Maps):
 
-1. Up to Gemini 2 an answer that searched is billed once, and once more if it was grounded on maps. Since Gemini 3 each
-   query is billed, those for images included.
-2. ``groundingMetadata`` lists the queries of a search. Maps state none by themselves: a chunk of the kind ``maps``, or
-   a widget's token, says that they were asked. If only maps were allowed, the queries are theirs. (A chunk of the kind
-   ``web`` without a query is a page that the request named.)
-3. The metadata stands on the last chunk of a candidate, and what an earlier one states is not added to it.
+1. Up to Gemini 2, an answer that searched is billed once, and once more if it was grounded on maps. Since Gemini 3 each
+   query is billed, including those for images.
+2. ``groundingMetadata`` lists the queries of a search. Maps have no list of queries: a chunk of the kind ``maps``, or
+   a widget's token, shows that maps were used. If only maps were allowed, the queries are queries of maps. (A chunk of
+   the kind ``web`` without a query is a page that the request named.)
+3. The metadata is on the last chunk of a candidate; earlier statements are not added to it.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Grounding:
 
     def __init__(self, server_tools: frozenset[str]) -> None:
         self._maps_only = "gemini_google_maps" in server_tools and "gemini_google_search" not in server_tools
-        self._queries = 0  # the most of one chunk
-        self._now = 0  # of this chunk's candidates
+        self._queries = 0  # the highest number in one chunk
+        self._now = 0  # in this chunk's candidates
         self._on_maps = False
         self._on_web = False
 
     def note(self, metadata: object) -> None:
-        """One candidate's ``groundingMetadata``."""
+        """Note one candidate's ``groundingMetadata``."""
         for name in _QUERIES:
             asked = member(metadata, name)
             self._now += sum(1 for query in asked if query) if isinstance(asked, list) else 0
@@ -51,11 +51,11 @@ class Grounding:
         self._on_maps = self._on_maps or bool(member(metadata, "googleMapsWidgetContextToken"))
 
     def end_chunk(self) -> None:
-        """All candidates of one chunk were noted."""
+        """Call after all candidates of a chunk were noted."""
         self._queries, self._now = max(self._queries, self._now), 0
 
     def billed(self, model: str) -> tuple[int, int]:
-        """Searches, and those of them that were on maps, as they are billed for a model (see rule 1)."""
+        """The billed searches for a model, and how many of them were on maps (see rule 1)."""
         queries, maps = self._queries, int(self._on_maps)
         if self._maps_only:
             maps = max(queries, maps)

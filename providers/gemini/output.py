@@ -1,6 +1,6 @@
 """Output tokens in one chunk of a Gemini stream, for `providers.answers.produced`.
 
-Most chunks state the count so far; this is for those before.
+Most chunks state the count so far; this estimate is for the chunks before the first count.
 """
 
 from __future__ import annotations
@@ -14,11 +14,19 @@ from providers.weight.tokens import GEMINI
 _TEXT: Final = b'"text":'
 _THOUGHT: Final = re.compile(rb'"thought":\s{0,2}true')
 _CALLED: Final = re.compile(rb'"functionCall":\s{0,2}\{(.*?)(?:"thoughtSignature"|"role"|"finishReason"|\Z)', re.DOTALL)
-_JSON: Final = 900  # thousandths: brackets and quotes around a call are not all tokens
+_JSON: Final = 900  # thousandths: not all brackets and quotes of a call are tokens
+_SUMMED_UP: Final = 3  # thoughts are shown as a summary with a third of their tokens (the median of recordings)
+
+
+def thought_output(event: bytes) -> int:
+    """Thousandths of a token of the thoughts that a chunk shows, for chunks before the first count of thoughts."""
+    if b'"thought"' not in event or not _THOUGHT.search(event):
+        return 0
+    return _SUMMED_UP * sum(milli_tokens(text, GEMINI) for text in strings(event, _TEXT) if text)
 
 
 def chunk_output(event: bytes) -> int:
-    """Of ``streamGenerateContent``. Thoughts are counted apart, and stated."""
+    """Thousandths of an output token in a chunk of ``streamGenerateContent``, without thoughts (`thought_output`)."""
     if b'"thought"' in event and _THOUGHT.search(event):
         return 0
     tokens = sum(milli_tokens(text, GEMINI) for text in strings(event, _TEXT) if text)

@@ -1,11 +1,11 @@
 """Reads a generateContent request into a conversation.
 
-Every member is taken in camelCase and in snake_case, and a lone object as a list of one, as Google
-reads them. Google's schemas write types in capitals and know ``nullable``; they become JSON Schema.
-Calls of tools may come without an id: then they are numbered, and results find theirs by name.
+Every member is accepted in camelCase and in snake_case, and a single object as a list of one, as Google
+does. Google's schemas have types in capitals and ``nullable``; they become JSON Schema.
+Tool calls without an id are numbered, and results are matched to them by name.
 
-Removed, so that the engine does not get them: safety settings, ``thoughtSignature``, and earlier thoughts. What else
-has no place in chat is refused.
+A signature is a seal: that of its thought, or, on a text or call, a seal before that part. Safety settings are left
+out. Features that the hub does not have are refused, such as tools that run at the provider.
 
 https://ai.google.dev/api/generate-content
 """
@@ -19,10 +19,12 @@ from typing import Any, Final
 import msgspec
 
 from providers.conversation.conversation import (
-    OMITTED,
     Conversation,
+    Effort,
+    File,
     Image,
     Part,
+    Reasoning,
     Role,
     Sampling,
     Text,
@@ -31,22 +33,38 @@ from providers.conversation.conversation import (
     ToolUse,
     Turn,
     Use,
+    gathered,
 )
-from providers.dialect import Refusal
+from providers.conversation.engine import for_engine
+from providers.conversation.envelope import opened
+from providers.dialect import Family, Refusal
 
 _FORM: Final = "The request does not have the form of generateContent."
 _PART: Final = (
-    "This kind of part can't be put into the chat form of a local engine: send text, images as inlineData, function "
-    "calls and function responses."
+    "This kind of part can't be put into the form of the API that this model is served through: send text, files as "
+    "inlineData, function calls and function responses."
 )
-_REMOTE: Final = "In local mode nothing is fetched from the network: send the data as inlineData."
-_TOOLS: Final = "A local engine has only function declarations: remove the other tools."
-_MORE: Final = "A local engine gives one candidate, in text: remove this member."
+_TOOLS: Final = (
+    "The model of this request is served through another API, which has functions only: remove the other tools."
+)
+_MORE: Final = (
+    "The model of this request is served through another API, with one candidate, in text: remove this member."
+)
+_FILE: Final = "Files kept at a provider are not served: send the file's data as inlineData."
+_KEPT: Final = "https://generativelanguage.googleapis.com/"
+UNSEALED: Final = "skip_thought_signature_validator"
+"""Google's marker for a call without a known signature: https://ai.google.dev/gemini-api/docs/thought-signatures"""
+_EFFORTS: Final = {
+    "MINIMAL": Effort.MINIMAL,
+    "LOW": Effort.LOW,
+    "MEDIUM": Effort.MEDIUM,
+    "HIGH": Effort.HIGH,
+    "XHIGH": Effort.XHIGH,
+}
 _USES: Final = {"AUTO": Use.AUTO, "ANY": Use.REQUIRED, "NONE": Use.NONE, "VALIDATED": Use.AUTO}
 _UNSUPPORTED: Final[tuple[tuple[str, frozenset[object]], ...]] = (
     ("responseModalities", frozenset(("TEXT",))),
     ("speechConfig", frozenset()),
-    ("responseLogprobs", frozenset((False,))),
     ("imageConfig", frozenset()),
 )
 
@@ -57,10 +75,19 @@ Object = Mapping[str, Any]
 
 
 def read_conversation(body: bytes, *, stream: bool) -> Conversation:
-    """The conversation that a generateContent request holds.
+    """The conversation that a generateContent request holds, as a local engine takes it.
 
     Raises:
         Refusal: ``invalid_request`` for another form, ``unsupported_feature`` for what has no place in chat.
+    """
+    return for_engine(read_request(body, stream=stream), "contents")
+
+
+def read_request(body: bytes, *, stream: bool) -> Conversation:
+    """The conversation that a generateContent request holds.
+
+    Raises:
+        Refusal: ``invalid_request`` for another form, ``unsupported_feature`` for what has no place in the hub.
     """
     try:
         request = _decode(body)
@@ -114,14 +141,18 @@ class _Reader:
                 raise Refusal("unsupported_feature", _MORE, name)
         if (_get(config, "candidateCount") or 1) != 1:
             raise Refusal("unsupported_feature", _MORE, "candidateCount")
-        turns = tuple(self._turn(content) for content in _list(_get(request, "contents")))
-        system = [part for content in _list(_get(request, "systemInstruction")) for part in _parts(content)]
+        instructions = [part for content in _list(_get(request, "systemInstruction")) for part in _parts(content)]
+        system, turns = gathered(
+            "\n\n".join(_text(part["text"]) for part in instructions if "text" in part),
+            (self._turn(content) for content in _list(_get(request, "contents"))),
+        )
         use, name, tools = _tools(request)
         thinking = _get(config, "thinkingConfig") or {}
+        budget = _number(_get(thinking, "thinkingBudget"), int)
         schema = _schema_of(config)
         return Conversation(
             turns=turns,
-            system="\n\n".join(_text(part["text"]) for part in system if "text" in part),
+            system=system,
             tools=tools,
             use=use,
             tool=name,
@@ -134,10 +165,13 @@ class _Reader:
                 presence_penalty=_number(_get(config, "presencePenalty"), float),
                 frequency_penalty=_number(_get(config, "frequencyPenalty"), float),
                 stop=tuple(_text(item) for item in _list(_get(config, "stopSequences"))),
+                probabilities=_number(_get(config, "logprobs"), int) or 0 if _get(config, "responseLogprobs") else None,
             ),
             json=_get(config, "responseMimeType") == "application/json",
             schema=schema,
             reasoning=bool(_get(thinking, "includeThoughts")),
+            effort=Effort.NONE if budget == 0 else _EFFORTS.get(str(_get(thinking, "thinkingLevel")).upper()),
+            budget=budget if budget is not None and budget > 0 else None,  # -1: the model decides
             stream=stream,
         )
 
@@ -145,11 +179,22 @@ class _Reader:
         if isinstance(content, str):
             return Turn(Role.USER, (Text(content),))
         role = Role.ASSISTANT if content.get("role") == "model" else Role.USER
-        return Turn(role, tuple(part for item in _parts(content) if (part := self._part(item)) is not None))
+        return Turn(role, tuple(part for item in _parts(content) for part in self._sealed(item)))
 
-    def _part(self, part: Object) -> Part | None:
+    def _sealed(self, part: Object) -> Iterator[Part]:
+        signature = _text(_get(part, "thoughtSignature"))
+        seal = opened(Family.GOOGLE, signature) if signature and signature != UNSEALED else None
         if part.get("thought") is True:
-            return None
+            text = _text(part.get("text"))
+            if text or seal is not None:
+                yield Reasoning(text, seal)
+            return
+        if seal is not None:
+            yield Reasoning("", seal)
+        if seal is None or part.get("text") != "":  # a seal that no part followed stands on an empty text
+            yield self._part(part)
+
+    def _part(self, part: Object) -> Part:
         if _get(part, "inlineData") is not None or _get(part, "fileData") is not None:
             return _file(part)
         if (call := _get(part, "functionCall")) is not None:
@@ -159,10 +204,11 @@ class _Reader:
             self._open[name].append(identity)
             return ToolUse(identity, name, _encode(call.get("args") or {}))
         if (result := _get(part, "functionResponse")) is not None:
-            files = [_file(each) for each in _list(result.get("parts"))]
-            texts = [_encode(result.get("response") or {}).decode(), *(f.text for f in files if isinstance(f, Text))]
-            images = tuple(file for file in files if isinstance(file, Image))
-            return ToolResult(self._answered(result), "\n\n".join(texts), images)
+            held = [_file(each) for each in _list(result.get("parts"))]
+            text, failed = _result(result.get("response") or {})
+            images = tuple(one for one in held if isinstance(one, Image))
+            files = tuple(one for one in held if isinstance(one, File))
+            return ToolResult(self._answered(result), text, images, files, failed)
         if "text" in part:
             return Text(_text(part["text"]))
         raise Refusal("unsupported_feature", _PART, "contents")
@@ -179,16 +225,31 @@ class _Reader:
         return waiting.popleft()
 
 
-def _file(part: Object) -> Image | Text:
-    """An image, or what stands for another file."""
+def _result(response: Any) -> tuple[str, bool]:
+    """The text of a function's response, and whether it failed: the API names ``output`` and ``error``."""
+    match response:
+        case {"output": str(text), **rest} if not rest:
+            return text, False
+        case {"error": str(text), **rest} if not rest:
+            return text, True
+    return _encode(response).decode(), False
+
+
+def _file(part: Object) -> Image | File:
     data = _get(part, "inlineData")
     if data is None:
-        raise Refusal("unsupported_feature", _REMOTE if _get(part, "fileData") is not None else _PART, "contents")
-    media_type, text = _text(_get(data, "mimeType")), _text(data["data"])
-    if not media_type.startswith("image/"):
-        return Text(OMITTED)
-    # Google takes both alphabets of base64; a data URL takes one.
-    return Image(media_type, text.replace("-", "+").replace("_", "/"))
+        named = _get(part, "fileData")
+        if named is None:
+            raise Refusal("unsupported_feature", _PART, "contents")
+        media_type, url = _text(_get(named, "mimeType")), _text(_get(named, "fileUri"))
+        if not url.startswith("https://") or url.startswith(_KEPT):
+            raise Refusal("unsupported_feature", _FILE, "contents")
+        return Image("", "", url) if media_type.startswith("image/") else File(media_type, url=url)
+    # Google takes both alphabets of base64; others take one.
+    media_type, text = _text(_get(data, "mimeType")), _text(data["data"]).replace("-", "+").replace("_", "/")
+    if media_type.startswith("image/"):
+        return Image(media_type, text)
+    return File(media_type, text, name=_text(_get(data, "displayName")))
 
 
 def _parts(content: Any) -> Iterator[Object]:
@@ -235,7 +296,7 @@ def _schema_of(config: Object) -> bytes:
 
 
 def json_schema(schema: Any) -> Any:
-    """Google's schema object as JSON Schema: types in small letters, ``nullable`` as a type of its own."""
+    """Google's schema object as JSON Schema: types in lower case, ``nullable`` as an additional type."""
     if not isinstance(schema, dict):
         return schema
     found: dict[str, Any] = {}

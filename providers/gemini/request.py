@@ -1,17 +1,16 @@
 """Gemini's generateContent family: the request side. The model is named in the path.
 
-Google reads protobuf's JSON: every name is accepted in camelCase and in snake_case, and a lone
-object is read as a list of one. A body that names a member in both spellings is refused, since
-which of the two counts is the parser's choice.
+Google reads protobuf's JSON: every name is accepted in camelCase and in snake_case, and a single
+object is read as a list of one. A body that has a member in both spellings is refused, since
+the parser would choose one of the two values.
 
 https://ai.google.dev/api/generate-content
 """
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 
@@ -19,18 +18,18 @@ from metering.usage import ServiceTier, Variant
 from providers.answers.body import JsonBody, Reader
 from providers.answers.sniff import scanner_by_label
 from providers.bounds import STEP_ELEMENTS
-from providers.dialect import Head, Operation, Refusal, Scanner, Target
-from providers.document.look import Look, values
+from providers.dialect import Family, Head, Operation, Refusal, Scanner, Target, media_out
+from providers.document.addresses import refuse_kept
+from providers.document.look import values
 from providers.document.members import (
-    ABSENT,
     Members,
-    decode_text,
     given,
     is_list,
     read_members,
     read_model,
     read_nested,
     read_object,
+    words,
 )
 from providers.document.projection import Wanted
 from providers.document.splice import Edits
@@ -44,45 +43,18 @@ from providers.gemini.answer import (
     read_embedded,
     read_generated,
 )
+from providers.gemini.output import chunk_output
 from providers.gemini.weight import weigh
 from providers.members import register
+from providers.members.parts import Part, walk
 from providers.output_limit import LEAST_OUTPUT, lower
 from providers.steps import Steps
+from providers.tools.removal import not_forced, remove_tools
 from providers.tools.selection import tools_in_gemini
 
-
-class _File(msgspec.Struct):
-    fileUri: msgspec.Raw = ABSENT  # noqa: N815 - the wire's spelling
-    file_uri: msgspec.Raw = ABSENT
-
-
-class _Part(msgspec.Struct):
-    fileData: msgspec.Raw = ABSENT  # noqa: N815
-    file_data: msgspec.Raw = ABSENT
-    functionResponse: msgspec.Raw = ABSENT  # noqa: N815
-    function_response: msgspec.Raw = ABSENT
-
-
-class _Content(msgspec.Struct):
-    """A turn of the conversation, or a function's response: what has parts."""
-
-    parts: msgspec.Raw = ABSENT
-
-
-class _Request(msgspec.Struct):
-    content: msgspec.Raw = ABSENT
-
-
-_FILES = Look(_File)
-_PARTS = Look(_Part)
-_CONTENTS = Look(_Content)
-_REQUESTS = Look(_Request)
-_DEEPEST: Final = 2  # parts in a function's response hold no further ones
-
-_FILES_HOST: Final = "generativelanguage.googleapis.com"
-_URI_BYTES: Final = 8_192
-_LONG_URI: Final = "The address of a file is too long: send its data inline instead."
-_FILE_KEPT: Final = "Files of the Files API are kept at the provider: send the file's data inline instead."
+_FILES: Final = frozenset(("fileData", "file_data"))
+_URIS: Final = ("fileUri", "file_uri")
+_ROOTS: Final = ("contents", "content", "systemInstruction", "system_instruction", "tools", "requests")
 _TWICE: Final = "A member of the request body appears in both spellings: leave one out."
 
 _SPELLINGS: Final = (
@@ -130,28 +102,36 @@ class Gemini:
         model = read_model(members, path_model).removeprefix("models/")
         tools = set[str]()
         yield from _read_request(members, tools)
-        # Counting tokens takes a whole request as a member of its own.
+        optional = yield from not_forced(self.operation.family, members, tools)
+        # A request to count tokens may contain a whole request as a member.
         nested = read_nested(members, "generateContentRequest", "generate_content_request")
         if nested is not None:
             _refuse_spellings(nested, _SPELLINGS)
-            yield from _read_request(nested, tools)
+            within = set[str]()
+            yield from _read_request(nested, within)
+            tools |= within
+            optional -= within
         limits = read_nested(members, "generationConfig", "generation_config")
         output_limit, choices = (None if self._generates else 0), 1
-        text_only = None
+        text_only, asked = None, frozenset[str]()
         if limits is not None and self._generates:
             _refuse_spellings(limits, (("maxOutputTokens", "max_output_tokens"), ("candidateCount", "candidate_count")))
             output_limit = limits.count("maxOutputTokens", "max_output_tokens")
             choices = limits.count("candidateCount", "candidate_count") or 1
-            if limits.raw("responseModalities", "response_modalities") is not None:
+            modalities = limits.raw("responseModalities", "response_modalities")
+            if modalities is not None:
                 text_only = False
+                asked = media_out(words(modalities))
         return Head(
             model=model,
             stream=self._streams,
             output_limit=output_limit,
             least_output=LEAST_OUTPUT if self._generates else None,
             text_only=text_only,
+            media_out=asked,
             choices=choices,
             server_tools=frozenset(tools),
+            optional_tools=optional,
             variant=_read_variant(members),
             members=members.spans,
             weight=(yield from weigh(members, len(body))),
@@ -161,6 +141,8 @@ class Gemini:
     def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:
         edits = Edits(body, head.members)
         yield from register.edit(edits, self.operation.family, head.found, target)
+        if head.removed_tools:
+            yield from remove_tools(edits, self.operation.family, head.removed_tools)
         self._edit(edits, target)
         for name in ("generateContentRequest", "generate_content_request"):
             if name in head.members:
@@ -194,12 +176,12 @@ class Gemini:
         if self._streams:
             return GenerateArray(head)
         reader, wanted = _BODIES[self.operation]
-        return JsonBody(head, reader, wanted, generated=self._generates)
+        return JsonBody(head, reader, wanted, output=chunk_output if self._generates else None)
 
 
 def limited(edits: Edits, tokens: int) -> None:
-    """Lower the output limit, and a thinking budget that would use all of it to half of it: thoughts count against the
-    limit. A budget of 512 is taken by every model that takes one, so it is not lowered further.
+    """Lower the output limit. A thinking budget that would use all of it is lowered to half of it, since thoughts count
+    against the limit, but not below 512, which every model with a budget accepts.
     """
     name = next((name for name in _LIMITS if name in edits and not edits.is_null(name)), None)
     if name is None:
@@ -218,19 +200,21 @@ def _lower(limits: Edits, tokens: int) -> None:
 
 def _lower_thinking(thinking: Edits, tokens: int) -> None:
     for name in ("thinkingBudget", "thinking_budget"):
-        budget = thinking.count(name)  # -1, for as much as the model likes, is none
+        budget = thinking.count(name)  # -1, which lets the model decide, is not a count
         if budget is not None and budget >= tokens:
             thinking.replace(name, b"%d" % min(budget, max(_LEAST_THINKING, tokens // 2)))
 
 
 def _read_request(members: Members, tools: set[str]) -> Steps[None]:
+    yield from walk(Family.GOOGLE, members, _ROOTS, _judge)
     tools |= yield from tools_in_gemini(members.raws.get("tools"))
-    for name in ("contents", "content", "systemInstruction", "system_instruction"):
-        yield from _read_contents(members.raws.get(name))
-    for batch in _REQUESTS.one_or_more(members.raws.get("requests")):  # a batch of embeddings
-        for request in batch:
-            yield from _read_contents(request.content)
-        yield
+
+
+def _judge(_root: str, place: str, part: Part) -> None:
+    if place in _FILES:
+        for name in _URIS:
+            if name in part and given(part[name]):
+                refuse_kept(part[name], "fileData", whole=True)
 
 
 def _refuse_spellings(members: Members, spellings: tuple[tuple[str, str], ...]) -> None:
@@ -244,44 +228,6 @@ def _read_variant(members: Members) -> Variant:
     if named is None:
         return _STANDARD
     return Variant(tier=_TIERS.get(named.lower().removeprefix("service_tier_"), ServiceTier.OTHER))
-
-
-def _read_contents(raw: msgspec.Raw | None, depth: int = 0) -> Steps[None]:
-    for batch in _CONTENTS.one_or_more(raw):
-        for content in batch:
-            for parts in _PARTS.one_or_more(content.parts):
-                for part in parts:
-                    for file in (part.fileData, part.file_data):
-                        if len(file):
-                            _refuse_file(file)
-                    for response in (part.functionResponse, part.function_response):
-                        if len(response) and depth < _DEEPEST:
-                            yield from _read_contents(response, depth + 1)
-                yield
-        yield
-
-
-def _kept(address: str) -> bool:
-    """Whether a file is one of the Files API, by its name or at its host in any spelling: only an address that is whole
-    and elsewhere is not.
-    """
-    try:
-        parts = urlsplit(unicodedata.normalize("NFKC", unquote(address)).strip())
-        host = (parts.hostname or "").strip(".")
-    except ValueError:
-        return True
-    elsewhere = bool(host) and host != _FILES_HOST and not host.endswith(f".{_FILES_HOST}")
-    return not (elsewhere and parts.scheme in {"http", "https", "gs"})
-
-
-def _refuse_file(raw: msgspec.Raw) -> None:
-    for files in _FILES.one_or_more(raw):
-        for file in files:
-            for uri in (file.fileUri, file.file_uri):
-                if len(uri) > _URI_BYTES:
-                    raise Refusal("invalid_request", _LONG_URI, "fileData")
-                if given(uri) and _kept(decode_text(uri) or ""):
-                    raise Refusal("privacy_unsupported", _FILE_KEPT, "fileData")
 
 
 def _edit_requests(edits: Edits, target: Target) -> Steps[None]:

@@ -2,20 +2,20 @@
 
 Rules (GenerateContentResponse reference, "UsageMetadata"):
 
-1. ``cachedContentTokenCount`` is inside ``promptTokenCount``; thoughts and tool-use prompts stand
-   beside both the prompt and the candidates.
-2. Details by modality split a count: audio and images have buckets of their own, video and cached audio are parts with
+1. ``promptTokenCount`` includes ``cachedContentTokenCount``; it does not include tool-use prompts, and
+   ``candidatesTokenCount`` does not include thoughts.
+2. Details by modality split a count: audio and images have counts of their own, video and cached audio are parts with
    a price of their own, and documents are priced like text. Cached tokens are subtracted from their own modality first,
-   then from text where no modality is stated.
+   and from text if no modality is stated.
 3. The details need not add up to the count (they are seen above and below it); the count is right.
 4. Enumerations may be sent as numbers (``enum-encoding=int``).
-5. ``totalTokenCount`` is the sum of prompt, tool-use prompts, thoughts and candidates. A count of zero is left out, so
-   at the end of an answer the total tells whether a missing count was zero; a surplus belongs to the first that is
-   missing of candidates, thoughts, tool-use prompts. A total below the counts makes them suspect; they stay.
-6. A part is never larger than what it is a part of. If one is, and the total confirms the whole, the part is cut to
-   it; else nothing tells which of the two is wrong, and that side is unknown.
-7. A prompt of no tokens does not exist. One that is stated at the end stands all the same, since a reported zero is no
-   missing count, but it makes the report suspect; a total that says more replaces it. Before the end it states nothing.
+5. ``totalTokenCount`` is the sum of prompt, tool-use prompts, thoughts and candidates. Counts of zero are not sent, so
+   at the end of an answer the total shows whether a missing count was zero; a surplus belongs to the first missing one
+   of candidates, thoughts, tool-use prompts. A total below the counts makes them suspect, but they are kept.
+6. A part is never larger than its whole. If it is, and the total confirms the whole, the part is reduced to the whole.
+   Otherwise it is not known which of the two is wrong, and the side is unknown.
+7. A prompt always has tokens. If the end of an answer states a prompt of zero tokens, the zero is kept, since it was
+   reported, but it makes the report suspect; a larger total replaces it. Before the end it is ignored.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ KNOWN: Final[Known] = {
     "toolUsePromptTokensDetails": IGNORED,
 }
 _SIDES: Final = ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "toolUsePromptTokenCount")
-# By the details of one count, the modalities that have a price; text, video and documents are read at one price.
+# The modalities that can be priced, for the details of each count.
 _READ: Final = frozenset(("MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "AUDIO", "VIDEO", "DOCUMENT", 0, 1, 2, 3, 4, 5))
 _MADE: Final = frozenset(("MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "AUDIO", "DOCUMENT", 0, 1, 2, 4, 5))
 _PRICED: Final = {
     "promptTokensDetails": _READ,
-    "promptTokenDetails": _READ & {"TEXT", 1},  # of embeddings: the buckets are those of promptTokensDetails only
+    "promptTokenDetails": _READ & {"TEXT", 1},  # of embeddings: only promptTokensDetails is split
     "cacheTokensDetails": _READ,
     "toolUsePromptTokensDetails": _READ - {"AUDIO", 4},
     "candidatesTokensDetails": _MADE,
@@ -96,7 +96,7 @@ def service_tier(usage: object) -> ServiceTier | None:
 
 
 def add_usage(stated: dict[str, Any], usage: object) -> None:
-    """Lay a later ``usageMetadata`` over what one answer stated before; a total belongs to the object that has it."""
+    """Overwrite an answer's earlier statements with a later ``usageMetadata``. A total belongs to its own object."""
     if not isinstance(usage, dict):
         return
     if not count(usage.get("totalTokenCount")) and any(count(usage.get(name)) for name in _SIDES):
@@ -108,8 +108,8 @@ def gemini_usage(usage: object, *, ended: bool = True) -> Counted:
     """Counts of a ``usageMetadata`` object.
 
     Args:
-        usage: The object; anything else states nothing.
-        ended: The answer is whole, so that a total without a surplus says that nothing was produced.
+        usage: The object; any other value is ignored.
+        ended: The answer is whole, so a total that equals the input means that there is no output.
     """
     if not isinstance(usage, dict):
         return Counted()
@@ -130,7 +130,7 @@ def gemini_usage(usage: object, *, ended: bool = True) -> Counted:
 
 
 def _fill_in(found: Usage, usage: dict[str, Any], *, ended: bool) -> tuple[int | None, int | None, bool | None]:
-    """The prompt, the candidates, and whether the total confirms them (``None``: nothing). Rules 5 and 7."""
+    """The prompt, the candidates, and whether the total confirms them (``None``: there is no total). Rules 5 and 7."""
     prompt = count(usage.get("promptTokenCount"))
     candidates = count(usage.get("candidatesTokenCount"))
     total = count(usage.get("totalTokenCount")) or None
@@ -157,7 +157,7 @@ def _fill_in(found: Usage, usage: dict[str, Any], *, ended: bool) -> tuple[int |
 
 
 def counted_tokens(answer: object) -> Usage | None:
-    """Counts of a ``countTokens`` answer: how large a prompt would be. Nothing was used."""
+    """Counts of a ``countTokens`` answer. Nothing was used."""
     if not isinstance(answer, dict):
         return None
     total = count(answer.get("totalTokens"))
@@ -169,7 +169,7 @@ def counted_tokens(answer: object) -> Usage | None:
 
 
 def _split_candidates(found: Usage, candidates: int, usage: dict[str, Any], *, confirmed: bool) -> bool:
-    """Write the candidates into their buckets; whether a part contradicts them. See rule 6."""
+    """Split the candidates by modality; return whether a part contradicts them. See rule 6."""
     details = _by_modality(usage.get("candidatesTokensDetails"))
     contradicted = max(details.values(), default=0) > candidates
     if contradicted and not confirmed:
@@ -181,7 +181,7 @@ def _split_candidates(found: Usage, candidates: int, usage: dict[str, Any], *, c
 
 
 def _split_prompt(found: Usage, prompt: int, usage: dict[str, Any], *, confirmed: bool) -> bool:
-    """Write the prompt into its buckets; whether a part contradicts it. See rules 2 and 6."""
+    """Split the prompt by modality; return whether a part contradicts it. See rules 2 and 6."""
     details = _by_modality(usage.get("promptTokensDetails"))
     cached_details = _by_modality(usage.get("cacheTokensDetails"))
     stated = count(usage.get("cachedContentTokenCount"))
@@ -195,7 +195,7 @@ def _split_prompt(found: Usage, prompt: int, usage: dict[str, Any], *, confirmed
     cached = found.cache_read or 0
     of_audio = min(cached, cached_details.get("AUDIO", 0), audio or 0)
     of_image = min(cached - of_audio, cached_details.get("IMAGE", 0), image or 0)
-    # What the details do not place comes out of text, then out of images, then out of audio.
+    # Cached tokens without a modality are subtracted from text, then from images, then from audio.
     of_text = min(cached - of_audio - of_image, rest)
     left = cached - of_audio - of_image - of_text
     more_image = min(left, (image or 0) - of_image)
@@ -209,7 +209,7 @@ def _split_prompt(found: Usage, prompt: int, usage: dict[str, Any], *, confirmed
 
 
 def _modalities(details: object) -> Iterator[object]:
-    """The modalities of which ``details`` state tokens; an unhashable one becomes a string."""
+    """The modalities for which ``details`` state tokens; an unhashable one becomes a string."""
     for entry in details if isinstance(details, list) else ():
         modality = member(entry, "modality")
         if member(entry, "tokenCount") and modality is not None:

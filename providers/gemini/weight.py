@@ -1,4 +1,4 @@
-"""What a request of the Gemini API gives a model to read (``google.genai.types``), in either spelling."""
+"""Weighs the input of Gemini's requests (``google.genai.types``), in either spelling."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import msgspec
 
 from providers.document.look import Look
 from providers.document.members import ABSENT, Members, is_string, read_nested, word
+from providers.measures import Weight
 from providers.steps import Steps
 from providers.weight.tally import Tally
-from providers.weight.weight import Weight
 
 _DEEPEST: Final = 3
 
@@ -80,7 +80,7 @@ _LEVEL: Final = Look(_Level)
 
 
 def weigh(members: Members, body: int) -> Steps[Weight]:
-    """Of ``generateContent``, ``countTokens`` and the embeddings."""
+    """The weight of a request to ``generateContent``, ``countTokens`` or the embeddings."""
     tally = Tally()
     yield from _request(tally, members)
     nested = read_nested(members, "generateContentRequest", "generate_content_request")
@@ -118,14 +118,14 @@ def _contents(tally: Tally, raw: msgspec.Raw, resolution: msgspec.Raw | None = N
         tally.turns += 1
         tally.text(raw)
         return
-    for batch in _CONTENTS.one_or_more(raw):  # a lone object for a list
+    for batch in _CONTENTS.one_or_more(raw):  # a single object is read as a list of one
         for content in batch:
             tally.turns += 1
             asks = word(content.role) != b'"model"'
             for parts in _PARTS.one_or_more(content.parts):
                 if asks and not any(part.functionResponse or part.function_response for part in parts):
                     tally.ask()
-                asks = False  # the first parts tell
+                asks = False  # the first parts decide
                 for part in parts:
                     if _part(tally, part, resolution):
                         yield from _nested(tally, part, resolution, 1)
@@ -147,7 +147,7 @@ def _nested(tally: Tally, part: _Part, resolution: msgspec.Raw | None, depth: in
 
 
 def _part(tally: Tally, part: _Part, resolution: msgspec.Raw | None) -> bool:
-    """Returns whether there are further parts in it."""
+    """Returns whether it contains further parts."""
     if len(part.thought) and word(part.thought) == b"true":
         tally.thought(part.text)
     else:

@@ -1,30 +1,24 @@
 """Writes answer events as generateContent answers: one response, or a stream of them.
 
 A function call is one part, so its arguments are collected until it ends. A stream is server-sent
-events with ``alt=sse`` and a JSON array otherwise, as Google sends them.
+events with ``alt=sse`` and a JSON array otherwise, as Google sends them. A refusal is written as text. A seal is on the
+last part of its thought, or, without a thought, on the following part; seals of other providers are in an envelope
+(`providers.conversation.envelope`).
 
 https://ai.google.dev/api/generate-content
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from providers.conversation.arguments import read_object
-from providers.conversation.conversation import (
-    Counts,
-    Event,
-    Failed,
-    Finish,
-    Reason,
-    ReasoningDelta,
-    TextDelta,
-    ToolDelta,
-    ToolStart,
-)
+from providers.conversation.conversation import Counts, Event, Finish, Reason, TokenProbability
+from providers.conversation.envelope import sealed_for
+from providers.conversation.writing import AnswerWriter, Block, BlockKind, Pieces
+from providers.dialect import Family
 
 _encode = msgspec.json.Encoder().encode
 _REASONS: Final = {
@@ -37,121 +31,179 @@ _REASONS: Final = {
 
 
 def _usage(counts: Counts) -> dict[str, int]:
-    """Google counts thoughts beside the candidates, chat inside of them."""
+    """Google's counts of candidates and prompt do not include thoughts and input from tools; those of chat do."""
     thoughts = min(counts.reasoning or 0, counts.output or 0)
+    tool = min(counts.tool or 0, counts.input or 0)
     found = {
-        "promptTokenCount": counts.input or 0,
+        "promptTokenCount": (counts.input or 0) - tool,
         "candidatesTokenCount": (counts.output or 0) - thoughts,
         "totalTokenCount": (counts.input or 0) + (counts.output or 0),
     }
-    if thoughts:
-        found["thoughtsTokenCount"] = thoughts
-    if counts.cached:
-        found["cachedContentTokenCount"] = counts.cached
-    return found
+    beside = {"thoughtsTokenCount": thoughts, "toolUsePromptTokenCount": tool}
+    beside["cachedContentTokenCount"] = counts.cached or 0
+    return found | {name: number for name, number in beside.items() if number}
 
 
 class _Parts:
-    """Turns events into parts; ``failed`` once a call's arguments are no object."""
+    """Puts seals onto the parts that they belong to."""
 
-    def __init__(self, *, reasoning: bool) -> None:
-        self._reasoning = reasoning
-        self._call: tuple[str, str] | None = None
-        self._arguments: list[str] = []
-        self._incomplete = False
-        self.finish: Finish | None = None
-        self.counts = Counts()
-        self.failed = False
+    def __init__(self) -> None:
+        self._seal = ""
 
-    def of(self, event: Event) -> list[dict[str, Any]]:
-        if self.failed:
+    def bare(self, block: Block) -> list[dict[str, Any]]:
+        """A thought is over: its seal as a part of its own, or, if it has no text, kept for the part that follows."""
+        if block.seal is None:
             return []
-        match event:
-            case TextDelta(text):
-                return [*self.ended_call(), {"text": text}]
-            case ReasoningDelta(text) if self._reasoning:
-                return [*self.ended_call(), {"text": text, "thought": True}]
-            case ToolStart(identity, name):
-                ended = self.ended_call()
-                self._call, self._arguments = (identity, name), []
-                return ended
-            case ToolDelta(arguments):
-                self._arguments.append(arguments)
-            case Counts():
-                self.counts = event
-            case Finish(reason):
-                self.finish = event
-                ended = self.ended_call()
-                self.failed = self._incomplete and reason is not Reason.LENGTH
-                return ended
-            case Failed():
-                self.failed = True
-        return []
+        seal = sealed_for(Family.GOOGLE, block.seal)
+        if block.pieces:
+            return [{"text": "", "thought": True, "thoughtSignature": seal}]
+        before = self.rest()
+        self._seal = seal
+        return before
 
-    def ended_call(self) -> list[dict[str, Any]]:
-        if self._call is None:
-            return []
-        (identity, name), self._call = self._call, None
-        arguments = read_object("".join(self._arguments))
-        if arguments is None:
-            self._incomplete = True  # fine if the answer was cut at the limit of its length: the reason says so
-            return []
-        return [{"functionCall": {"id": identity, "name": name, "args": arguments}}]
+    def sealed(self, part: dict[str, Any]) -> dict[str, Any]:
+        """The part, with the seal that waited for it."""
+        if not self._seal:
+            return part
+        seal, self._seal = self._seal, ""
+        return part | {"thoughtSignature": seal}
+
+    def rest(self) -> list[dict[str, Any]]:
+        """The part of a seal that no part followed."""
+        return [self.sealed({"text": ""})] if self._seal else []
 
 
-class ResponseStream:
+def _call(block: Block) -> dict[str, Any]:
+    return {"functionCall": {"id": block.id, "name": block.name, "args": block.arguments}}
+
+
+class ResponseStream(AnswerWriter):
     """The writer of one streamed answer. After `Failed` it writes nothing more."""
 
     def __init__(self, identity: str, model: str, *, reasoning: bool, sse: bool) -> None:
-        self._identity = identity
-        self._model = model
-        self._parts = _Parts(reasoning=reasoning)
+        super().__init__(identity, model, reasoning=reasoning)
+        self._parts = _Parts()
         self._sse = sse
-        self._begun = False
+        self._written = False
 
-    @property
-    def failed(self) -> bool:
-        """The answer can't go on: a call's arguments are no object, or the engine failed."""
-        return self._parts.failed
+    def _on_open(self, block: Block) -> Pieces:
+        if block.kind is BlockKind.REASONING and (parts := self._parts.rest()):
+            yield self._frame(parts)
 
-    def write(self, events: Iterable[Event]) -> bytes:
-        """The bytes to send for these events."""
-        frames = (self._parts.of(event) for event in events)
-        return b"".join(self._frame(self._response(parts)) for parts in frames if parts)
+    def _on_piece(self, block: Block, text: str) -> Pieces:
+        match block.kind:
+            case BlockKind.TEXT | BlockKind.REFUSAL:
+                yield self._frame([self._parts.sealed({"text": text})])
+            case BlockKind.REASONING:
+                yield self._frame([{"text": text, "thought": True}])
+            case BlockKind.TOOL:
+                pass
 
-    def end(self) -> bytes:
-        """The last response, with the finish reason and the counts; nothing unless it finished."""
-        finish = self._parts.finish
-        if finish is None or self._parts.failed:
-            return b""
-        response = self._response([{"text": ""}])
-        response["candidates"][0]["finishReason"] = _REASONS[finish.reason]
-        response["usageMetadata"] = _usage(self._parts.counts)
-        return self._frame(response) + (b"" if self._sse else b"\n]\n")
+    def _on_tokens(self, block: Block, tokens: Sequence[TokenProbability]) -> Pieces:  # noqa: ARG002
+        yield self._frame([{"text": ""}], tokens=tokens)
 
-    def _response(self, parts: list[dict[str, Any]]) -> dict[str, Any]:
-        return _response(self._identity, self._model, parts)
+    def _on_close(self, block: Block) -> Pieces:
+        match block.kind:
+            case BlockKind.TOOL:
+                yield self._frame([self._parts.sealed(_call(block))])
+            case BlockKind.REASONING if parts := self._parts.bare(block):
+                yield self._frame(parts)
+            case BlockKind.TEXT if block.citations:
+                yield self._frame([{"text": ""}], grounded=True)
+            case _:
+                pass
 
-    def _frame(self, response: dict[str, Any]) -> bytes:
+    def _on_end(self, finish: Finish) -> Pieces:
+        yield self._frame(self._parts.rest() or [{"text": ""}], finish)
+        if not self._sse:
+            yield b"\n]\n"
+
+    def _frame(
+        self,
+        parts: list[dict[str, Any]],
+        finish: Finish | None = None,
+        *,
+        grounded: bool = False,
+        tokens: Sequence[TokenProbability] = (),
+    ) -> bytes:
+        data = _encode(_response(self._identity, self._model, parts, finish, self, grounded=grounded, tokens=tokens))
         if self._sse:
-            return b"data: %b\r\n\r\n" % _encode(response)
-        before = b",\r\n" if self._begun else b"["
-        self._begun = True
-        return before + _encode(response)
+            return b"data: %b\r\n\r\n" % data
+        before = b",\r\n" if self._written else b"["
+        self._written = True
+        return before + data
 
 
 def write_response(events: Iterable[Event], identity: str, model: str, *, reasoning: bool) -> bytes | None:
     """The whole response, or None where the answer failed or the arguments of a call are no object."""
-    reader = _Parts(reasoning=reasoning)
-    parts = [part for event in events for part in reader.of(event)]
-    if reader.failed or reader.finish is None:
+    answer = AnswerWriter(reasoning=reasoning)
+    answer.write(events)
+    if not answer.finished:
         return None
-    response = _response(identity, model, parts or [{"text": ""}])
-    response["candidates"][0]["finishReason"] = _REASONS[reader.finish.reason]
-    response["usageMetadata"] = _usage(reader.counts)
-    return _encode(response)
+    waiting = _Parts()
+    parts: list[dict[str, Any]] = []
+    for block in answer.blocks:
+        match block.kind:
+            case BlockKind.TEXT | BlockKind.REFUSAL:
+                parts.append(waiting.sealed({"text": block.text}))
+            case BlockKind.TOOL:
+                parts.append(waiting.sealed(_call(block)))
+            case BlockKind.REASONING if block.pieces:
+                parts += waiting.rest()
+                thought: dict[str, Any] = {"text": block.text, "thought": True}
+                for sealed in waiting.bare(block):
+                    thought = sealed | {"text": block.text}
+                parts.append(thought)
+            case BlockKind.REASONING:
+                parts += waiting.bare(block)
+    parts += waiting.rest()
+    grounded = any(block.citations for block in answer.blocks)
+    tokens = [token for block in answer.blocks for token in block.tokens]
+    shown = parts or [{"text": ""}]
+    return _encode(_response(identity, model, shown, answer.finish, answer, grounded=grounded, tokens=tokens))
 
 
-def _response(identity: str, model: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
-    candidate = {"content": {"parts": parts, "role": "model"}, "index": 0}
-    return {"candidates": [candidate], "modelVersion": model, "responseId": identity}
+def _response(
+    identity: str,
+    model: str,
+    parts: list[dict[str, Any]],
+    finish: Finish | None,
+    answer: AnswerWriter,
+    *,
+    grounded: bool,
+    tokens: Sequence[TokenProbability],
+) -> dict[str, Any]:
+    candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": 0}
+    response: dict[str, Any] = {"candidates": [candidate], "modelVersion": model, "responseId": identity}
+    if grounded:
+        candidate["groundingMetadata"] = _grounding(answer.blocks)
+    if tokens:
+        candidate["logprobsResult"] = {
+            "chosenCandidates": [_token(one.token, one.logprob) for one in tokens],
+            "topCandidates": [{"candidates": [_token(*other) for other in one.alternatives]} for one in tokens],
+        }
+    if finish is not None:
+        candidate["finishReason"] = _REASONS[finish.reason]
+        response["usageMetadata"] = _usage(answer.counts)
+    return response
+
+
+def _token(token: str, logprob: float) -> dict[str, Any]:
+    return {"token": token, "logProbability": logprob}
+
+
+def _grounding(blocks: list[Block]) -> dict[str, Any]:
+    """Google counts the cited words in bytes."""
+    text = "".join(block.text for block in blocks if block.kind is BlockKind.TEXT)
+    chunks: list[dict[str, Any]] = []
+    supports: list[dict[str, Any]] = []
+    for citation in (citation for block in blocks for citation in block.citations):
+        chunks.append({"web": {"uri": citation.url, "title": citation.title}})
+        if citation.start is not None and citation.end is not None:
+            segment: dict[str, Any] = {
+                "startIndex": len(text[: citation.start].encode()),
+                "endIndex": len(text[: citation.end].encode()),
+                "text": text[citation.start : citation.end],
+            }
+            supports.append({"segment": segment, "groundingChunkIndices": [len(chunks) - 1]})
+    return {"groundingChunks": chunks, "groundingSupports": supports}

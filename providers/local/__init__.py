@@ -1,1 +1,1 @@
-"""What only the local broker needs: engines on the user's machine and what they are not sent."""
+"""Only for the local broker: engines on the user's machine, and what they are not sent."""

@@ -1,15 +1,15 @@
-"""What engines on the user's own machine say about themselves, and which of their models are theirs.
+"""Recognises engines on the user's own machine, and lists the models that they run themselves.
 
-How each is told from the others, on any port:
+How each engine is recognised, on any port:
 
-* Ollama answers ``GET /api/version``; its models are in ``GET /api/tags``, where a model that it runs
-  in its cloud has ``remote_host`` and ``remote_model`` (so has ``POST /api/show``), and a name with
-  the tag ``cloud`` or a tag that ends in ``-cloud`` means the cloud whether it is listed or not.
+* Ollama answers ``GET /api/version``; its models are in ``GET /api/tags``, where a model that runs
+  in its cloud has ``remote_host`` and ``remote_model`` (as in ``POST /api/show``). A name with
+  the tag ``cloud`` or a tag that ends in ``-cloud`` means the cloud even if it is not listed.
   https://docs.ollama.com/api https://docs.ollama.com/cloud
-* llama.cpp's server, vLLM and LM Studio list their models at ``GET /v1/models`` and sign each with an
-  owner of their own.
+* llama.cpp's server, vLLM and LM Studio list their models at ``GET /v1/models``, each engine with its own
+  ``owned_by``.
 
-Whatever can't be read is no model: nothing is sent to what was not understood.
+An entry that cannot be read does not count as a model, so nothing is sent to it.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ PORTS: Final = {
     EngineKind.LM_STUDIO: 1234,
     EngineKind.VLLM: 8000,
 }
-"""The port that each listens on by default."""
+"""The default port of each engine."""
 
 STRING_CHOICES: Final = frozenset((EngineKind.OLLAMA, EngineKind.LLAMA_CPP, EngineKind.LM_STUDIO))
-"""Engines to which a tool choice is a string: LM Studio refuses one that names a tool, llama.cpp and Ollama read it as
-``auto`` and say nothing. https://lmstudio.ai/docs/developer/openai-compat/tools
+"""Engines that support only a string as the tool choice: LM Studio refuses a choice that names a tool, llama.cpp and
+Ollama silently read it as ``auto``. https://lmstudio.ai/docs/developer/openai-compat/tools
 https://github.com/ggml-org/llama.cpp/blob/master/docs/function-calling.md"""
 
 _OWNERS: Final = {
@@ -90,7 +90,7 @@ def is_ollama(version: bytes) -> bool:
 
 
 def read_tags(body: bytes) -> tuple[tuple[str, ...], frozenset[str]] | None:
-    """The names in Ollama's ``GET /api/tags``: those that run here, those that it runs in its cloud."""
+    """The names in Ollama's ``GET /api/tags``: models that run here, and models that run in Ollama's cloud."""
     try:
         tags = msgspec.json.decode(body, type=_Tags).models or []
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -100,7 +100,7 @@ def read_tags(body: bytes) -> tuple[tuple[str, ...], frozenset[str]] | None:
 
 
 def runs_here(shown: bytes) -> bool:
-    """Whether Ollama's ``POST /api/show`` says that the model runs on this machine; in doubt, no."""
+    """Whether Ollama's ``POST /api/show`` says that the model runs on this machine; false in doubt."""
     try:
         found = msgspec.json.decode(shown, type=_Shown)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -109,7 +109,7 @@ def runs_here(shown: bytes) -> bool:
 
 
 def read_models(body: bytes) -> tuple[tuple[str, ...], EngineKind] | None:
-    """The names in ``GET /v1/models``, and whose list it is; None where it is no such list."""
+    """The names in ``GET /v1/models``, and the engine; None if it is not such a list."""
     try:
         models = msgspec.json.decode(body, type=_Models).data
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -119,15 +119,15 @@ def read_models(body: bytes) -> tuple[tuple[str, ...], EngineKind] | None:
 
 
 def names_cloud(name: str) -> bool:
-    """Whether a name asks an engine for its cloud: the tag ``cloud`` or one that ends in ``-cloud``."""
+    """Whether a name asks an engine to use its cloud: the tag ``cloud`` or one that ends in ``-cloud``."""
     _, colon, tag = name.strip().lower().rpartition(":")
     tag = tag.strip()
     return bool(colon) and (tag == "cloud" or (tag.endswith("-cloud") and "/" not in tag))
 
 
 def has_endpoint(status: int, body: bytes) -> bool:
-    """Whether an empty request to a path says that the engine has the path at all.
+    """Whether the answer to an empty request shows that the engine has the path.
 
-    It must be refused for what it lacks; LM Studio answers unknown paths with 200 and an error.
+    The engine must refuse it because members are missing; LM Studio answers unknown paths with 200 and an error.
     """
     return 400 <= status < 600 and status not in {401, 403, 404, 405, 501} and b"Unexpected endpoint" not in body

@@ -1,1 +1,1 @@
-"""Secrets replaced in the request to a provider and restored in the answer."""
+"""Replaces secrets in the request to a provider, and restores them in the answer."""

@@ -1,24 +1,25 @@
-"""Replaces secrets in a request's body and restores them in the answer: the pure part, without any rule of what a
-secret is.
+"""Replaces secrets in a request's body and restores them in the answer: the pure part, without the rules that find
+secrets.
 
 Rules that everything here obeys:
 
-1. A secret is replaced by a placeholder of letters, digits and underscores, which no JSON, no URL and no program text
-   needs to escape. The same secret of the same account has the same placeholder in every request, so that the turns of
-   a conversation begin with the same bytes: the provider's prompt cache goes by them, and signatures cover them.
-2. The map from placeholders to secrets lives in a `Vault` and dies with its exchange. It is never shown: its repr holds
-   a count.
-3. Places whose bytes must come back to their provider as they are stay unchanged, in both directions (`places`).
-4. Only strings in which something was found are written again; every other byte stays as it was sent.
-5. What is sent of a body depends on what stands before it in the body, never on what follows.
-6. Work is done in steps: `masking` yields after each. What a body may hold is bounded by `MOST_SECRETS` and by the
-   search; a body with more is refused (`TooMany`), not sent with the rest unsearched.
+1. A secret is replaced by a placeholder of letters, digits and underscores, which needs no escape in JSON, URLs or
+   program text. The same secret of the same account has the same placeholder in every request, so that the turns of
+   a conversation begin with the same bytes: the provider's prompt cache needs that, and signatures cover them.
+2. The map from placeholders to secrets is in a `Vault`, which exists only during its exchange. Its repr shows
+   only a count.
+3. Strings that must return to their provider unchanged are not changed, in both directions (`places`).
+4. Only strings in which a secret was found are rewritten; every other byte stays as it was sent.
+5. The replacement of a part of the body depends only on the parts before it.
+6. Work is done in steps: `masking` yields after each. `MOST_SECRETS` and the search bound what a body may
+   contain; a body with more is refused (`TooMany`), and never sent with a part unsearched.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import json
 import re
 from bisect import bisect_left
@@ -32,16 +33,16 @@ from providers.masking.places import NOWHERE, Place, Places, Treatment, places
 
 PREFIX: Final = "MASKED_"
 NAME_LENGTH: Final = 13
-"""Letters and digits of base32 that name a secret: 65 bits."""
+"""The number of base32 characters that identify a secret: 65 bits."""
 
 LONGEST: Final = 40
-"""A placeholder is never longer, in characters: what a stream may have to hold back."""
+"""The longest placeholder, in characters: a stream may have to hold back that many."""
 
 SHORTEST: Final = 8
-"""Strings below this length hold no secret that a rule would know."""
+"""Shorter strings contain no secret that a rule could find."""
 
 MOST_SECRETS: Final = 10_000
-"""Secrets of one body, each of which is kept until the answer has ended."""
+"""The most secrets in one body; each is kept until the answer has ended."""
 
 _PLACEHOLDER: Final = re.compile(rf"{PREFIX}[A-Z]{{1,12}}_[A-Z2-7]{{{NAME_LENGTH}}}_")
 _MOST_KNOWN: Final = 32
@@ -53,18 +54,20 @@ _LOW: Final = re.compile(rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _PART: Final = re.compile(rb'[^"\\]{0,65536}(?:\\.[^"\\]{0,64}){0,1000}', re.DOTALL)
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_=-]{0,65536}(?:\\[/nr])?")
 _DATA_URL: Final = re.compile(rb'"data:([^,;"\\]{0,200})[^,"\\]{0,200};base64,', re.IGNORECASE)
+_BINARY: Final = re.compile(rb"(?:image|audio|video)/|application/pdf\Z", re.IGNORECASE)
 _TEXTUAL: Final = re.compile(rb"(?:text|message)/|.*(?:json|xml|yaml|toml|csv|script|sql|x-sh|html)\Z", re.IGNORECASE)
+_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
 _RAW: Final = msgspec.json.Decoder(msgspec.Raw)
 
 
 class TooMany(Exception):
-    """The body holds more than is searched or kept. Carries no text."""
+    """The body has more than is searched, or more secrets than are kept. The error has no text."""
 
 
 class Found(NamedTuple):
-    """A secret in a text: its span, and what kind it is, an upper-case word of at most 12 letters.
+    """A secret in a text: its span, and its kind, an upper-case word of at most 12 letters.
 
-    ``context``: only what stands around it says that it is a secret.
+    ``context``: it was recognised only by the text around it.
     """
 
     start: int
@@ -74,8 +77,8 @@ class Found(NamedTuple):
 
 
 Detect = Callable[[str], Iterable[Found | None]]
-"""Finds the secrets of a text, in order and without overlap; may give None after steps of bounded work. The text may
-hold lone surrogates."""
+"""Finds the secrets in a text, in order and without overlap; may yield None after each step of bounded work. The text
+may contain lone surrogates."""
 
 
 class Vault:
@@ -84,12 +87,12 @@ class Vault:
     __slots__ = ("_name", "_order", "_placeholders", "_secrets", "known")
 
     def __init__(self, name: Callable[[str], str]) -> None:
-        """``name``: a secret's `NAME_LENGTH` signs of base32, the same in all exchanges of an account."""
+        """``name``: makes the `NAME_LENGTH` base32 characters of a secret, the same in all exchanges of an account."""
         self._name = name
         self._placeholders: dict[str, str] = {}  # secret -> placeholder
         self._secrets: dict[str, str] = {}  # placeholder -> secret
-        self._order: list[str] = []  # the placeholders, sorted when they are asked for
-        self.known: list[str] = []  # secrets that a rule knows by their context only: later they may stand alone
+        self._order: list[str] = []  # the placeholders, sorted on first use
+        self.known: list[str] = []  # secrets that were recognised only by context: they may recur without it
 
     def __repr__(self) -> str:
         return f"<Vault of {len(self._secrets)}>"
@@ -98,7 +101,7 @@ class Vault:
         return len(self._secrets)
 
     def placeholder(self, secret: str, kind: str, *, context: bool = False) -> str:
-        """What stands for this secret. Raises `TooMany`."""
+        """The placeholder of this secret. Raises `TooMany`."""
         known = self._placeholders.get(secret)
         if known is not None:
             return known
@@ -117,7 +120,7 @@ class Vault:
         return self._placeholders[secret].removeprefix(PREFIX).split("_", 1)[0]
 
     def restore(self, text: str, *, inside_json: bool = False) -> str:
-        """``text`` with every whole placeholder replaced; ``inside_json``: the text is itself written in JSON."""
+        """``text`` with every whole placeholder replaced; ``inside_json``: the text is JSON itself."""
         if PREFIX not in text:
             return text
         shown: list[str] = []
@@ -125,14 +128,14 @@ class Vault:
         while (found := _PLACEHOLDER.search(text, at)) is not None:
             kept = self._secrets.get(found[0])
             if kept is None:
-                at = found.start() + 1  # what only looks like one may hold the beginning of a real one
+                at = found.start() + 1  # a false match may contain the start of a real placeholder
                 continue
             shown += (text[done : found.start()], json.dumps(kept)[1:-1] if inside_json else kept)
             done = at = found.end()
         return "".join((*shown, text[done:]))
 
     def held(self, text: str) -> int:
-        """How many characters at the end of ``text`` may be the beginning of a placeholder."""
+        """The number of characters at the end of ``text`` that may be the start of a placeholder."""
         if len(self._order) != len(self._secrets):
             self._order = sorted(self._secrets)
         at = max(0, len(text) - LONGEST + 1)
@@ -146,7 +149,7 @@ class Vault:
 
 
 def mask(body: bytes, detect: Detect, vault: Vault, tree: Places = NOWHERE) -> bytes:
-    """`masking` at once."""
+    """`masking` without steps."""
     steps = masking(body, detect, vault, tree)
     while True:
         try:
@@ -160,13 +163,13 @@ def masking(body: bytes, detect: Detect, vault: Vault, tree: Places) -> Generato
     """Replace every secret of a valid JSON document; returns the same object if there is none.
 
     Args:
-        body: The document. What is no JSON stays no JSON.
+        body: The document. Invalid JSON stays invalid.
         detect: Finds secrets.
-        vault: Takes them.
-        tree: The places that are treated in their own way.
+        vault: Stores them.
+        tree: The places with a treatment of their own.
 
     Raises:
-        TooMany: The document holds more than is searched or kept.
+        TooMany: The document has more than is searched or kept.
     """
     changes: list[tuple[int, int, bytes]] = []
     for place in places(body, tree):
@@ -201,16 +204,16 @@ def _changed(body: bytes, place: Place, detect: Detect, vault: Vault) -> Generat
     if treatment is Treatment.ADDRESS:
         header = _DATA_URL.match(body, start, end)
         if header is not None:
-            treatment, data, media = Treatment.MEDIA, header.end(), header[1]
+            treatment, data, media = Treatment.MEDIA, header.end(), header[1] or b"text/plain"  # RFC 2397
     if treatment is Treatment.MEDIA and (yield from _is_base64(body, data, end - 1)):
-        if not _TEXTUAL.match(media):
+        if not media or (_BINARY.match(media) and not _TEXTUAL.match(media)):
             return None
         encoded = yield from _in_base64(body[data : end - 1], detect, vault)
         return None if encoded is None else b'%b%b"' % (body[start:data], encoded)
     text, plain = yield from _decoded(body, start + 1, end - 1)
     if treatment is Treatment.JSON and len(text) <= _MOST_NESTED:
         document = text.encode("utf-8", "surrogatepass")
-        if _is_json(document):  # its own strings are searched, so that what is kept is unescaped
+        if _is_json(document):  # its strings are searched, so that the kept secrets are unescaped
             masked = yield from masking(document, detect, vault, NOWHERE)
             return None if masked is document else quoted(masked.decode("utf-8", "surrogatepass"))
     inner = yield from _without(text, detect, vault, str.encode if plain else _escaped)
@@ -220,7 +223,7 @@ def _changed(body: bytes, place: Place, detect: Detect, vault: Vault) -> Generat
 def _without(
     text: str, detect: Detect, vault: Vault, write: Callable[[str], bytes]
 ) -> Generator[None, None, bytes | None]:
-    """The text without its secrets as ``write`` writes it, or None if it has none."""
+    """The text without its secrets, encoded by ``write``, or None if it has none."""
     pieces: list[bytes] = []
     position = 0
     for one in _found(text, detect, vault):
@@ -240,7 +243,7 @@ def _without(
 
 
 def _found(text: str, detect: Detect, vault: Vault) -> Iterable[Found | None]:
-    """What a rule finds, and what is known already, in order."""
+    """Secrets that a rule finds, and secrets that are known already, in order."""
     known = [
         Found(found.start(), found.end(), vault.kind(secret))
         for secret in vault.known
@@ -254,7 +257,7 @@ def _found(text: str, detect: Detect, vault: Vault) -> Iterable[Found | None]:
 def _written(
     text: str, start: int, end: int, write: Callable[[str], bytes], pieces: list[bytes]
 ) -> Generator[None, None, None]:
-    """Write a part of the text, a piece a step."""
+    """Encode a part of the text, one piece in each step."""
     while end - start > _PIECE:
         pieces.append(write(text[start : start + _PIECE]))
         start += _PIECE
@@ -272,10 +275,10 @@ def _decoded(body: bytes, start: int, end: int) -> Generator[None, None, tuple[s
     while start < end:
         part = _PART.match(body, start, end)
         stop = part.end() if part is not None else end
-        while stop < end and body[stop] & 0xC0 == 0x80:  # inside of a character of UTF-8
+        while stop < end and body[stop] & 0xC0 == 0x80:  # inside a UTF-8 character
             stop += 1
         if _HIGH.search(body, max(start, stop - 6), stop) and (low := _LOW.match(body, stop, end)):
-            stop = low.end()  # inside of a pair of surrogates
+            stop = low.end()  # inside a pair of surrogates
         raw = body[start : stop if stop > start else end]
         plain = plain and b"\\" not in raw
         parts.append(_unescaped(raw))
@@ -290,7 +293,7 @@ def _unescaped(raw: bytes) -> str:
     token = b'"%b"' % raw
     try:
         return text_of(token)
-    except (msgspec.MsgspecError, ValueError):  # a lone surrogate, or no JSON
+    except (msgspec.MsgspecError, ValueError):  # a lone surrogate, or invalid JSON
         try:
             text = json.loads(token)
         except ValueError:
@@ -299,7 +302,7 @@ def _unescaped(raw: bytes) -> str:
 
 
 def _escaped(text: str) -> bytes:
-    """The text as it stands between the quotes of JSON."""
+    """The text as it is written between the quotes of a JSON string."""
     try:
         return msgspec.json.encode(text)[1:-1]
     except ValueError:  # a lone surrogate
@@ -325,14 +328,21 @@ def _is_base64(body: bytes, start: int, end: int) -> Generator[None, None, bool]
 
 
 def _in_base64(data: bytes, detect: Detect, vault: Vault) -> Generator[None, None, bytes | None]:
-    """Base64 of a text without its secrets, or None if it has none or is no text of UTF-8."""
+    """Base64 of a text without its secrets, or None if it has none or does not start with UTF-8 text."""
     try:
-        plain = base64.b64decode(data.replace(b"\\/", b"/").translate(bytes.maketrans(b"-_", b"+/")))
-        text = plain.decode()
+        codecs.getincrementaldecoder("utf-8")().decode(_from_base64(data[:_PIECE]))
+        yield
+        text = _from_base64(data).decode()
     except (binascii.Error, UnicodeDecodeError):
         return None
     masked = yield from _without(text, detect, vault, str.encode)
     return None if masked is None else base64.b64encode(masked)
+
+
+def _from_base64(data: bytes) -> bytes:
+    """Decode base64 from a JSON string: either alphabet, with or without line breaks and padding."""
+    plain = data.replace(b"\\/", b"/").replace(b"\\n", b"").replace(b"\\r", b"").translate(_ALPHABET, b"\\=")
+    return base64.b64decode(plain[: len(plain) - (len(plain) % 4 == 1)] + b"=" * (-len(plain) % 4))
 
 
 def unmask(document: bytes, vault: Vault, tree: Places = NOWHERE) -> bytes:

@@ -1,15 +1,15 @@
-"""The strings of a JSON document by their place, and which places are no prose: the pure part of what is searched.
+"""Finds the strings of a JSON document, and decides by their place in the document how each is treated.
 
 Rules that everything here obeys:
 
-1. Every string is searched, member names too, but for documented places whose bytes must come back to the provider as
-   they are: ids, signatures, encrypted reasoning, signed thinking, media in base64. Nothing is exempt by its look or by
-   its name at another place: a tool's input may use any name.
-2. A place is the names from the document's root, as they are written; elements of a list have the place of the list.
-   What stands deeper than `DEEPEST` has no place.
-3. Whether a signed text or media is exempt is decided by its object, once that has ended: signed means that there is a
-   signature.
-4. Work is done in steps: None is given after each. The depth is not bounded, the memory for it is.
+1. Every string is searched, member names too, except at documented places whose bytes must return to the provider
+   unchanged: ids, signatures, encrypted reasoning, signed thinking, media in base64. A string is never exempt by its
+   form, or by its name at another place: a tool's input may use any name.
+2. A place is the path of names from the document's root, as written; elements of a list have the place of the list.
+   A string deeper than `DEEPEST` has no place.
+3. Whether signed text or media is exempt is decided by its object, after the object has ended: it is signed if the
+   object has a signature.
+4. Work is done in steps: None is yielded after each. The depth is not bounded, but the memory for it is.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from providers.document.strings import snake
 
 DEEPEST: Final = 64
 _STEP: Final = 65_536  # bytes
-_TOKENS: Final = 200  # structural signs
+_TOKENS: Final = 200  # structural characters
 
 
 class Treatment(Enum):
-    """What to do with a string."""
+    """How a string is treated."""
 
     TEXT = auto()  # search it
-    JSON = auto()  # it is JSON in its turn
-    ADDRESS = auto()  # a URL, which may hold media itself
-    MEDIA = auto()  # base64 of what its object says it is
-    EXACT = auto()  # leave it
-    REST = auto()  # what follows the quote that begins an unterminated string
+    JSON = auto()  # it contains JSON
+    ADDRESS = auto()  # a URL, which may contain media
+    MEDIA = auto()  # base64 of the type that its object states
+    EXACT = auto()  # leave it unchanged
+    REST = auto()  # the bytes after the opening quote of an unterminated string
 
 
 class Place(NamedTuple):
-    """A string token, quotes included, and what to do with it; ``media`` is the type that its object states."""
+    """A string token, quotes included, and its treatment; ``media`` is the type that its object states."""
 
     start: int
     end: int
@@ -48,12 +48,12 @@ class Place(NamedTuple):
 
 
 class Leaf(NamedTuple):
-    """How a string at a place is treated, if its object is as required; if it is not, it is searched.
+    """The treatment of a string at a place, if its object meets the conditions; otherwise the string is searched.
 
     Attributes:
-        treatment: What to do.
+        treatment: The treatment.
         kinds: The object's ``type`` must be one of these, if there are any.
-        thought: The object must say that it is a thought.
+        thought: The object must be marked as a thought.
         signed: The object must have a signature, if the document is a request.
     """
 
@@ -64,7 +64,7 @@ class Leaf(NamedTuple):
 
 
 Places = Mapping[bytes | None, Any]
-"""A tree of member names; under None is the `Leaf` of a string at that place."""
+"""A tree of member names; the key None has the `Leaf` of a string at that place."""
 
 _EXACT: Final = Leaf(Treatment.EXACT)
 _JSON: Final = Leaf(Treatment.JSON)
@@ -88,12 +88,12 @@ def _kinds(treatment: Treatment, *kinds: bytes, signed: bool = False) -> Leaf:
 
 
 def _both(paths: str) -> str:
-    """Each path in camelCase and, as Google takes it too, in snake_case."""
+    """Each path in camelCase and in snake_case, which Google accepts too."""
     return f"{paths} {snake(paths)}"
 
 
 # https://developers.openai.com/api/docs/api-reference; reasoning_details is OpenRouter's, thinking_blocks is LiteLLM's,
-# extra_content is Google's for its OpenAI form.
+# extra_content is Google's, in its OpenAI-compatible API.
 _OPENAI: Final = _tree(
     (
         _EXACT,
@@ -154,7 +154,7 @@ REQUESTS: Final[Mapping[Family, Places]] = {
     Family.GOOGLE: _GOOGLE,
 }
 
-# In answers and their events a thought comes before its signature.
+# In answers and their events, a thought comes before its signature.
 _MESSAGES: Final = "choices.message", "choices.delta"
 ANSWERS: Final[Mapping[Family, Places]] = {
     Family.OPENAI: _tree(
@@ -180,33 +180,33 @@ _SIGNATURES: Final = frozenset((b"signature", b"thoughtSignature", b"thought_sig
 
 
 class _Object:
-    """What is known of an object, or of the list that is a member's value."""
+    """The state of an object, or of a list that is a member's value."""
 
     __slots__ = ("is_list", "key", "kind", "media", "node", "signed", "thought", "waiting")
 
     def __init__(self, node: Places | None, *, is_list: bool) -> None:
-        self.node = node  # of the tree of places
+        self.node = node  # its node in the tree of places
         self.is_list = is_list
         self.key = b""
         self.kind = b""
         self.media = b""
         self.signed = False
         self.thought = False
-        self.waiting: list[tuple[int, int, Leaf]] = []  # strings for which the object decides
+        self.waiting: list[tuple[int, int, Leaf]] = []  # strings whose treatment depends on the whole object
 
 
 def places(document: bytes, tree: Places) -> Iterator[Place | None]:
-    """Every string of a JSON document with what to do with it, and None after each step of bounded work.
+    """Yield every string of a JSON document with its treatment, and None after each step of bounded work.
 
-    A string whose object decides comes when that object has ended, else in the document's order. What is no JSON gives
-    what strings it has, and at last `Treatment.REST`.
+    A string whose treatment depends on its object is yielded after the object has ended; the others come in the
+    document's order. Invalid JSON yields the strings that it has, and at the end `Treatment.REST`.
 
     Args:
         document: The document.
-        tree: The places that are treated otherwise than as `Treatment.TEXT`.
+        tree: The places whose treatment is not `Treatment.TEXT`.
     """
     stack: list[_Object] = []
-    top = _Object(tree, is_list=True)  # the document itself: as if it were a list's only element
+    top = _Object(tree, is_list=True)  # the document itself, as if it were the only element of a list
     deeper = 0  # brackets below DEEPEST
     at = tokens = 0
     length = len(document)
@@ -273,7 +273,7 @@ def _below(frame: _Object) -> Places | None:
 
 
 def _note(frame: _Object, document: bytes, start: int, end: int) -> Leaf | None:
-    """How to treat a string of this object, which may also say what the object is."""
+    """The treatment of a string in this object; also notes what the string says about the object."""
     if frame.node is None:
         return None
     if not frame.is_list:
@@ -289,7 +289,7 @@ def _note(frame: _Object, document: bytes, start: int, end: int) -> Leaf | None:
 
 
 def _decided(frame: _Object) -> Iterator[Place]:
-    """The strings that waited for the end of their object."""
+    """The strings whose treatment depended on the end of their object."""
     for start, end, leaf in frame.waiting:
         fits = (
             (not leaf.kinds or frame.kind in leaf.kinds)

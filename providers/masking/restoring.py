@@ -1,15 +1,15 @@
-"""Puts masked secrets back into an answer as it passes, whatever the cut: a `Scanner` around the dialect's own.
+"""Restores masked secrets in an answer as it passes, however it is cut: a `Scanner` around the dialect's own.
 
 Rules that everything here obeys:
 
-1. The dialect's scanner sees the provider's own bytes; what it shows is what is restored. Counts do not change.
-2. A placeholder may be spread over several events of one text. The end of a text that may be the beginning of a
-   placeholder is held back, at most `masking.LONGEST` characters, until the text goes on or ends.
-3. Events in which nothing changes are passed on as they came. An event that changes is written again, with the same
-   members in the same order; what was held back for a text that ends comes before the event that ends it.
-4. Signed thinking and what is encrypted are not restored (`places.ANSWERS`): they must come back as they were sent.
-5. An event, or a body that is no stream, is held until its end, at most `EVENT_LIMIT` or `BODY_LIMIT` bytes. What is
-   larger is passed on with its placeholders: an answer is never lost to its length.
+1. The dialect's scanner gets the provider's bytes, and its output is restored. So counts do not change.
+2. A placeholder may be spread over several events of one text. The end of a text that may be the start of a
+   placeholder is held back, at most `masking.LONGEST` characters, until the text continues or ends.
+3. Events without a change are passed on unchanged. A changed event is rewritten with the same
+   members in the same order; text that was held back is sent before the event that ends its text.
+4. Signed thinking and encrypted parts are not restored (`places.ANSWERS`): the client must send them back unchanged.
+5. An event, or a body that is not a stream, is held until its end, at most `EVENT_LIMIT` or `BODY_LIMIT` bytes. A
+   larger one is passed on with its placeholders, so that no answer is lost because of its length.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-from providers.answers.around import Around
+from providers.answers.around import Thorough
 from providers.answers.sse import DONE, data_of, event_spans, last_boundary
 from providers.dialect import Operation, Scanner
 from providers.masking.masking import PREFIX, Vault, unmask
@@ -28,12 +28,13 @@ from providers.masking.stream_texts import Key, TextPart, ended, texts
 EVENT_LIMIT: Final = 1 << 20
 BODY_LIMIT: Final = 16 << 20
 
+_SPACE: Final = b" \t\r\n"  # of JSON
 _FIRST: Final = PREFIX[:1].encode()
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
-class Restored(Around):
-    """The scanner of an answer to a masked request. Shows what `inner` shows, restored."""
+class Restored(Thorough):
+    """The scanner of an answer to a masked request: the output of `inner`, with its secrets restored."""
 
     __slots__ = (
         "_carried",
@@ -54,16 +55,12 @@ class Restored(Around):
         self._carry: list[bytes] = []
         self._carried = 0
         self._held: dict[Key, str] = {}
-        self._last: dict[Key, tuple[TextPart, bytes]] = {}  # what a text's next event would look like
+        self._last: dict[Key, tuple[TextPart, bytes]] = {}  # the form of a text's next event
         self._through = False
 
     @property
     def at_boundary(self) -> bool:
         return self.inner.at_boundary and not self._carried
-
-    def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Never: what passes may be changed."""
-        return False
 
     def feed(self, data: bytes) -> bytes:
         """Take a fragment; return what to pass on now."""
@@ -71,9 +68,11 @@ class Restored(Around):
         if self._through or not shown:
             return shown
         if not self.sse:
+            if not self._carried and not shown.strip(_SPACE):
+                return shown  # signs of life before a body
             return self._gather(shown, BODY_LIMIT)
         if not self._carried and shown.endswith(b"\n\n") and not self._held and _FIRST not in shown:
-            return shown  # whole events, and nothing in them can begin a placeholder
+            return shown  # whole events without the start of a placeholder
         block = b"".join([*self._carry, shown]) if self._carried else shown
         end = last_boundary(block)
         self._carry, self._carried = [], 0
@@ -81,7 +80,7 @@ class Restored(Around):
         return self._restored(block[:end]) + rest
 
     def finish(self) -> bytes:
-        """The answer ended cleanly: return what was still held back."""
+        """The answer ended cleanly: return the bytes that were still held back."""
         shown = self.inner.finish()
         block = b"".join([*self._carry, shown])
         self._carry, self._carried = [], 0
@@ -139,13 +138,13 @@ class Restored(Around):
         whole = msgspec.json.encode(value) if changed else data
         unmasked = unmask(
             whole, self._vault, self._places
-        )  # what comes whole: arguments as an object, the summary of a text
+        )  # texts that are sent whole: arguments as an object, the summary of a text
         if changed or unmasked is not data:
             event = _written(event, unmasked)
         return before + event
 
     def _flush(self, keys: list[Key]) -> bytes:
-        """Events for what was held back of texts that end."""
+        """Events with the held-back ends of texts that have ended."""
         events = []
         for key in keys:
             held = self._held.pop(key, "")
@@ -157,7 +156,7 @@ class Restored(Around):
 
 
 def _written(event: bytes, data: bytes) -> bytes:
-    """The event with other data: its other fields stay."""
+    """The event with other data and the same other fields."""
     end = b"\r\n" if b"\r\n" in event else b"\n"
     lines = [line for line in event.splitlines() if line and not line.startswith((b"data", b"{"))]
     return end.join([*lines, b"data: " + data, b"", b""])

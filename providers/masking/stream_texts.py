@@ -1,7 +1,7 @@
-"""Where the texts are in a dialect's stream events: what a restorer may rewrite, and when a text has ended.
+"""Finds the texts in a dialect's stream events, which a restorer may rewrite, and when each text ends.
 
-A text is what a client joins: the deltas of one content block, one tool call's arguments, one candidate. Its key is
-the same in all of its events.
+A text is joined by the client from several events: the deltas of one content block, of one tool call's arguments, of
+one candidate. Its key is the same in all of its events.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class TextPart(NamedTuple):
     Attributes:
         key: The same in all events of the text.
         value: The part.
-        owner: The object that holds it, under ``member``.
-        inside_json: The text is JSON in its turn (a tool call's arguments).
-        again: Another event of the same text with this part alone.
+        owner: The object that has it, under ``member``.
+        inside_json: The text is JSON itself (a tool call's arguments).
+        again: Makes another event of the same text, with only this part.
     """
 
     key: Key
@@ -34,7 +34,7 @@ class TextPart(NamedTuple):
 
 
 def texts(operation: Operation, event: Any) -> list[TextPart]:
-    """The parts of texts in a decoded event; none where it has another form."""
+    """The parts of texts in a decoded event; empty if it has another form."""
     return list(_DIALECTS[operation.family][0](event)) if isinstance(event, dict) else []
 
 
@@ -129,7 +129,7 @@ def _openai_ends(event: dict[str, Any], key: Key) -> bool:
 
 # Anthropic: content blocks by index.
 
-_BLOCK_TEXTS: Final = {"text": False, "partial_json": True}  # a thought is signed as it is
+_BLOCK_TEXTS: Final = {"text": False, "partial_json": True}  # not a thought, whose signature covers its bytes
 
 
 def _anthropic(event: dict[str, Any]) -> Iterable[TextPart]:
@@ -152,7 +152,7 @@ def _anthropic_ends(event: dict[str, Any], key: Key) -> bool:
     return kind in {"message_delta", "message_stop", "error"}
 
 
-# Gemini: candidates with parts; a function call comes whole.
+# Gemini: candidates with parts; a function call is never split.
 
 
 def _google(event: dict[str, Any]) -> Iterable[TextPart]:
@@ -161,7 +161,7 @@ def _google(event: dict[str, Any]) -> Iterable[TextPart]:
         parts = _objects(content.get("parts")) if isinstance(content, dict) else []
         index = candidate.get("index", 0)
         for part in parts:
-            if isinstance(part.get("text"), str) and not part.get("thought"):  # a thought is signed as it is
+            if isinstance(part.get("text"), str) and not part.get("thought"):  # the signature covers a thought's bytes
                 yield TextPart((index,), part["text"], part, "text", False, _gemini_again(index))
 
 

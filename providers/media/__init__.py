@@ -1,1 +1,1 @@
-"""Images, documents, audio and video in a request: what each weighs in tokens, from its first bytes."""
+"""Images, documents, audio and video in a request: how many tokens each has, from its first bytes."""

@@ -1,7 +1,7 @@
 """An image's dimensions, from the header of its file: PNG, JPEG, GIF, WebP and BMP.
 
-Other formats (HEIC, AVIF, TIFF) and broken headers give ``None``: what such an image costs is bounded by its provider's
-own cap. Bounded work: a few dozen bytes, or the headers of a JPEG's segments.
+Other formats (HEIC, AVIF, TIFF) and broken headers give ``None``: the provider's own cap bounds the cost of such an
+image. The work is bounded: a few dozen bytes, or the headers of a JPEG's segments.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from providers.media.payload import Payload
 
 _MOST_SEGMENTS: Final = 64  # EXIF, ICC profiles and previews come before a JPEG's frame
 _NO_LENGTH: Final = frozenset((0x01, *range(0xD0, 0xD9)))
-_NO_FRAME: Final = frozenset((0xC4, 0xC8, 0xCC))  # within C0-CF, where frames begin: tables
+_NO_FRAME: Final = frozenset((0xC4, 0xC8, 0xCC))  # within C0-CF, the frame headers: these are tables
 _HEADER: Final = 64
 _METADATA: Final = 256 * 1024
 _MOST_BYTES_A_PIXEL: Final = 8  # four channels of 16 bits
@@ -24,8 +24,8 @@ Dimensions = tuple[int, int]
 def dimensions(payload: Payload) -> Dimensions | None:
     """Width and height in pixels, or ``None``.
 
-    ``None`` also where the file is much larger than an image of the stated dimensions can be: its header says
-    something else than what a decoder will find.
+    ``None`` also if the file is much larger than an image of the stated dimensions can be, because the header is not
+    what a decoder will use then.
     """
     head = payload.read(0, _HEADER)
     found = _stated(head, payload)
@@ -56,7 +56,7 @@ def _stated(head: bytes, payload: Payload) -> Dimensions | None:
 
 
 def _jpeg(payload: Payload) -> Dimensions | None:
-    """ITU-T T.81 annex B: segments, of which the first with a frame header has the dimensions."""
+    """ITU-T T.81 annex B: segments; the first one with a frame header has the dimensions."""
     position = 2
     for _ in range(_MOST_SEGMENTS):
         segment = payload.read(position, 9)

@@ -1,4 +1,4 @@
-"""One medium as a request carries it becomes a `Medium`."""
+"""Makes a `Medium` of each image, document, recording or video in a request."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import Final
 
 import msgspec
 
+from providers.document.addresses import is_remote
 from providers.document.members import decode_text
+from providers.measures import Detail, Kind, Medium
 from providers.media import images, pdf, recordings
-from providers.media.medium import Detail, Kind, Medium
 from providers.media.payload import Payload
 
 MOST_MEDIA: Final = 256
-"""Media of a request that are looked at; of those after them, only their number and size are known."""
+"""Media of a request that are examined; for further ones, only their number and size are counted."""
 
 _TEXTS: Final = ("text/", "application/json", "application/xml", "application/javascript", "application/x-")
 _DETAILS: Final = {
@@ -23,14 +24,14 @@ _DETAILS: Final = {
     "original": Detail.ORIGINAL,
 }
 _SHORT: Final = 200
-_PDF_BUDGET: Final = 4 << 20  # bytes of a request's documents that are looked at
+_PDF_BUDGET: Final = 4 << 20  # bytes of a request's documents that are examined
 
 
 class Gallery:
     """Collects a request's media.
 
     Attributes:
-        text: Bytes of the body that are media, and so no text.
+        text: Bytes of the body that are media and not text.
     """
 
     __slots__ = ("_budget", "_media", "_more", "text")
@@ -49,13 +50,13 @@ class Gallery:
         kind: Kind | None = None,
         detail: msgspec.Raw | None = None,
     ) -> None:
-        """A medium's data, in base64, a ``data:`` URL or the address from where the provider fetches it.
+        """Add a medium: its base64 data, a ``data:`` URL, or the address from which the provider fetches it.
 
         Args:
-            raw: The JSON string; anything else is a medium of which nothing is known.
-            mime: What the request says that it is, or empty.
-            kind: What the place in the request says that it is, where the data do not.
-            detail: How closely it is looked at, as the request says.
+            raw: The JSON string; any other value is a medium about which nothing is known.
+            mime: The type that the request states, or empty.
+            kind: The kind that its place in the request implies, if the data do not show it.
+            detail: The resolution that the request states.
         """
         self.text += len(raw)
         if len(self._media) < MOST_MEDIA:
@@ -64,7 +65,7 @@ class Gallery:
             self._another(kind or _kind(_word(mime)) or Kind.OTHER, len(raw) * 3 // 4)
 
     def remote(self, kind: Kind, detail: msgspec.Raw | None = None) -> None:
-        """A medium that the provider has or fetches."""
+        """Add a medium that the provider already has or fetches."""
         if len(self._media) < MOST_MEDIA:
             self._media.append(Medium(kind, detail=_detail(detail)))
         else:
@@ -78,8 +79,7 @@ class Gallery:
     def _medium(self, raw: msgspec.Raw, mime: str, kind: Kind | None, detail: Detail) -> Medium:
         if bytes(memoryview(raw)[:1]) != b'"':
             return Medium(kind or Kind.OTHER, detail=detail)
-        start = bytes(memoryview(raw)[1:12])
-        if start.lower().startswith((b"http:", b"https:", b"gs:", b"file")):
+        if is_remote(raw):
             return Medium(kind or _kind(mime) or Kind.OTHER, detail=detail)
         payload = Payload(raw)
         kind = _kind(payload.mime) or _kind(mime) or _sniffed(payload) or kind or Kind.OTHER
@@ -89,9 +89,16 @@ class Gallery:
                 width, height = images.dimensions(payload) or (0, 0)
                 return Medium(kind, size, width, height, detail=detail)
             case Kind.PDF:
-                pages, most, looked = pdf.pages(payload, self._budget)
-                self._budget -= looked
-                return Medium(kind, size, pages=pages, most_pages=most, detail=detail)
+                found = pdf.read(payload, self._budget)
+                self._budget -= found.looked
+                return Medium(
+                    kind,
+                    size,
+                    pages=found.pages,
+                    most_pages=found.most_pages,
+                    characters=found.characters,
+                    detail=detail,
+                )
             case Kind.AUDIO:
                 return Medium(kind, size, milliseconds=recordings.audio_milliseconds(payload))
             case Kind.VIDEO:

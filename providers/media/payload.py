@@ -1,7 +1,7 @@
-"""Bytes inside base64 inside JSON, read at any place without decoding the rest.
+"""Reads bytes at any position of a base64 file inside JSON, without decoding the rest.
 
-A picture of 20 MB is told by a few hundred bytes at its start. Three bytes are four characters, so that a place in the
-file is a place in the text, unless the text is broken into lines or escaped: then only its start can be read.
+A few hundred bytes at the start of a picture of 20 MB are enough. Three bytes are four characters, so a position in the
+file gives a position in the text, unless the text has line breaks or escapes: then only its start can be read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 PREFIX_LIMIT: Final = 16 * 1024
-"""Characters that are looked at where the text is broken into lines."""
+"""Characters that are read if the text has line breaks."""
 
 _MIME_LIMIT: Final = 200
 _DATA_URL: Final = re.compile(rb"data:([a-zA-Z0-9.+/_-]*)[^,]{0,200},", re.IGNORECASE)
@@ -27,7 +27,7 @@ class Payload:
     """The file that a JSON string holds in base64 (RFC 4648, either alphabet), or in a ``data:`` URL (RFC 2397).
 
     Attributes:
-        mime: What the URL says that it is, in lower case, or empty.
+        mime: The type that the URL states, in lower case, or empty.
         size: Bytes of the file, from the length of its text.
     """
 
@@ -42,7 +42,7 @@ class Payload:
         found = _DATA_URL.match(head)
         if found is not None:
             self.mime = found[1].decode("ascii").lower()
-            # Where the slash of the type is escaped, the text begins later than in `head`.
+            # If the slash of the type is escaped, the text starts later than in `head`.
             self._start = bytes(text[: _MIME_LIMIT + 16]).find(b",") + 1
         self._text = text[self._start :]
         self._prefix: bytes | None = None
@@ -58,7 +58,7 @@ class Payload:
         return _decoded(text.replace(b"\\/", b"/").translate(_STANDARD, _NO_BASE64))
 
     def read(self, position: int, size: int) -> bytes:
-        """Up to ``size`` bytes of the file from ``position``; fewer, or none, where it ends or is no base64."""
+        """Up to ``size`` bytes of the file from ``position``; fewer or none if it ends or is not base64."""
         if position < 0 or size <= 0:
             return b""
         if self._prefix is not None:

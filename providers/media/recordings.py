@@ -1,7 +1,7 @@
-"""How long audio and video last, from the header of the file: WAV, MP3 and MP4.
+"""Reads the length of audio and video from the header of the file: WAV, MP3 and MP4.
 
-Other formats, and headers that cannot be believed, give 0: then the length is taken from the size
-(`providers.media.rules`). Bounded work.
+Other formats and implausible headers give 0; then the length is estimated from the size
+(`providers.media.rules`). The work is bounded.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from providers.media.payload import Payload
 
 _MOST_CHUNKS: Final = 32
 _PCM: Final = frozenset((1, 3, 0xFFFE))
-_SLOWEST_PCM: Final = 4_000  # bytes a second: less is no recording of speech
+_SLOWEST_PCM: Final = 4_000  # bytes a second: a recording of speech has more
 _FASTEST_PCM: Final = 192_000 * 4 * 8
 
 _MPEG1_LAYER3: Final = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)  # kbit/s
@@ -23,7 +23,7 @@ _SEARCH: Final = 4_096
 
 
 def audio_milliseconds(payload: Payload) -> int:
-    """Of WAV (RIFF) and MP3 files; 0 where it is not known."""
+    """The length of a WAV (RIFF) or MP3 file; 0 if it is not known."""
     head = payload.read(0, 16)
     if head.startswith(b"RIFF") and head[8:12] == b"WAVE":
         return _wav(payload)
@@ -50,9 +50,9 @@ def _wav(payload: Payload) -> int:
 
 
 def _mp3(payload: Payload, head: bytes) -> int:
-    """By the first frame's bit rate, or the number of frames that a variable rate states (Xing)."""
+    """By the bit rate of the first frame, or by the number of frames in a Xing header (variable bit rate)."""
     start = 0
-    if head.startswith(b"ID3"):  # its length in four bytes of seven bits
+    if head.startswith(b"ID3"):  # its length is four bytes of seven bits
         if len(head) < 10:
             return 0
         start = 10 + sum((seven & 127) << shift for seven, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
@@ -75,7 +75,7 @@ def _mp3(payload: Payload, head: bytes) -> int:
 
 
 def video_milliseconds(payload: Payload) -> int:
-    """Of MP4 and QuickTime files, from the movie header (ISO/IEC 14496-12, 8.2.2); 0 where it is not known."""
+    """The length of an MP4 or QuickTime file, from the movie header (ISO/IEC 14496-12, 8.2.2); 0 if it is not known."""
     if payload.read(4, 4) != b"ftyp":
         return 0
     position = 0

@@ -1,11 +1,11 @@
-"""What a medium costs in tokens, by its provider's published rule.
+"""How many tokens a medium has, by its provider's published rule.
 
-Every rule gives two numbers: what the medium probably costs, and what it costs at most. An image whose dimensions are
-not known, or not believed, costs at most what its provider's own cap allows.
+Every rule gives two numbers: the expected tokens and the highest number. If the dimensions of an image are not known
+or not plausible, the provider's own cap is the highest number.
 
 Sources: https://developers.openai.com/api/docs/guides/images-vision, https://platform.claude.com/docs/en/build-with-claude/vision
-and .../pdf-support, https://ai.google.dev/gemini-api/docs/tokens and .../media-resolution. Where the recordings say
-something else than the page (gpt-5-mini: 1.2, not 1.62), the recordings are followed.
+and .../pdf-support, https://ai.google.dev/gemini-api/docs/tokens and .../media-resolution. If the recordings differ
+from the page (gpt-5-mini: 1.2, not 1.62), the recordings are used.
 """
 
 from __future__ import annotations
@@ -14,60 +14,64 @@ import re
 from typing import Final, NamedTuple
 
 from providers.dialect import Family
-from providers.media.medium import Detail, Kind, Medium
+from providers.measures import Detail, Kind, Medium
 
-_UNKNOWN_WIDTH, _UNKNOWN_HEIGHT = 512, 512  # of an image of which nothing is known: one that a provider fetches
+_UNKNOWN_WIDTH, _UNKNOWN_HEIGHT = 512, 512  # of an unknown image, which a provider fetches
 _SECOND: Final = 1_000
-_MEGA: Final = 1_000_000
 
-# Bytes a second, where a header does not say how long a recording lasts: usual, and least.
+# Bytes a second, if a header does not state the length of a recording: usual, and least.
 _AUDIO_SPEED, _AUDIO_SLOWEST = 16_000, 2_000
 _VIDEO_SPEED, _VIDEO_SLOWEST = 250_000, 10_000
-_REMOTE_AUDIO_SECONDS, _REMOTE_VIDEO_SECONDS = 60, 60  # of a recording that the provider fetches
-_MOST_SECONDS: Final = 9 * 3_600  # Gemini takes no more than 9.5 hours a prompt
+_REMOTE_AUDIO_SECONDS, _REMOTE_VIDEO_SECONDS = 60, 60  # for a recording that the provider fetches
+_MOST_SECONDS: Final = 9 * 3_600  # Gemini accepts at most 9.5 hours in a prompt
 _REMOTE_PAGES, _MOST_REMOTE_PAGES = 3, 100
 _MOST_PAGES: Final = 1_000
-_TEXT_BYTES, _LEAST_TEXT_BYTES = 4, 2  # of a text file, a token
-_OTHER_BYTES: Final = 8  # of a file of another format (word processing, spreadsheets): zipped XML and pictures
+_TEXT_BYTES, _LEAST_TEXT_BYTES = 4, 2  # of a text file, for one token
+_OTHER_BYTES: Final = 8  # for one token of other files (word processing, spreadsheets): zipped XML and pictures
 _OTHER: Final = 2_000
-"""Tokens of something of which nothing is known at all, not even its size."""
+"""Tokens of a medium about which nothing is known, not even its size."""
 
 
 class Cost(NamedTuple):
-    """Tokens of one medium: probably, and at most."""
+    """Tokens of one medium: expected, and at most."""
 
     expected: int
     most: int
 
 
 class _Rule(NamedTuple):
-    """How a family of models counts media other than images; tokens.
+    """How a family of models counts media other than images, in tokens.
 
     Attributes:
-        page: Of a document, probably.
-        most_page: Of a document, at most: the text of a full page and the page as an image.
-        audio: A second.
+        page: A page of a document, expected.
+        most_page: A page of a document, at most: the text of a full page and the page as an image.
+        audio: A second of audio.
         frame: A second of video, without its sound.
+        picture: A page as an image, beside its text, if the text is known; 0: the text does not count.
+        character: A character of such a text, in thousandths.
     """
 
     page: int
     most_page: int
     audio: int
     frame: int
+    picture: int = 0
+    character: int = 0
 
 
-_OPENAI: Final = _Rule(220, 3_000, 11, 300)
-_OPENAI_5: Final = _Rule(800, 4_000, 11, 300)
-_ANTHROPIC: Final = _Rule(1_900, 4_600, 32, 300)
-_ANTHROPIC_CLOSE: Final = _Rule(1_900, 7_800, 32, 300)
+_OPENAI: Final = _Rule(220, 3_000, 11, 300, 215, 266)
+_OPENAI_5: Final = _Rule(800, 4_000, 11, 300, 215, 266)
+_ANTHROPIC: Final = _Rule(1_900, 4_600, 32, 300, 1_580, 380)
+_ANTHROPIC_CLOSE: Final = _Rule(1_900, 7_800, 32, 300, 1_580, 380)
 _GEMINI_2: Final = _Rule(258, 1_400, 32, 263)
 _GEMINI_3: Final = _Rule(560, 2_300, 25, 70)
 
-_MOST_AUDIO: Final = 32  # a second, anywhere
+_MOST_AUDIO: Final = 32  # a second, at any provider
 
-_VENDOR: Final = re.compile(r"(?:models/|[a-z0-9_.-]+/)*")
+# A path, or at Amazon Bedrock the maker after the name of an inference profile (`providers.hosts.bedrock`).
+_VENDOR: Final = re.compile(r"(?:models/|[a-z0-9_.-]+/)*(?:(?:[a-z-]{1,8}\.)?anthropic\.)?")
 _TILES: Final = (
-    # Models, tokens of the whole image, tokens a tile.
+    # Models, tokens of the whole image, tokens of each tile.
     (re.compile(r"gpt-4o-mini"), 2_833, 5_667),
     (re.compile(r"o[13](?!-mini)"), 75, 150),
     (re.compile(r"computer-use"), 65, 129),
@@ -75,7 +79,7 @@ _TILES: Final = (
     (re.compile(r"gpt-4|chatgpt"), 85, 170),
 )
 _PATCHES: Final = (
-    # Models, thousandths of a token a patch, most patches as a rule, most patches in original detail.
+    # Models, thousandths of a token for each patch, most patches usually, most patches in original detail.
     (re.compile(r"gpt-4\.1-mini"), 1_620, 1_536, 1_536),
     (re.compile(r"gpt-4\.1-nano"), 2_460, 1_536, 1_536),
     (re.compile(r"gpt-5(?:\.\d)?-mini"), 1_200, 1_536, 1_536),
@@ -97,24 +101,26 @@ _GEMINI_LEVELS: Final = {
 
 
 def plain_name(model: str) -> str:
-    """A provider's name of a model without what vendors put before it."""
+    """A provider's name of a model without a vendor's prefix."""
     return _VENDOR.sub("", model, count=1)
 
 
-def cost(medium: Medium, family: Family, model: str) -> Cost:
-    """What all media like ``medium`` cost.
+def cost(medium: Medium, family: Family, model: str, *, pictures: bool = True) -> Cost:
+    """The tokens of a medium, or of all the media that it stands for (`Medium.number`).
 
     Args:
-        medium: What is known of it.
+        medium: What is known about it.
         family: The wire format of the host that serves the model.
         model: The host's name of the model.
+        pictures: Each page of a document with text is also read as an image. In the recordings, OpenAI's Responses read
+            only the text, although the documentation says otherwise; Chat Completions read both.
     """
     name = plain_name(model)
-    one = _cost(medium, family, name)
+    one = _cost(medium, family, name, pictures=pictures)
     return one if medium.number == 1 else Cost(one.expected * medium.number, one.most * medium.number)
 
 
-def _cost(medium: Medium, family: Family, name: str) -> Cost:
+def _cost(medium: Medium, family: Family, name: str, *, pictures: bool) -> Cost:
     match medium.kind:
         case Kind.IMAGE:
             return _image(medium, family, name)
@@ -127,7 +133,10 @@ def _cost(medium: Medium, family: Family, name: str) -> Cost:
     if medium.kind is Kind.PDF:
         pages = min(medium.pages or _REMOTE_PAGES, _MOST_PAGES)
         most = min(max(pages, medium.most_pages or _MOST_REMOTE_PAGES), _MOST_PAGES)
-        return Cost(pages * rule.page, most * rule.most_page)
+        page = pages * rule.page
+        if medium.characters and rule.picture:
+            page = medium.characters * rule.character // 1_000 + pages * rule.picture * pictures
+        return Cost(min(page, most * rule.most_page), most * rule.most_page)
     if medium.kind is Kind.AUDIO:
         usual, longest = _duration(medium, _AUDIO_SPEED, _AUDIO_SLOWEST, _REMOTE_AUDIO_SECONDS)
         return Cost(-(-usual * rule.audio // _SECOND), -(-longest * _MOST_AUDIO // _SECOND))
@@ -136,10 +145,10 @@ def _cost(medium: Medium, family: Family, name: str) -> Cost:
 
 
 def _duration(medium: Medium, speed: int, slowest: int, remote: int) -> tuple[int, int]:
-    """Milliseconds, probably and at most."""
+    """Milliseconds, expected and at most."""
     longest = min(medium.size * _SECOND // slowest, _MOST_SECONDS * _SECOND)
     if medium.milliseconds:
-        # A header that makes a recording longer than the slowest encoding would is not believed.
+        # If a header states a longer recording than the slowest encoding allows, it is not used.
         known = min(medium.milliseconds, longest)
         return known, known
     if not medium.size:
@@ -159,7 +168,7 @@ def _image(medium: Medium, family: Family, name: str) -> Cost:
     known = bool(medium.width and medium.height)
     if known:
         width, height = medium.width, medium.height
-    elif medium.size:  # a byte a pixel, and the form of a screen
+    elif medium.size:  # one byte for each pixel, and the aspect ratio of a screen
         height = max(1, int((medium.size * 9 / 16) ** 0.5))
         width = height * 16 // 9 + 1
     else:
@@ -207,7 +216,7 @@ def _patches(width: int, height: int, side: int, most: int) -> int:
 
 
 def _tiles(width: int, height: int) -> int:
-    """Scaled to fit 2,048 pixels square, then to 768 on the shorter side, and cut into squares of 512."""
+    """Scaled to fit 2,048 x 2,048 pixels, then to 768 on the shorter side, and cut into squares of 512."""
     width, height = _within(width, height, 2_048)
     shortest = min(width, height)
     if shortest > 768:

@@ -5,13 +5,13 @@ or chunk, ``choices[0].usage`` (Kimi) and ``x_groq.usage`` (Groq); ``response.us
 ``response.completed``, ``response.incomplete`` and ``response.failed``; ``usage`` at the top of a
 Responses body.
 
-A chat stream has ended once each choice has a reason to stop, or with ``[DONE]`` after output: the API
-documents it as the terminator, and there are hosts that never send a reason (Snowflake Cortex), as there
-are hosts that never send ``[DONE]`` (Perplexity). A lone ``[DONE]`` is no answer. A Responses stream ends with
+A chat stream has ended once each choice has a reason to stop, or with ``[DONE]`` after output. The API
+documents ``[DONE]`` as the terminator, but some hosts never send it (Perplexity), and others never send a
+reason (Snowflake Cortex). ``[DONE]`` without output is not an answer. A Responses stream ends with
 ``response.completed`` or ``response.incomplete``.
 
-An error is an ``error`` member that says something, an event or object of type ``error``, a reason to stop
-that is ``error``, ``response.failed``, or a ``status`` of ``failed``.
+An error is an ``error`` member that is not empty, an event or object of type ``error``, a reason to stop
+``error``, ``response.failed``, or a ``status`` of ``failed``.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from providers.openai.usage import add_usage, chat_usage, responses_usage, servi
 
 NEEDLE = b'_tokens"'
 _SMALL_CHUNK = 17  # bytes: [DONE]
-_SMALL_EVENT = 48  # bytes: a keep-alive; with the shortest name and one letter of text it is more
+_SMALL_EVENT = 48  # bytes: a keep-alive; an event with the shortest name and one letter of text is larger
 _MARKS = (ERROR, b'"response.completed"', b'"response.incomplete"', b'"response.failed"', b'"response.cancelled"')
 _ROLE = frozenset({"role", "name", "index"})
 _NO_REASON = frozenset((b"", b"null", b'""', b'"null"', ERROR))
@@ -83,7 +83,7 @@ class _Chunk(msgspec.Struct):
     model: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
     base_resp: msgspec.Raw = ABSENT
-    # What hosts say in the place of an error member.
+    # Members that some hosts send instead of ``error``.
     message: msgspec.Raw = ABSENT
     detail: msgspec.Raw = ABSENT
     errors: msgspec.Raw = ABSENT
@@ -170,7 +170,7 @@ class ChatStream(EventStream):
         self._choices = Choices(head.choices)
         self._stated: dict[str, Any] = {}
         self._tier: ServiceTier | None = None
-        self._several = False  # models worked on it
+        self._several = False  # several models produced it
         self._model = ABSENT
 
     def _event(self, data: bytes) -> bool:
@@ -201,6 +201,10 @@ class ChatStream(EventStream):
 
     _output = staticmethod(chat_output)
 
+    def estimated_output(self) -> int:
+        """What is stated once the answer has ended, also before an error; else from what has passed."""
+        return self._stated_or_passed(self.report().usage, final=self._ended())
+
     def _reported(self) -> Report:
         return _report(
             self._stated, self._tier, self._head, model=self._model, ended=self._ended(), several=self._several
@@ -209,7 +213,7 @@ class ChatStream(EventStream):
 
 def chat_scanner(head: Head, *, sse: bool | None) -> Scanner:
     """The scanner of an answer of chat or of legacy completions; see `providers.dialect.Wire.scanner`."""
-    return scanner_by_label(sse, lambda: ChatStream(head), lambda: JsonBody(head, read_chat, CHAT, generated=True))
+    return scanner_by_label(sse, lambda: ChatStream(head), lambda: JsonBody(head, read_chat, CHAT, output=chat_output))
 
 
 class ResponsesStream(EventStream):
@@ -218,7 +222,7 @@ class ResponsesStream(EventStream):
     __slots__ = ("_said",)
 
     def __init__(self, head: Head) -> None:
-        # The calls of a stream that never ends are counted from its items.
+        # If a stream is cut, its calls are counted from its items.
         each = bool(head.server_tools)
         super().__init__(head, NEEDLE, RESPONSE_EVENT, small=_SMALL_EVENT, marks=_MARKS, each=each)
         self._said = _Said(head)
@@ -252,6 +256,10 @@ class ResponsesStream(EventStream):
 
     _output = staticmethod(responses_output)
 
+    def estimated_output(self) -> int:
+        """What is stated, which is at the end, also of an answer that failed; else from what has passed."""
+        return self._stated_or_passed(self.report().usage, final=True)
+
     def _reported(self) -> Report:
         return self._said.report()
 
@@ -268,7 +276,7 @@ _WORDLESS = frozenset({"id", "type", "role", "status", "phase"})
 
 
 def _opens_output(event: _ResponseEvent) -> bool:
-    """The event carries output: not what opens a response, and no item, part or delta that is still empty."""
+    """Whether the event has output: events that open a response, and empty items, parts and deltas, have none."""
     if event.type in _OPENING or not event.type.startswith("response."):
         return False
     if event.type.endswith(".delta"):
@@ -297,7 +305,7 @@ def read_chat(body: bytes, head: Head) -> Body | None:
 
 
 def chat_error(data: bytes) -> ProviderError | None:
-    """The error that a chunk or a whole chat body is or holds."""
+    """The error in a chunk or a whole chat body."""
     chunk = read_strictly(_chunk, data)
     if chunk is None:
         return None
@@ -313,7 +321,7 @@ def read_embeddings(body: bytes, head: Head) -> Body | None:
     add_usage(stated, value(chat.usage))
     shaped = is_list(chat.data) and (truthy(chat.data) or bool(stated))
     if stated and stated.get("completion_tokens") is None:
-        stated["completion_tokens"] = 0  # nothing is produced: a total is the input (Voyage states no other count)
+        stated["completion_tokens"] = 0  # there is no output, so a total is the input (Voyage states only the total)
     report = _report(stated, service_tier(value(chat.service_tier)), head, model=chat.model, ended=True)
     if report.usage is not None and report.usage.out_visible is None:
         report.usage.out_visible = 0
@@ -321,7 +329,7 @@ def read_embeddings(body: bytes, head: Head) -> Body | None:
 
 
 def read_response(body: bytes, head: Head) -> Body | None:
-    """A whole Responses body, of a compaction too."""
+    """A whole body of Responses or of a compaction."""
     response = read_strictly(_response, unwrapped(body))
     if response is None:
         return None
@@ -336,7 +344,7 @@ def read_response(body: bytes, head: Head) -> Body | None:
 
 
 def read_counted(body: bytes, head: Head) -> Body | None:  # noqa: ARG001 - one signature for all readers
-    """A token count: how large a prompt would be. Nothing was used, nothing is billed."""
+    """A token count of a prompt. Nothing was used, and nothing is billed."""
     counted = read_strictly(_counted, unwrapped(body))
     if counted is None:
         return None
@@ -346,7 +354,7 @@ def read_counted(body: bytes, head: Head) -> Body | None:  # noqa: ARG001 - one 
 
 
 def _says(choice: _Choice) -> bool:
-    """A choice carries output: more than a role."""
+    """Whether a choice has output, not only a role."""
     for raw in (choice.delta, choice.message):
         if len(raw) and filled(value(raw), beside=_ROLE):
             return True
@@ -354,7 +362,7 @@ def _says(choice: _Choice) -> bool:
 
 
 def _usages(chunk: _Chunk, choices: list[_Choice]) -> list[dict[str, Any]]:
-    """The usage objects of a chunk; what stands at its top comes last and so counts most."""
+    """The usage objects of a chunk; the one at its top level is last, so it overrides the others."""
     raws = [choices[0].usage] if choices else []
     if len(chunk.x_groq) and (groq := read_strictly(_groq, chunk.x_groq)) is not None:
         raws.append(groq.usage)
@@ -363,7 +371,7 @@ def _usages(chunk: _Chunk, choices: list[_Choice]) -> list[dict[str, Any]]:
 
 
 def _several_models(chunk: _Chunk) -> bool:
-    """Groq's systems of models state what each of them used, at prices of their own."""
+    """Whether Groq's compound systems state the usage of several models, each with a price of its own."""
     if not len(chunk.x_groq) and not len(chunk.usage_breakdown):
         return False
     breakdowns = [chunk.usage_breakdown]
@@ -419,7 +427,7 @@ def _response_error(response: _Response, *, failed: bool) -> ProviderError | Non
 
 
 def _named_error(data: bytes) -> ProviderError:
-    """Of an event or a body that is an error by its name or its type, whatever it holds."""
+    """The error in an event or body that is an error by its name or type, whatever its form."""
     said = value(msgspec.Raw(data))
     if isinstance(said, dict) and filled(said.get("error")):
         return provider_error(said["error"])
@@ -427,7 +435,7 @@ def _named_error(data: bytes) -> ProviderError:
 
 
 class _Said:
-    """What the terminal events of one response stated, or its whole body."""
+    """The statements in the terminal events of one response, or in its whole body."""
 
     __slots__ = ("_head", "_model", "_stated", "_tier", "_tools", "calls")
 
@@ -440,7 +448,7 @@ class _Said:
         self.calls = ResponseCalls(head.server_tools)
 
     def take(self, response: _Response) -> None:
-        """A later statement is laid over the earlier ones."""
+        """Overwrite earlier statements with a later one."""
         add_usage(self._stated, value(response.usage))
         lay_over(self._tools, value(response.tool_usage))
         self._tier = service_tier(value(response.service_tier)) or self._tier

@@ -1,16 +1,16 @@
-"""Which items of a response are calls that OpenAI bills.
+"""Counts the items of a response that are billed tool calls.
 
 Rules (https://developers.openai.com/api/docs/guides/tools-web-search, output and pricing):
 
-1. Of a web search only the action ``search`` is billed: a page that was opened and a text that was looked for in one
-   are actions of the same item and cost their tokens. An item without an action is a search. Another action than these
+1. Of a web search item only the action ``search`` is billed. Opening a page and searching for text in it
+   are other actions of this item, and cost only their tokens. An item without an action is a search. An unknown action
    may cost something else.
-2. A search that failed, or that had not ended when the response did, found nothing and is not billed. A container is
-   billed once it runs, whatever becomes of the code.
-3. ``tool_usage.web_search.num_requests`` is the number of searches that are billed; if it is stated, none is counted.
+2. A search that failed, or that had not ended when the response ended, is not billed. A container is
+   billed once it runs, whether or not the code succeeds.
+3. ``tool_usage.web_search.num_requests`` is the number of billed searches; if it is stated, items are not counted.
 4. The tools ``web_search`` and ``web_search_preview`` write the same items. If the request allowed the second, the
-   searches are its own, which never cost less.
-5. An item is counted once, however often its events are read: by its place in the response.
+   searches count as previews, which never cost less.
+5. An item is counted once, by its index in the response, however often its events are read.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ class ResponseCalls:
     def __init__(self, server_tools: frozenset[str]) -> None:
         self._preview = "openai_web_search_preview" in server_tools
         self._shell = "openai_shell" in server_tools
-        self._kinds: dict[int, str] = {}  # by the item's place
-        self.unpriced = False  # something may cost what nobody states
+        self._kinds: dict[int, str] = {}  # by the item's index
+        self.unpriced = False  # something may cost an amount that is not stated
 
     def take(self, output: msgspec.Raw) -> None:
-        """All items of a response: ``output`` of a body or of a terminal event."""
+        """Take all items of a response: ``output`` of a body or of a terminal event."""
         items = read_strictly(_items, output)
         for place, item in enumerate(items or ()):
             self.note(place, item)
 
     def note(self, place: object, item: msgspec.Raw) -> None:
-        """One item that has ended."""
+        """Note one item that has ended."""
         found = read_strictly(_item, item)
         if found is None or type(place) is not int or len(self._kinds) >= _MOST_ITEMS:
             return
@@ -69,7 +69,7 @@ class ResponseCalls:
             self._kinds[place] = kind
 
     def add_to(self, usage: Usage) -> None:
-        """Write the calls into ``usage``, whose ``searches`` are those that the provider stated for the web."""
+        """Add the calls to ``usage``, whose ``searches`` are the web searches that the provider stated."""
         kinds = list(self._kinds.values())
         web = kinds.count("web") if usage.searches is None else usage.searches
         files, runs = kinds.count("file"), kinds.count("run")

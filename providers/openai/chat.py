@@ -7,46 +7,20 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
-from providers.dialect import Head, Operation, Refusal, Scanner, Target
-from providers.document.look import Look
-from providers.document.members import (
-    ABSENT,
-    Members,
-    given,
-    is_string,
-    read_members,
-    read_model,
-    read_nested,
-)
+from providers.dialect import Head, Operation, Scanner, Target, media_out
+from providers.document.members import Members, read_members, read_model, read_nested, words
 from providers.document.splice import Edits
+from providers.members.parts import walk
 from providers.members.register import examine
 from providers.openai import request as openai_request
 from providers.openai.answer import chat_scanner
 from providers.openai.weight import weigh_chat
 from providers.output_limit import LEAST_OUTPUT, lower
 from providers.steps import Steps
+from providers.tools.removal import not_forced
 from providers.tools.selection import tools_in_list, tools_in_members
 
-
-class _Message(msgspec.Struct):
-    content: msgspec.Raw = ABSENT
-
-
-class _File(msgspec.Struct):
-    file_id: msgspec.Raw = ABSENT
-
-
-class _Part(msgspec.Struct):
-    file: msgspec.Raw = ABSENT
-
-
-_MESSAGES = Look(_Message)
-_PARTS = Look(_Part)
-_FILES = Look(_File)
-
-FILE_ID: Final = "A file id names a file kept at the provider, which is not served: send the file's data instead."
+_ROOTS: Final = ("messages", "tools", "tool_choice", "prediction")
 
 
 class ChatCompletions:
@@ -58,18 +32,21 @@ class ChatCompletions:
     def read(self, body: bytes, path_model: str | None) -> Steps[Head]:
         members = yield from read_members(body)
         found = yield from examine(self.operation, members, body)
+        yield from walk(self.operation.family, members, _ROOTS, openai_request.judge_part)
         stream = members.boolean("stream")
         tools = yield from tools_in_list(self.operation.family, members.raws.get("tools"))
-        yield from _refuse_files(members)
+        tools |= tools_in_members(self.operation.family, members)
         return Head(
             model=read_model(members, path_model),
             stream=stream,
             output_limit=_larger(members.count("max_completion_tokens"), members.count("max_tokens")),
             least_output=LEAST_OUTPUT,
             text_only=not members.truthy("modalities") and not members.truthy("audio"),
+            media_out=media_out(words(members.raws.get("modalities"))),
             choices=members.count("n") or 1,
             wants_usage=not stream or wants_usage(members),
-            server_tools=frozenset(tools | tools_in_members(self.operation.family, members)),
+            server_tools=frozenset(tools),
+            optional_tools=(yield from not_forced(self.operation.family, members, tools)),
             variant=openai_request.read_variant(members),
             members=members.spans,
             weight=(yield from weigh_chat(members, len(body))),
@@ -78,7 +55,7 @@ class ChatCompletions:
 
     def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:
         edits = Edits(body, head.members)
-        yield from openai_request.edit_common(edits, head, target, stores=True)
+        yield from openai_request.edit_common(edits, head, target, self.operation)
         openai_request.edit_usage_switch(edits, head, target)
         if target.output_limit is not None:
             limited(edits, target.output_limit, completion_limit=target.completion_limit)
@@ -94,20 +71,20 @@ class ChatCompletions:
 def limited(edits: Edits, tokens: int, *, completion_limit: bool = True) -> None:
     """Lower the output limit. Reasoning counts against it.
 
-    A request may state it by either name; a host obeys one of them, so both are lowered. ``completion_limit`` is that
-    of the `Target`: the name to use if the request states none.
+    A request may state it under either name, and a host obeys only one of them, so both are lowered.
+    `Target.completion_limit` decides which name is added if the request states none.
     """
     names = ("max_completion_tokens", "max_tokens")
     counts = [count for name in names if (count := edits.count(name)) is not None]
     if counts:
-        tokens = min(tokens, max(counts))  # one that is no number is replaced by no more than the other allows
+        tokens = min(tokens, max(counts))  # a limit that is not a number is replaced by at most the other one
     stated = [lower(edits, name, tokens) for name in names]
     if not any(stated):
         edits.put("max_completion_tokens" if completion_limit else "max_tokens", b"%d" % tokens)
 
 
 def wants_usage(members: Members) -> bool:
-    """The caller itself asked for the usage chunk of its stream."""
+    """Whether the caller itself asked for the usage chunk of its stream."""
     options = read_nested(members, "stream_options")
     asked = None if options is None else options.raws.get("include_usage")
     return asked is not None and bytes(asked) == b"true"
@@ -115,24 +92,6 @@ def wants_usage(members: Members) -> bool:
 
 def _larger(one: int | None, other: int | None) -> int | None:
     return max(filter(None, (one, other)), default=one if one is not None else other)
-
-
-def _refuse_files(members: Members) -> Steps[None]:
-    for batch in _MESSAGES.batches(members.raws.get("messages")):
-        for message in batch:
-            if len(message.content) and not is_string(message.content):
-                for parts in _PARTS.one_or_more(message.content):
-                    for part in parts:
-                        if len(part.file):
-                            _refuse_file(part.file)
-                    yield
-        yield
-
-
-def _refuse_file(raw: msgspec.Raw) -> None:
-    for files in _FILES.one_or_more(raw):
-        if any(given(file.file_id) for file in files):
-            raise Refusal("privacy_unsupported", FILE_ID, "messages")
 
 
 WIRE: Final = ChatCompletions()

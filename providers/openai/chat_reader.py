@@ -1,9 +1,9 @@
 """Reads Chat Completions answers, streamed or whole, into events.
 
-Engines differ from OpenAI, and what they say differently is read as the same: thoughts as ``reasoning_content``
+Hosts differ from OpenAI, and their variants are read too: reasoning as ``reasoning_content``
 (llama.cpp, vLLM, LM Studio) or ``reasoning`` (Ollama); content as a list of parts; the usage on the last chunk or on
-one of its own; a finish reason ``stop`` after a call; a call as ``function_call``; ids and indexes of other types; an
-error object inside a begun stream. How fragments of calls find together is in `providers.openai.fragments`.
+a separate one; a finish reason ``stop`` after a call; a call as ``function_call``; ids and indexes of other types; an
+error object in the middle of a stream. `providers.openai.fragments` joins the fragments of calls.
 """
 
 from __future__ import annotations
@@ -14,12 +14,23 @@ from typing import Any, Final
 import msgspec
 
 from providers.answers.counts import count, member
-from providers.answers.sse import BOM, DONE, data_of, event_spans, last_boundary
-from providers.conversation.conversation import Counts, Event, Failed, Finish, Reason, ReasoningDelta, TextDelta
-from providers.dialect import ProviderError
+from providers.conversation.conversation import (
+    Citation,
+    Cited,
+    Event,
+    Reason,
+    ReasoningDelta,
+    RefusalDelta,
+    Sealed,
+    TextDelta,
+)
+from providers.conversation.reading import AnswerReader, Unreadable, counts_of
 from providers.document.members import ABSENT, given
 from providers.openai.answer import chat_error
-from providers.openai.fragments import MOST_HELD, Fragments, Unreadable
+from providers.openai.fragments import Fragments
+from providers.openai.probabilities import read_probabilities
+from providers.openai.reasoning_details import read_details
+from providers.openai.usage import add_usage, chat_usage
 
 
 class _Function(msgspec.Struct):
@@ -27,10 +38,16 @@ class _Function(msgspec.Struct):
     arguments: msgspec.Raw = ABSENT
 
 
+class _Custom(msgspec.Struct):
+    name: Any = None
+    input: Any = None
+
+
 class _Call(msgspec.Struct):
     index: Any = None
     id: Any = None
     function: _Function | None = None
+    custom: _Custom | None = None
 
 
 class _Message(msgspec.Struct):
@@ -38,6 +55,8 @@ class _Message(msgspec.Struct):
     refusal: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
+    reasoning_details: Any = None
+    annotations: Any = None
     tool_calls: list[_Call] | None = None
     function_call: _Function | None = None
 
@@ -45,19 +64,23 @@ class _Message(msgspec.Struct):
 class _Choice(msgspec.Struct):
     delta: _Message | None = None
     message: _Message | None = None
+    logprobs: Any = None
     finish_reason: Any = None
     stop_reason: Any = None  # vLLM: the stop sequence that was met
     index: Any = 0
+    usage: Any = None  # Moonshot's place for it
 
 
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: Any = None
+    x_groq: Any = None
     error: msgspec.Raw = ABSENT
 
 
 _DECODER = msgspec.json.Decoder(_Chunk)
 _decode = msgspec.json.decode
+_encode = msgspec.json.Encoder().encode
 _REASONS: Final = {
     "stop": Reason.END,
     "length": Reason.LENGTH,
@@ -67,108 +90,78 @@ _REASONS: Final = {
 }
 
 
-class ChatEvents:
-    """The events of one answer. Feed it the body in any cut; the events do not depend on the cut."""
+class ChatEvents(AnswerReader):
+    """Reads the events of one answer from fragments of any size; the events do not depend on the cut."""
 
     def __init__(self, stop: Sequence[str] = ()) -> None:
-        self._stop = frozenset(stop)
-        self._held = b""
-        self._first = True
+        super().__init__(stop)
         self._fragments = Fragments()
-        self._finished = False
-        self.done = False  # the answer's own end was seen: nothing follows
-        self.failed = False
-        self.error: ProviderError | None = None  # what the engine said where it failed
-        self.count = 0  # events of the engine's stream
-
-    def feed(self, data: bytes) -> list[Event]:
-        """The events that end in this fragment of an event stream."""
-        held = self._held + data if self._held else data
-        end = last_boundary(held)
-        self._held = held[end:]
-        found: list[Event] = []
-        for start, stop in event_spans(held[:end]) if end else ():
-            self._read(held[start:stop], found)
-        if len(self._held) > MOST_HELD:
-            self._held = b""
-            self._fail(found)
-        return found
-
-    def finish(self) -> list[Event]:
-        """The body ended: what was held is an event as if its blank line had come."""
-        found: list[Event] = []
-        held, self._held = self._held, b""
-        if held.strip():
-            self._read(held, found)
-        if not self._finished:
-            self._fail(found)
-        self.done = True
-        return found
-
-    def whole(self, body: bytes) -> list[Event]:
-        """The events of an answer that is one JSON object, or a stream that nobody asked for."""
-        if body.lstrip(b"\r\n \xef\xbb\xbf").startswith((b"data:", b"event:", b":")):
-            return [*self.feed(body), *self.finish()]
-        found: list[Event] = []
-        self._data(body.removeprefix(BOM), found)
-        if not self._finished:
-            self._fail(found)
-        return found
-
-    def _read(self, event: bytes, found: list[Event]) -> None:
-        data = data_of(event.removeprefix(BOM) if self._first else event)
-        self._first = False
-        if not data or self.done:
-            return
-        if data.strip() == DONE:
-            self.done = True
-            return
-        self.count += 1
-        self._data(data, found)
+        self._usage: dict[str, Any] = {}
+        self._begun = False
+        self._texts: list[int | str | None] = []  # indexes of calls of custom tools whose text is not over
 
     def _data(self, data: bytes, found: list[Event]) -> None:
-        if self.failed:
-            return
-        try:
-            chunk = _DECODER.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            self._fail(found)
-            return
+        chunk = _DECODER.decode(data)
         choices = chunk.choices or ()
-        if given(chunk.error) or not choices or any(choice.finish_reason == "error" for choice in choices):
+        first = choices[0] if choices else None
+        if given(chunk.error) or first is None or any(choice.finish_reason == "error" for choice in choices):
             error = chat_error(data)
             if error is not None:
                 self._fail(found, error)
                 return
-        try:
-            for choice in choices:
-                if not choice.index:
-                    self._choice(choice, found)
-        except Unreadable:
-            self._fail(found)
-        if isinstance(chunk.usage, dict):
-            found.append(_counts(chunk.usage))
+        for choice in choices:
+            if not choice.index:
+                self._choice(choice, found)
+        stated = (first and first.usage, chunk.x_groq and member(chunk.x_groq, "usage"), chunk.usage)
+        for usage in stated:  # what stands at the top counts most
+            if isinstance(usage, dict):
+                add_usage(self._usage, usage)
+                found.append(counts_of(chat_usage(self._usage).usage))
 
     def _choice(self, choice: _Choice, found: list[Event]) -> None:
         if self._finished:
             return
         for message, whole in ((choice.delta, False), (choice.message, True)):
             if message is not None:
-                self._message(message, found, whole=whole)
-        if choice.finish_reason:
+                before = len(found)
+                self._message(message, choice.logprobs, found, whole=whole)
+                self._begun = self._begun or len(found) > before
+        if choice.finish_reason or (choice.message is not None and choice.finish_reason == ""):
             named = choice.finish_reason if isinstance(choice.finish_reason, str) else ""
             reason = _REASONS.get(named, Reason.END)
+            self._end_texts(found)
             self._fragments.end(found, cut=reason is Reason.LENGTH)
-            self._finished = True
-            found.append(self._finish(reason, choice.stop_reason))
+            self._stopped(reason, choice.stop_reason, called=self._fragments.called, found=found)
 
-    def _message(self, message: _Message, found: list[Event], *, whole: bool) -> None:
-        thought = message.reasoning_content or message.reasoning
-        if isinstance(thought, str) and thought:
-            self._fragments.prose(ReasoningDelta, thought, found)
-        for kind, text in _texts(message.content or message.refusal):
-            self._fragments.prose(kind, text, found)
+    def _message(self, message: _Message, logprobs: Any, found: list[Event], *, whole: bool) -> None:
+        details = list(read_details(message.reasoning_details)) if message.reasoning_details else []
+        if not any(isinstance(event, ReasoningDelta) for event in details):  # else they repeat the text
+            thought = message.reasoning_content or message.reasoning
+            if isinstance(thought, str) and thought:
+                self._fragments.prose(ReasoningDelta, thought, found)
+        for detail in details:
+            if isinstance(detail, Sealed):
+                self._fragments.mark(detail, found)
+            else:
+                self._fragments.prose(ReasoningDelta, detail.text, found)
+        if isinstance(message.content, str):
+            if message.content:
+                self._fragments.prose(TextDelta, message.content, found)
+        else:
+            for event in _texts(message.content):
+                self._fragments.prose(type(event), event.text, found)
+        if isinstance(message.refusal, str) and message.refusal:
+            self._fragments.prose(RefusalDelta, message.refusal, found)
+        if logprobs is not None:
+            for name in ("content", "refusal"):
+                for told in read_probabilities(member(logprobs, name)):
+                    self._fragments.mark(told, found)
+        for citation in read_annotations(message.annotations) if message.annotations else ():
+            self._fragments.mark(Cited(citation), found)
         for call in message.tool_calls or ():
+            if call.custom is not None:
+                self._custom(call, call.custom, found, whole=whole)
+                continue
             function = call.function or _Function()
             name = function.name if isinstance(function.name, str) else ""
             self._fragments.call(
@@ -178,35 +171,49 @@ class ChatEvents:
             name = message.function_call.name if isinstance(message.function_call.name, str) else ""
             self._fragments.call("function_call", "", name, _arguments(message.function_call.arguments), found)
 
-    def _finish(self, reason: Reason, sequence: Any) -> Finish:
-        if reason is Reason.END and self._fragments.called:
-            return Finish(Reason.TOOL)
-        if reason is Reason.END and isinstance(sequence, str) and sequence in self._stop:
-            return Finish(Reason.STOP_SEQUENCE, sequence)
-        return Finish(reason)
+    def _over(self, found: list[Event]) -> None:
+        """Some hosts give no reason; the mark after output is then the end, as for the scanner."""
+        if self._begun and not self._finished and not self.failed:
+            self._end_texts(found)
+            self._fragments.end(found, cut=False)
+            self._stopped(Reason.END, None, called=self._fragments.called, found=found)
+        super()._over(found)
 
-    def _fail(self, found: list[Event], error: ProviderError | None = None) -> None:
-        if not self.failed:
-            self.failed, self.error = True, error
-            found.append(Failed())
+    def _custom(self, call: _Call, custom: _Custom, found: list[Event], *, whole: bool) -> None:
+        """A fragment of a custom tool's call: its text becomes the member ``input`` of an object."""
+        index, text = _index(call.index), custom.input if isinstance(custom.input, str) else ""
+        name = custom.name if isinstance(custom.name, str) else ""
+        escaped = _encode(text).decode()[1:-1]
+        if whole:
+            escaped = f'{{"input":"{escaped}"}}'
+        elif index not in self._texts:
+            self._end_texts(found)
+            self._texts.append(index)
+            escaped = '{"input":"' + escaped
+        self._fragments.call(index, _identity(call.id), name, escaped, found, whole=whole)
+
+    def _end_texts(self, found: list[Event]) -> None:
+        for index in self._texts:
+            self._fragments.call(index, "", "", '"}', found)
+        self._texts.clear()
 
 
-def _texts(content: Any) -> Iterator[tuple[type[TextDelta | ReasoningDelta], str]]:
+def _texts(content: Any) -> Iterator[TextDelta | ReasoningDelta]:
     """The texts of a content, which is one or a list of parts. Raises `Unreadable` for a part that is none."""
     if isinstance(content, str):
         if content:
-            yield TextDelta, content
+            yield TextDelta(content)
         return
     for part in content if isinstance(content, list) else [content] if content else []:
         match part:
             case {"type": "text" | "output_text" | "refusal"}:
                 text = part.get("text", part.get("refusal"))
                 if isinstance(text, str) and text:
-                    yield TextDelta, text
+                    yield TextDelta(text)
             case {"type": "thinking" | "reasoning"}:
                 thought = part.get("thinking", part.get("text"))
-                for _, text in _texts(thought):
-                    yield ReasoningDelta, text
+                for event in _texts(thought):
+                    yield ReasoningDelta(event.text)
             case _:
                 raise Unreadable
 
@@ -227,10 +234,10 @@ def _arguments(raw: msgspec.Raw) -> str:
     return _decode(raw, type=str) if text.startswith('"') else text
 
 
-def _counts(usage: dict[str, Any]) -> Counts:
-    return Counts(
-        input=count(usage.get("prompt_tokens")),
-        output=count(usage.get("completion_tokens")),
-        reasoning=count(member(member(usage, "completion_tokens_details"), "reasoning_tokens")),
-        cached=count(member(member(usage, "prompt_tokens_details"), "cached_tokens")),
-    )
+def read_annotations(annotations: Any) -> Iterator[Citation]:
+    """The addresses that annotations name; chat puts them into a member of their own, Responses does not."""
+    for annotation in annotations if isinstance(annotations, list) else ():
+        cited = member(annotation, "url_citation") or annotation
+        if member(annotation, "type") == "url_citation" and isinstance(member(cited, "url"), str):
+            title, start, end = (cited.get(name) for name in ("title", "start_index", "end_index"))
+            yield Citation(cited["url"], title if isinstance(title, str) else "", "", count(start), count(end))

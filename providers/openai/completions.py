@@ -1,5 +1,8 @@
 """Legacy completions (``POST /v1/completions``), which editors use for fill-in-the-middle.
 
+Mistral has an operation of its own for that, whose answers have the form of chat completions: callers never ask for it,
+their completions are translated into it (`providers.conversation.filling`).
+
 https://developers.openai.com/api/docs/api-reference/completions/create
 """
 
@@ -21,14 +24,17 @@ from providers.output_limit import LEAST_OUTPUT, lower_or_state
 from providers.steps import Steps
 from providers.tools.selection import tools_in_members
 
-_UNSTATED_OUTPUT: Final = 16  # the documented default of max_tokens, which many compatible hosts do not have
+_UNSTATED_OUTPUT: Final = 16  # the documented default of max_tokens, which many compatible hosts do not apply
 
 
 class Completions:
-    """The `Wire` of legacy completions."""
+    """The `Wire` of legacy completions, at one of the paths that hosts have for them."""
 
-    operation = Operation.OPENAI_COMPLETIONS
     billed = True
+
+    def __init__(self, operation: Operation, path: str) -> None:
+        self.operation = operation
+        self._path = path
 
     def read(self, body: bytes, path_model: str | None) -> Steps[Head]:
         members = yield from read_members(body, values=bounds.TOKEN_VALUES)
@@ -55,27 +61,27 @@ class Completions:
 
     def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:
         edits = Edits(body, head.members)
-        yield from openai_request.edit_common(edits, head, target, stores=False)
+        yield from openai_request.edit_common(edits, head, target, self.operation)
         openai_request.edit_usage_switch(edits, head, target)
         if target.output_limit is not None:
             limited(edits, target.output_limit)
         return (yield from edits.built())
 
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
-        return "/v1/completions"
+        return self._path
 
     def scanner(self, head: Head, *, sse: bool | None) -> Scanner:
         return chat_scanner(head, sse=sse)
 
 
 def limited(edits: Edits, tokens: int) -> None:
-    """Lower the output limit; one that is not stated stays at what the API documents (16), if that is lower."""
+    """Lower the output limit; without one, the API's documented default (16) is stated if it is lower."""
     unstated = edits.count("max_tokens") is None
     lower_or_state(edits, "max_tokens", min(tokens, _UNSTATED_OUTPUT) if unstated else tokens)
 
 
 def _prompts(members: Members) -> int:
-    # One answer for each prompt of a list; a list of numbers is one prompt in tokens.
+    # Each prompt in a list gets an answer; a list of numbers is one prompt, given as tokens.
     raw = members.raw("prompt")
     if raw is None or not is_list(raw):
         return 1
@@ -83,4 +89,5 @@ def _prompts(members: Members) -> int:
     return max(1, len(values(raw))) if opening.startswith((b'"', b"[")) else 1
 
 
-WIRE: Final = Completions()
+COMPLETIONS: Final = Completions(Operation.OPENAI_COMPLETIONS, "/v1/completions")
+FILL_IN: Final = Completions(Operation.OPENAI_FILL_IN, "/v1/fim/completions")

@@ -38,14 +38,14 @@ class Embeddings:
 
     def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:
         edits = Edits(body, head.members)
-        yield from openai_request.edit_common(edits, head, target, stores=False)
+        yield from openai_request.edit_common(edits, head, target, self.operation)
         return (yield from edits.built())
 
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
         return "/v1/embeddings"
 
     def scanner(self, head: Head, *, sse: bool | None) -> Scanner:  # noqa: ARG002 - nothing streams
-        return JsonBody(head, read_embeddings, CHAT, generated=False)
+        return JsonBody(head, read_embeddings, CHAT, output=None)
 
 
 WIRE: Final = Embeddings()

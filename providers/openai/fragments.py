@@ -1,16 +1,16 @@
 """Puts the fragments of a streamed chat answer in order: one text, thought or tool call after another.
 
-Chat streams may interleave calls; Messages and generateContent tell one part at a time. Rules:
+Chat streams may interleave calls; Messages and generateContent have one open part at a time. Rules:
 
-1. Parts keep the order in which they began. The first one that is not over passes on at once, the ones after it are
-   held until it is: prose is over when anything else begins, a call when its arguments are a whole JSON object or
-   the answer ends. So an answer that is told in order is never held.
-2. The id decides which call a fragment belongs to, then its index, then the order. Engines bend all three: Ollama
-   gives each call index 0, vLLM has given each fragment an id of its own, others give no id or no index, or
-   one id to all calls. `_Calls.of` has the rules.
-3. A call is told with its name, an id that no other call of the answer has, and arguments that are a JSON object.
-   At the end of an answer that was not cut at its length, anything else is a failure.
-4. What is kept is bounded by `MOST_HELD`.
+1. Parts keep the order in which they started. The first unfinished one is passed on at once, and later ones are
+   held until it ends: text ends when another part starts, a call when its arguments are a whole JSON object or
+   the answer ends. So an answer that arrives in order is never held.
+2. A fragment is assigned to a call by its id, then its index, then the order. Hosts deviate in all three: Ollama
+   gives every call index 0, vLLM has given every fragment a different id, others give no id or no index, or
+   one id to all calls. `_Calls.of` has the rules. A name may arrive in pieces, before the first of the arguments.
+3. A call has a name, an id that is unique in the answer, and arguments that are a JSON object.
+   At the end of an answer that was not cut by its output limit, anything else is a failure.
+4. The kept text is bounded by `MOST_HELD`.
 """
 
 from __future__ import annotations
@@ -18,22 +18,28 @@ from __future__ import annotations
 import re
 from collections import deque
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from providers.conversation.arguments import read_object
-from providers.conversation.conversation import Event, ReasoningDelta, TextDelta, ToolDelta, ToolStart
+from providers.conversation.conversation import (
+    Cited,
+    Event,
+    Probabilities,
+    ReasoningDelta,
+    RefusalDelta,
+    Sealed,
+    TextDelta,
+    ToolDelta,
+    ToolStart,
+)
+from providers.conversation.reading import MOST_HELD, Unreadable
 
-MOST_HELD: Final = 16 << 20
-"""Characters that are kept of one answer: arguments, and what waits behind them. No engine sends more."""
+Prose: TypeAlias = TextDelta | RefusalDelta | ReasoningDelta | Sealed | Cited | Probabilities
 
 _OUTSIDE: Final = re.compile(r'["{}\[\]]')
 _INSIDE: Final = re.compile(r'["\\]')
-
-
-class Unreadable(Exception):
-    """The fragments make no answer. Carries no text."""
 
 
 class _Shape(Enum):
@@ -46,18 +52,18 @@ class _Shape(Enum):
 
 
 class _Prose:
-    """A run of text or of thoughts."""
+    """A run of text or of thoughts, with what belongs to it."""
 
-    def __init__(self, kind: type[TextDelta | ReasoningDelta]) -> None:
+    def __init__(self, kind: type[Prose]) -> None:
         self.kind = kind
-        self._held: list[str] = []
+        self._held: list[Event] = []
 
-    def add(self, text: str) -> None:
-        self._held.append(text)
+    def add(self, event: Prose) -> None:
+        self._held.append(event)
 
     def tell(self, found: list[Event], used: set[str]) -> None:  # noqa: ARG002 - as a call's
         """Pass on what was not passed on yet."""
-        found.extend(self.kind(text) for text in self._held)
+        found += self._held
         self._held.clear()
 
     over = True
@@ -72,6 +78,7 @@ class _Call:
         self.name = ""
         self.shape = _Shape.BLANK
         self.started = False
+        self._ended = False
         self._pieces: list[str] = []  # all of the arguments
         self._told = 0  # how many of them were passed on
         self._depth = 0
@@ -125,7 +132,7 @@ class _Call:
 
     def tell(self, found: list[Event], used: set[str]) -> None:
         """Pass on what was not passed on yet; ``used``: the ids that the answer's calls have."""
-        if not self.name:
+        if not self.name or (self.shape is _Shape.BLANK and not self._ended):  # more of the name may come
             return
         if not self.started:
             self.started = True
@@ -143,6 +150,7 @@ class _Call:
         """The answer ended, ``cut`` at its length. Raises `Unreadable` for a call that cannot be told."""
         if not self.name:
             raise Unreadable
+        self._ended = True
         if self.shape is _Shape.OTHER:  # null, or the object written as a string once more
             inner = _unwrapped(self.arguments)
             if inner is None and not cut:
@@ -199,13 +207,19 @@ def _begins(call: _Call, index: Any, identity: str, name: str, arguments: str) -
     Only a fragment with a name does: with another name, at another index, or after whole arguments. An id with the same
     name and no other arguments is told twice.
     """
-    if not name or not call.name:
+    if not name or not call.name or _is_piece(call, index, identity, name):
         return False
     if name != call.name or (None not in (index, call.index) and index != call.index):
         return True
     if call.shape is not _Shape.WHOLE:
         return False
     return not identity or (bool(arguments.strip()) and arguments != call.arguments)
+
+
+def _is_piece(call: _Call, index: Any, identity: str, name: str) -> bool:
+    """Whether ``name`` is more of the name of ``call``: at its index, without another id, before any arguments."""
+    same = index is not None and index == call.index and identity in {"", call.id}
+    return same and name != call.name and call.shape is _Shape.BLANK
 
 
 def _goes_on(call: _Call, name: str, arguments: str) -> bool:
@@ -234,16 +248,30 @@ class Fragments:
         """A tool was called."""
         return bool(self._calls.all)
 
-    def prose(self, kind: type[TextDelta | ReasoningDelta], text: str, found: list[Event]) -> None:
+    def prose(self, kind: type[TextDelta | RefusalDelta | ReasoningDelta], text: str, found: list[Event]) -> None:
         """A piece of text or of thought. Raises `Unreadable` over `MOST_HELD`."""
+        self._say(kind(text), len(text), found)
+
+    def mark(self, event: Sealed | Cited | Probabilities, found: list[Event]) -> None:
+        """What belongs to the text or the thought so far. Raises `Unreadable` over `MOST_HELD`."""
+        match event:
+            case Sealed(seal):
+                size = len(seal.data)
+            case Cited(citation):
+                size = len(citation.url)
+            case Probabilities(tokens):
+                size = sum(len(one.token) * (1 + len(one.alternatives)) for one in tokens)
+        self._say(event, size, found)
+
+    def _say(self, event: Prose, size: int, found: list[Event]) -> None:
         last = self._parts[-1] if self._parts else None
-        if not isinstance(last, _Prose) or last.kind is not kind:
-            last = _Prose(kind)
+        if not isinstance(last, _Prose) or last.kind is not type(event):
+            last = _Prose(type(event))
             self._parts.append(last)
-        last.add(text)
+        last.add(event)
         self._tell(found)
         if last is not self._parts[0]:
-            self._keep(text)
+            self._keep(size)
 
     def call(
         self, index: Any, identity: str, name: str, arguments: str, found: list[Event], *, whole: bool = False
@@ -257,10 +285,15 @@ class Fragments:
         if new:
             self._parts.append(call)
         again = bool(name) and call.over  # told twice
-        call.name = call.name or name
+        if not call.name:
+            call.name = name
+        elif name and not new and not whole and _is_piece(call, index, identity, name):
+            call.name = (
+                name if name.startswith(call.name) else call.name + name
+            )  # some hosts repeat what they have said
         if not again:
             call.add(arguments)
-            self._keep(arguments)
+            self._keep(len(arguments))
         self._tell(found)
 
     def end(self, found: list[Event], *, cut: bool) -> None:
@@ -283,8 +316,8 @@ class Fragments:
             parts.popleft()
             parts[0].tell(found, self._used)
 
-    def _keep(self, text: str) -> None:
-        self._kept += len(text)
+    def _keep(self, size: int) -> None:
+        self._kept += size
         if self._kept > MOST_HELD:
             raise Unreadable
 

@@ -1,7 +1,7 @@
 """Output tokens in one event of OpenAI's streams, for `providers.answers.produced`.
 
-OpenAI's own hosts send a token an event, compatible ones several; a call of a tool takes some tokens around its
-arguments. Fitted to recorded streams with known counts.
+OpenAI's own hosts send one token in each event, compatible hosts several; a tool call has some tokens in addition to
+its arguments. Fitted to recorded streams with known counts.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ _CONTENT: Final = b'"content":'
 _TEXTS: Final = (b'"arguments":', b'"text":', b'"reasoning_content":', b'"reasoning":', b'"refusal":')
 _CALLED: Final = re.compile(rb'"name":\s{0,2}"[^"]')
 _DELTA: Final = b'"delta":'
-# Not the deltas of a summary of reasoning, which is no output that is billed, nor of audio.
+# Not the deltas of a reasoning summary, which is not billed as output, and not those of audio.
 _OF_TEXT: Final = re.compile(
     rb'"response\.(?:output_text|refusal|reasoning_text|[a-z_]+_call_(?:arguments|input|code))\.delta"'
 )
 _ITEM_CALLED: Final = re.compile(rb'"type":\s{0,2}"(?:function_call|custom_tool_call)"')
 _ADDED: Final = b'"response.output_item.added"'
-_PADDED: Final = b'"obfuscation"'  # by OpenAI's own hosts, on events of one token
+_PADDED: Final = b'"obfuscation"'  # set by OpenAI's own hosts, on events of one token
 _ONE: Final = 1_000
-_SHORT: Final = 5  # bytes of what is taken for one token
-_SEVERAL: Final = 1_700  # from here on, an event is believed to hold several tokens
+_SHORT: Final = 5  # bytes of a text that counts as one token
+_SEVERAL: Final = 1_700  # from this estimate on, an event is taken to have several tokens
 _CALL: Final = 8_700
-_ITEM: Final = 1_500  # around a message, or a call
+_ITEM: Final = 1_500  # for the frame of a message or call
 
 
 def chat_output(event: bytes) -> int:
-    """Of chat and of legacy completions."""
+    """Thousandths of an output token in one chunk of chat or of legacy completions."""
     if tokens := _tokens(event, strings(event, _CONTENT)):
         return tokens
     tokens = _tokens(event, strings(event, *_TEXTS))
@@ -41,7 +41,7 @@ def chat_output(event: bytes) -> int:
 
 
 def responses_output(event: bytes) -> int:
-    """Of the Responses API."""
+    """Thousandths of an output token in one event of the Responses API."""
     if _OF_TEXT.search(event):
         return _tokens(event, strings(event, _DELTA))
     if _ADDED not in event:

@@ -1,21 +1,21 @@
-"""What OpenAI's usage objects mean, and those of hosts that speak its format.
+"""What the usage objects of OpenAI, and of hosts that use its format, mean.
 
-The documented shapes (API reference, "CompletionUsage" and "ResponseUsage"): cached, cache-write,
-audio and image tokens are inside the prompt's count; reasoning, audio and image tokens are inside
-the completion's. Hosts differ in ways that the numbers themselves give away:
+The documented shapes (API reference, "CompletionUsage" and "ResponseUsage"): the prompt's count includes cached,
+cache-write, audio and image tokens; the completion's count includes reasoning, audio and image tokens.
+Hosts differ from this in ways that the numbers show:
 
-1. ``total_tokens`` is prompt plus completion. It fills in the side that is missing, and shows what stands beside a
-   side instead of inside it: a surplus that equals the cached tokens was read beside the prompt, any other was
-   produced and is billed (xAI reports reasoning beside the completion, Google's compatibility layer nowhere).
-2. Some name the cache differently (``prompt_cache_hit_tokens``, ``num_cached_tokens``, ``cached_tokens``,
-   ``prompt_token_details``), or a side (``input_tokens`` in a chat).
-3. A part is never larger than what it is a part of. If one is, and the total confirms the side, the part is cut to it
-   (of reasoning that is no doubt about a price: some hosts count what was thought and bill what is shown); else nothing
-   tells which of the two is wrong, and the side is unknown. A total below the sides makes them suspect; they stay,
-   because the total is the derived number.
-4. A prompt of no tokens does not exist. One that is stated at the end stands all the same, since a reported zero is no
-   missing count, but it makes the report suspect; a total that says more replaces it. Before the end it is a
-   placeholder and states nothing.
+1. ``total_tokens`` is prompt plus completion. It gives a missing side, and reveals tokens that a side does not
+   include: a surplus that equals the cached tokens is input, any other surplus is output and is billed
+   (xAI reports reasoning outside of the completion's count, Google's compatibility layer does not report it).
+2. Some hosts use other names for the cache (``prompt_cache_hit_tokens``, ``num_cached_tokens``, ``cached_tokens``,
+   ``prompt_token_details``), or for a side (``input_tokens`` in a chat).
+3. A part is never larger than its whole. If it is, and the total confirms the whole, the part is reduced to the whole.
+   (For reasoning this does not make the price doubtful: some hosts count all reasoning and bill only what is shown.)
+   Otherwise it is not known which of the two is wrong, and the side is unknown. A total below the sides makes them
+   suspect, but they are kept, because the total is the derived number.
+4. A prompt always has tokens. If the end of an answer states a prompt of zero tokens, the zero is kept, since it was
+   reported, but it makes the report suspect; a larger total replaces it. Before the end it is a
+   placeholder and is ignored.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ _TOOLS: Final[Known] = {"web_search": {"num_requests": None}}
 
 
 class _Names(NamedTuple):
-    """What an API calls the two sides; the other spelling is read where it states none."""
+    """An API's names for the two sides; if a side is missing, the other API's name is read."""
 
     prompt: tuple[str, str]
     output: tuple[str, str]
@@ -117,14 +117,14 @@ _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 def service_tier(value: object) -> ServiceTier | None:
-    """The tier that an answer states, ``None`` where it states none."""
+    """The tier that an answer states, or ``None``."""
     if not isinstance(value, str) or not value:
         return None
     return _TIERS.get(value, ServiceTier.OTHER)
 
 
 def add_usage(stated: dict[str, Any], usage: object) -> None:
-    """Lay a later ``usage`` object over what one answer stated before. A total belongs to the object that states it."""
+    """Overwrite an answer's earlier statements with a later ``usage`` object. A total belongs to its own object."""
     if not isinstance(usage, dict):
         return
     if not count(usage.get("total_tokens")) and any(count(usage.get(name)) for name in _SIDES):
@@ -136,8 +136,8 @@ def chat_usage(usage: object, *, ended: bool = True) -> Counted:
     """Counts of a chat, completions or embeddings ``usage`` object.
 
     Args:
-        usage: The object; anything else states nothing.
-        ended: The answer is whole, so that a total without a surplus says that nothing was produced.
+        usage: The object; any other value is ignored.
+        ended: The answer is whole, so a total that equals the input means that there is no output.
     """
     return _counted(usage, _CHAT, _stated_searches(usage), ended=ended)
 
@@ -151,12 +151,12 @@ def responses_usage(usage: object, *, tool_usage: object = None, ended: bool = T
 
 
 def _writes(details: object) -> object:
-    """Cache writes by their lifetime, where a router passes on what Anthropic states."""
+    """Cache writes by their lifetime, if a router passes on Anthropic's counts."""
     return member(details, "cache_write_tokens_details") or member(details, "cache_creation")
 
 
 def _stated_searches(usage: object) -> int | None:
-    """Searches inside the usage object, where routers state them (OpenRouter, Perplexity)."""
+    """The searches that routers state inside the usage object (OpenRouter, Perplexity)."""
     server_tools = member(usage, "server_tool_use") or member(usage, "server_tool_use_details")
     return first_count(member(server_tools, "web_search_requests"), member(usage, "num_search_queries"))
 
@@ -217,7 +217,7 @@ def _sides(
     *,
     ended: bool,
 ) -> tuple[_Side, _Side, int | None, bool]:
-    """The prompt, the completion and the reasoning in it by rules 1 and 4; whether the total is below them."""
+    """The prompt, the completion and its reasoning by rules 1 and 4, and whether the total is below them."""
     prompt = first_count(*(stated.get(name) for name in names.prompt))
     output = first_count(*(stated.get(name) for name in names.output))
     total = count(stated.get("total_tokens")) or None
@@ -249,7 +249,7 @@ def _sides(
 
 
 def _split(found: Usage, side: _Side, parts: Mapping[str, int | None], rest: str) -> bool:
-    """Write a side's parts and what is left of it into ``found``; whether they contradict it. See rule 3."""
+    """Write a side's parts and its remainder into ``found``; return whether they contradict it. See rule 3."""
     tokens = side.tokens
     if tokens is None:
         return False

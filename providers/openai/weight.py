@@ -1,7 +1,7 @@
-"""What OpenAI's requests give a model to read: chat, responses, completions and embeddings.
+"""Weighs the input of OpenAI's requests: chat, responses, completions and embeddings.
 
-Fields as the SDK types them (``openai.types.chat``, ``openai.types.responses``); compatible hosts' own parts
-(``video_url``, ``document_url``) are known as well.
+The fields are those of the SDK's types (``openai.types.chat``, ``openai.types.responses``), and parts of
+compatible hosts (``video_url``, ``document_url``).
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import msgspec
 
 from providers.document.look import Look
 from providers.document.members import ABSENT, Members, is_list, is_object, is_string, read_nested, word
-from providers.media.medium import Kind
+from providers.measures import Kind, Weight
 from providers.steps import Steps
 from providers.weight.tally import Tally
-from providers.weight.weight import Weight
 
 
 class _Address(msgspec.Struct):
@@ -69,7 +68,7 @@ class _Item(msgspec.Struct):
     action: msgspec.Raw = ABSENT
     summary: msgspec.Raw = ABSENT
     encrypted_content: msgspec.Raw = ABSENT
-    result: msgspec.Raw = ABSENT  # of an image that was generated
+    result: msgspec.Raw = ABSENT  # a generated image
     tools: msgspec.Raw = ABSENT
 
 
@@ -85,9 +84,9 @@ class _Text(msgspec.Struct):
     format: _Format | None = None
 
 
-_COMPACTED_BYTES: Final = 10  # a token, in the recordings
+_COMPACTED_BYTES: Final = 10  # for one token, from the recordings
 _NO_EFFORT: Final = frozenset(("none", "minimal"))
-_PRO_TOKENS: Final = 1_500  # of what the provider adds in the mode "pro", in the recordings
+_PRO_TOKENS: Final = 1_500  # that the provider adds in the mode "pro", from the recordings
 _MESSAGES: Final = Look(_Message)
 _ITEMS: Final = Look(_Item)
 _PARTS: Final = Look(_Part)
@@ -99,7 +98,7 @@ _TEXT: Final = Look(_Text)
 
 
 def weigh_chat(members: Members, body: int) -> Steps[Weight]:
-    """Of ``POST /v1/chat/completions``."""
+    """The weight of a request to ``/v1/chat/completions``."""
     tally = Tally()
     for batch in _MESSAGES.batches(members.raws.get("messages")):
         for message in batch:
@@ -129,7 +128,7 @@ def weigh_chat(members: Members, body: int) -> Steps[Weight]:
 
 
 def weigh_responses(members: Members, body: int) -> Steps[Weight]:
-    """Of ``POST /v1/responses`` and its siblings."""
+    """The weight of a request to ``/v1/responses``, ``/compact`` or ``/input_tokens``."""
     tally = Tally()
     instructions = members.raw("instructions")
     if instructions is not None:
@@ -156,7 +155,7 @@ def weigh_responses(members: Members, body: int) -> Steps[Weight]:
 
 
 def weigh_prompt(members: Members, body: int, name: str) -> Steps[Weight]:
-    """Of legacy completions and of embeddings: a prompt that is text or tokens."""
+    """The weight of legacy completions or embeddings, whose prompt is text or tokens."""
     tally = Tally()
     yield from tally.text_or_tokens(members.raw(name))
     suffix = members.raw("suffix")
@@ -205,7 +204,7 @@ def _item(tally: Tally, item: _Item) -> Steps[None]:
         tally.text(item.input)
         tally.text(item.code)
     if len(item.encrypted_content):
-        if word(item.type) == b'"compaction"':  # stands for the turns before it, so that no turn drops it
+        if word(item.type) == b'"compaction"':  # replaces the turns before it, so no later turn drops it
             tally.tokens += len(item.encrypted_content) // _COMPACTED_BYTES
         else:
             tally.signed += len(item.encrypted_content)
@@ -242,5 +241,5 @@ def _part(tally: Tally, part: _Part) -> None:
 
 
 def _address(raw: msgspec.Raw) -> _Address:
-    """A medium's address, which is an object in one API and a plain string in another."""
+    """A medium's address, which is an object in some APIs and a string in others."""
     return _Address(url=raw) if is_string(raw) else _ADDRESS.single(raw) or _Address()

@@ -1,18 +1,18 @@
-"""Tools that run at the provider: a closed table of what switches them on, what is kept, what they cost.
+"""Tools that run at the provider: a closed table of what switches them on, what they keep, and what they cost.
 
 Rules that everything here obeys:
 
-1. A tool is served only if it is listed here, priced by the operator and allowed by policy. Whatever
-   a request names that is neither listed nor known to run on the client is `UNKNOWN`, and refused.
-2. ``by_default`` is true only where the provider's own page says that the tool keeps nothing beyond
-   the request. Where a page is silent, or was not found, the tool counts as keeping data.
-3. Nothing here quotes the request: ids are ours, and so are the sentences.
-4. What a tool costs beside its tokens is counted, or the tool is refused (`bills`): whatever policy says, nothing is
-   served whose fee no answer of the operation states.
+1. A tool is served only if it is listed here, priced by the operator and allowed by policy. A tool that is
+   neither listed nor known to run on the client is `UNKNOWN`, and refused.
+2. ``by_default`` is true only if the provider's own page says that the tool keeps nothing beyond
+   the request. If the page does not say, or was not found, the tool counts as one that keeps data.
+3. Nothing here quotes the request: ids and messages are fixed texts.
+4. The fee of a tool, beyond its tokens, must be counted in the answers of the operation. If it is not, the tool is
+   refused, whatever the policy says (`bills`).
 
 Prices are list prices in US dollars for 1,000 calls (`PRICE_PAGES`), as a starting point for the
 catalog; tokens that a tool adds are billed at the model's rates by the provider and need no row here.
-Where a provider counts otherwise, the higher reading stands: Google's search is priced by the prompt
+If a provider has several ways to count, the higher price is listed: Google's search is priced by the prompt
 for older models (35) and by the query for newer ones (14), OpenAI's containers by the session.
 """
 
@@ -34,16 +34,16 @@ class ServerTool:
 
     Attributes:
         id: The closed name, which may be logged, labelled and used in policy.
-        types: What selects it in ``tools``: OpenAI's and Anthropic's ``type``, Gemini's member name.
+        types: Its names in ``tools``: OpenAI's and Anthropic's ``type``, Gemini's member name.
         dated: ``types`` may be followed by a date (``web_search_20250305``, ``..._2025_08_26``).
         members: Top-level members that switch it on instead.
-        keeps: What stays with the provider after the answer, as far as its pages say.
+        keeps: What the provider keeps after the answer, as far as its pages say.
         by_default: Allowed without being named in the policy.
-        unit: The count, or part of one, that a call raises (`metering.usage`), or None where a call costs the tokens
-            that it adds and nothing else.
-        counted: False where it costs something that the answers do not state, or that nobody publishes.
-        in_chat: Chat Completions state its calls, too; of most tools only the Responses API does.
-        usd_per_1000: List price of 1,000 calls, or None where none is public.
+        unit: The count, or part of one, that a call raises (`metering.usage`); None if a call costs only the tokens
+            that it adds.
+        counted: False if it costs something that the answers do not state, or whose price is not published.
+        in_chat: Chat Completions state its calls too; for most tools only the Responses API does.
+        usd_per_1000: List price of 1,000 calls, or None if none is public.
         source: The page that says what is kept.
     """
 
@@ -318,24 +318,24 @@ _UNCOUNTED: Final = {
 
 
 def bills(tool: str, operation: Operation) -> bool:
-    """Whether what a tool costs is counted in the answers of an operation: its tokens, or its calls too."""
+    """Whether the answers of an operation count everything that a tool costs: its tokens, and its calls if billed."""
     known = TOOLS_BY_ID[tool]
     return known.counted and (known.unit is None or known.in_chat or operation not in _CHAT)
 
 
 def refuse_uncounted(tools: Iterable[str], operation: Operation) -> None:
-    """Raise `Refusal` for the first tool, by id, whose fee the answers of ``operation`` do not count."""
+    """Raise `Refusal` for the first tool, in order of ids, whose fee the answers of ``operation`` do not count."""
     uncounted = sorted(tool for tool in tools if not bills(tool, operation))
     if uncounted:
         raise Refusal("privacy_unsupported", _UNCOUNTED[uncounted[0]], "tools")
 
 
 def refuse_tools(head: Head, allowed: frozenset[str]) -> None:
-    """Raise `Refusal` for the first tool, by id, that policy does not allow.
+    """Raise `Refusal` for the first tool, in order of ids, that policy does not allow.
 
     Args:
         head: The request's head.
-        allowed: Ids that may be used: normally `DEFAULT_ALLOWED` and what the operator added, each
+        allowed: Ids that may be used: normally `DEFAULT_ALLOWED` and those that the operator added, each
             with a price row. `UNKNOWN` in it has no effect.
     """
     refused = head.server_tools - allowed

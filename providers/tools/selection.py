@@ -1,8 +1,8 @@
-"""Which server-side tools a request selects: the ``tools`` list of each dialect, by type alone.
+"""Which server-side tools a request selects: the ``tools`` list of each dialect, only by type.
 
-A tool's definition is looked at for its type and nothing else; schemas, descriptions and names are
-skipped. What `providers.tools.catalog` does not list is `UNKNOWN`, so that a tool which a provider
-adds tomorrow is refused until somebody has read what it keeps.
+Only the type of a tool's definition is read; schemas, descriptions and names are
+skipped. A type that `providers.tools.catalog` does not list is `UNKNOWN`, so that a tool that a provider
+adds later is refused until somebody has read what it keeps.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from providers.tools.catalog import SERVER_TOOLS, UNKNOWN
 
 _EXACT: Final = {(tool.family, name): tool.id for tool in SERVER_TOOLS for name in tool.types}
 _DATED: Final = {(tool.family, name) for tool in SERVER_TOOLS if tool.dated for name in tool.types}
-_MEMBERS: Final = {
+MEMBERS: Final = {
     family: tuple((name, tool.id) for tool in SERVER_TOOLS if tool.family is family for name in tool.members)
     for family in Family
 }
+"""Top-level members that switch on a tool, each with that tool's id."""
 _OFF: Final = frozenset((b"null", b"false", b"[]"))
 _DATE: Final = re.compile(r"(?:_\d{8}|_\d{4}_\d{2}_\d{2})\Z")
 
@@ -35,10 +36,10 @@ _CLIENT: Final = frozenset(
     | {(Family.ANTHROPIC, name) for name in ("computer_toolset", "browser_toolset")}
     | {(Family.GOOGLE, name) for name in ("function_declarations", "computer_use")}
 )
-"""Tools that the model only asks for: the client runs them, and no further data is sent to anybody."""
+"""Tools that the client runs: the model only asks for them, and no further data is sent to anybody."""
 
 
-# What nearly every tool of every request has as its type: not worth decoding.
+# The type of nearly every tool in every request, compared without decoding.
 _PLAIN: Final = {
     family: frozenset((b"", b"null", *(f'"{name}"'.encode() for kind, name in _CLIENT if kind is family)))
     for family in Family
@@ -70,7 +71,7 @@ _ENVIRONMENT = msgspec.json.Decoder(_Environment)
 def tools_in_members(family: Family, members: Members) -> set[str]:
     """Ids of the tools that top-level members switch on."""
     found: set[str] = set()
-    for name, tool in _MEMBERS[family]:
+    for name, tool in MEMBERS[family]:
         raw = members.raws.get(name)
         # An empty object switches a tool on with its defaults; an empty list switches nothing on.
         if raw is not None and (len(raw) > 5 or bytes(raw) not in _OFF):
@@ -79,9 +80,9 @@ def tools_in_members(family: Family, members: Members) -> set[str]:
 
 
 def tools_in_list(family: Family, raw: msgspec.Raw | None, *, grouped: bool = False) -> Steps[set[str]]:
-    """Ids of the tools in an OpenAI or Anthropic ``tools`` list; a list that is none is `UNKNOWN`.
+    """Ids of the tools in an OpenAI or Anthropic ``tools`` list; a value that is not a list is `UNKNOWN`.
 
-    ``grouped`` says that the list is a group inside of one; groups do not nest.
+    ``grouped``: the list is a group inside a ``tools`` list; groups do not nest.
     """
     if raw is None or not given(raw):
         return set()
@@ -99,8 +100,8 @@ def tools_in_list(family: Family, raw: msgspec.Raw | None, *, grouped: bool = Fa
 
 
 def most_uses(raw: msgspec.Raw | None) -> Steps[int | None]:
-    """How often the tools of an Anthropic ``tools`` list that run at the provider may be called, all together, as their
-    ``max_uses`` say; ``None`` if one does not say.
+    """The sum of ``max_uses`` of the tools in an Anthropic ``tools`` list that run at the provider; ``None`` if one has
+    no limit.
     """
     if raw is None or not given(raw):
         return None
@@ -117,7 +118,7 @@ def most_uses(raw: msgspec.Raw | None) -> Steps[int | None]:
 
 
 def tool_in_definition(family: Family, raw: msgspec.Raw) -> Steps[set[str]]:
-    """Like `tools_in_list`, for one definition outside of ``tools``."""
+    """Like `tools_in_list`, for a single definition outside of ``tools``."""
     return (yield from tools_in_list(family, msgspec.Raw(b"[" + bytes(raw) + b"]"))) if given(raw) else set()
 
 
@@ -167,7 +168,7 @@ def _classify(family: Family, tool: _Tool, found: set[str], *, grouped: bool) ->
 
 
 def _is_hosted(environment: msgspec.Raw) -> bool:
-    # Left out, the shell is the client's; "local" says so; any container is the provider's.
+    # Without this member, or with "local", the shell is the client's; any container is the provider's.
     if not given(environment):
         return False
     try:

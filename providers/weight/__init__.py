@@ -1,1 +1,1 @@
-"""What a request gives a model to read, in numbers: text by its characters, media by kind and size."""
+"""How many tokens a request has for a model: estimates from the text's characters and from the media."""

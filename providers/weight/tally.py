@@ -1,4 +1,4 @@
-"""Collects what a dialect finds in a request, and makes a `Weight` of it."""
+"""Collects what a dialect finds in a request, and builds its `Weight`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import msgspec
 from providers.bounds import STEP_BYTES
 from providers.document.look import Look, values
 from providers.document.members import is_list, is_object, is_string
+from providers.measures import Weight
 from providers.media.look import Gallery
 from providers.steps import Steps
 from providers.weight import text
-from providers.weight.weight import Weight
 
-_MOST_STRINGS: Final = 100_000  # that are told apart, with the commas in them
+_MOST_STRINGS: Final = 100_000  # strings, and commas in them, that are examined one by one
 _MANY: Final = 1_000
 
 
@@ -30,12 +30,12 @@ class Tally:
 
     Attributes:
         media: The request's images, documents, audio and video.
-        turns: Messages.
-        instructed: There are instructions beside the messages.
-        calls: Calls of tools, and their results.
+        turns: The number of messages.
+        instructed: There are instructions in addition to the messages.
+        calls: The number of tool calls and their results.
         signed: Bytes of signatures and encrypted reasoning.
         thinks: Reasoning is asked for.
-        tokens: What is given in tokens, or has a fixed number of them.
+        tokens: Input that is given as tokens, and parts with a fixed number of tokens.
     """
 
     __slots__ = (
@@ -66,27 +66,27 @@ class Tally:
         self._tools = 0
 
     def text(self, raw: msgspec.Raw) -> None:
-        """A string that the model reads; anything else is left to the rest."""
+        """Add a string that the model reads; any other value counts as `Weight.rest`."""
         if is_string(raw):
             self._texts.append(raw)
 
     def thought(self, raw: msgspec.Raw) -> None:
-        """Reasoning that comes back with its turn."""
+        """Add reasoning that the client sends back with its turn."""
         if is_string(raw):
             self._thoughts.append(raw)
 
     def ask(self) -> None:
-        """The user asks something new: providers drop the reasoning of the turns before."""
+        """Note a new question of the user: providers drop the reasoning of earlier turns."""
         self._thoughts.clear()
         self.signed = 0
 
     def data(self, raw: msgspec.Raw) -> None:
-        """An object, a list, or a string of JSON, such as a call's arguments."""
+        """Add an object, a list, or a string of JSON, such as a call's arguments."""
         if len(raw):
             self._data.append(raw)
 
     def define(self, raw: msgspec.Raw | None) -> Steps[None]:
-        """Definitions of tools: the request's list of them."""
+        """Add the request's list of tool definitions."""
         if raw is not None and is_list(raw):
             self._definitions.append(raw)
             for batch in _ANY.batches(raw):
@@ -94,12 +94,12 @@ class Tally:
                 yield
 
     def schema(self, raw: msgspec.Raw | None) -> None:
-        """The schema of a structured answer."""
+        """Add the schema of a structured answer."""
         if raw is not None and is_object(raw):
             self._schemas.append(raw)
 
     def text_or_tokens(self, raw: msgspec.Raw | None) -> Steps[None]:
-        """A prompt as OpenAI's older APIs take it: a string, tokens, or a list of either."""
+        """Add a prompt of OpenAI's older APIs: a string, tokens, or a list of either."""
         if raw is None:
             return
         if is_string(raw):
@@ -110,7 +110,7 @@ class Tally:
                 commas += bytes(view[start : start + STEP_BYTES]).count(b",")
                 yield
             if bytes(memoryview(raw)[1:64]).lstrip(b" \t\r\n")[:1] != b'"':
-                self.tokens += commas + 1  # tokens, or lists of them: one between two commas
+                self.tokens += commas + 1  # tokens, or lists of tokens: one token between two commas
             elif commas > _MOST_STRINGS:
                 self.data(raw)
             else:
@@ -121,7 +121,7 @@ class Tally:
                         yield
 
     def weight(self, body: int) -> Steps[Weight]:
-        """What a body of so many bytes weighs."""
+        """The weight of the request, whose body has this number of bytes."""
         self._texts += self._thoughts
         counted = self.media.text + self.signed
         for raws in (self._texts, self._data, self._definitions, self._schemas):

@@ -1,13 +1,13 @@
-"""Counts text as tokenizers cut it, without cutting it.
+"""Counts the features of text from which its tokens are estimated, without tokenizing it.
 
 Rules that everything here obeys:
 
-1. Byte-pair encodings cut text at the ends of words, runs of digits, runs of blanks and marks before they merge
-   anything. So the numbers of those runs tell the tokens within a few per cent, whatever the text is; bytes divided
+1. Byte-pair encodings split text at the ends of words, runs of digits, runs of blanks and marks before they merge
+   anything. So the numbers of those runs give the tokens within a few per cent for any kind of text; bytes divided
    by four is wrong by half for code, JSON and tables.
-2. The work is bounded: of long text, a sample of evenly spread pieces is looked at. Where they lie cannot be known in
-   advance, so that nobody can write text that is dense elsewhere.
-3. Nothing is kept. What is decoded is at most `SAMPLE` bytes, for the time of the call.
+2. The work is bounded: long text is sampled in evenly spread pieces. Their positions are random, so that
+   nobody can write text that is denser elsewhere.
+3. Nothing is kept. At most `SAMPLE` bytes are decoded, for the duration of the call.
 
 `WEIGHTS` were fitted to OpenAI's ``o200k`` encoding on 1,100 pieces of prose, code, JSON, HTML, logs and tables
 (80 % within 0.89 to 1.09 of the true count) and checked on the recordings (docs/billing.md).
@@ -23,21 +23,21 @@ from typing import Final
 import msgspec
 
 from providers.document.members import decode_text
-from providers.weight.weight import NO_TEXT, TextWeight
+from providers.measures import NO_TEXT, TextWeight
 
 SAMPLE: Final = 2_048
-"""Bytes of one kind of text that are looked at."""
+"""Bytes of one kind of text that are examined."""
 
 _PIECES: Final = 8
 _PIECE: Final = SAMPLE // _PIECES
-_SEAM: Final = 16  # bytes at the ends of a piece in which it is cut cleanly
-_LONGEST: Final = 8  # letters of a word, on average; code and every language in Latin letters have fewer
-_DIGITS: Final = 5  # of a number, on average: what `_NUMBER` is for
-_BLANKS: Final = 32  # of a run that is one token; few vocabularies have longer ones
+_SEAM: Final = 16  # bytes at each end of a piece, in which a clean cut is searched
+_LONGEST: Final = 8  # letters in a word, on average; code and every language in Latin letters have fewer
+_DIGITS: Final = 5  # digits in a number, on average, for which `_NUMBER` was fitted
+_BLANKS: Final = 32  # blanks in a run that is one token; few vocabularies have longer ones
 
 # Thousandths of a token.
 _WORD, _LETTER, _HUMP, _NUMBER, _GAP, _MARK, _UNBROKEN = 920, 35, 1_120, 1_600, 1_350, 450, 90
-_DIGIT_MORE, _BLANK_MORE = 333, 1_000 // _BLANKS  # vocabularies cut numbers into three digits, or into each
+_DIGIT_MORE, _BLANK_MORE = 333, 1_000 // _BLANKS  # vocabularies split numbers into threes, or into digits
 
 _LOWER, _UPPER, _DIGIT, _BLANK, _SIGN, _TWO, _THREE, _FOUR = range(8)  # bits of a byte's class
 _CLASSES: Final = {
@@ -53,13 +53,13 @@ _CLASS_OF: Final = {code: 1 << bit for bit, codes in _CLASSES.items() for code i
 _TABLE: Final = bytes(_CLASS_OF.get(code, 1 << _SIGN if 33 <= code < 127 else 0) for code in range(256))
 
 
-_ONES: Final = tuple(int.from_bytes(b"\x01" * size, "big") for size in range(257))  # a bit in each byte
+_ONES: Final = tuple(int.from_bytes(b"\x01" * size, "big") for size in range(257))  # one bit set in each byte
 
 
 def count(strings: list[msgspec.Raw]) -> TextWeight:
-    """The text of JSON strings, each with its quotes.
+    """Count the text of JSON strings, given with their quotes.
 
-    Exact up to `SAMPLE` bytes, beyond that by sample.
+    Exact up to `SAMPLE` bytes, beyond that from a sample.
     """
     if not strings:
         return NO_TEXT
@@ -74,7 +74,7 @@ def count(strings: list[msgspec.Raw]) -> TextWeight:
 
 
 def count_json(values: list[msgspec.Raw]) -> TextWeight:
-    """The text of JSON values as they are written, names and brackets included."""
+    """Count JSON values as they are written, names and brackets included."""
     if not values:
         return NO_TEXT
     total = sum(map(len, values))
@@ -88,10 +88,10 @@ def count_json(values: list[msgspec.Raw]) -> TextWeight:
 
 
 def count_bytes(text: bytes) -> TextWeight:
-    """UTF-8 text, all of it looked at.
+    """Count UTF-8 text completely.
 
-    Every byte becomes a bit of its class, and the classes are integers of as many bytes as the text: runs begin where a
-    bit is set whose neighbour is not. That is several times faster than to search the text.
+    Every byte sets a bit in the integer of its class, which has as many bytes as the text. A run starts at a set bit
+    whose neighbour is not set. That is several times faster than searching the text.
     """
     if not text:
         return NO_TEXT
@@ -125,7 +125,7 @@ def count_bytes(text: bytes) -> TextWeight:
 
 
 def _long_runs(blanks: int) -> int:
-    """Blanks that have as many before them as one token holds."""
+    """The number of blanks that follow on as many blanks as one token holds."""
     shift = 8
     while shift < 8 * _BLANKS:
         blanks &= blanks >> shift
@@ -134,7 +134,7 @@ def _long_runs(blanks: int) -> int:
 
 
 def plain_tokens(text: bytes) -> int:
-    """``count_bytes(text).plain``, at half its cost where the text is short."""
+    """``count_bytes(text).plain``, at half the cost for short text."""
     size = len(text)
     classes = int.from_bytes(text.translate(_TABLE), "big")
     ones = _ONES[size] if size < len(_ONES) else int.from_bytes(b"\x01" * size, "big")
@@ -170,7 +170,7 @@ def _scaled(text: TextWeight, total: int, looked: int) -> TextWeight:
 
 
 def _pieces(values: list[msgspec.Raw]) -> list[bytes]:
-    """Pieces of the values' text, spread evenly from a place that no sender can know."""
+    """Pieces of the values' text, spread evenly from a random start that no sender can know."""
     ends = list(accumulate(map(len, values)))
     stripe = ends[-1] // _PIECES
     offset = int(random.random() * max(1, stripe - _PIECE))  # noqa: S311 - a sample, not a secret
@@ -190,7 +190,7 @@ def _pieces(values: list[msgspec.Raw]) -> list[bytes]:
 
 
 def _clean(piece: bytes, begin: int, ends: bool) -> bytes:
-    """A piece without the halves of escapes and characters that its cuts made, and without a string's quotes."""
+    """A piece without the incomplete escapes and characters at its ends, and without a string's quotes."""
     if begin > 0:
         blank = piece.find(b" ", 0, _SEAM)
         piece = piece[blank + 1 :] if blank >= 0 else piece
@@ -203,7 +203,7 @@ def _clean(piece: bytes, begin: int, ends: bool) -> bytes:
 
 
 def unescaped(text: bytes, *, whole: bool = True) -> bytes:
-    """The text of a JSON string; near enough where ``text`` is a piece of one, or of JSON around it."""
+    """The text of a JSON string; an approximation if ``text`` is a piece of a string, or of JSON around it."""
     if b"\\" not in text:
         return text
     if whole and (decoded := decode_text(msgspec.Raw(b'"%b"' % text))) is not None:
@@ -213,7 +213,7 @@ def unescaped(text: bytes, *, whole: bool = True) -> bytes:
 
 
 def _escapes(text: bytes) -> bytes:
-    r"""A piece of at most a sample: each ``\uXXXX`` becomes a character of as many bytes."""
+    r"""A piece of at most a sample, in which each ``\uXXXX`` becomes a character with the right number of bytes."""
     first, *rest = text.split(b"\\u")
     parts = [first]
     for part in rest:

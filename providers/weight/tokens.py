@@ -1,8 +1,8 @@
-"""Tokens of a `Weight`, for the model that reads it.
+"""Estimates the tokens of a `Weight` for the model that reads it.
 
 Each family of models has its own vocabulary, its own frame around messages and its own way to present tools. The
-numbers of `_FAMILIES` were fitted to recordings with known counts; how near they come is in docs/billing.md, printed by
-``python -m benchmarks estimates``.
+numbers in `_FAMILIES` were fitted to recordings with known counts. Their accuracy is in docs/billing.md, and is printed
+by ``python -m benchmarks estimates``.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ import msgspec
 from msgspec.structs import replace
 
 from providers.dialect import Family, Operation
-from providers.media.medium import Kind
+from providers.measures import Kind, TextWeight, Weight
 from providers.media.rules import cost, plain_name
-from providers.weight.weight import TextWeight, Weight
 
 
 class Tokenizer(msgspec.Struct, frozen=True):
-    """How a family of models counts text. In thousandths of a token, but for the numbers of the frame.
+    """How a family of models counts text. Tokens of the frame are whole; the others are thousandths of a token.
 
     Attributes:
         plain: A token of ``o200k``, in ASCII.
@@ -30,12 +29,12 @@ class Tokenizer(msgspec.Struct, frozen=True):
         data: A token of ``o200k`` in JSON that the model reads.
         definition: A token of ``o200k`` in the definition of a tool.
         schema: A token of ``o200k`` in the schema of the answer.
-        frame: What each mark of a definition or schema subtracts again: providers rewrite JSON into fewer words.
+        frame: What each mark of a definition or schema subtracts: providers rewrite JSON into a shorter form.
         thinks: Tokens of a request for reasoning.
         signed: A byte of a signature.
         start: Tokens of a request.
         turn: Tokens of a message.
-        instructed: Tokens of instructions beside the messages.
+        instructed: Tokens of instructions outside of the messages.
         call: Tokens of a tool's call or result.
         tools: Tokens of a request that defines tools.
         tool: Tokens of a tool.
@@ -93,15 +92,15 @@ _OPENAI: Final = re.compile(r"gpt-(?:4[.o]|[5-9]|\d\d)|o\d|codex|computer-use")
 _OF_RESPONSES: Final = frozenset((Operation.OPENAI_RESPONSES, Operation.OPENAI_COMPACT, Operation.OPENAI_INPUT_TOKENS))
 _OF_HOSTS: Final = {Family.OPENAI: OPENAI, Family.ANTHROPIC: ANTHROPIC, Family.GOOGLE: GEMINI}
 
-# Of the bound: half as much again as expected, which one recorded request in 500 exceeds, and bytes that nobody here
-# knows, four to a token.
+# Of the bound: 1.5 times the expected tokens, which one recorded request in 500 exceeds, and one token for four unknown
+# bytes.
 _MARGIN, _MARGIN_TOKENS = 1_500, 16
 _UNBROKEN: Final = 450
 _REST_BYTES: Final = 4
 
 
 def tokenizer_of(operation: Operation, model: str) -> Tokenizer:
-    """The numbers of the model that a host calls ``model``, asked in the dialect of ``operation``."""
+    """The tokenizer of the model that a host calls ``model``, for a request in the dialect of ``operation``."""
     name = plain_name(model)
     if operation in _OF_RESPONSES and _OPENAI.match(name):
         return _RESPONSES
@@ -114,7 +113,7 @@ def tokenizer_of(operation: Operation, model: str) -> Tokenizer:
 
 
 def text_tokens(weight: Weight, tokenizer: Tokenizer) -> int:
-    """Tokens of a request without its media, probably."""
+    """The expected tokens of a request without its media."""
     milli = (
         _milli(weight.text, tokenizer.plain, tokenizer)
         + _milli(weight.data, tokenizer.data, tokenizer)
@@ -126,27 +125,27 @@ def text_tokens(weight: Weight, tokenizer: Tokenizer) -> int:
 
 
 def most_text_tokens(weight: Weight, tokenizer: Tokenizer) -> int:
-    """Tokens of a request without its media that are rarely exceeded.
+    """An upper bound of the tokens of a request without its media, which is rarely exceeded.
 
-    Bytes that are not known as text count as such: JSON, and members that a provider may read all the same.
+    Bytes that are not known to be text count as text: JSON, and members that a provider may still read.
     """
     known = text_tokens(weight, tokenizer) * _MARGIN // 1_000
     unbroken = (weight.text.unbroken + weight.data.unbroken) * _UNBROKEN // 1_000
     return known + unbroken + (weight.rest + weight.signed) // _REST_BYTES + _MARGIN_TOKENS
 
 
-def media_tokens(weight: Weight, family: Family, model: str) -> tuple[int, int]:
-    """Tokens of a request's media: probably, and at most."""
+def media_tokens(weight: Weight, operation: Operation, model: str) -> tuple[int, int]:
+    """Tokens of a request's media: expected, and at most."""
     expected = most = 0
     for medium in weight.media:
-        one = cost(medium, family, model)
+        one = cost(medium, operation.family, model, pictures=operation not in _OF_RESPONSES)
         expected += one.expected
         most += max(one.most, one.expected)
     return expected, most
 
 
 def spoken_and_filmed(weight: Weight, family: Family, model: str) -> tuple[int, int]:
-    """Of the tokens that the media probably have, those of audio and of video: they may have a price of their own."""
+    """The expected tokens of audio and of video in a request's media, which may have a price of their own."""
     found = {Kind.AUDIO: 0, Kind.VIDEO: 0}
     for medium in weight.media:
         if medium.kind in found:
@@ -164,7 +163,7 @@ def _milli(text: TextWeight, plain: int, tokenizer: Tokenizer, frame: int = 0) -
 
 
 def _frame(weight: Weight, tokenizer: Tokenizer) -> int:
-    if not weight.turns:  # embeddings and legacy completions put nothing around the text
+    if not weight.turns:  # embeddings and legacy completions add nothing around the text
         return weight.tokens
     tokens = weight.tokens + tokenizer.start + tokenizer.turn * weight.turns + tokenizer.call * weight.calls
     if weight.thinks:

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.account_codes import AccountFault
-from providers.account_faults import LONGEST_BODY, Certainty, Finding, account_fault, depends_on_size, judged
+from providers.account_faults import (
+    LONGEST_BODY,
+    Certainty,
+    Finding,
+    account_fault,
+    depends_on_size,
+    judged,
+    lacks_model,
+)
 from providers.dialect import Family
 
 OPENAI, ANTHROPIC, GOOGLE = Family.OPENAI, Family.ANTHROPIC, Family.GOOGLE
@@ -471,3 +479,43 @@ def test_a_sentence_that_the_request_has_too_may_be_quoted(tail):
     stated = encoded(openai(sentence, "insufficient_quota"))
     assert judged(OPENAI, 429, stated, encoded({"messages": sentence})) == Finding(CREDIT, STATED)
     assert judged(OPENAI, 400, encoded(openai("x")), encoded({"messages": sentence})) is None
+
+
+LACKING = [
+    (OPENAI, 404, openai("The model `x` does not exist or you do not have access to it.", "model_not_found")),
+    (OPENAI, 404, openai("The model `x` does not exist", "model_not_found", param="model")),
+    (
+        OPENAI,
+        404,
+        {"object": "error", "message": "The model `x` does not exist.", "type": "NotFoundError", "code": 404},
+    ),
+    (OPENAI, 404, {"error": {"message": "No endpoints found for x.", "code": 404}}),
+    (OPENAI, 404, {"error": {"code": "DeploymentNotFound", "message": "The API deployment does not exist."}}),
+    (OPENAI, 400, {"object": "error", "message": "Invalid model: x", "type": "invalid_model", "code": "1500"}),
+    (OPENAI, 400, openai("The model `x` has been decommissioned", "model_decommissioned")),
+    (ANTHROPIC, 404, anthropic("model: claude-x", "not_found_error")),
+    (GOOGLE, 404, google(404, "models/x is not found for API version v1beta", "NOT_FOUND")),
+]
+
+
+@pytest.mark.parametrize(("family", "status", "error"), LACKING)
+def test_a_model_that_a_host_does_not_have(family, status, error):
+    body = json.dumps(error).encode()
+    assert lacks_model(family, status, body)
+    assert account_fault(family, status, body) is None
+    assert not lacks_model(family, 500, body)
+
+
+@pytest.mark.parametrize(
+    ("family", "status", "error"),
+    [
+        (OPENAI, 404, openai("No such file", "not_found", param="input[0].file_id")),  # what the request names
+        (OPENAI, 400, openai("Unknown parameter", "unknown_parameter")),
+        (ANTHROPIC, 400, anthropic("model: not allowed here")),
+        (ANTHROPIC, 413, anthropic("too large", "request_too_large")),
+        (GOOGLE, 400, google(400, "models/x is not found", "INVALID_ARGUMENT")),  # words decide nothing
+        (GOOGLE, 404, {}),  # a page of some proxy
+    ],
+)
+def test_what_says_nothing_of_the_model(family, status, error):
+    assert not lacks_model(family, status, json.dumps(error).encode())

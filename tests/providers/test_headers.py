@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from providers.dialect import Family
-from providers.headers import FIXED, REQUEST, RESPONSE, query_string, request_headers, response_headers
+from providers.headers import FIXED, REQUEST, RESPONSE, asks_for_events, query_string, request_headers, response_headers
 
 STOPPED = [
     "authorization",
@@ -39,6 +39,7 @@ STOPPED = [
     "baggage",
     "idempotency-key",
     "x-processing-mode",
+    "x-max-retention-days",
     "accept",
     "content-type",
     "x-goog-api-client",
@@ -152,3 +153,20 @@ def test_the_lists_are_in_lower_case():
 )
 def test_only_protocol_parameters_are_forwarded(query, forwarded):
     assert query_string(query) == forwarded
+
+
+@pytest.mark.parametrize(
+    ("query", "events"),
+    [
+        ("alt=sse", True),
+        ("$alt=sse", True),
+        ("%24alt=sse", True),
+        ("a=b&alt=sse", True),
+        ("", False),
+        ("alt=json", False),
+        ("alt=SSE", False),
+        ("malt=sse", False),
+    ],
+)
+def test_each_spelling_asks_google_for_events(query, events):
+    assert asks_for_events(query) is events

@@ -16,6 +16,7 @@ LIMITED = (
     Operation.OPENAI_CHAT,
     Operation.OPENAI_RESPONSES,
     Operation.OPENAI_COMPLETIONS,
+    Operation.OPENAI_FILL_IN,
     Operation.ANTHROPIC_MESSAGES,
     Operation.GEMINI_GENERATE,
     Operation.GEMINI_STREAM,
@@ -156,7 +157,7 @@ MEMBERS = st.fixed_dictionaries(
             },
         ),
         "temperature": st.floats(0, 1),
-        "messages": st.lists(st.text(max_size=5), max_size=2),
+        "messages": st.lists(st.fixed_dictionaries({"content": st.text(max_size=5)}), max_size=2),
     },
 )
 

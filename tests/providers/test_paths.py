@@ -44,7 +44,8 @@ def test_gemini_names_its_model_in_the_path(prefix, verb):
 
 
 def test_every_operation_has_a_path():
-    assert {operation for _, operation in PLAIN.values()} | set(VERBS.values()) == set(Operation)
+    found = {operation for _, operation in PLAIN.values()} | set(VERBS.values())
+    assert set(Operation) - found == {Operation.OPENAI_FILL_IN}  # asked of hosts only, in place of completions
 
 
 @pytest.mark.parametrize(

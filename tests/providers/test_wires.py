@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -193,3 +194,19 @@ def test_no_family_is_cut_out_of_a_name():
 
     assert len(sources) > 100
     assert [str(path) for path in sources if cut.search(path.read_text())] == []
+
+
+def test_an_answer_is_asked_what_it_is_and_not_which_scanner_watches_it():
+    root = Path(__file__).parents[2]
+    sources = [path.read_text() for folder in ("gateway", "providers") for path in (root / folder).rglob("*.py")]
+    classes = [node for text in sources for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)]
+    scanners = {one.name for one in classes if "def estimated_output(" in ast.unparse(one)}
+    while more := {one.name for one in classes if scanners & {ast.unparse(base) for base in one.bases}} - scanners:
+        scanners |= more
+    assert scanners >= {"Scanner", "Around", "Bounded", "ChatStream", "GenerateArray", "JsonBody", "Opaque", "Restored"}
+
+    names = "|".join(scanners)
+    asks = re.compile(
+        rf"isinstance\([^()]*,[^)]*\b(?:{names})\b|\bcase (?:{names})\(|attr\(\S*(?:scanner|watcher|inner),"
+    )
+    assert [found[0] for text in sources for found in asks.finditer(text)] == []

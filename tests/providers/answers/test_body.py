@@ -13,6 +13,7 @@ from providers.answers.sse import BOM
 from providers.dialect import Head
 from providers.document.projection import JsonProjection
 from providers.openai.answer import CHAT, read_chat
+from providers.openai.output import chat_output
 from tests.strategies import cut_up
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3}
@@ -25,7 +26,7 @@ def body(text: str = "é", **more: object) -> bytes:
 
 
 def scanner() -> JsonBody:
-    return JsonBody(Head(model="m"), read_chat, CHAT, generated=True)
+    return JsonBody(Head(model="m"), read_chat, CHAT, output=chat_output)
 
 
 @given(cut_up(st.sampled_from([body(), body() + b"\n", b"\n " + body(), BOM + body(), body(logprobs=[float("nan")])])))
@@ -40,6 +41,16 @@ def test_a_body_cut_anywhere(case):
     assert not found.at_boundary
     assert found.report().usage == COUNTED
     assert found.size == len(whole)
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "most"), [("", 0, 0), ("Hello.", 1, 4), ("The quick brown fox jumps over it. " * 40, 250, 450)]
+)
+def test_output_is_estimated_by_the_texts_of_a_body(text, least, most):
+    found = scanner()
+    found.feed(body(text, system_fingerprint="x" * 2_000))
+    assert found.ended
+    assert least <= found.estimated_output() <= most
 
 
 @pytest.mark.parametrize("step", [1000, 65_536, 10**9])

@@ -54,3 +54,33 @@ def test_vectors_and_counts_are_no_output(operation):
     scanner = WIRES[operation].scanner(HEAD, sse=False)
     scanner.feed(b'{"data":[' + b"0.1," * 1000)
     assert scanner.estimated_output() == 0
+
+
+WORDS = {"choices": [{"index": 0, "delta": {"content": "some words here "}, "finish_reason": None}]}
+STOP = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+USAGE = {"prompt_tokens": 50, "completion_tokens": 30, "total_tokens": 80}
+SAID = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "some words here "}}
+FAILED = {"status": "failed", "error": {"code": "e"}, "usage": {"input_tokens": 50, "output_tokens": 30}}
+TEXT = {"type": "response.output_text.delta", "delta": "some words here "}
+ERROR = {"error": {"message": "x", "code": 500}}
+CHAT, MESSAGES = Operation.OPENAI_CHAT, Operation.ANTHROPIC_MESSAGES
+
+
+@pytest.mark.parametrize(
+    ("operation", "events", "final"),
+    [
+        (CHAT, [*[WORDS] * 20, STOP, {"choices": [], "usage": USAGE}, ERROR], True),
+        (CHAT, [*[WORDS] * 20, WORDS | {"usage": USAGE}, ERROR], False),  # so far
+        (CHAT, [*[WORDS] * 20, STOP, ERROR], False),
+        (Operation.OPENAI_RESPONSES, [*[TEXT] * 20, {"type": "response.failed", "response": FAILED}], True),
+        (Operation.OPENAI_RESPONSES, [TEXT] * 20, False),
+        (MESSAGES, [*[SAID] * 20, {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 30}}], True),
+        (MESSAGES, [*[SAID] * 20, {"type": "message_delta", "delta": {"stop_reason": None}, "usage": {"output_tokens": 30}}], False),
+        (MESSAGES, [*[SAID] * 20, {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}], False),
+    ],
+)  # fmt: skip
+def test_what_is_stated_of_the_whole_answer_stands_also_where_it_ends_badly(operation, events, final):
+    scanner = WIRES[operation].scanner(HEAD, sse=True)
+    for event in events:
+        scanner.feed(f"event: {event.get('type', 'message')}\ndata: {json.dumps(event)}\n\n".encode())
+    assert scanner.estimated_output() == 30 if final else scanner.estimated_output() > 60

@@ -372,3 +372,22 @@ def test_what_is_not_strictly_json_does_not_cost_the_counts():
     scanner, _ = scanned([block])
     assert scanner.report().usage == COUNTED
     assert scanner.ended
+
+
+@given(
+    cut_up(st.sampled_from([b": ping\n", b": ping\r\n", b"\n: a\n: b\n", b": \xc3\xa9 data: {\n: [DONE]\n"])),
+    st.booleans(),
+)
+def test_whole_lines_of_comments_pass_when_they_arrive(cut, opened):
+    """Also while the usage chunk is to be hidden, which can be the very next event."""
+    comments, pieces = cut
+    before = event(content("hi")) if opened else b""
+    scanner = ChatStream(NOT_ASKED)
+    assert scanner.feed(before) == before
+    assert b"".join(map(scanner.feed, pieces)) == comments
+    assert scanner.at_boundary
+    usage = event(USAGE_CHUNK)
+    assert b"".join(map(scanner.feed, every_byte(usage))) == b""
+    assert scanner.finish() == b""
+    assert scanner.report().usage == COUNTED
+    assert scanner.events == opened + 1

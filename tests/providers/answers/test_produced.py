@@ -149,7 +149,6 @@ def test_other_vocabularies_are_near(name):
         (Operation.ANTHROPIC_MESSAGES, {"type": "message_start", "message": {"content": [], "model": "m"}}),
         (Operation.ANTHROPIC_MESSAGES, {"type": "ping"}),
         (Operation.ANTHROPIC_MESSAGES, {"type": "content_block_delta", "delta": {"type": "signature_delta", "signature": "E" * 400}}),
-        (Operation.GEMINI_STREAM, {"candidates": [{"content": {"parts": [{"thought": True, "text": "counted apart"}]}}]}),
     ],
 )  # fmt: skip
 def test_what_is_no_output_counts_nothing(operation, event):
@@ -188,3 +187,33 @@ def test_the_looks_become_rare():
     assert steps[:16] == [1] * 16
     assert steps[16:34] == [wide for wide in (2, 4, 8, 16, 32) for _ in range(3)] + [64] * 3
     assert set(steps[34:]) == {WIDEST}
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("whole", [False, True])
+def test_output_that_is_waited_for_is_told_once(name, whole):
+    operation, form = DIALECTS[name]
+    scanner = WIRES[operation].scanner(HEAD, sse=True)
+    told = []
+    scanner.at_output(300, lambda: told.append(scanner.estimated_output()))
+    events = [stream(form, [" word"]) for _ in range(600)]
+    for piece in [b"".join(events)] if whole else events:
+        if not scanner.glance(b"%x\r\n%b\r\n" % (len(piece), piece), len(piece)):
+            scanner.feed(piece)
+    assert len(told) == 1
+    assert whole or 300 < told[0] < 300 * 600 / 500
+    scanner.at_output(300, lambda: told.append(0))
+    scanner.feed(b"".join(events[:100]))
+    assert len(told) == 1  # not three hundred more
+    scanner.feed(b"".join(events))
+    assert len(told) == 2
+
+
+@given(TEXTS, st.booleans())
+def test_an_array_of_gemini_is_counted_as_its_events_are(texts, ascii_only):
+    scanner = WIRES[Operation.GEMINI_STREAM].scanner(HEAD, sse=False)
+    elements = [json.dumps(gemini(text), ensure_ascii=ascii_only) for text in texts]
+    scanner.feed(f"[{','.join(elements)}]".encode())
+    assert scanner.estimated_output() == estimated(
+        Operation.GEMINI_STREAM, [stream(gemini, texts, ascii_only=ascii_only)]
+    )

@@ -182,3 +182,28 @@ def test_byte_by_byte_nothing_of_an_identifier_leaves():
     for form in FORMS:
         body = form.head + form.join.join([form.outputs[0], errors(form, SAID)[0]]) + form.tail
         assert not [name for name in NAMES if name in passed(scanner_of(form), every_byte(body))]
+
+
+ORGANIZATION = b"org-AbCdEf0123456789AbCdEf01"
+
+
+@pytest.mark.parametrize("size", [1, 100_000, 700_000])
+@pytest.mark.parametrize("piece", [7_919, 32_768])
+@pytest.mark.parametrize("error", [None, {"message": f"in organization {ORGANIZATION.decode()}", "code": 500}])
+def test_an_error_at_the_end_of_a_large_body_is_redacted_at_the_same_length(size, piece, error):
+    body = (
+        {"error": None, "choices": [{"message": {"content": "x" * size}}], "usage": None}
+        if error is None
+        else {"choices": [{"message": {"content": '"error": ' + "x" * size}}], "error": error}
+    )
+    data = json.dumps(body).encode()
+    scanner = WIRES[Operation.OPENAI_CHAT].scanner(Head(model="m"), sse=False)
+    scanner.redact_errors(lambda said: said.replace(ORGANIZATION, b"[redacted]"))
+    shown = b"".join(scanner.feed(data[at : at + piece]) for at in range(0, len(data), piece)) + scanner.finish()
+    assert len(shown) == len(data)
+    assert bool(scanner.error) is (error is not None)
+    if error is None or size == 1:  # a small one is judged as a whole
+        assert shown == data
+    else:
+        assert ORGANIZATION not in shown
+        assert json.loads(shown)["choices"] == body["choices"]

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from metering.usage import Geography, ServiceTier, Speed, Usage, Variant
-from providers.anthropic.answer import MessageStream, read_counted, read_message
+from providers.answers.body import JsonBody
+from providers.anthropic.answer import MESSAGE, MessageStream, read_counted, read_message
+from providers.anthropic.output import message_output
 from providers.dialect import Head
 from tests.strategies import cut_up, every_byte
 
@@ -132,3 +135,64 @@ def test_a_token_count():
     assert read_counted(b'{"input_tokens":41}', HEAD).report.usage == Usage(in_uncached=41)
     assert read_counted(b'{"input_tokens":-1}', HEAD).report.usage is None
     assert read_counted(b"[", HEAD) is None
+
+
+DROPPED = {"type": "thinking_dropped", "path": "messages.1.content.0", "reason": "end_user_binding_mismatch"}
+ALLOWED = {"type": "thinking_mismatch_allowed", "path": "messages.1.content.0", "reason": "prefix_binding_mismatch"}
+
+
+@pytest.mark.parametrize(
+    ("told", "dropped"),
+    [
+        ([], False),
+        ([ALLOWED], False),
+        ([DROPPED], True),
+        ([{"type": "of tomorrow"}, ALLOWED, DROPPED], True),
+        ([DROPPED] * 400, True),
+        (None, False),
+        ("thinking_dropped", False),
+        ({"type": "thinking_dropped"}, False),
+        ([{"path": "thinking_dropped"}, {"type": None}], False),
+        (["thinking_dropped"], False),
+    ],
+)
+def test_an_answer_says_whether_reasoning_was_dropped(told, dropped):
+    message = {"type": "message", "content": [], "usage": {"input_tokens": 3}, "input_transformations": told}
+    begin = event("message_start", message=message)
+    assert scanned(begin, DELTA, STOP).report().reasoning_dropped is dropped
+    assert scanned(begin + DELTA + STOP).report().reasoning_dropped is dropped
+    half = len(begin) // 2
+    assert scanned(begin[:half], begin[half:], DELTA, STOP).report().reasoning_dropped is dropped
+    whole = JsonBody(HEAD, read_message, MESSAGE, output=message_output)
+    whole.feed(json.dumps(message).encode())
+    whole.finish()
+    assert whole.report().reasoning_dropped is dropped
+
+
+@pytest.mark.parametrize("first", ["usage", "input_transformations"])
+def test_counts_are_read_however_much_was_dropped(first):
+    members = {"usage": {"input_tokens": 3}, "input_transformations": [DROPPED] * 5_000}
+    message = {"type": "message", "content": [], **{name: members[name] for name in sorted(members, key=first.__ne__)}}
+    assert scanned(event("message_start", message=message), DELTA, STOP).report().usage.in_uncached == 3
+    whole = JsonBody(HEAD, read_message, MESSAGE, output=message_output)
+    whole.feed(json.dumps(message).encode())
+    whole.finish()
+    assert whole.report().usage.in_uncached == 3
+
+
+def test_the_model_that_took_over_says_it_for_itself():
+    def answer(first, *then):
+        begin = event("message_start", message={"usage": {"input_tokens": 3}, "input_transformations": first})
+        return scanned(
+            begin, *(event("message_delta", input_transformations=one, usage={}) for one in then), DELTA, STOP
+        )
+
+    assert not answer([DROPPED], []).report().reasoning_dropped
+    assert answer([], [DROPPED]).report().reasoning_dropped
+    assert answer([DROPPED], None).report().reasoning_dropped
+
+
+def test_what_a_tool_is_given_says_nothing_of_dropped_reasoning():
+    forged = {"input_transformations": [DROPPED], "message": {"input_transformations": [DROPPED]}, **FORGED}
+    call = event("content_block_start", index=0, content_block={"type": "tool_use", "input": forged, **forged})
+    assert not scanned(START, call, DELTA, STOP).report().reasoning_dropped

@@ -9,9 +9,9 @@ from providers.anthropic.messages import COUNT_TOKENS, MESSAGES, check_betas
 from providers.dialect import Refusal, Target
 from providers.steps import at_once
 from providers.tools.catalog import UNKNOWN
+from tests.refused_requests import ANTHROPIC_MESSAGES, FILE
 
 TARGET = Target("claude", pseudonym="p-1")
-FILE = {"type": "file", "file_id": "file_1"}
 
 
 def body(**members):
@@ -33,12 +33,7 @@ def refusal(raw, wire=MESSAGES):
     [
         {"container": "container_1"},
         {"container": {"id": None, "skills": [{"type": "anthropic", "skill_id": "pptx"}]}},
-        {"thread": {"type": "create"}},
-        user({"type": "document", "source": FILE}),
-        user({"type": "image", "source": FILE}),
-        user({"type": "container_upload", "file_id": "f"}),
-        user({"type": "tool_result", "tool_use_id": "t", "content": [{"type": "image", "source": FILE}]}),
-        user({"type": "document", "source": {"type": "content", "content": [{"type": "image", "source": FILE}]}}),
+        *ANTHROPIC_MESSAGES,
     ],
 )
 @pytest.mark.parametrize("wire", [MESSAGES, COUNT_TOKENS])
@@ -58,21 +53,35 @@ def test_what_would_live_at_the_provider_is_refused_with_the_mend(wire, members)
         user({"type": "document", "source": {"type": "url", "url": "https://example.org/file"}}),
         user({"type": "tool_use", "id": "t", "name": "n", "input": {"source": FILE, "type": "file"}}),
         user({"type": "tool_result", "tool_use_id": "t", "content": "plain"}),
-        user({"type": "document", "source": "odd"}),
-        {"messages": [{"role": "user", "content": "plain"}]},
-        {"messages": "odd", "system": "plain"},
-        {"messages": [5]},
+        user({"type": "search_result", "source": "https://example.org", "content": []}),
+        {"messages": [{"role": "user", "content": "plain"}], "system": "plain"},
     ],
 )
 def test_what_only_looks_like_it_passes(members):
     assert at_once(MESSAGES.read(body(**members), None)).server_tools == frozenset()
 
 
-def test_deep_nesting_costs_a_bounded_number_of_looks():
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"messages": "odd"},
+        {"messages": [5]},
+        {"messages": [{"content": [None, {"type": "document", "source": FILE}]}]},
+        {"system": ["odd"]},
+        {"tools": [None]},
+        {"fallbacks": [None]},
+        user({"type": "image", "source": 5}),
+    ],
+)
+def test_what_is_of_another_form_than_the_api_s_is_refused(members):
+    assert refusal(body(**members)).code == "invalid_request"
+
+
+def test_what_stands_deeper_than_any_block_is_refused():
     block = '{"type":"tool_result","content":[' * 150 + "]}" * 150
     raw = f'{{"model":"m","messages":[{{"content":[{block}]}}]}}'.encode()
 
-    at_once(MESSAGES.read(raw, None))
+    assert "deeply" in refusal(raw).message
 
 
 def test_the_head_of_each_operation():
@@ -104,15 +113,21 @@ def test_the_users_id_becomes_the_pseudonym_and_nothing_else_changes():
     )
 
 
-@pytest.mark.parametrize("metadata", ["{}", '{"user_id":null}', "null", '"odd"'])
+@pytest.mark.parametrize("metadata", ["{}", '{"user_id":null}', "null"])
 def test_metadata_without_a_user_passes_as_it_is(metadata):
     raw = f'{{"model":"m","metadata":{metadata}}}'.encode()
 
     assert at_once(MESSAGES.splice(raw, at_once(MESSAGES.read(raw, None)), TARGET)) is raw
 
 
+@pytest.mark.parametrize("metadata", ['"bob"', "5", '[{"user_id":"bob"}]', "true"])
+def test_metadata_that_is_no_object_is_refused(metadata):
+    refused = refusal(f'{{"model":"m","metadata":{metadata}}}'.encode())
+    assert (refused.code, refused.param) == ("invalid_request", "metadata")
+
+
 def test_metadata_that_two_parsers_could_read_differently_is_refused():
-    assert refusal(b'{"model":"m","metadata":{"user_id":"a","user_id":"b"}}').param == "metadata"
+    assert refusal(b'{"model":"m","metadata":{"user_id":"a","user_id":"b"}}').code == "invalid_request"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +190,6 @@ def test_server_tools_are_named_wherever_they_are_defined(members, tools):
         "message-batches-2024-09-24",
         "mcp-client-2025-11-20",
         "mcp-tunnels-2026-06-22",
-        "message-threads-2026-08-12",
         "managed-agents-2026-04-01",
         "agent-memory-2026-07-22",
         "files-api",
@@ -188,6 +202,14 @@ def test_a_beta_that_asks_for_what_is_kept_is_refused(beta):
         check_betas(["interleaved-thinking-2025-05-14", beta])
 
     assert (refused.value.code, refused.value.param) == ("privacy_unsupported", "anthropic-beta")
+
+
+def test_a_thread_is_refused_with_the_code_that_the_sdk_acts_on():
+    for raw in (body(thread={"type": "create"}), body(thread={"type": "continue", "previous_message_id": "m"})):
+        assert (refusal(raw).code, refusal(raw).param) == ("thread_unsupported_request", "thread")
+    with pytest.raises(Refusal) as refused:
+        check_betas(["context-1m-2025-08-07,message-threads-2026-08-12"])
+    assert (refused.value.code, refused.value.param) == ("thread_unsupported_request", "anthropic-beta")
 
 
 @pytest.mark.parametrize(

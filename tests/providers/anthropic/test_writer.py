@@ -71,11 +71,12 @@ def test_a_stream():
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": 4,
         "output_tokens": 5,
+        "output_tokens_details": {"thinking_tokens": 2},
     }
 
 
 def test_a_stream_without_thoughts():
-    assert "thinking" not in json.dumps(stream(EVENTS, reasoning=False))
+    assert '"thinking"' not in json.dumps(stream(EVENTS, reasoning=False))
 
 
 def test_an_answer_without_a_word_is_still_a_message():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 
@@ -13,6 +14,7 @@ from providers import bounds
 from providers.dialect import Refusal
 from providers.document import census as module
 from providers.document.census import census, is_plain
+from providers.document.members import read_members
 from providers.steps import at_once
 
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -26,6 +28,7 @@ SMALL = {
     "DEPTH": 5,
     "NAME_BYTES": 12,
     "MEMBERS": 6,
+    "OBJECT_MEMBERS": 7,
 }
 
 TEXT = st.text(alphabet='ab"\\[]{}:, \n', max_size=20)
@@ -68,7 +71,7 @@ def over(body, document, cuts=0):
         "escapes": body.count("\\") > 50,
         "long a name": any(len(UNCOUNTED.sub("", name)) > 12 + 2 * cuts for name in names(body)),
         "deeply": depth(document) > 5,
-        "many members": any(len(one) > 6 and level <= 3 for level, one in objects(document)),
+        "many members": any(len(one) > (6 if level <= 3 else 7) for level, one in objects(document)),
     }
     return {words for words, is_over in found.items() if is_over}
 
@@ -126,6 +129,16 @@ def test_a_forged_body_is_refused_before_it_is_built_at_any_size(kind, size):
     with pytest.raises(Refusal) as refused:
         at_once(census(body))
     assert re.search(words, refused.value.message)
+
+
+@pytest.mark.parametrize("brackets", [b"}" * 9, b"}" * 9 + b"{", b"{" * 300 + b"}{" * 3])
+def test_brackets_that_do_not_match_are_left_to_the_decoder(brackets):
+    body = brackets + b":" * (bounds.OBJECT_MEMBERS + 1) + b'"' + b"x" * bounds.UNCOUNTED_BYTES + b'"'
+    with contextlib.suppress(Refusal):
+        at_once(census(body))
+    with pytest.raises(Refusal) as refused:
+        at_once(read_members(body))
+    assert refused.value.code == "invalid_request"
 
 
 @pytest.mark.parametrize("levels", [bounds.DEPTH, bounds.DEPTH + 1, 40_000])

@@ -272,6 +272,34 @@ def test_a_token_count():
 
 
 @pytest.mark.parametrize("sse", [True, False])
+@pytest.mark.parametrize(
+    ("shown", "thoughts", "candidates", "expected"),
+    [
+        (0, None, None, 40),  # the text that came
+        (30, None, None, 40 + 90),  # and what was thought, of which a third is shown
+        (30, 100, None, 40 + 100),  # thoughts are stated before the first word
+        (0, 100, None, 40 + 100),
+        (30, 100, 44, 144),
+        (30, None, 44, 44),  # no thoughts are not stated
+    ],
+)
+def test_what_was_thought_before_a_cut_counts_beside_what_was_said(
+    *, sse: bool, shown: int, thoughts: int | None, candidates: int | None, expected: int
+) -> None:
+    head = Head(model="m", stream=True)
+    scanner = GenerateStream(head) if sse else GenerateArray(head)
+    parts = [{"text": " word" * shown, "thought": True}] * (shown > 0) + [{"text": " word"}] * 40
+    usage = {"promptTokenCount": 5, "thoughtsTokenCount": thoughts, "candidatesTokenCount": candidates}
+    usage = {name: count for name, count in usage.items() if count is not None}
+    usage["totalTokenCount"] = 5 + (thoughts or 0) + (candidates or 0)
+    for number, part in enumerate(parts):
+        chunk = {"candidates": [{"content": {"parts": [part]}}], "usageMetadata": usage}
+        data = json.dumps(chunk).encode()
+        scanner.feed(b"data: %b\r\n\r\n" % data if sse else b"[,"[number > 0 :][:1] + data)
+    assert scanner.estimated_output() == pytest.approx(expected, rel=0.15)
+
+
+@pytest.mark.parametrize("sse", [True, False])
 def test_a_stream_that_was_cut_has_what_its_last_chunk_states(sse: bool) -> None:
     head = Head(model="m", stream=True)
     scanner = GenerateStream(head) if sse else GenerateArray(head)

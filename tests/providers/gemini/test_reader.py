@@ -105,7 +105,7 @@ def test_files_that_no_engine_takes_are_left_out_in_words():
     result = {"functionResponse": {"name": "read", "response": {"output": "see"}, "parts": [pdf, image]}}
     found = read(contents=[{"role": "model", "parts": [call]}, {"role": "user", "parts": [result, pdf]}])
     told, left = found.turns[1].parts
-    assert told.text == '{"output":"see"}\n\n' + OMITTED
+    assert told.text == "see\n\n" + OMITTED
     assert [(one.media_type, one.data) for one in told.images] == [("image/png", "A+/=")]
     assert left.text == OMITTED
 

@@ -8,9 +8,10 @@ from metering.usage import ServiceTier
 from providers.dialect import Refusal, Target
 from providers.gemini.request import BATCH_EMBED, COUNT_TOKENS, EMBED, GENERATE, STREAM
 from providers.steps import at_once
+from tests.refused_requests import FILES_URI as KEPT
+from tests.refused_requests import GEMINI_BATCH_EMBED, GEMINI_EMBED, GEMINI_GENERATE
 
 ALL = (GENERATE, STREAM, COUNT_TOKENS, EMBED, BATCH_EMBED)
-KEPT = "https://generativelanguage.googleapis.com/v1beta/files/abc"
 
 
 def body(**members):
@@ -92,35 +93,7 @@ def test_the_service_tier_is_a_closed_word(named, tier):
 
 
 @pytest.mark.parametrize(
-    "members",
-    [
-        {"cachedContent": "cachedContents/abc"},
-        {"cached_content": "cachedContents/abc"},
-        {"contents": [{"parts": [{"fileData": {"fileUri": KEPT}}]}]},
-        {"contents": [{"parts": [{"file_data": {"file_uri": KEPT}}]}]},
-        {"contents": [{"parts": [{"fileData": {"fileUri": "files/abc"}}]}]},
-        {"contents": [{"parts": [{"fileData": {"fileUri": "v1beta/files/abc"}}]}]},
-        {"contents": [{"parts": [{"fileData": {"fileUri": f" {KEPT}"}}]}]},
-        {"contents": [{"parts": [{"fileData": {"fileUri": KEPT.replace(".com/", ".com./")}}]}]},
-        {"contents": [{"parts": [{"fileData": {"fileUri": KEPT.replace("files", "fi%6ces")}}]}]},
-        {"contents": [{"parts": [{"fileData": {"fileUri": KEPT.replace("google", "g%6fogle")}}]}]},
-        {"contents": [{"parts": [{"fileData": {"fileUri": KEPT.replace("apis.com", "apis\uff0ecom")}}]}]},
-        {"contents": [{"parts": [{"fileData": {"fileUri": KEPT.replace("https://", "https://x@eu.")}}]}]},
-        {"contents": [{"parts": [{"fileData": {"fileUri": KEPT.replace("https://", "https:\\")}}]}]},
-        {"contents": [{"parts": [{"fileData": {"fileUri": KEPT.replace("https:", "")}}]}]},
-        {
-            "contents": [
-                {"parts": [{"fileData": {"fileUri": "HTTPS://GenerativeLanguage.googleapis.com:443/v1/files/a"}}]}
-            ]
-        },
-        {"contents": {"parts": {"fileData": {"fileUri": KEPT}}}},
-        {"system_instruction": {"parts": [{"fileData": {"fileUri": KEPT}}]}},
-        {"contents": [{"parts": [{"functionResponse": {"parts": [{"fileData": {"fileUri": KEPT}}]}}]}]},
-        {"content": {"parts": [{"fileData": {"fileUri": KEPT}}]}},
-        {"requests": [{"content": {"parts": [{"fileData": {"fileUri": KEPT}}]}}]},
-        {"generateContentRequest": {"cachedContent": "cachedContents/abc"}},
-        {"generateContentRequest": {"contents": [{"parts": [{"fileData": {"fileUri": KEPT}}]}]}},
-    ],
+    "members", [{"cachedContent": "cachedContents/abc"}, *GEMINI_GENERATE, *GEMINI_EMBED, *GEMINI_BATCH_EMBED]
 )
 def test_what_lives_at_the_provider_is_refused_with_the_mend(members):
     refused = refusal(body(**members))
@@ -139,13 +112,28 @@ def test_what_lives_at_the_provider_is_refused_with_the_mend(members):
         {"contents": [{"parts": [{"functionCall": {"args": {"fileData": {"fileUri": KEPT}}}}]}]},
         {"contents": [{"parts": [{"functionResponse": {"response": {"parts": [{"fileData": {"fileUri": KEPT}}]}}}]}]},
         {"contents": [{"parts": [{"inlineData": {"mimeType": "image/png", "data": "x"}}]}]},
-        {"contents": "odd"},
-        {"contents": [{"parts": [{"fileData": "odd"}]}]},
-        {"contents": [{"parts": "odd"}]},
     ],
 )
 def test_what_only_looks_like_it_passes(members):
     at_once(GENERATE.read(body(**members), "g"))
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"contents": "odd"},
+        {"contents": [{"parts": [{"fileData": {"fileUri": KEPT}}, None]}]},
+        {"contents": [{"parts": ["odd"]}]},
+        {"contents": [{"parts": "odd"}]},
+        {"contents": [{"parts": [{"fileData": "odd"}]}]},
+        {"contents": [{"parts": [{"fileData": {"fileUri": ["odd"]}}]}]},
+        {"systemInstruction": 5},
+        {"tools": [None]},
+        {"requests": ["odd"]},
+    ],
+)
+def test_what_is_of_another_form_than_the_api_s_is_refused(members):
+    assert refusal(body(**members)).code == "invalid_request"
 
 
 def test_storing_is_forced_off_where_something_is_generated():

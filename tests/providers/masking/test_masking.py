@@ -1,15 +1,16 @@
 import base64
 import json
 import re
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.dialect import Family
 from providers.masking import masking as module
 from providers.masking.masking import LONGEST, NAME_LENGTH, PREFIX, Found, TooMany, Vault, mask, masking, unmask
-from providers.masking.places import ANSWERS, REQUESTS
+from providers.masking.places import ANSWERS, REQUESTS, Treatment
 from tests.providers.masking.naming import name, vault
 
 SECRETS = ["hunter22-secret", 'quo"te\\secret', "line\nsecret", "sécret-ünïcode"]
@@ -109,6 +110,81 @@ def test_nothing_is_exempt_by_its_look_or_its_name():
         assert words.encode() not in mask(body, detect, vault(), REQUESTS[family])
 
 
+def names_of(tree):
+    for member, inner in tree.items():
+        if member is not None:
+            yield member.decode()
+            yield from names_of(inner)
+
+
+EXEMPT_NAMES = sorted({name for tree in REQUESTS.values() for name in names_of(tree)} | {"type", "name", "thought"})
+WORDS = "hunter22-secret"
+INSIDE = st.recursive(
+    st.sampled_from([WORDS, f"data: {WORDS}", f"data:text/plain,{WORDS}", "thinking", "base64", "text/plain"])
+    | st.booleans(),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from([*EXEMPT_NAMES, WORDS]), inner, min_size=1, max_size=4)
+    ),
+    max_leaves=10,
+)
+
+
+def call_of_openai(arguments):
+    return {
+        "messages": [
+            {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": arguments}}]}
+        ]
+    }
+
+
+FREE = [
+    (Family.OPENAI, lambda given: call_of_openai(json.dumps(given))),
+    (Family.OPENAI, call_of_openai),
+    (
+        Family.OPENAI,
+        lambda given: {"messages": [{"role": "assistant", "function_call": {"arguments": json.dumps(given)}}]},
+    ),
+    (Family.OPENAI, lambda given: {"messages": [{"role": "tool", "tool_call_id": "c", "content": json.dumps(given)}]}),
+    (
+        Family.OPENAI,
+        lambda given: {"input": [{"type": "function_call", "call_id": "c", "arguments": json.dumps(given)}]},
+    ),
+    (Family.OPENAI, lambda given: {"tools": [{"type": "function", "function": {"parameters": {"default": given}}}]}),
+    (
+        Family.ANTHROPIC,
+        lambda given: {"messages": [{"content": [{"type": "tool_use", "id": "c", "input": {"a": given}}]}]},
+    ),
+    (Family.ANTHROPIC, lambda given: {"tools": [{"name": "f", "input_schema": {"default": given}}]}),
+    (Family.GOOGLE, lambda given: {"contents": [{"parts": [{"functionCall": {"name": "f", "args": {"a": given}}}]}]}),
+    (Family.GOOGLE, lambda given: {"contents": [{"parts": [{"functionResponse": {"response": {"a": given}}}]}]}),
+]
+
+
+@given(free=st.sampled_from(FREE), inside=INSIDE)
+@settings(max_examples=300)
+def test_what_a_tool_is_given_or_says_is_searched_under_every_name(free, inside):
+    family, request_ = free
+    assert WORDS.encode() not in mask(dumps(request_(inside)), detect, vault(), REQUESTS[family])
+
+
+def exact_places(tree, path=()):
+    for member, inner in tree.items():
+        if member is not None:
+            yield from exact_places(inner, (*path, member.decode()))
+        elif inner.treatment is Treatment.EXACT:
+            yield path, {kind.decode() for kind in inner.kinds}
+
+
+def test_every_exempt_place_is_documented():
+    page = (Path(__file__).parents[3] / "docs/secrets.md").read_text()
+    ids = {"model", "id", "call_id", "tool_call_id", "tool_use_id"}
+    for family, tree in REQUESTS.items():
+        for path, kinds in exact_places(tree):
+            told = path[-1] in ids or any(f"`{word}`" in page for word in {*path, *kinds})
+            assert told or (path[-1] == "text" and "signed thoughts" in page), (family, path)
+
+
 def test_what_is_signed_or_encrypted_stays_byte_by_byte():
     words = "hunter22-secret"
     block = {"type": "thinking", "thinking": f"use {words}", "signature": "c2ln"}
@@ -138,6 +214,11 @@ def part(source):
     [
         "data:text/plain;base64," + encoded("key hunter22-secret"),
         "data:application/json;charset=utf-8;base64," + encoded('{"a":"hunter22-secret"}'),
+        "data:application/octet-stream;base64," + encoded("key hunter22-secret"),
+        "data:;base64," + encoded("key hunter22-secret"),
+        "data:text/plain;base64," + encoded("key hunter22-secret").rstrip("="),
+        "data:text/plain;base64," + base64.encodebytes(b"hunter22-secret" + b" and more words" * 20).decode(),
+        "data:image/svg+xml;base64," + encoded("<svg>hunter22-secret</svg>"),
         "data:text/plain,key=hunter22-secret",
         "https://a.test/?key=hunter22-secret",
     ],
@@ -150,7 +231,7 @@ def test_a_text_that_comes_as_data_is_searched(url):
     )
 
 
-@pytest.mark.parametrize("kind", ["image/png", "application/pdf", "audio/wav"])
+@pytest.mark.parametrize("kind", ["image/png", "application/pdf", "audio/wav", "video/mp4"])
 def test_media_stay_as_they_were_sent(kind):
     every = lambda text: [Found(0, len(text), "SECRET")]  # noqa: E731
     data = encoded("binary " * 300)

@@ -77,6 +77,15 @@ def pdf(pages: int, *, packed: bool = False, bytes_a_page: int = 400) -> bytes:
     return b"%PDF-1.7\n" + content + held + b"trailer << /Root 1 0 R >>\n%%EOF\n"
 
 
+def page_of(content: bytes, *, filtered: bool = False, members: bytes = b"", more: bytes = b"") -> bytes:
+    """A document of one page with this content stream; ``members`` are of its dictionary, ``more`` are objects."""
+    if filtered:
+        content, members = zlib.compress(content), members + b" /Filter /FlateDecode"
+    stream = b"4 0 obj\n<< /Length %d %b >>\nstream\n%b\nendstream\nendobj\n" % (len(content), members, content)
+    tree = b"2 0 obj << /Type /Pages /Count 1 >> endobj\n3 0 obj << /Type /Page /Contents 4 0 R >> endobj\n"
+    return b"%PDF-1.7\n" + tree + stream + more + b"trailer << /Root 1 0 R >>\n%%EOF\n"
+
+
 def text_of(data: bytes) -> str:
     return base64.b64encode(data).decode()
 

@@ -5,9 +5,9 @@ import json
 import msgspec
 import pytest
 
+from providers.measures import Kind
 from providers.media import payload
 from providers.media.look import MOST_MEDIA, Gallery
-from providers.media.medium import Kind
 from tests.providers.media.files import jpeg, mp4, pdf, png, text_of, wav
 
 FORGED = {

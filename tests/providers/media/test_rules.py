@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.dialect import Family
-from providers.media.medium import Detail, Kind, Medium
+from providers.measures import Detail, Kind, Medium
 from providers.media.rules import cost
 
 OPENAI, ANTHROPIC, GOOGLE = Family.OPENAI, Family.ANTHROPIC, Family.GOOGLE
@@ -42,6 +42,10 @@ def image(width, height, detail=Detail.AUTO):
         (GOOGLE, "gemini-3-flash-preview", image(640, 480), 1120),
         (GOOGLE, "gemini-3-flash-preview", image(640, 480, Detail.LOW), 280),
         (GOOGLE, "gemini-2.5-pro", Medium(Kind.PDF, 9_000, pages=9, most_pages=9), 258 * 9),
+        (OPENAI, "gpt-5-nano", Medium(Kind.PDF, 9_000, pages=2, most_pages=2, characters=2_000), 2 * 215 + 532),
+        (ANTHROPIC, "claude-sonnet-4-5", Medium(Kind.PDF, 9_000, pages=2, most_pages=2, characters=2_000), 3_920),
+        (ANTHROPIC, "claude-sonnet-4-5", Medium(Kind.PDF, 9_000, pages=2, most_pages=2), 3_800),
+        (GOOGLE, "gemini-2.5-pro", Medium(Kind.PDF, 9_000, pages=9, most_pages=9, characters=1), 258 * 9),
         (GOOGLE, "gemini-2.5-pro", Medium(Kind.AUDIO, 320_000, milliseconds=10_000), 320),
         (GOOGLE, "gemini-2.0-flash", Medium(Kind.VIDEO, 900_000, milliseconds=5_000), 5 * (263 + 32)),
         (OPENAI, "gpt-audio", Medium(Kind.AUDIO, 320_000, milliseconds=10_000), 110),
@@ -50,6 +54,11 @@ def image(width, height, detail=Detail.AUTO):
 )
 def test_the_published_rules(family, model, medium, tokens):
     assert cost(medium, family, model).expected == tokens
+
+
+def test_responses_read_the_text_of_a_document_and_no_picture_of_it():
+    medium = Medium(Kind.PDF, 9_000, pages=2, most_pages=2, characters=2_000)
+    assert cost(medium, OPENAI, "gpt-5-nano", pictures=False) == (532, 8_000)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from metering.usage import ServiceTier
 from providers.dialect import Operation, Refusal, Target
 from providers.openai.chat import WIRE
 from providers.steps import at_once
+from tests.refused_requests import OPENAI_CHAT
 
 TARGET = Target("gpt-real", pseudonym="p-1")
 
@@ -97,7 +98,7 @@ def test_the_usage_switch_is_left_alone_where_nothing_streams_or_the_host_does_n
 def test_a_usage_switch_that_two_parsers_could_read_differently_is_refused():
     raw = b'{"model":"gpt","stream":true,"stream_options":{"include_usage":false,"include_usage":true}}'
 
-    assert refusal(raw).param == "stream_options"
+    assert refusal(raw).code == "invalid_request"
 
 
 @pytest.mark.parametrize(
@@ -155,17 +156,24 @@ def test_the_alias_becomes_the_providers_name():
     assert spliced(raw, Target("real")) is raw
 
 
+@pytest.mark.parametrize("members", OPENAI_CHAT)
+def test_a_file_that_the_provider_keeps_is_refused(members):
+    assert refusal(body(**members)).code == "privacy_unsupported"
+
+
 @pytest.mark.parametrize(
-    "part",
+    "messages",
     [
-        {"type": "file", "file": {"file_id": "file-1"}},
-        {"type": "file", "file": {"file_id": "file-1", "filename": "a"}},
+        None,
+        [],
+        [{"role": "assistant", "content": None}],
+        [{"role": "user", "content": 'the words file_id and {"file":{"file_id":"f"}}'}],
+        [{"role": "user", "content": [{"type": "file", "file": {"file_data": "data:...", "filename": "f"}}]}],
+        [{"role": "user", "content": [{"type": "file", "file": {"file_id": None, "file_data": "x"}}]}],
     ],
 )
-def test_a_file_that_the_provider_keeps_is_refused(part):
-    raw = body(messages=[{"role": "user", "content": [{"type": "text", "text": "x"}, part]}])
-
-    assert refusal(raw).code == "privacy_unsupported"
+def test_what_only_looks_like_a_file_passes(messages):
+    at_once(WIRE.read(body(messages=messages), None))
 
 
 @pytest.mark.parametrize(
@@ -173,16 +181,15 @@ def test_a_file_that_the_provider_keeps_is_refused(part):
     [
         "not a list",
         [1, 2],
-        [{"role": "user", "content": 'the words file_id and {"file":{"file_id":"f"}}'}],
-        [{"role": "user", "content": [{"type": "file", "file": {"file_data": "data:...", "filename": "f"}}]}],
-        [{"role": "user", "content": [{"type": "file", "file": {"file_id": None, "file_data": "x"}}]}],
-        [{"role": "user", "content": [{"type": "file", "file": 5}]}],
+        [{"role": "user", "content": 5}],
         [{"role": "user", "content": [5]}],
-        [{"role": "tool", "content": [{"type": "text", "text": "x", "file_id": "elsewhere"}]}],
+        [{"role": "user", "content": [{"type": "text", "text": "x"}, None]}],
+        [{"role": "user", "content": [{"type": "file", "file": 5}]}],
+        [{"role": "user", "content": [{"type": "file", "file": "file-1"}]}],
     ],
 )
-def test_what_only_looks_like_a_file_passes(messages):
-    at_once(WIRE.read(body(messages=messages), None))
+def test_what_is_of_another_form_than_the_api_s_is_refused(messages):
+    assert refusal(body(messages=messages)).code == "invalid_request"
 
 
 def test_a_file_id_is_found_however_it_is_escaped():

@@ -16,7 +16,8 @@ from providers.conversation.conversation import (
     ToolDelta,
     ToolStart,
 )
-from providers.openai.chat_reader import MOST_HELD, ChatEvents
+from providers.conversation.reading import MOST_HELD
+from providers.openai.chat_reader import ChatEvents
 from tests.strategies import every_byte, pieces
 
 
@@ -189,6 +190,10 @@ def test_reasons(finish, more, reason, sequence):
     assert plain(read([sse(chunk, "[DONE]")], stop=["END"])[1]) == [("finish", reason, sequence)]
 
 
+def test_the_mark_after_output_is_the_end_of_hosts_that_give_no_reason():
+    assert plain(read([sse(delta(content="a"), "[DONE]")])[1])[-1] == ("finish", Reason.END, None)
+
+
 @pytest.mark.parametrize(
     "broken",
     [
@@ -204,7 +209,7 @@ def test_reasons(finish, more, reason, sequence):
         sse(delta(content="a"), delta(tool_calls=[call(0, "[1]", id="1", name="f")]), delta("tool_calls")),
         sse(delta(content="a"), delta(content=[{"type": "image_url", "image_url": {"url": "data:"}}])),
         sse(delta(content="a"), {"object": "error", "message": "too long", "code": 400}),
-        sse(delta(content="a"), "[DONE]"),
+        sse(delta(), "[DONE]"),
         sse(delta(content="a")),
         b"data: " + b"x" * (MOST_HELD + 1),
         b'{"error":"bare"}\n\n',

@@ -30,14 +30,16 @@ class Habit:
 
     index: str  # own, zero, none
     ids: str  # first, each, none, number, fragment
-    name: str  # first, second, each
+    name: str  # first, second, each, pieces, grows
     mixed: bool  # fragments of several calls take turns
 
     @property
     def clear(self) -> bool:
         """A reader can tell which fragment belongs to which call."""
         if self.ids == "fragment":
-            return self.index == "own" and self.name != "each"
+            return self.index == "own" and self.name in {"first", "second"}
+        if self.name in {"pieces", "grows"}:
+            return self.index == "own" or (self.index == "zero" and not self.mixed)
         if self.mixed or self.name == "second":
             return self.index == "own" or self.ids in {"each", "number"}
         return True
@@ -47,7 +49,7 @@ HABITS = [
     habit
     for index in ("own", "zero", "none")
     for ids in ("first", "each", "none", "number", "fragment")
-    for name in ("first", "second", "each")
+    for name in ("first", "second", "each", "pieces", "grows")
     for mixed in (False, True)
     if (habit := Habit(index, ids, name, mixed)).clear
 ]
@@ -66,7 +68,12 @@ def told(habit, number, name, pieces):
             fragment["id"] = f"random_{number}_{place}"
         elif habit.ids == "each" or (habit.ids == "first" and not place):
             fragment["id"] = f"id_{number}"
-        if habit.name == "each" or place == (0 if habit.name == "first" else 1):
+        if habit.name in {"pieces", "grows"}:
+            if place < 2:
+                fragment["function"]["name"] = name[: 2 if not place else None][
+                    2 * (place and habit.name == "pieces") :
+                ]
+        elif habit.name == "each" or place == (0 if habit.name == "first" else 1):
             fragment["function"]["name"] = name
         found.append(fragment)
     return found
@@ -201,7 +208,7 @@ def fragment(arguments=None, name=None, **more):
         (of(fragment("", "write", index=0, id="a"), fragment('{"p":', index=0, id="b"), fragment("1}", index=0, id="c"), fragment("", index=0, id="d")), [("a", "write", {"p": 1})]),
         (of(fragment('{"p":', "write", index=0, id="a"), fragment("1}", "write", index=0, id="b")), [("a", "write", {"p": 1})]),
         # The id after the name, the name after the id, an index as a string.
-        (of(fragment("", "write", index=0), fragment("{}", index=0, id="b")), [("call_1", "write", {})]),
+        (of(fragment("", "write", index=0), fragment("{}", index=0, id="b")), [("b", "write", {})]),
         (of(fragment(index=0, id="a"), fragment("{}", "write", index=0)), [("a", "write", {})]),
         (of(fragment("", "write", index="0", id="a"), fragment("{}", index="0")), [("a", "write", {})]),
         # Arguments that are none, null, or written as a string once more.
@@ -209,6 +216,11 @@ def fragment(arguments=None, name=None, **more):
         (of(fragment("null", "write", index=0, id="a")), [("a", "write", {})]),
         (of(fragment('"{\\"p\\":1}"', "write", index=0, id="a")), [("a", "write", {"p": 1})]),
         (of(fragment({"p": 1}, "write", index=0, id="a")), [("a", "write", {"p": 1})]),
+        # The name in pieces.
+        (of(fragment("", "wri", index=0, id="a"), fragment("", "te", index=0), fragment("{}", index=0)), [("a", "write", {})]),
+        (of(fragment("", "wri", index=0, id="a"), fragment("", "te", index=0, id="a")), [("a", "write", {})]),
+        (of(fragment("", "a", index=0, id="a"), fragment("", "b", index=0, id="b")), [("a", "a", {}), ("b", "b", {})]),
+        (of(fragment("", "a", index=0, id="a"), fragment("", "b", index=1)), [("a", "a", {}), ("call_2", "b", {})]),
         # Nothing is said.
         (of({"index": 0}, fragment("", "", index=0, id=""), fragment("{}", "write", index=0)), [("call_1", "write", {})]),
     ],

@@ -7,7 +7,7 @@ import pytest
 from metering.usage import ServiceTier, Variant
 from providers.dialect import Operation, Target
 from providers.document.members import read_members
-from providers.openai.request import read_variant
+from providers.openai.request import CACHING, read_variant
 from providers.steps import at_once
 from providers.wires import WIRES
 
@@ -30,7 +30,7 @@ def test_the_service_tier_is_a_closed_word(named, tier):
     assert read_variant(at_once(read_members(f'{{"service_tier":{named}}}'.encode()))) == Variant(tier=tier)
 
 
-@pytest.mark.parametrize("wire", [WIRES[Operation.OPENAI_CHAT], WIRES[Operation.OPENAI_RESPONSES]])
+@pytest.mark.parametrize("wire", [WIRES[operation] for operation in sorted(CACHING)])
 @pytest.mark.parametrize("key", [b"", b',"prompt_cache_key":"mine"', b',"prompt_cache_key":null'])
 def test_isolation_puts_the_account_s_key_into_every_generating_request(wire, key):
     body = b'{"model":"m","input":"x","messages":[]' + key + b"}"
@@ -38,6 +38,9 @@ def test_isolation_puts_the_account_s_key_into_every_generating_request(wire, ke
     assert json.loads(sent)["prompt_cache_key"] == "p"
     shared = at_once(wire.splice(body, at_once(wire.read(body, None)), Target("m", pseudonym="p")))
     assert json.loads(shared).get("prompt_cache_key") == ("p" if b"mine" in key else None)
+    keyed = Target("m", pseudonym="p", isolate=True, cache_key=lambda text: f"keyed {text}")
+    sent = at_once(wire.splice(body, at_once(wire.read(body, None)), keyed))
+    assert json.loads(sent)["prompt_cache_key"] == ("keyed mine" if b"mine" in key else "p")
 
 
 def test_operations_that_have_no_such_key_get_none():

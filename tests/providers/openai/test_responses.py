@@ -7,6 +7,7 @@ import pytest
 from providers.dialect import Refusal, Target
 from providers.openai.responses import COMPACT, INPUT_TOKENS, RESPONSES
 from providers.steps import at_once
+from tests.refused_requests import OPENAI_RESPONSES
 
 ENCRYPTED = "reasoning.encrypted_content"
 
@@ -33,20 +34,7 @@ def spliced(raw, wire=RESPONSES, **target):
         ({"conversation": {"id": "conv_1"}}, "conversation"),
         ({"prompt": {"id": "pmpt_1"}}, "prompt"),
         ({"background": True}, "background"),
-        ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input"),
-        ({"input": [{"id": "msg_1"}]}, "input"),
-        ({"input": [{"id": "msg_1", "type": None}]}, "input"),
-        ({"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "file-1"}]}]}, "input"),
-        ({"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "file-1"}]}]}, "input"),
-        ({"input": [{"type": "function_call_output", "output": [{"type": "input_file", "file_id": "f"}]}]}, "input"),
-        (
-            {"input": [{"type": "computer_call_output", "output": {"type": "computer_screenshot", "file_id": "f"}}]},
-            "input",
-        ),
-        ({"tools": [{"type": "code_interpreter", "container": "cntr_1"}]}, "tools"),
-        ({"tools": [{"type": "code_interpreter", "container": {"type": "auto", "file_ids": ["f"]}}]}, "tools"),
-        ({"tools": [{"type": "shell", "environment": {"type": "container_auto", "file_ids": ["f"]}}]}, "tools"),
-        ({"tools": [{"type": "image_generation", "input_image_mask": {"file_id": "f"}}]}, "tools"),
+        *((members, next(iter(members))) for members in OPENAI_RESPONSES if "memory_limit" not in str(members)),
     ],
 )
 @pytest.mark.parametrize("wire", [RESPONSES, COMPACT, INPUT_TOKENS])
@@ -94,11 +82,16 @@ def test_a_container_of_a_size_without_a_price_is_refused(tools):
         },
         {"input": [{"type": "function_call", "arguments": '{"type":"item_reference"}'}]},
         {"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]},
-        {"input": [5]},
     ],
 )
 def test_what_only_looks_like_it_passes(members):
     at_once(RESPONSES.read(body(**members), None))
+
+
+@pytest.mark.parametrize("value", [5, [5], ["text"], [None], [[]], [{"role": "user", "content": [None]}]])
+@pytest.mark.parametrize("name", ["input", "tools", "tool_choice", "instructions"])
+def test_what_is_of_another_form_than_the_api_s_is_refused(name, value):
+    assert refusal(body(**{name: value})).code == "invalid_request"
 
 
 def test_a_reference_is_found_however_it_is_escaped():

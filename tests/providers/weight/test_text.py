@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from providers.measures import NO_TEXT, Weight
 from providers.weight.text import SAMPLE, count, count_bytes, count_json, plain_tokens
 from providers.weight.tokens import GEMINI, OPENAI, most_text_tokens, text_tokens
-from providers.weight.weight import NO_TEXT, Weight
 
 
 def raw(text, **how):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.dialect import Operation, Refusal
-from providers.media.medium import Detail, Kind
+from providers.measures import Detail, Kind
 from providers.steps import at_once
 from providers.wires import WIRES
 from tests.providers.media.files import mp4, pdf, png, text_of, url_of, wav
@@ -284,8 +284,11 @@ def test_more_media_than_are_looked_at_are_counted():
         (Operation.OPENAI_EMBEDDINGS, "input"),
     ],
 )
-def test_odd_values_weigh_nothing_and_raise_nothing(operation, name, value):
-    weight = weigh(operation, {"messages": []} | {name: value})
+def test_odd_values_weigh_nothing_or_are_refused_as_such(operation, name, value):
+    try:
+        weight = weigh(operation, {"messages": []} | {name: value})
+    except Refusal:
+        return
     assert weight.media == ()
 
 

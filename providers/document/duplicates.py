@@ -1,0 +1,233 @@
+r"""Finds duplicate members of JSON objects: of two values with one name, parsers differ in which one they take.
+
+Rules that everything here obeys:
+
+1. The search is exact and goes to any depth. Names are compared after unescaping: ``"a"`` and ``"\u0061"`` are equal.
+   The inside of a string is content, even if it is JSON itself.
+2. A decoder that detects duplicates and does not cache strings gets up to `PIECE_BYTES` at a time; its result is
+   dropped at once. It gets a larger value only if that is mostly text, by a sample. Any other large value is split into
+   its members or elements, so that long strings are skipped.
+3. A refusal is a fixed sentence: the decoder's own message would quote the name.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, NoReturn
+
+import jiter
+import msgspec
+
+from providers import bounds
+from providers.bounds import STEP_BYTES
+from providers.dialect import Refusal
+from providers.document.census import TOO_DEEP
+from providers.steps import Steps
+
+NOT_JSON: Final = "The request body is not valid JSON (a lone surrogate is not valid either)."
+NAMED_TWICE: Final = (
+    "An object in the request body has a duplicate member, and JSON parsers differ in which value they use: send one."
+)
+
+PIECE_BYTES: Final = STEP_BYTES // 2
+_SPARSE_BYTES: Final = 16 * STEP_BYTES
+_SPARSE: Final = 8_000  # commas in a value, by a sample: that of few values, or of 250 KB of code
+_SAMPLE: Final = 2_048  # bytes of each `STEP_BYTES`
+_AT_A_TIME: Final = 500  # members or elements of one step
+_MOST_SKIPPED: Final = 512 << 20  # bytes, over all levels: large values are not nested deeply
+
+_OPENING: Final = b"{["
+
+_FIRST = re.compile(rb'[ \t\n\r]*\{[ \t\n\r]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t\n\r]*:[ \t\n\r]*')
+_NEXT = re.compile(rb'[ \t\n\r]*,[ \t\n\r]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t\n\r]*:[ \t\n\r]*')
+_GAP = re.compile(rb"[ \t\n\r]*,?[ \t\n\r]*")
+_LAST = re.compile(rb"[ \t\n\r]*\}[ \t\n\r]*\Z")
+
+_TEXT = msgspec.json.Decoder(str)
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ELEMENTS_OF = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def find_spans(
+    body: bytes, raws: Mapping[str, msgspec.Raw], position: int = 0, end: int = sys.maxsize
+) -> Steps[dict[str, tuple[int, int]] | None]:
+    """The span of each member's value in an object, or None if a name occurs twice.
+
+    Args:
+        body: The bytes that contain the object.
+        raws: Its members as `msgspec` decodes them: a duplicate has its first position and its last value.
+        position: The start of the object.
+        end: The end of the object.
+    """
+    # A duplicate shows as a value that is not at its expected position, or as members left after the last name.
+    spans: dict[str, tuple[int, int]] = {}
+    pattern = _FIRST
+    for name, raw in raws.items():
+        found = pattern.match(body, position, end)
+        if found is None:
+            return None
+        written = found[1]
+        if b"\\" in written:
+            written = _unescaped(written)
+        start = found.end()
+        if written != name.encode() or not body.startswith(raw, start):
+            return None
+        position = start + len(raw)
+        spans[name] = (start, position)
+        pattern = _NEXT
+        if len(spans) % _AT_A_TIME == 0:
+            yield
+    if raws and _LAST.match(body, position, end) is None:
+        return None
+    return spans
+
+
+def refuse_duplicates(
+    body: bytes, raws: Mapping[str, msgspec.Raw], spans: Mapping[str, tuple[int, int]]
+) -> Steps[None]:
+    """Refuse a body in which an object has a duplicate member, at any depth.
+
+    Args:
+        body: The whole body: one JSON object, whose top level is known to have no duplicates.
+        raws: The members at its top level.
+        spans: The spans of their values.
+
+    Raises:
+        Refusal: ``invalid_request``.
+    """
+    if _at_once(body):
+        _look(body)
+        return
+    todo = [_Level(1, list(raws.values()), [start for start, _ in spans.values()])]
+    while todo:
+        level = todo.pop()
+        for first in range(0, len(level.values), _AT_A_TIME):
+            values = level.values[first : first + _AT_A_TIME]
+            if sum(map(len, values)) > PIECE_BYTES:
+                small: list[msgspec.Raw] = []
+                for number, raw in enumerate(values, first):
+                    if memoryview(raw)[0] not in _OPENING:
+                        continue
+                    if len(raw) <= PIECE_BYTES:
+                        small.append(raw)
+                    elif _at_once(raw):
+                        _look(bytes(raw))
+                        yield
+                    else:
+                        todo.append((yield from _inside(body, level.starts[number], raw, level.depth)))
+                values = small
+            yield from _look_at(values)
+
+
+class _Level(NamedTuple):
+    """The values of a large object or list, with their start positions in the body."""
+
+    depth: int
+    values: list[msgspec.Raw]
+    starts: list[int]
+
+
+def _at_once(value: bytes | msgspec.Raw) -> bool:
+    """Whether a value is small, or has so few values inside that a decoder is quick with it."""
+    size = len(value)
+    if size <= PIECE_BYTES:
+        return True
+    if size > _SPARSE_BYTES:
+        return False
+    view = memoryview(value)
+    commas = 0
+    for stripe in range(0, size, STEP_BYTES):
+        start = stripe + int(random.random() * (min(STEP_BYTES, size - stripe) - _SAMPLE))  # noqa: S311 - no secret
+        commas += bytes(view[start : start + _SAMPLE]).count(b",")
+    return commas * (STEP_BYTES // _SAMPLE) <= _SPARSE
+
+
+def _look_at(values: list[msgspec.Raw]) -> Steps[None]:
+    """Check values, none of which is larger than a piece."""
+    piece: list[msgspec.Raw] = []
+    size = 0
+    for raw in values:
+        if size + len(raw) > PIECE_BYTES:
+            _look(b"[%b]" % b",".join(piece))
+            piece, size = [], 0
+            yield
+        piece.append(raw)
+        size += len(raw)
+    if piece:
+        _look(b"[%b]" % b",".join(piece))
+        yield
+
+
+def _inside(body: bytes, start: int, raw: msgspec.Raw, depth: int) -> Steps[_Level]:
+    """The values of a large object or list, without copying."""
+    if depth > bounds.DEPTH or depth * len(raw) > _MOST_SKIPPED:
+        raise Refusal("invalid_request", TOO_DEEP)
+    end = start + len(raw)
+    if body.startswith(b"{", start):
+        members = _MEMBERS.decode(raw)
+        yield
+        spans = yield from find_spans(body, members, start, end)
+        if spans is None:
+            raise Refusal("invalid_request", NAMED_TWICE)
+        return _Level(depth + 1, list(members.values()), [begin for begin, _ in spans.values()])
+    if body.find(b"{", start, end) < 0:  # numbers, or strings
+        return _Level(depth + 1, [], [])
+    yield
+    found = _ELEMENTS_OF.decode(raw)
+    yield
+    starts: list[int] = []
+    if max(map(len, found)) > PIECE_BYTES:
+        position = start + 1
+        for element in found:
+            position = _GAP.match(body, position).end()  # type: ignore[union-attr]  # matches always
+            starts.append(position)
+            position += len(element)
+            if len(starts) % _AT_A_TIME == 0:
+                yield
+    return _Level(depth + 1, found, starts)
+
+
+class _NamedTwiceError(Exception):
+    """An object has a duplicate member."""
+
+
+def _tell(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) != len(pairs):
+        raise _NamedTwiceError
+
+
+def _no_json(_word: str) -> NoReturn:
+    raise ValueError
+
+
+# Slower, but accepts numbers of any length, and its errors do not quote the name.
+_EXACT: Final = json.JSONDecoder(object_pairs_hook=_tell, parse_int=str, parse_float=str, parse_constant=_no_json)
+
+
+def _look(text: bytes) -> None:
+    try:
+        # "none": a cache of strings would outlive the request.
+        jiter.from_json(text, allow_inf_nan=False, cache_mode="none", catch_duplicate_keys=True)
+    except ValueError:
+        pass
+    else:
+        return
+    try:
+        _EXACT.decode(text.decode())
+    except _NamedTwiceError:
+        raise Refusal("invalid_request", NAMED_TWICE) from None
+    except ValueError:
+        raise Refusal("invalid_request", NOT_JSON) from None
+    except RecursionError:
+        raise Refusal("invalid_request", TOO_DEEP) from None
+
+
+def _unescaped(written: bytes) -> bytes:
+    try:
+        return _TEXT.decode(b'"%b"' % written).encode()
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return b""
