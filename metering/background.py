@@ -1,4 +1,4 @@
-"""A process's background tasks: begun, and ended so that they are over."""
+"""A process's background tasks: how they are started, and how they are ended for certain."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ Result = TypeVar("Result")
 
 
 class Background(ABC):
-    """What runs beside a process's requests, from `start` to `close`; a subclass says in `_run` what that is."""
+    """A background task of a process, from `start` to `close`. A subclass implements `_run`."""
 
     _task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin, unless it runs. Call from the running loop."""
+        """Start the task, unless it runs. Call from the running loop."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name=type(self).__name__)
 
     async def close(self) -> None:
-        """End it; on return it is over."""
+        """Cancel the task; on return it has ended."""
         await end(self._task)
         self._task = None
 
     @abstractmethod
     async def _run(self) -> None:
-        """Go on until cancelled."""
+        """Run until cancelled."""
 
 
 async def end(task: asyncio.Task[Any] | None) -> None:
-    """Cancel ``task`` and wait until it is over; its own errors are not raised here.
+    """Cancel ``task`` and wait until it has ended; its own errors are not raised here.
 
-    A cancellation that arrives in the very moment in which what the task waits for is done can be swallowed
-    (`asyncio.wait_for` of Python 3.11 does so): it is repeated.
+    The cancellation is repeated, because it can be lost if it arrives just as the task's awaited operation completes
+    (`asyncio.wait_for` of Python 3.11 swallows it then).
     """
     while task is not None and not task.done():
         task.cancel()
@@ -44,7 +44,7 @@ async def end(task: asyncio.Task[Any] | None) -> None:
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
-    """What ``work`` returns; a cancellation of the caller ends ``work`` also where that would swallow it (see `end`).
+    """Return what ``work`` returns. A cancellation of the caller ends ``work`` even if it swallows one (see `end`).
 
     Raises:
         TimeoutError: It took longer than ``seconds``.

@@ -1,4 +1,4 @@
-"""The time of day, and the lengths that are counted in days."""
+"""The time of day, and the length of a day."""
 
 from __future__ import annotations
 

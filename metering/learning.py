@@ -1,15 +1,15 @@
-"""What completed requests teach about a model: how far its counts lie from the estimate, how long its answers usually
-are, how fast it reasons, and how much of an account's input came from the provider's cache.
+"""What is learnt about a model from completed requests: the ratio of its input counts to the estimate, the usual length
+of its answers, the speed of its reasoning, and the share of an account's input that came from the provider's cache.
 
 Rules:
 
 1. Numbers only: token counts, times, hashes of account ids (salted by the process) and the catalog's closed names.
-2. Bounded: so many models, accounts and buckets, whatever is asked.
-3. Nobody sets a figure alone. An account counts at most `MOST_OF_ONE` times in a window, a figure holds two windows,
-   and it is a median, or skips what one account can have contributed. A window ends when it has lasted and has
-   enough; until then what an account has used up stays used up.
-4. Until enough was seen, nothing is learnt and the caller's own figures hold. A learnt figure stays within what
-   tokenizers and machines can produce.
+2. Memory is bounded: the numbers of models, accounts and buckets are limited, whatever is asked for.
+3. No single account can set a figure. An account counts at most `MOST_OF_ONE` times in a window; a figure is taken
+   from two windows, and is a median, or leaves out as many values as one account can have contributed. A window ends
+   after its time, but not before it has enough values; until then an account's allowance is not renewed.
+4. Until enough values were seen, nothing is learnt and the caller uses its own figures. A learnt figure stays within
+   what tokenizers and machines can produce.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ ENOUGH_OUTPUTS = 200
 ENOUGH_SPEEDS = 50
 WINDOW_SECONDS = 3_600.0
 SHARE_SECONDS = 600.0  # providers keep a prompt cached for five to ten minutes after its last use
-SHORTEST_INPUT = 64  # below it what providers add around the messages outweighs the text
-LEAST_FACTOR, MOST_FACTOR = 600, 1_700  # thousandths: vocabularies differ by no more on the same text
+SHORTEST_INPUT = 64  # below it, the tokens that providers add around messages outweigh the text
+LEAST_FACTOR, MOST_FACTOR = 600, 1_700  # thousandths: on the same text, vocabularies differ by no more
 LEAST_OUTPUT = 256
-LEAST_SPEED, MOST_SPEED = 5, 500  # tokens a second: what is faster was no reasoning, or was seen
-SHORTEST_REASONING = 64  # tokens: below it the time is the network's
-LATENCY_MS = 300  # of a request before its model begins
+LEAST_SPEED, MOST_SPEED = 5, 500  # tokens a second: anything faster was not reasoning, or was streamed
+SHORTEST_REASONING = 64  # tokens: below it, the time is mostly the network's
+LATENCY_MS = 300  # before the model starts to work on a request
 
 _STEPS = 16  # buckets to each doubling of the factor: one is 4 % wide
 _FACTORS = tuple(round(LEAST_FACTOR * 2 ** (index / _STEPS)) for index in range(26))
@@ -54,7 +54,7 @@ class _Spread:
         self._began = now
 
     def add(self, value: float, account: int, now: float, *, room: bool) -> int:
-        """Note a value; how many accounts more are remembered than before (below zero after a window's end)."""
+        """Note a value; return how many accounts more are remembered (negative after the end of a window)."""
         freed = 0
         if now - self._began >= WINDOW_SECONDS and sum(self._counts) >= self._enough:
             freed = len(self._accounts)
@@ -79,7 +79,7 @@ class _Spread:
         return self._bounds[-1]
 
     def high(self) -> float | None:
-        """What 99 of 100 do not exceed, beside what one account can have contributed."""
+        """The 99th percentile, after the highest values that one account can have contributed are left out."""
         counts = self._both()
         total = sum(counts)
         if total < self._enough:
@@ -105,10 +105,10 @@ class _Figures:
 
 
 class Learning:
-    """One worker's knowledge.
+    """The figures that one worker has learnt.
 
     Args:
-        clock: Seconds, never going back.
+        clock: Seconds, monotonic.
     """
 
     __slots__ = ("_accounts", "_clock", "_models", "_shares")
@@ -129,15 +129,15 @@ class Learning:
         cached_tokens: int,
         output_tokens: int,
     ) -> None:
-        """A request of ``model`` was answered whole, with the provider's own counts.
+        """Note a request that ``model`` answered completely, with the provider's own counts.
 
         Args:
             model: The catalog's name.
             account: Whose request it was.
-            estimated: Tokens that its input was estimated at; 0 if the estimate is not of text only.
-            input_tokens: All that was read.
-            cached_tokens: Of these, from the provider's cache.
-            output_tokens: All that was produced, of one choice.
+            estimated: The estimate of its input tokens; 0 if the input was not only text.
+            input_tokens: All input tokens.
+            cached_tokens: Those of them that came from the provider's cache.
+            output_tokens: All output tokens of one choice.
         """
         now = self._clock()
         who = hash((model, account))
@@ -156,7 +156,7 @@ class Learning:
         self._accounts += figures.outputs.add(output_tokens, who, now, room=self._room)
 
     def observe_reasoning(self, model: str, account: str, *, tokens: int, milliseconds: int) -> None:
-        """A model reasoned unseen: so many tokens in the time from the request to the first output that was seen."""
+        """Note how many reasoning tokens a model produced in the time from the request to its first visible output."""
         if tokens < SHORTEST_REASONING or milliseconds <= LATENCY_MS:
             return
         speed = tokens * 1_000 / (milliseconds - LATENCY_MS)
@@ -166,19 +166,19 @@ class Learning:
             self._accounts += figures.speeds.add(speed, hash((model, account)), now, room=self._room)
 
     def input_factor(self, model: str) -> int | None:
-        """Thousandths by which the model's counts exceed the estimate, or ``None``: not learnt yet."""
+        """The model's input count for an estimate of 1000 tokens; ``None`` if not learnt yet."""
         figures = self._models.get(model)
         found = None if figures is None else figures.inputs.median()
         return None if found is None else int(found)
 
     def usual_output(self, model: str) -> int | None:
-        """Tokens that 99 of 100 answers do not exceed, or ``None``: not learnt yet."""
+        """Tokens that 99 of 100 answers do not exceed; ``None`` if not learnt yet."""
         figures = self._models.get(model)
         found = None if figures is None else figures.outputs.high()
         return None if found is None else max(LEAST_OUTPUT, int(found))
 
     def reasoning_speed(self, model: str) -> int | None:
-        """Tokens a second at which the model reasons, or ``None``: not learnt yet."""
+        """Tokens a second at which the model reasons; ``None`` if not learnt yet."""
         figures = self._models.get(model)
         found = None if figures is None else figures.speeds.median()
         return None if found is None else round(found)

@@ -6,18 +6,18 @@ Rules that everything here obeys:
    `metering.usage.COUNTS` or of a part of one (`PARTS`): tokens, or calls for ``searches``, ``fetches`` and
    ``code_runs``.
 2. Every token count has a rate once a `Price` is built, because the fall-backs are resolved then
-   and not per request. A tool count without a stated row has none: what it counts must be refused
-   before the provider is called, never given away.
-3. A price never changes after it was built. Whoever reserves keeps the object and settles with it,
-   so that a dated change does not re-price what was reserved before.
-4. A price that no row states is never used in silence. What a count costs at a neighbour's price (`NEIGHBOURS`), at
-   none, or in a variant without a row, makes its `Bill` incomplete.
+   and not per request. A tool count without a stated price has no rate: a request that could use the tool must be
+   refused before the provider is called, and is never served for free.
+3. A price never changes after it was built. A request is settled with the object that it was reserved with,
+   so that a dated price change does not change its price.
+4. A price that no row states is always reported. A count that is billed at a neighbour's price (`NEIGHBOURS`), without
+   a price, or in a variant without a row makes the `Bill` incomplete.
 5. A long-context step looks at the context of one model request, never at the sum of several.
 
 Fall-backs, if a row does not state a count: ``cache_read``, ``tool_in``, ``image_in`` and ``video_in`` cost
-``input``, and ``out_reasoning`` costs ``output``: no maker asks more for them unless its list says so. Cached audio
-costs ``audio_in``. The others are neighbours: audio costs ``input`` or ``output``, image output costs ``output``, a
-cache write costs ``cache_write`` or ``input``, a search in files, on maps or by a preview tool costs ``searches``.
+``input``, and ``out_reasoning`` costs ``output``: providers ask no more for them unless their lists say so. Cached
+audio costs ``audio_in``. The others are neighbours: audio costs ``input`` or ``output``, image output costs ``output``,
+a cache write costs ``cache_write`` or ``input``, a search in files, on maps or by a preview tool costs ``searches``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
@@ -36,6 +37,7 @@ from metering.usage import (
     OUTPUT_COUNTS,
     PARTS,
     STANDARD,
+    TOOL_COUNTS,
     Geography,
     ServiceTier,
     Speed,
@@ -46,7 +48,7 @@ from metering.usage import (
 )
 
 MILLION = 1_000_000  # units that a rate is stated for
-USD_CEILING = Decimal(1_000_000)  # per million units: above it is a slip of the pen
+USD_CEILING = Decimal(1_000_000)  # per million units: a higher number is a typing error
 
 # USD per million units by price key, as steps: ((0, base), (start, price), ...), ascending. A step
 # applies to all units of a request whose input tokens are above its start, not only to the excess.
@@ -55,7 +57,6 @@ Row: TypeAlias = Mapping[str, Steps]
 Rates: TypeAlias = tuple[int | None, ...]  # aligned with PRICED; None is no row
 
 PRICED = (*COUNTS, *PARTS)
-TOOL_COUNTS = ("searches", "fetches", "code_runs")  # the last of COUNTS
 FALLBACKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "in_uncached": ("input",),
@@ -95,7 +96,7 @@ NEIGHBOURS: Mapping[str, frozenset[str]] = MappingProxyType(
         "map_searches": frozenset({"searches"}),
     }
 )
-"""Keys of those chains that price something else, at some makers less than what is counted."""
+"""Keys of those chains that are the price of something else, which costs less at some providers."""
 PRICE_KEYS = frozenset(key for chain in FALLBACKS.values() for key in chain)
 
 _SLOT = {name: index for index, name in enumerate(PRICED)}
@@ -107,7 +108,7 @@ _PART_SLOTS = tuple((_SLOT[part], _SLOT[whole]) for part, whole in PARTS.items()
 
 
 class PriceError(ValueError):
-    """A row that cannot be priced with. ``key`` is the price key at fault; the text says the mend."""
+    """A row that is not a valid price. ``key`` is the price key at fault; the message says how to fix it."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
@@ -118,20 +119,12 @@ class PriceError(ValueError):
 class Schedule:
     """Rates by size of the input: ``above`` holds (input tokens, rates), ascending.
 
-    ``unstated`` names what has no price of its own in the row: a neighbour's, or none.
+    ``unstated`` names the counts that have no price of their own in the row: they have a neighbour's, or none.
     """
 
     base: Rates
     above: tuple[tuple[int, Rates], ...] = ()
     unstated: tuple[str, ...] = ()
-
-    def of(self, usage: Usage) -> Rates:
-        """The rates that ``usage`` is billed at."""
-        return self.at(usage.input_tokens) if self.above else self.base
-
-    def states(self, usage: Usage) -> bool:
-        """Whether everything that ``usage`` counts has a price of its own."""
-        return not any(getattr(usage, name) for name in self.unstated)
 
     def highest(self, input_tokens: int) -> Rates:
         """The highest of each rate that an input of up to ``input_tokens`` may be billed at."""
@@ -142,10 +135,10 @@ class Schedule:
 
     def at(self, input_tokens: int) -> Rates:
         rates = self.base
-        for start, dearer in self.above:
+        for start, higher in self.above:
             if input_tokens <= start:
                 break
-            rates = dearer
+            rates = higher
         return rates
 
 
@@ -245,8 +238,8 @@ def prices_calls(price: Price, count: str) -> bool:
 def _select(price: Price, variant: Variant) -> tuple[Schedule, Fraction, bool]:
     """Rates, multiplier, and whether every part of the variant has a row.
 
-    A provider may report a part that nobody priced (a tier that did not exist when the prices were
-    stated): its request has been served, so it costs what the rest of the variant costs.
+    A provider may report a part without a price (a tier that did not exist when the prices were
+    stated). Its request has been served, so it costs what the rest of the variant costs.
     """
     if variant is STANDARD or variant == STANDARD:
         return price.standard, _ONE, True
@@ -263,7 +256,7 @@ def _select(price: Price, variant: Variant) -> tuple[Schedule, Fraction, bool]:
             factor *= row
         elif row is not None and schedule is price.standard:
             schedule = row
-        else:  # no row, or two parts with rates of their own, whose product nobody stated
+        else:  # no row, or two parts with rates of their own, for whose combination no price is stated
             complete = False
     return schedule, factor, complete
 
@@ -302,9 +295,9 @@ class Bill(NamedTuple):
     """What a request costs, each in micro-credits and rounded up once.
 
     Attributes:
-        cost: What the provider asks for.
-        charge: What the user pays: the cost with the markup.
-        complete: Everything that was counted has a price of its own, and so has the variant.
+        cost: The provider's price.
+        charge: The user's price: the cost with the markup.
+        complete: Every count has a price of its own, and so has the variant.
     """
 
     cost: int
@@ -313,39 +306,23 @@ class Bill(NamedTuple):
 
 
 def bill(shares: Sequence[tuple[Price, Usage]], variant: Variant) -> Bill:
-    """Prices a request of one or more model requests, each at its model's price and by its own context."""
+    """The bill of a request that made one or more model requests, each priced by its own model and context."""
     total: int | Fraction = 0
     complete = True
     for price, usage in shares:
         schedule, factor, known = _select(price, variant)
-        tokens, calls = _units(schedule.of(usage), usage)
+        rates = schedule.at(usage.input_tokens) if schedule.above else schedule.base
+        tokens, calls = _units(rates, usage)
         total += tokens + calls if factor is _ONE else tokens * factor + calls
-        complete = complete and known and schedule.states(usage)
+        complete = complete and known and not any(map(partial(getattr, usage), schedule.unstated))
     cost = -(-total // MILLION)
     markup = shares[0][0].markup
     return Bill(cost, cost if markup is _ONE else -(-total * markup // MILLION), complete)
 
 
-def amounts(price: Price, usage: Usage, variant: Variant) -> tuple[int, int]:
-    """What the provider asks for ``usage`` and what the user pays for it (with the markup), each in
-    micro-credits, rounded up.
-    """
-    return bill(((price, usage),), variant)[:2]
-
-
-def cost(price: Price, usage: Usage, variant: Variant) -> int:
-    """What the provider asks for ``usage``, in micro-credits, rounded up."""
-    return amounts(price, usage, variant)[0]
-
-
-def charge(price: Price, usage: Usage, variant: Variant) -> int:
-    """What the user pays for ``usage``, in micro-credits, rounded up: the cost with the markup."""
-    return amounts(price, usage, variant)[1]
-
-
 class Line(NamedTuple):
-    """What a request costs the user by its output tokens, exactly: (``fixed`` + ``each`` x tokens) / ``scale``
-    micro-credits, rounded up.
+    """The user's exact price of a request as a function of its output tokens: (``fixed`` + ``each`` x tokens) /
+    ``scale`` micro-credits, rounded up.
     """
 
     fixed: int
@@ -357,7 +334,9 @@ class Line(NamedTuple):
         return -(-(self.fixed + self.each * output) // self.scale)
 
     def output(self, amount: int) -> int | None:
-        """The most output tokens that cost no more than ``amount``, below zero if none do; ``None``: they are free."""
+        """The most output tokens that ``amount`` pays for; negative if it does not pay the input, ``None`` if output is
+        free.
+        """
         return (amount * self.scale - self.fixed) // self.each if self.each else None
 
 
@@ -373,7 +352,7 @@ def line(
     unread: Collection[str] = (),
     text_out: bool = False,
 ) -> Line:
-    """What a request costs by the output tokens of each of its choices, before it is sent.
+    """The price of a request that was not sent yet, as a function of the output tokens of each of its choices.
 
     Args:
         price: The target's price.
@@ -382,10 +361,10 @@ def line(
         choices: How many answers are asked for at once.
         calls: Tool counts, or parts of them, that the request switches on.
         times: How often each of them is called.
-        worst: Take the highest rate that the tokens could be billed at (audio, video, an hour's cache write, that of a
-            shorter input), not the usual one of text.
-        unread: Counts of the input that it cannot have, so that their rates are not among the highest.
-        text_out: Of the output, only the rates of text are.
+        worst: Use the highest rate that the tokens could be billed at (audio, video, a one-hour cache write, the rate
+            for shorter inputs) instead of the usual one of text.
+        unread: Input counts that the request cannot have; their rates are left out of the highest.
+        text_out: For output, only the rates of text are considered.
     """
     schedule, factor, _ = _select(price, variant)
     rates = schedule.highest(input_tokens) if worst and schedule.above else schedule.at(input_tokens)
@@ -396,7 +375,7 @@ def line(
     markup = price.markup
     if factor is _ONE and markup is _ONE:
         return Line(tokens + fees, each, MILLION)
-    # A variant's multiplier is one on tokens: a search costs the same in every service tier.
+    # A variant's multiplier applies to tokens: a search costs the same in every service tier.
     return Line(
         (tokens * factor.numerator + fees * factor.denominator) * markup.numerator,
         each * factor.numerator * markup.numerator,

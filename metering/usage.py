@@ -4,10 +4,10 @@ Rules that everything here obeys:
 
 1. A field that the provider did not state is ``None``: unknown is not zero. ``None`` becomes 0 in
    one place only, `Usage.settled`.
-2. The count fields are disjoint buckets. Input is the sum of ``in_uncached``, ``cache_*``,
+2. The count fields do not overlap. Input is the sum of ``in_uncached``, ``cache_*``,
    ``tool_in``, ``audio_in`` and ``image_in``; output is the sum of ``out_*``, ``audio_out`` and
-   ``image_out``; each bucket is priced by its own row.
-3. Nothing here can hold text from a client or a provider: integers and closed enumerations alone.
+   ``image_out``; each field has a price of its own.
+3. Nothing here can hold text from a client or a provider: only integers and closed enumerations.
 4. A count may hold parts that have a price of their own (`PARTS`). A part is never more than its count. Parts are
    for pricing: a record holds the counts only.
 """
@@ -22,7 +22,8 @@ from typing import TypeAlias
 
 import msgspec
 
-MICRO_CREDITS = 1_000_000  # in one credit; every amount of credits is a whole number of them
+LARGEST_AMOUNT = 2**53 - 1  # of micro-credits or tokens: the store's functions count to here exactly
+MICRO_CREDITS = 1_000_000  # in one credit; every amount of money is a whole number of micro-credits
 
 
 class Basis(StrEnum):
@@ -34,12 +35,12 @@ class Basis(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How the exchange ended, as a closed list: never a provider's or client's own words."""
+    """How the exchange ended: a closed list, never text from a provider or client."""
 
     COMPLETED = "completed"
     CLIENT_ABORT = "client_abort"
     UPSTREAM_CUT = "upstream_cut"  # the provider's answer ended before it was complete
-    UPSTREAM_ERROR = "upstream_error"  # the provider reported an error inside a begun stream
+    UPSTREAM_ERROR = "upstream_error"  # the provider reported an error after a stream had begun
     UPSTREAM_TIMEOUT = "upstream_timeout"
     CREDITS_EXHAUSTED = "credits_exhausted"
     SUPERSEDED = "superseded"
@@ -70,7 +71,7 @@ class Geography(StrEnum):
 
 
 class Variant(msgspec.Struct, frozen=True):
-    """Service tier x speed x geography: what makes the same model cost differently."""
+    """Service tier x speed x geography: the properties of a request that change the price of the same model."""
 
     tier: ServiceTier = ServiceTier.STANDARD
     speed: Speed = Speed.NORMAL
@@ -122,18 +123,22 @@ class Usage(msgspec.Struct):
     map_searches: int | None = None
 
     def settled(self) -> Usage:
-        """A copy in which unknown has become 0: the form of the ledger."""
-        return Usage(*[count or 0 for count in _ALL_OF(self)])
+        """A copy for the ledger, in which unknown counts are 0."""
+        counts = [*_ALL_OF(self)]
+        for slot, count in enumerate(counts):
+            if count is None:
+                counts[slot] = 0
+        return Usage(*counts)
 
     @property
     def input_tokens(self) -> int:
         """All tokens read by the model, cached or not."""
-        return sum([count or 0 for count in _INPUTS_OF(self)])
+        return sum(filter(None, _INPUTS_OF(self)))
 
     @property
     def output_tokens(self) -> int:
         """All tokens produced by the model, shown or not."""
-        return sum([count or 0 for count in _OUTPUTS_OF(self)])
+        return sum(filter(None, _OUTPUTS_OF(self)))
 
 
 PARTS: Mapping[str, str] = MappingProxyType(
@@ -149,6 +154,8 @@ PARTS: Mapping[str, str] = MappingProxyType(
 COUNTS: tuple[str, ...] = tuple(name for name in Usage.__struct_fields__ if name not in PARTS)
 INPUT_COUNTS: tuple[str, ...] = COUNTS[: COUNTS.index("image_in") + 1]
 OUTPUT_COUNTS: tuple[str, ...] = COUNTS[COUNTS.index("out_visible") : COUNTS.index("image_out") + 1]
+TOKEN_COUNTS: tuple[str, ...] = (*INPUT_COUNTS, *OUTPUT_COUNTS)
+TOOL_COUNTS: tuple[str, ...] = ("searches", "fetches", "code_runs")  # the last of COUNTS
 
 Counts: TypeAlias = tuple[int | None, ...]
 counts_of: Callable[[Usage], Counts] = attrgetter(*COUNTS)
@@ -165,17 +172,19 @@ class Report(msgspec.Struct, frozen=True):
 
     Attributes:
         usage: The counts, or ``None`` when the provider stated none.
-        variant: What the provider says it used, where it says so.
-        others: Parts of the request that ran on another model and that ``usage`` leaves out
-            (Anthropic ``iterations``): the provider's model name, used for a catalog look-up and
-            nothing else, and its counts.
-        contexts: The tokens of each model request that ``usage`` is the sum of, if the provider states them: a price
-            for long contexts looks at each by itself.
-        model: The provider's name of the model that answered, if it is stated; for a catalog look-up and nothing else.
-        suspect: A count contradicts the others (more cached than the prompt holds, a total below a side, a number
-            that no request reaches). The side that it belongs to is not stated.
-        unpriced: Something is stated that is not zero and that this version has no meaning or price for: a usage
-            member, a service tier, a kind of traffic.
+        variant: What the provider says it used, if it says so.
+        others: Parts of the request that ran on another model and that ``usage`` does not include
+            (Anthropic ``iterations``): the provider's model name, used only for a catalog look-up,
+            and its counts.
+        contexts: The counts of each model request that ``usage`` is the sum of, if the provider states them: a price
+            for long contexts depends on each request by itself.
+        model: The provider's name of the model that answered, if it is stated; used only for a catalog look-up.
+        suspect: A count contradicts the others (more cached tokens than the prompt has, a total below one of its
+            parts, a number that no request reaches). The side that it belongs to counts as not stated.
+        unpriced: The provider states something that is not zero and that this version does not know or cannot price:
+            a usage member, a service tier, a kind of traffic.
+        reasoning_dropped: The provider removed reasoning of earlier turns from the prompt, since it was bound to
+            another organisation, end user, model or conversation.
     """
 
     usage: Usage | None = None
@@ -185,10 +194,11 @@ class Report(msgspec.Struct, frozen=True):
     unpriced: bool = False
     contexts: tuple[Usage, ...] = ()
     model: str | None = None
+    reasoning_dropped: bool = False
 
 
 class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole of what is kept about a request (the contract with the billing service).
+    """Everything that is kept about a request (the contract with the billing service).
 
     Field order is the order of ``usage list --json``. Times are Unix milliseconds, ``cost`` and
     ``charge`` micro-credits, counts tokens or calls. ``charge`` is the request's total: of several

@@ -1,1 +1,1 @@
-"""Whose account it is, and what its owner has a right to."""
+"""Which user an account belongs to, and the rights of its owner."""

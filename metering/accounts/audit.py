@@ -20,20 +20,21 @@ PAGE = 500
 
 
 class Actor(StrEnum):
-    """Who acts, where it is no service. No service's token may have one of these names."""
+    """Who acts, if it is not a service. No service's token may have one of these names."""
 
     CLI = "cli"  # the operator
     PORTAL = "portal"  # the person, signed in
-    APP = "app"  # who holds a token of the session: an app that signs itself out
-    GATEWAY = "gateway"  # by itself: a refresh token came twice, or the store forgot a revocation
+    APP = "app"  # the holder of a session's token: an app that signs itself out
+    GATEWAY = "gateway"  # on its own: a refresh token was used twice, or the store lost a revocation
 
 
 class Action(StrEnum):
     GRANTED = "granted"
     ISSUED = "issued"  # a token that is shown once: by the operator, or for the person's own tools
     TIER_SET = "tier_set"
-    ORGANISATION_SET = "organisation_set"  # of no account: its pid is empty
+    ORGANISATION_SET = "organisation_set"  # belongs to no account: its pid is empty
     REVOKED = "revoked"
+    CHOSEN = "chosen"
     CUSTOMER_SET = "customer_set"
     EXPORTED = "exported"
     LOOKED_UP = "looked_up"
@@ -41,6 +42,9 @@ class Action(StrEnum):
     RESTRICTED = "restricted"
     UNRESTRICTED = "unrestricted"
     CORRECTED = "corrected"
+    SWITCHED_OFF = "switched_off"  # a provider, model or key; belongs to no account
+    SWITCHED_ON = "switched_on"
+    RELOADED = "reloaded"  # the configuration; belongs to no account
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ async def note(store: Store, actor: str, action: Action, pid: str = "") -> None:
 
     Raises:
         ValueError: The actor is not an id.
-        redis.RedisError: The store is away; what was to be noted must not be done.
+        redis.RedisError: The store is away; the caller must not do what it wanted to note.
     """
     if not keys.is_id(actor):
         raise ValueError("an actor is an id of letters, digits, - and _")

@@ -1,12 +1,12 @@
-"""Notices that an account's credit runs low or out, once for each crossing.
+"""Notices that an account's credit is low or exhausted, and tells it once for each crossing of the mark.
 
 Rules:
 
 1. `settled` is synchronous and cheap; the account is looked at a moment later, off the path, many in one
    round trip.
-2. What counts is granted - spent. Holds come and go with each request, and would cross back and forth.
-3. The level that was last told stands in the store (``m:{p}:level:<pid>``), so that one process among
-   many tells it. A watch that can't reach the store says nothing; the next settlement looks again.
+2. The watched amount is granted - spent. Holds change with each request and would cross the mark back and forth.
+3. The level that was last told is in the store (``m:{p}:level:<pid>``), so that only one process of
+   several tells it. A watch that can't reach the store tells nothing; the next settlement looks again.
 """
 
 from __future__ import annotations
@@ -98,5 +98,5 @@ class CreditWatch(Background):
 
 
 async def forget(store: Store, pid: str) -> None:
-    """The account was erased, or topped up: what was told of it holds no longer."""
+    """Forget the level that was told: the account was erased or topped up."""
     await store.client.delete(level_key(pid))

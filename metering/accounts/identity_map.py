@@ -3,10 +3,10 @@
 Rules:
 
 1. The user's id is never stored. ``u:<hmac>`` holds the version of the key that made it and the pid,
-   as ``version:pid``, and is the only link between the two: deleting it breaks it for good.
+   as ``version:pid``, and is the only link between the two: once deleted, it cannot be restored.
 2. A pid is drawn once. Rotating the key keeps every pid: an account found under an older key is
-   noted under the current one as well.
-3. A link to an account that was erased leads nowhere: it is deleted when it is found.
+   also noted under the current one.
+3. A link to an erased account is ignored and deleted when it is found.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class Accounts:
         self._keys = tuple(identity_keys)
 
     async def pid_of(self, user: str, *, create: bool = False) -> str | None:
-        """The living account of a user; drawn where there is none and ``create`` is set.
+        """The account of a user, if it is not erased. If there is none and ``create`` is set, a new pid is drawn.
 
-        Of several callers that create the same user's account at once, all get the same pid.
+        Callers that create the same user's account at the same time all get the same pid.
         Raises redis-py's errors when the store is away.
         """
         names = self.names(user)
@@ -67,7 +67,7 @@ class Accounts:
         return await self._claim(names[0], new_pid()) if create else None
 
     async def _unlink(self, name: str, value: bytes | str) -> None:
-        """Delete a link, unless it leads elsewhere by now."""
+        """Delete a link, unless it was changed since it was read."""
         async with self._client.pipeline(transaction=True) as pipe:
             await pipe.watch(name)
             if await pipe.get(name) == value:
@@ -77,7 +77,7 @@ class Accounts:
                     await pipe.execute()
 
     async def _claim(self, name: str, pid: str) -> str:
-        """Note ``pid`` unless another was noted before; the one that stands."""
+        """Note ``pid`` unless another is noted already; return the noted one."""
         before = await self._client.set(name, f"{self._keys[0].version}:{pid}", nx=True, get=True)
         return _pid(before) if isinstance(before, bytes | str) else pid
 

@@ -1,15 +1,16 @@
-"""Whether an account lives: asked by every act on an account that was not found by its user a moment ago.
+"""Whether an account still exists or was erased.
 
 An erasure leaves a mark in the ledger, ``erased`` in ``m:{p}:acct:<pid>``, for 35 days: longer than anything else that
-leads to the account (a cookie, an approved device, a session that a failover brought back).
+leads to the account (a cookie, an approved device, a session that a failover restored).
 
 Rules:
 
-1. What comes from outside with an account's id in it passes one of three doors, and each asks here: a token
+1. An account's id enters from outside in one of three ways, and each checks here: a token
    (`gateway.auth.authenticator`, `gateway.auth.principal.lookup`), a cookie (`gateway.portal.portal`), and a user's id
-   (`metering.accounts.identity_map`). Nothing behind them has to ask.
-2. What an act leaves behind of an account, outside of the ledger's own functions, is written first; then `unless_gone`
-   asks, and takes it back. An erasure marks first and deletes then: whichever came first, nothing remains.
+   (`metering.accounts.identity_map`). Code that is called after them does not have to check.
+2. Whoever writes something about an account outside of the ledger's functions writes first, then calls `unless_gone`,
+   which deletes it again if the account was erased. An erasure sets the mark first and deletes after that, so nothing
+   remains, whichever of the two came first.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ async def lives(client: Redis | RedisCluster, pid: str) -> bool:
 
 
 async def unless_gone(client: Redis | RedisCluster, pid: str, undo: Callable[[], Awaitable[object]]) -> None:
-    """Call after something of the account was written: if the account is gone, ``undo`` deletes it again.
+    """Call after something about the account was written: if the account was erased, ``undo`` deletes it again.
 
     Raises:
         AccountGone: It was erased.
-        redis.RedisError: Not known; the act may be repeated.
+        redis.RedisError: It is not known; the caller may repeat the act.
     """
     if not await lives(client, pid):
         await undo()

@@ -2,16 +2,19 @@
 
 Rules:
 
-1. A record goes after ``days``, exactly, but not before every billing consumer has booked it.
-2. That wait has an end: after ``longest_days`` it goes unread. `on_unread` says how many.
-3. A consumer that lags by more than a day is called out at every sweep (`on_lag`).
-4. Records of erased accounts go as soon as they are booked; of each, the charge joins its day's
+1. A record is deleted exactly after ``days``, but not before every billing consumer has booked it.
+2. That wait is bounded: after ``longest_days`` a record is deleted unread. `on_unread` is told how many.
+3. A consumer that lags by more than a day is reported at every sweep (`on_lag`).
+4. Records of an erased account are deleted as soon as they are booked; the charge of each is added to its day's
    total, which is linked to nobody.
+5. A reader of records may keep something about an account until its last record is booked, and hands over a
+   `Forgetter` for it. The forgetter is called each time after booked records of an erased account were deleted, and
+   decides itself whether the remaining ones still need what it keeps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,15 +23,15 @@ from metering.clock import DAY_MS
 from metering.ledger.ledger import Ledger
 from metering.reading.positions import EVERYTHING, StreamId, floors, format_id, parse_id, positions
 from metering.store.store import Store
-from metering.stripe import customers as stripe_customers
 
 PAGE = 100
 AUDIT_DAYS = 400
+Forgetter = Callable[[str], Awaitable[object]]  # deletes what another part holds about a pid; idempotent
 
 
 @dataclass(slots=True)
 class Swept:
-    """What one sweep did: records deleted by age, of erased accounts, and never read by billing."""
+    """How many records one sweep deleted: by age, of erased accounts, and unread by billing."""
 
     aged: int = 0
     erased: int = 0
@@ -36,7 +39,10 @@ class Swept:
 
 
 class Retention:
-    """The sweeper; to be called hourly by one process (the one that reaps) and after an erasure."""
+    """Deletes what is due. One process calls it hourly (`metering.accounts.sweeper`), and every erasure does.
+
+    ``consumers`` are the forgetters of those who read records.
+    """
 
     def __init__(
         self,
@@ -45,6 +51,7 @@ class Retention:
         *,
         days: int = 90,
         longest_days: int = 120,
+        consumers: Sequence[Forgetter] = (),
         on_lag: Callable[[str, int], None] | None = None,
         on_unread: Callable[[int], None] | None = None,
     ) -> None:
@@ -53,21 +60,21 @@ class Retention:
         self._ledger = ledger
         self._days = days
         self._longest_days = max(days, longest_days)
+        self._consumers = consumers
         self._on_lag = on_lag
         self._on_unread = on_unread
 
     async def sweep(self) -> Swept:
         """Delete everything that is due, in all partitions.
 
-        Raises redis-py's errors and `LedgerUnavailable` when the store is away; what was deleted by
-        then is deleted.
+        Raises redis-py's errors and `LedgerUnavailable` when the store is away; what was deleted before stays deleted.
         """
         swept = Swept()
         now = await self._now()
         found = await positions(self._store, range(keys.PARTITIONS))
         floor = floors(found)
         await self._call_out(now, [(position.group, position.partition, position.booked) for position in found])
-        for p in range(keys.PARTITIONS):
+        for p in await self._occupied():
             booked = floor.get(p, EVERYTHING)
             await self._trim(p, min(booked, (now - self._days * DAY_MS, 0)), swept)
             unread = swept.aged
@@ -87,12 +94,21 @@ class Retention:
         await self._forget(p, pid, floor.get(p, EVERYTHING), swept)
         return swept
 
+    async def _occupied(self) -> list[int]:
+        """The partitions that hold records or erasures: of a small store few do, and none else has to be visited."""
+        pipeline: Any = self._client.pipeline(transaction=False)
+        for p in range(keys.PARTITIONS):
+            pipeline.xlen(keys.usage_stream(p))
+            pipeline.scard(f"{keys.tag(p)}erasures")
+        found = await pipeline.execute()
+        return [p for p in range(keys.PARTITIONS) if found[2 * p] or found[2 * p + 1]]
+
     async def _now(self) -> int:
         seconds, microseconds = await self._client.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def _call_out(self, now: int, booked: Sequence[tuple[str, int, StreamId]]) -> None:
-        """Tell of each group how old the oldest record is that it has not booked, if over a day."""
+        """Report the age of the oldest record that a group has not booked, if it is more than a day."""
         pipeline: Any = self._client.pipeline(transaction=False)
         for _, p, position in booked:
             pipeline.xrange(keys.usage_stream(p), f"({format_id(position)}", "+", count=1)
@@ -129,7 +145,8 @@ class Retention:
             ids = await self._client.lrange(waiting, 0, PAGE - 1)
             due = [name for name in ids if parse_id(name) <= booked]
             if not due:
-                await stripe_customers.forget(self._store, pid)
+                for forget in self._consumers:
+                    await forget(pid)
                 return
             pipeline: Any = self._client.pipeline(transaction=False)
             for name in due:

@@ -1,10 +1,10 @@
-"""Runs retention hourly, in one process among many.
+"""Runs retention hourly, in one of several processes.
 
 Rules:
 
-1. Whoever sets the ``sweeper`` key, which lasts for one interval, sweeps; the others find it set.
-2. A sweep that fails gives the key back, so that another turn, here or elsewhere, tries again.
-3. A turn never raises: what went wrong is told to ``on_failure``, and the next turn comes.
+1. The process that sets the ``sweeper`` key, which lasts for one interval, sweeps; the others find it set.
+2. A sweep that fails deletes the key, so that the next turn, here or elsewhere, tries again.
+3. A turn never raises: ``on_failure`` is told what went wrong, and the next turn follows.
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ ELECTION = "sweeper"
 
 
 class Sweeper(Background):
-    """One process's readiness to sweep.
+    """One process's sweeper.
 
-    ``also`` is awaited before each sweep (erasures that were begun and not finished); ``on_swept`` is
-    told what a sweep did, ``on_idle`` that another process sweeps. ``interval`` is seconds between
-    sweeps, ``turn_seconds`` between turns.
+    ``also`` is awaited before each sweep (it finishes erasures in progress); ``on_swept`` is told what a sweep did,
+    ``on_idle`` that another process sweeps. ``interval`` is seconds between sweeps, ``turn_seconds`` between turns.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class Sweeper(Background):
         self._me = secrets.token_hex(8)
 
     async def turn(self) -> bool:
-        """Sweep if it is time and nobody else does; whether this process swept."""
+        """Sweep if it is time and no other process does; return whether this one did."""
         try:
             if not await self._client.set(ELECTION, self._me, nx=True, px=int(self._interval * 1000)):
                 if self._on_idle is not None and await self._client.get(ELECTION) != self._me.encode():

@@ -2,10 +2,10 @@
 
 Rules:
 
-1. One library, named with its version: two versions serve side by side during an upgrade.
-2. A primary without the library (new, emptied, failed over to) gets it at the first call that misses
+1. The library's name contains its version, so that two versions serve side by side during an upgrade.
+2. A primary without the library (new, emptied, or promoted) gets it at the first call that does not find
    it, and the call is repeated.
-3. Every foreign error becomes `LedgerUnavailable` (not now) or `LedgerConflict` (never) here.
+3. Every foreign error becomes `LedgerUnavailable` (retry later) or `LedgerConflict` (never retry) here.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Calls:
         self._loading = asyncio.Lock()
 
     async def load(self) -> None:
-        """Load the library on every primary that lacks this very text of it, and reach each.
+        """Connect to every primary, and load the library where this exact text of it is missing.
 
         Raises:
             LedgerUnavailable: A primary could not be reached.
@@ -61,11 +61,11 @@ class Calls:
         return self._topology.send(p, command)
 
     async def reply(self, p: int, command: Command, sent: asyncio.Future[Any]) -> Any:
-        """The reply to a call that was sent.
+        """Await the reply to a call that was sent.
 
         Raises:
             LedgerUnavailable: No answer in time, or the store cannot serve now.
-            LedgerConflict: The function refuses these arguments for good.
+            LedgerConflict: The function will never accept these arguments.
             StoreError: Anything else, for example a key of another type.
         """
         try:

@@ -3,43 +3,44 @@
 --
 -- Rules:
 -- 1. Every argument and the type of every key that is written are checked before the first write: an error in
---    the middle would not roll back. Keys are read before they are written, so a wrong type fails there. Only a
---    path's first write may be its own check: where its key has a wrong type, nothing is written.
--- 2. The clock is the server's TIME. Sums stay below 2^53 and leave as text: all digits, no exponent.
+--    the middle would not roll back. Keys are read before they are written, so a wrong type fails there. Only the
+--    first write of a call may be its own check: if its key has a wrong type, nothing is written.
+-- 2. The clock is the server's TIME. Sums stay below 2^53 and are returned as text: all digits, no exponent.
 -- 3. Idempotent by rid. settle beats void and a higher rev beats a lower one, in whatever order
 --    they arrive: replay, duplication and reordering end in the same state.
--- 4. All keys are declared, so that a Cluster moving their slot answers TRYAGAIN before the call
+-- 4. All keys are declared, so that a Cluster that moves their slot answers TRYAGAIN before the call
 --    runs and never in the middle of it.
--- 5. A changed meaning is a new library and new function names (v3, cgx3_): two versions must be
---    able to serve side by side. This one follows v1, which knows no most of a hold.
--- 6. No account can owe more than it has: what its running requests may cost at most (the sum of most in its holds)
---    stays within its credit whenever one is admitted.
+-- 5. A change of meaning needs a new library and new function names (v3, cgx3_): two versions must be
+--    able to serve side by side. This one follows v1, whose holds have no most.
+-- 6. No account can owe more than it has: when a request is admitted, the most that all running requests may cost
+--    (the sum of most in the account's holds) stays within its credit.
 --
--- m:{p}:acct:<pid> is a hash: granted; spent; tier; restricted; erased; and of the current UTC day and month day,
--- dspent and month, mspent: the number of the (first) day, and what requests that began in it were charged. A window
--- counts once a charge moves it, so that settlements, corrections and orphans in any order end in the same sum.
+-- m:{p}:acct:<pid> is a hash: granted; spent; tier; restricted; erased; day and dspent, month and mspent: the number of
+-- the current UTC day and of the first day of the current UTC month, and the charges of requests that began in them. A
+-- window starts with the first charge in it, so that settlements, corrections and orphans in any order end in the same
+-- sum.
 --
--- m:{p}:holds:<pid> is a hash: rid to held, or to held, a NUL and most, where the request may cost more than is held.
--- tonumber stops at a NUL (Lua 5.1), so that v1 reads what is held. A hold of v1 has no most: it is what is held.
+-- m:{p}:holds:<pid> is a hash: rid to held; or to held, a NUL and most, if the request may cost more than is held.
+-- tonumber stops at a NUL (Lua 5.1), so that v1 reads the held amount. A hold of v1 has no most: it equals held.
 --
 -- m:{p}:req:<rid> is a hash: s = h held | d done | v voided | x dead letter | e erased; pid;
 -- f fingerprint of reserve's arguments; t, tl token estimate and limit; home the spool that knows
--- whether it was sent; lane where it is of one; ck checkpoint, the record that an orphan would get; c charge;
--- r rev; id stream entry of the record. An erased account is a hash with the one field erased, for KEEP.
+-- whether it was sent; lane, if it is in one; ck checkpoint, the record that an orphan would get; c charge;
+-- r rev; id stream entry of the record. An erased account is a hash with the single field erased, for KEEP.
 
 local MAX = 9007199254740991
 local MINUTE = 60000000
 local DAY = 86400000
-local KEEP = 35 * DAY      -- how long a request's state refuses duplicates
-local BRIEF = 600000       -- the same of a request that nobody bills: no checkpoint, nothing to charge twice
+local KEEP = 35 * DAY      -- how long a request's state is kept, so that duplicates are refused
+local BRIEF = 600000       -- the same for a request that is not billed: no checkpoint, nothing to charge twice
 local LANE = 600000        -- how long the newest request of an autocomplete lane is known
-local STAMP = 16           -- a rid begins with its time, in so many characters that compare as text
+local STAMP = 16           -- a rid begins with its time, in that many characters that compare as text
 local MONTHS = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
-local TOO_OLD = 34 * DAY   -- beyond this a settlement's state may be gone
-local WAIT = 5000000       -- when credit that running requests may need is asked for again
+local TOO_OLD = 34 * DAY   -- after this, the state of the request may be gone
+local WAIT = 5000000       -- how long to wait for credit that running requests may need
 
--- Of a whole number. '%d' goes through a C long: its 64 bits keep every number up to MAX exact, below 0 as well, and it
--- takes a third of the time of '%.0f'. Only times that an absurd estimate or lease gives lie beyond.
+-- The text of a whole number. '%d' uses a C long, whose 64 bits keep every number up to MAX exact, negative ones too,
+-- and takes a third of the time of '%.0f'. Only times that follow from an absurd estimate or lease are larger.
 local function text(number)
   return string.format(number <= MAX and '%d' or '%.0f', number)
 end
@@ -60,7 +61,7 @@ local function now_us()
   return tonumber(t[1]) * 1000000 + tonumber(t[2])
 end
 
--- What a hold holds, and what its request may cost at most.
+-- The held amount of a hold, and the most that its request may cost.
 local function parts_of(hold)
   local at = string.find(hold, '\0', 1, true)
   if not at then return tonumber(hold), tonumber(hold) end
@@ -81,16 +82,16 @@ local function held_in(holds)
   return held, most
 end
 
--- A record travels as one argument: name, value, name, value ..., each ended by a line feed.
+-- A record is passed as one argument: name, value, name, value ..., each ended by a line feed.
 local function split(lines)
   local parts = {}
   for part in string.gmatch(lines, '([^\n]*)\n') do parts[#parts + 1] = part end
   return parts
 end
 
--- GCRA (one minute's worth at once at most, then evenly): the arrival time before and after this
--- call and how long it has to wait (0: passes), in microseconds.
--- A single request larger than the limit passes when nothing was used, and is paid by waiting. 0 is no limit.
+-- GCRA (a burst of one minute's limit, then an even rate): the arrival time before and after this
+-- call, and how long it has to wait (0: it passes), in microseconds.
+-- A single request that is larger than the limit passes if nothing was used, and later ones wait. 0 is no limit.
 local function gcra(key, limit, cost, now)
   local before = tonumber(redis.call('GET', key) or '0')
   if before < now then before = now end
@@ -101,7 +102,7 @@ local function gcra(key, limit, cost, now)
 end
 
 -- The UTC month of a day (both in days since 1970): its first day and the next one's.
--- The answer is kept for the calls that follow, nearly all of the same day: the walk from 1970 is a slow one.
+-- The result is cached for the next calls, nearly all of which are of the same day: counting from 1970 is slow.
 local asked, month_first, month_after
 local function month_of(day)
   if day == asked then return month_first, month_after end
@@ -120,7 +121,7 @@ local function month_of(day)
   end
 end
 
--- Of the account's fields day, dspent, month, mspent: {spent, when it ends in ms} of the current day and month.
+-- From the account's fields day, dspent, month, mspent: {spent, end in ms} of the current day and month.
 local function spending(day, dspent, month, mspent, now_ms)
   local today = math.floor(now_ms / DAY)
   local first, after = month_of(today)
@@ -147,7 +148,7 @@ local function store_rate(key, after, now)
   end
 end
 
--- Moves the token rate, which stood at arrival, by what a request really used, or gives its estimate back.
+-- Corrects the token rate, which was at arrival, by what a request really used, or gives its estimate back.
 local function correct_tokens(key, arrival, limit, estimate, actual, now)
   limit, estimate = tonumber(limit or '0'), tonumber(estimate or '0')
   if limit == 0 or estimate == actual then return end
@@ -162,21 +163,21 @@ local function release(holds, lease, due, pid, rid)
   redis.call('ZREM', due, pid .. ':' .. rid)
 end
 
--- What is kept of a request that has ended. It is written anew: without the long checkpoint that the hash held while
--- the request ran, the server packs it, and for KEEP it takes about a third of the memory.
+-- Writes what is kept of a request that has ended, as a new hash: without the long checkpoint of a running request the
+-- server uses its compact encoding, which takes about a third of the memory for KEEP.
 local function remember(req, ...)
   redis.call('DEL', req)
   redis.call('HSET', req, ...)
   redis.call('PEXPIRE', req, KEEP)
 end
 
--- How long the state of a request is kept that has this checkpoint.
+-- How long the state of a request with this checkpoint is kept.
 local function keep(checkpoint)
   return (checkpoint or '') == '' and BRIEF or KEEP
 end
 
--- How long a budget (0: none) makes a request wait, in microseconds. Where it is only held, running requests give it
--- back sooner than the window ends.
+-- How long a budget (0: none) makes a request wait, in microseconds. What running requests only hold may be released
+-- before the window ends.
 local function over(limit, window, held, amount, now)
   if limit == 0 or window[1] + held + amount <= limit then return 0 end
   return window[1] + amount > limit and window[2] * 1000 - now or 1000000
@@ -184,13 +185,13 @@ end
 
 -- keys: acct holds lease due req rate:requests rate:tokens [lane]
 -- args: rid pid amount worst least tokens lease_ms requests/min tokens/min concurrent daily monthly home [checkpoint]
--- amount is held if the credit covers worst beside what all that runs may cost. Else all that is left is held, and is
--- the most that the request may cost, if that is least at least. Only the newest request of a lane holds, by the time
--- in its rid, and it counts for no concurrency.
+-- amount is held if the credit covers worst in addition to the most that all running requests may cost. Otherwise all
+-- remaining credit is held, and is the most that the request may cost, if it is at least least. In a lane only the
+-- newest request has a hold, by the time in its rid, and it does not count towards concurrency.
 -- gives: ok balance held hold most [policy limit remaining reset_ms]*   balance: granted - spent; held: by others
 --    or: took balance held hold most replaced-rid [...]*   for a lane
---    or: no reason needed held available retry_ms [policy limit remaining reset_ms]*   held: what others may cost at
---        most; available: what is left beside that; retry_ms of credits: 0 if no running request's end can help
+--    or: no reason needed held available retry_ms [policy limit remaining reset_ms]*   held: the most that others may
+--        cost; available: the rest of the credit; retry_ms of credits: 0 if no running request's end can help
 local function reserve(keys, args)
   local acct, holds, lease, due, req = keys[1], keys[2], keys[3], keys[4], keys[5]
   local rid, pid = args[1], args[2]
@@ -241,7 +242,7 @@ local function reserve(keys, args)
   end
   amount = math.min(amount, hold)
 
-  -- Of all that refuse, the one that refuses longest is told: then its time is when the request may pass.
+  -- If several limits refuse, the one with the longest wait is reported: after that time the request may pass.
   local reason, retry = nil, 0
   if lane then concurrent = 0 end
   if concurrent > 0 and running >= concurrent then reason, retry = 'concurrency', 1000000 end
@@ -271,7 +272,7 @@ local function reserve(keys, args)
   if reason then return no(reason, retry, windows) end
 
   local expiry = text(now_ms + lease_ms)
-  -- First, since an absurd estimate's time is more than an expiry can be, and fails.
+  -- First, because it fails if an absurd estimate gives a time that is larger than an expiry can be.
   if tokens_per_minute > 0 then store_rate(keys[7], tokens_after, now) end
   if per_minute > 0 then store_rate(keys[6], after, now) end
   redis.call('HSET', holds, rid, hold_of(hold, most))
@@ -291,8 +292,8 @@ local function reserve(keys, args)
   return reply
 end
 
--- What settle and reap read before they write, which checks the types of their keys. Not those of usage, dead and
--- unlinked: a path writes one of them at most, and first. replaced is written only where a record was before.
+-- What settle and reap read before they write, which checks the types of their keys. usage, dead and unlinked are not
+-- checked: a call writes at most one of them, and first. replaced is written only if there was a record before.
 -- gives: account (spent erased day dspent month mspent), request (s pid t tl), its record (r c id), token rate
 local function begin(keys, rid)
   redis.call('HEXISTS', keys[2], rid)
@@ -308,7 +309,7 @@ local function begin(keys, rid)
     redis.call('GET', keys[8])
 end
 
--- For an erased account only the day's total is kept, linked to nobody, and once for each rid.
+-- For an erased account the charge is only added to the day's total, which is linked to nobody, once for each rid.
 local function total_only(keys, pid, rid, charge, state, now_ms)
   if state ~= 'e' then
     redis.call('HINCRBY', keys[11], text(math.floor(now_ms / DAY)), text(charge))
@@ -317,8 +318,8 @@ local function total_only(keys, pid, rid, charge, state, now_ms)
   remember(keys[5], 's', 'e', 'pid', pid)
 end
 
--- Writes the record and moves spent from what the rid was charged before to what it is charged now.
--- The day's and the month's spending move with it where the request began in them.
+-- Writes the record and changes spent by the difference between the rid's new charge and its previous one.
+-- The spending of the day and the month changes too, if the request began in them.
 local function write(keys, rid, pid, rev, charge, tokens, fields, known, former, arrival, now, account, started)
   local more = charge - tonumber(former[2] or '0')
   local id = redis.call('XADD', keys[6], '*', unpack(fields))
@@ -368,8 +369,8 @@ local function settle(keys, args)
   return 'done'
 end
 
--- A lease ran out. keys as for settle; args: rid pid home
--- home: the caller's spool, if it holds no intent for this rid: then the request was never sent.
+-- A lease expired. keys as for settle; args: rid pid home
+-- home: the caller's spool, if that has no intent for this rid: then the request was never sent.
 -- gives: running | gone | voided | orphan | erased
 local function reap(keys, args)
   local rid, pid, home = args[1], args[2], args[3]
@@ -407,12 +408,13 @@ local function reap(keys, args)
   return 'orphan'
 end
 
--- Extends a running request's lease, raises its hold and notes how far it has come.
+-- Extends a running request's lease, raises its hold and writes its checkpoint.
 -- keys: acct holds lease due req      args: rid pid lease_ms amount most home checkpoint
--- gives: ok available | no available (not enough credit for the raise; the lease is extended) | gone
--- A raise beyond the most that was admitted needs credit beside what all that runs may cost. A hold that a failover
--- lost is made again, with the most that the caller knows: the request is running. One that was reaped by mistake
--- goes on without: its settlement will replace the orphan.
+-- gives: ok available most | no available most (not enough credit for the raise; the lease is extended) | gone 0 0
+-- A raise above the admitted most needs credit in addition to the most that all running requests may cost; if that is
+-- not there, most is raised by what is available. A hold that a failover lost is restored with the caller's most, since
+-- the request is running. A request that was reaped by mistake continues without a hold: its settlement will replace
+-- the orphan.
 local function touch(keys, args)
   local acct, holds, lease, due, req = keys[1], keys[2], keys[3], keys[4], keys[5]
   local rid, pid, lease_ms, amount, most = args[1], args[2], int(args[3]), int(args[4]), int(args[5])
@@ -427,15 +429,15 @@ local function touch(keys, args)
   local balance = tonumber(account[1] or '0') - tonumber(account[2] or '0')
   local available, before = balance - held, 0
   if own then before, most = parts_of(own) end
-  if account[3] or not (account[1] or account[2]) then return {'gone', '0'} end
-  if known[1] == 'd' and known[3] == '0' then return {'ok', text(available)} end
-  if known[1] and known[1] ~= 'h' then return {'gone', '0'} end
+  if account[3] or not (account[1] or account[2]) then return {'gone', '0', '0'} end
+  if known[1] == 'd' and known[3] == '0' then return {'ok', text(available), text(most)} end
+  if known[1] and known[1] ~= 'h' then return {'gone', '0', '0'} end
   local answer = 'ok'
   if amount < before then amount = before end
   local beyond = math.max(0, amount - most)
   if known[1] and amount > before
       and (available < amount - before or (beyond > 0 and balance - may_cost < beyond)) then
-    answer, amount, beyond = 'no', before, 0
+    answer, amount, beyond = 'no', before, math.max(0, math.min(beyond, balance - may_cost))
   end
   local expiry = text(math.floor(now_us() / 1000) + lease_ms)
   redis.call('HSET', holds, rid, hold_of(amount, most + beyond))
@@ -444,11 +446,11 @@ local function touch(keys, args)
   redis.call('HSET', req, 's', 'h', 'pid', pid, 'home', args[6])
   if args[7] ~= '' then redis.call('HSET', req, 'ck', args[7]) end
   redis.call('PEXPIRE', req, keep(args[7] ~= '' and args[7] or known[5]))
-  return {answer, text(available - amount + before)}
+  return {answer, text(available - amount + before), text(most + beyond)}
 end
 
 -- keys: holds lease due req rate:tokens      args: rid pid
--- An unknown rid leaves a tombstone that a reserve still on its way will obey.
+-- An unknown rid leaves a tombstone, so that a reserve that arrives later is refused.
 local function void(keys, args)
   local holds, lease, due, req = keys[1], keys[2], keys[3], keys[4]
   local rid, pid = args[1], args[2]
@@ -467,7 +469,7 @@ local function void(keys, args)
   return 'done'
 end
 
--- gives: granted spent held tier restricted, or nothing for an account that is not there
+-- gives: granted spent held tier restricted, or nothing if there is no such account
 local function show(acct, holds)
   local account = redis.call('HMGET', acct, 'granted', 'spent', 'tier', 'erased', 'restricted')
   if account[4] or not (account[1] or account[2] or account[3]) then return {} end
@@ -480,7 +482,7 @@ local function account(keys)
 end
 
 -- keys: acct holds grant grants      args: pid amount digest
--- grants lists what was granted as ms:amount:digest, for the account's owner and for erasure.
+-- grants lists each grant as ms:amount:digest, for the account's owner and for erasure.
 -- gives: the account, as above
 local function grant(keys, args)
   local acct, holds, key = keys[1], keys[2], keys[3]
@@ -511,7 +513,7 @@ local function set_tier(keys, args)
   return show(keys[1], keys[2])
 end
 
--- Each limit as it stands, without using any of it.
+-- The current state of each limit, without using any of it.
 -- keys: acct holds lease rate:requests rate:tokens      args: requests/min tokens/min concurrent daily monthly
 -- gives: [policy limit remaining reset_ms]*
 local function limits(keys, args)
@@ -537,7 +539,7 @@ local function limits(keys, args)
 end
 
 -- keys: req usage      args: pid
--- gives: nothing | h | v | x | e | d followed by the record's name value pairs, where still kept
+-- gives: nothing | h | v | x | e | d followed by the record's name value pairs, if it is still kept
 local function record(keys, args)
   local known = redis.call('HMGET', keys[1], 's', 'pid', 'id')
   if not known[1] or known[2] ~= args[1] then return {} end

@@ -1,9 +1,9 @@
 """The ledger's calls: credits, holds, rates and records, each one function call on the store.
 
-The rules of the money are in ``ledger.lua``; this file gives them types and puts them on the wire.
+The rules about money are in ``ledger.lua``; this module gives the calls types and sends them.
 
 1. A call that gets no answer in time raises `LedgerUnavailable`; nothing here retries.
-2. Everything is idempotent by ``rid`` (a grant by its id), so callers may repeat any call.
+2. Every call is idempotent by ``rid`` (a grant by its id), so callers may repeat any call.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from metering.ledger.types import (
     Refused,
     Reservation,
     Reserved,
+    Standing,
     State,
     Touch,
     Touched,
@@ -43,6 +44,7 @@ __all__ = [
     "Refused",
     "Reservation",
     "Reserved",
+    "Standing",
     "State",
     "Touch",
     "Touched",
@@ -52,10 +54,10 @@ __all__ = [
 
 
 class Ledger:
-    """One process's way to the ledger. Call `load` before anything else and `close` at the end.
+    """One process's access to the ledger. Call `load` before anything else and `close` at the end.
 
-    ``timeout`` bounds each call, in seconds. ``home`` is the id of this host's spool, where there is
-    one: the reaper asks it whether a request whose gateway died was ever sent.
+    ``timeout`` bounds each call, in seconds. ``home`` is the id of this host's spool, if there is
+    one: the reaper asks that spool whether a request whose gateway died was ever sent.
     """
 
     def __init__(self, store: Store, *, timeout: float = 0.25, home: str = "") -> None:
@@ -64,14 +66,14 @@ class Ledger:
         self._home = home
 
     async def load(self) -> None:
-        """Load the function library where it is missing. Raises `LedgerUnavailable`."""
+        """Load the function library on each primary that lacks it. Raises `LedgerUnavailable`."""
         await self.calls.load()
 
     async def reserve(self, r: Reservation) -> Reserved | Refused:
         """Check rates, concurrency and credits, and hold: all or nothing, in one call.
 
         Raises:
-            LedgerUnavailable: No answer in time. Where ``maybe_ran``, hand the rid to `Settler.void`.
+            LedgerUnavailable: No answer in time. If ``maybe_ran``, hand the rid to `Settler.void`.
             LedgerConflict: This rid was reserved with other arguments.
         """
         p = keys.partition(r.pid)
@@ -97,56 +99,29 @@ class Ledger:
             reply[1].decode(), int(reply[2]), int(reply[3]), int(reply[4]), int(reply[5]), _windows(reply, 6)
         )
 
-    async def touch(
-        self,
-        pid: str,
-        rid: str,
-        *,
-        lease_ms: int,
-        amount: int = 0,
-        checkpoint: UsageRecord | None = None,
-        most: int = 0,
-    ) -> Touched:
-        """Say that a request still runs: extend its lease, raise its hold, note how far it has come.
+    async def touch_each(self, touches: Sequence[Touch]) -> list[Standing | None]:
+        """Say that requests still run, in one pipeline: extend their leases, raise their holds, note how far they are.
 
-        The arguments are those of `Touch`.
-
-        Raises:
-            LedgerUnavailable: No answer; the request goes on, and the next touch repeats it all.
-            LedgerConflict: The rid belongs to another account.
+        ``None`` for each without an answer: the request goes on, and the next touch repeats it all. Raises nothing.
         """
-        reply = await self.calls.run(*self._touch(Touch(pid, rid, lease_ms, amount, checkpoint, most)))
-        return _TOUCHED[reply[0]]
-
-    async def touch_each(self, touches: Sequence[Touch]) -> list[Touched | None]:
-        """Touch many in one pipeline, ``None`` for each without an answer; raises nothing."""
         calls = [self._touch(touch) for touch in touches]
         sent = [self.calls.send(*call) for call in calls]
-        found: list[Touched | None] = []
-        for call, future in zip(calls, sent, strict=True):
+        found: list[Standing | None] = []
+        for call, touch, future in zip(calls, touches, sent, strict=True):
             try:
-                found.append(_TOUCHED[(await self.calls.reply(*call, future))[0]])
+                found.append(_standing(await self.calls.reply(*call, future), touch))
             except (LedgerUnavailable, LedgerConflict, StoreError):
                 found.append(None)
         return found
 
-    async def settle(self, settled: Sequence[UsageRecord]) -> None:
-        """Write the records and charge them, in one pipeline. A higher ``rev`` replaces a lower one.
-
-        Raises:
-            LedgerUnavailable: At least one got no answer; repeat all of them.
-            LedgerConflict: At least one will never be accepted.
-        """
-        verdicts = await self.settle_each(settled)
-        if Verdict.AGAIN in verdicts:
-            raise LedgerUnavailable(maybe_ran=True)
-        if Verdict.REFUSED in verdicts:
-            raise LedgerConflict("rid")
-
     async def replace(self, record: UsageRecord) -> bool:
         """Write a record in place of a lower ``rev``; false if the ledger holds this ``rev`` or a higher one.
 
-        False may also be the answer to a repetition of what was written. Raises as `settle`.
+        False may also be the answer to a repetition of what was written.
+
+        Raises:
+            LedgerUnavailable: No answer; repeat it.
+            LedgerConflict: It will never be accepted.
         """
         call = self._settlement(record)
         if call is None:
@@ -157,7 +132,10 @@ class Ledger:
         return bool(reply != b"same")
 
     async def settle_each(self, settled: Sequence[UsageRecord]) -> list[Verdict]:
-        """Like `settle`, with the fate of each; raises nothing."""
+        """Write the records and charge them, in one pipeline: the fate of each. A higher ``rev`` replaces a lower one.
+
+        Raises nothing.
+        """
         calls = [self._settlement(record) for record in settled]
         sent = [None if call is None else self.calls.send(*call) for call in calls]
         return [
@@ -165,23 +143,19 @@ class Ledger:
             for call, future in zip(calls, sent, strict=True)
         ]
 
-    async def void(self, pid: str, rid: str) -> None:
-        """Give a hold back uncharged. An unknown rid is barred, so that a late reserve finds that out.
-
-        A settled request stays settled. Raises `LedgerUnavailable`, `LedgerConflict`.
-        """
-        await self.calls.run(*_void(pid, rid))
-
     async def void_each(self, voids: Sequence[tuple[str, str]]) -> list[Verdict]:
-        """Void many ``(pid, rid)`` in one pipeline; raises nothing."""
+        """Give the holds of these ``(pid, rid)`` back uncharged, in one pipeline. A settled request stays settled.
+
+        An unknown rid is barred, so that a late reserve finds that out. Raises nothing.
+        """
         calls = [_void(pid, rid) for pid, rid in voids]
         sent = [self.calls.send(*call) for call in calls]
         return [await _verdict(self.calls.reply(*call, future)) for call, future in zip(calls, sent, strict=True)]
 
     async def bury(self, record: UsageRecord) -> bool:
-        """Put a settlement that was refused for good into the dead letters; false without an answer.
+        """Move a settlement that the ledger will never accept to the dead letters; false if there was no answer.
 
-        A record that cannot even be written down has nothing to put there, and counts as buried.
+        A record that cannot be encoded is dropped, and counts as moved.
         """
         p = keys.partition(record.pid)
         try:
@@ -221,7 +195,7 @@ class Ledger:
         return _account(pid, await self.calls.run(p, command))
 
     async def restrict(self, pid: str, *, restricted: bool) -> Account | None:
-        """Refuse new requests of the account (or no longer). Raises as `grant` does."""
+        """Refuse new requests of the account, or accept them again. Raises as `grant` does."""
         p = keys.partition(pid)
         t = keys.tag(p)
         command = ("FCALL", "cgx2_restrict", 2, f"{t}acct:{pid}", f"{t}holds:{pid}", int(restricted))
@@ -229,14 +203,14 @@ class Ledger:
         return _account(pid, reply) if reply else None
 
     async def account(self, pid: str) -> Account | None:
-        """The account as it stands, or ``None``. Raises `LedgerUnavailable`."""
+        """The account's current sums, or ``None`` if it does not exist. Raises `LedgerUnavailable`."""
         p = keys.partition(pid)
         t = keys.tag(p)
         reply = await self.calls.run(p, ("FCALL", "cgx2_account", 2, f"{t}acct:{pid}", f"{t}holds:{pid}"))
         return _account(pid, reply) if reply else None
 
     async def limits(self, pid: str, limits: Limits) -> tuple[Window, ...]:
-        """Each of these limits as it stands for an account, without using any. Raises `LedgerUnavailable`."""
+        """The current state of an account's limits, without using any of them. Raises `LedgerUnavailable`."""
         p = keys.partition(pid)
         t = keys.tag(p)
         reply = await self.calls.run(p, (
@@ -256,7 +230,7 @@ class Ledger:
         return _STATES[reply[0]] if reply else State.UNKNOWN
 
     async def close(self) -> None:
-        """Let go of the ledger's connections (the store itself stays open)."""
+        """Close the ledger's connections (the store itself stays open)."""
         await self.calls.close()
 
     async def _confirm(self, tag: str) -> None:
@@ -298,6 +272,14 @@ def _void(pid: str, rid: str) -> tuple[int, Command]:
         f"{t}holds:{pid}", f"{t}lease:{pid}", f"{t}due", f"{t}req:{rid}", f"{t}rate:{pid}:tokens",
         rid, pid,
     )  # fmt: skip
+
+
+def _standing(reply: list[bytes], touch: Touch) -> Standing:
+    """What a reply says. A library of before says nothing of the most, but grants all that was asked for or nothing."""
+    touched = _TOUCHED[reply[0]]
+    if len(reply) > 2:
+        return Standing(touched, int(reply[2]))
+    return Standing(touched, max(touch.most, touch.amount) if touched is Touched.HELD else touch.most)
 
 
 _TOUCHED = {b"ok": Touched.HELD, b"no": Touched.CREDITS, b"gone": Touched.GONE}

@@ -1,8 +1,8 @@
 """How a usage record is written in the store, for readers in any language.
 
 An entry of ``m:{p}:usage`` is a flat list of field and value, named as in `UsageRecord`. Numbers are
-decimal. A count or ``unpriced`` of zero is left out: a reader takes an absent number for 0 (nothing is
-unknown after settlement). ``v`` comes first and says which version of this contract the entry follows.
+decimal. A count or ``unpriced`` of zero is left out: a reader reads an absent number as 0 (nothing is
+unknown after settlement). ``v`` comes first: the version of this contract.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from operator import attrgetter
 
 import msgspec
 
-from metering.usage import COUNTS, INPUT_COUNTS, OUTPUT_COUNTS, UsageRecord
+from metering.usage import COUNTS, TOKEN_COUNTS, UsageRecord
 
 FIELDS: tuple[str, ...] = UsageRecord.__struct_fields__
 _TEXT = frozenset(field.name for field in msgspec.structs.fields(UsageRecord) if field.type is str)
-_TOKENS = (*INPUT_COUNTS, *OUTPUT_COUNTS)
 _OPTIONAL = frozenset((*COUNTS, "cost", "charge", "unpriced"))
 _KEPT = tuple(name for name in FIELDS if name not in _OPTIONAL)
 _LEFT_OUT_AT_ZERO = tuple(name for name in FIELDS if name in _OPTIONAL)
@@ -29,7 +28,7 @@ def encode(record: UsageRecord) -> str:
     """The record as lines ``name``, ``value``, each ended by a line feed (the ledger's argument).
 
     Raises:
-        ValueError: A text holds a line feed; the catalog allows none.
+        ValueError: A text contains a line feed, which the catalog does not allow.
     """
     others = [f"{name}\n{value}\n" for name, value in zip(_LEFT_OUT_AT_ZERO, _others_of(record), strict=True) if value]
     lines = _KEPT_LINES % _kept_of(record) + "".join(others)
@@ -57,7 +56,7 @@ def parse(lines: str) -> UsageRecord:
 
 def tokens(record: UsageRecord) -> int:
     """All tokens that the request used: what the token rate counts."""
-    return sum(getattr(record, name) for name in _TOKENS)
+    return sum(getattr(record, name) for name in TOKEN_COUNTS)
 
 
 def pairs(flat: Iterable[bytes]) -> dict[bytes, bytes]:

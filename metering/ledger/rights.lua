@@ -1,7 +1,7 @@
 -- The part of the ledger's function library that deletes: the owner's rights and the end of retention.
--- It is loaded behind ledger.lua, as one text, and obeys the same rules.
+-- It is loaded after ledger.lua, as one text, and follows the same rules.
 
--- A person asked that the account be left alone for now (1), or no longer (0): no new requests.
+-- The owner restricts processing (1) or lifts the restriction (0): while it is set, new requests are refused.
 -- keys: acct holds      args: 0 | 1
 local function restrict(keys, args)
   if args[1] ~= '0' and args[1] ~= '1' then return bad('restrict') end
@@ -16,8 +16,8 @@ local function restrict(keys, args)
   return show(keys[1], keys[2])
 end
 
--- The account is gone at once: holds, leases, rates, grants and balance. Its records are listed in
--- erase, for forget to delete when billing has read them.
+-- Deletes the account at once: holds, leases, rates, grants and balance. Its records are listed in
+-- erase, and forget deletes them when billing has booked them.
 -- keys: acct holds lease due ids erase erasures grants rate:requests rate:tokens      args: pid
 -- gives: done | same
 local function erase(keys, args)
@@ -42,7 +42,7 @@ local function erase(keys, args)
   return 'done'
 end
 
--- Deletes records of an erased account; of each that counted the charge joins its day's total.
+-- Deletes records of an erased account; the charge of each current one is added to its day's total.
 -- keys: usage replaced unlinked erase erasures req...      args: pid id...  (one req for each id)
 local function forget(keys, args)
   local usage, replaced, unlinked, list, erasures = keys[1], keys[2], keys[3], keys[4], keys[5]
@@ -78,7 +78,7 @@ local function forget(keys, args)
   return 'done'
 end
 
--- Retention: deletes these records and takes them off their accounts' lists.
+-- Retention: deletes these records and removes them from their accounts' lists.
 -- keys: usage replaced ids...      args: newest id to go, id...
 local function trim(keys, args)
   redis.call('XLEN', keys[1])

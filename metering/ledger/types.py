@@ -1,8 +1,9 @@
-"""What is said to and by the ledger: reservations, their answers, accounts, and the two errors."""
+"""The ledger's types: reservations and their answers, touches, accounts, and its two errors."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -12,8 +13,8 @@ from metering.usage import UsageRecord
 class LedgerUnavailable(Exception):
     """The store did not answer in time, or cannot serve now.
 
-    ``maybe_ran``: the call may have taken effect all the same, so a failed reserve must be voided.
-    When false it did not and never will, and there is nothing to void.
+    ``maybe_ran``: the call may still have taken effect, so a failed reserve must be voided.
+    If false, it did not and never will, and there is nothing to void.
     """
 
     def __init__(self, *, maybe_ran: bool) -> None:
@@ -33,12 +34,12 @@ class LedgerConflict(Exception):
 
 
 class State(StrEnum):
-    """What the ledger knows of a request that has no record to show."""
+    """Why a request has no record to show."""
 
     UNKNOWN = "unknown"
     PENDING = "pending"  # reserved, not settled
     VOIDED = "voided"  # never charged
-    DEAD = "dead"  # settled too late; kept aside for an operator
+    DEAD = "dead"  # settled too late; in the dead letters, for an operator
     EXPIRED = "expired"  # settled; the record itself is past its retention
 
 
@@ -47,13 +48,20 @@ class Touched(StrEnum):
 
     HELD = "held"  # the request may go on
     CREDITS = "credits"  # the lease is extended, but the account cannot pay for a larger hold
-    GONE = "gone"  # settled or voided meanwhile, or the account was erased: end it
+    GONE = "gone"  # settled or voided meanwhile, or the account was erased: the request must end
+
+
+class Standing(NamedTuple):
+    """What a touch found, and the most that the request may cost from now on, in micro-credits (0 if it is gone)."""
+
+    touched: Touched
+    most: int
 
 
 class Verdict(StrEnum):
-    """What became of one settlement."""
+    """The result of one settlement."""
 
-    SETTLED = "settled"  # the record counts, now or already
+    SETTLED = "settled"  # the record counts, now or since an earlier call
     AGAIN = "again"  # no answer: repeat it
     REFUSED = "refused"  # will never be accepted as it is
     DEAD = "dead"  # too old; in the dead letters
@@ -76,18 +84,18 @@ class Reservation(msgspec.Struct, frozen=True):
     Attributes:
         rid: The request's id, drawn by the gateway.
         pid: The account.
-        amount: Micro-credits to hold while the account's credit covers ``worst`` of all that it runs.
+        amount: Micro-credits to hold, as long as the account's credit covers the ``worst`` of all its running requests.
         tokens: Estimate for the token rate.
         lease_ms: How long the hold counts as running without a touch.
         limits: The account's limits.
         orphan: The record to charge if this gateway dies before the first touch (its ``rev``,
             ``basis``, ``outcome`` and ``settled_ms`` are set by the reaper). ``None``: nothing
             would be charged.
-        lane: ``<sid>:<slot>`` of an autocomplete lane, or empty. Of a lane only the newest request holds; it does not
-            count as running at once.
-        worst: The most that the request may cost, ``amount`` at least; ``None`` is ``amount``.
-        least: If less credit is left than ``worst``, the least that the request may be limited to; ``None`` is
-            ``worst``: it takes no limit.
+        lane: ``<sid>:<slot>`` of an autocomplete lane, or empty. In a lane only the newest request has a hold; it does
+            not count towards the concurrency limit.
+        worst: The most that the request may cost, at least ``amount``; ``None`` means ``amount``.
+        least: The lowest cost that the request can be limited to if less credit than ``worst`` is left; ``None`` means
+            that it cannot be limited.
     """
 
     rid: str
@@ -103,15 +111,16 @@ class Reservation(msgspec.Struct, frozen=True):
 
 
 class Touch(msgspec.Struct, frozen=True):
-    """What a running request says of itself.
+    """A running request's report to the ledger.
 
     Attributes:
         pid: The account.
         rid: The request.
         lease_ms: The new lease, from now.
-        amount: The new hold in micro-credits; a smaller one than now held changes nothing.
+        amount: The new hold in micro-credits; one that is not larger than the current hold changes nothing. One above
+            the most that the request may cost raises that too: to ``amount``, or by the credit that is available.
         checkpoint: The record that the reaper would write (see `Reservation.orphan`).
-        most: What the reserve said that the request may cost at most, should the store have lost the hold.
+        most: The reserve's `Reserved.most`, in case the store has lost the hold.
     """
 
     pid: str
@@ -123,10 +132,10 @@ class Touch(msgspec.Struct, frozen=True):
 
 
 class Window(msgspec.Struct, frozen=True):
-    """One limit as it stands: ``policy`` is ``requests``, ``tokens``, ``concurrency``, ``daily`` or ``monthly``.
+    """The state of one limit: ``policy`` is ``requests``, ``tokens``, ``concurrency``, ``daily`` or ``monthly``.
 
-    ``reset_ms`` is the time until nothing of it is used any more (0 for concurrency); ``daily`` and ``monthly`` are
-    micro-credits, of which those held by running requests are not remaining.
+    ``reset_ms`` is the time until it is fully available again (0 for concurrency). ``daily`` and ``monthly`` are in
+    micro-credits; what running requests hold does not count as remaining.
     """
 
     policy: str
@@ -136,16 +145,16 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class Reserved(msgspec.Struct, frozen=True):
-    """The hold stands. Money is in micro-credits.
+    """The hold was made. Money is in micro-credits.
 
     Attributes:
         balance: granted - spent of the account.
         held: What its other requests hold.
         hold: What this request holds.
-        most: What this request may cost at most. Below the reservation's ``worst``, the credit does not cover that:
-            the caller must limit the request to this.
+        most: The most that this request may cost. If it is below the reservation's ``worst``, the credit does not
+            cover the worst case, and the caller must limit the request to ``most``.
         windows: The account's limits.
-        replaced: The rid whose lane this request took over, which may have ended; the caller must end it.
+        replaced: The rid of the request that this one replaced in its lane; the caller must end it if it still runs.
     """
 
     balance: int
@@ -160,10 +169,10 @@ class Refused(msgspec.Struct, frozen=True):
     """Nothing was held.
 
     ``reason`` is ``credits``, ``requests``, ``tokens``, ``concurrency``, ``daily``, ``monthly``, ``superseded``
-    (a newer request has the lane), ``voided`` (this rid has ended), ``restricted`` (its owner asked to leave it
-    alone) or ``unknown_account``. Money is in micro-credits: ``needed`` is the reservation's ``least``, ``held`` what
-    running requests may cost at most, and ``available`` what is left beside that. ``retry_after_ms`` of ``credits`` is
-    0 if the credit does not suffice either once they have ended.
+    (a newer request has the lane), ``voided`` (this rid has ended), ``restricted`` (the account's owner restricted
+    processing) or ``unknown_account``. Money is in micro-credits: ``needed`` is the reservation's ``least``, ``held``
+    the most that running requests may cost, and ``available`` the rest of the credit. For ``credits``,
+    ``retry_after_ms`` is 0 if the credit will not suffice even after the running requests have ended.
     """
 
     reason: str

@@ -1,1 +1,1 @@
-"""Usage for its readers: pages, cursors and consumers."""
+"""Reads usage records: pages, cursors and consumers."""

@@ -1,16 +1,16 @@
-"""Delivers usage records to a billing service in Python: each at least once, and said when again.
+"""Delivers usage records to a billing service in Python, each at least once.
 
 Rules:
 
-1. A consumer group keeps the place. What was delivered and not acknowledged comes again: to the same
-   consumer when it restarts, to another when it stays away (`idle_ms`).
+1. A consumer group keeps the cursor. A record that was delivered and not acknowledged is delivered again: to the same
+   consumer after a restart, to another one if the consumer stays away (`idle_ms`).
 2. A record that was delivered too often without being acknowledged goes to the dead letters, so that
-   one bad record cannot stop the rest.
-3. After a new epoch of the store the last 15 minutes are read again: what a failover lost is replayed
-   by the gateways under new stream ids.
+   one bad record cannot block the others.
+3. After a new epoch of the store the last 15 minutes are read again, because the gateways replay what a failover lost
+   under new stream ids.
 4. A record that was acknowledged through this reader, with this or a higher ``rev``, is not delivered
-   again. Its memory is bounded and its own: the service must book by ``rid``, replacing a lower
-   ``rev``, all the same.
+   again. This memory is bounded and local to the reader: the service must still book by ``rid``, and replace a lower
+   ``rev``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ REMEMBERED = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A record and what `BillingReader.ack` needs."""
+    """A record, and what `BillingReader.ack` needs to acknowledge it."""
 
     record: UsageRecord
     partition: int
@@ -78,7 +78,7 @@ class BillingReader:
         epoch.on_change(self._new_epoch)
 
     async def open(self) -> None:
-        """Make the group in every partition where it is missing, at the begin of its stream."""
+        """Create the group at the start of the stream, in every partition that lacks it."""
         pipeline = self._client.pipeline(transaction=False)
         for p in range(keys.PARTITIONS):
             pipeline.xgroup_create(keys.usage_stream(p), self._group, id="0", mkstream=True)
@@ -87,7 +87,7 @@ class BillingReader:
                 raise reply
 
     async def read(self) -> list[Delivery]:
-        """What is to be booked next; empty when there is nothing. Raises redis-py's errors."""
+        """The records to book next; empty if there are none. Raises redis-py's errors."""
         if self._overlap:
             await self._go_back()
             self._overlap = False
@@ -104,7 +104,7 @@ class BillingReader:
         return await self._fresh(await self._given(dict.fromkeys(range(keys.PARTITIONS), ">")))
 
     async def ack(self, deliveries: Iterable[Delivery]) -> None:
-        """These are booked, durably: they will not come again."""
+        """Acknowledge records that are booked durably; they are not delivered again."""
         by_partition: dict[int, list[bytes]] = {}
         for delivery in deliveries:
             by_partition.setdefault(delivery.partition, []).append(delivery.name)
@@ -120,7 +120,7 @@ class BillingReader:
         await pipeline.execute()
 
     async def __aiter__(self) -> AsyncIterator[Delivery]:
-        """Every delivery, for ever; waits where there is nothing. The caller must `ack` each."""
+        """Yield every delivery, without end; wait while there is none. The caller must `ack` each."""
         while True:
             deliveries = await self.read()
             for delivery in deliveries:
@@ -138,7 +138,7 @@ class BillingReader:
         found: list[tuple[int, bytes, dict[bytes, bytes]]] = []
         for p, reply in zip(starts, await pipeline.execute(raise_on_error=False), strict=True):
             if isinstance(reply, ResponseError) and str(reply).startswith("NOGROUP"):
-                await self.open()  # the store lost the stream: begin anew, next time
+                await self.open()  # the store lost the stream: the next read starts over
             elif isinstance(reply, Exception):
                 raise reply
             elif reply:
@@ -147,7 +147,9 @@ class BillingReader:
         return found
 
     async def _claimed(self) -> list[tuple[int, bytes, dict[bytes, bytes]]]:
-        """What others were given and left; what was given too often is put aside."""
+        """Claim records that other consumers did not acknowledge; move those that were delivered too often to the dead
+        letters.
+        """
         pipeline = self._client.pipeline(transaction=False)
         for p in range(keys.PARTITIONS):
             pipeline.xautoclaim(
@@ -174,7 +176,7 @@ class BillingReader:
         self.dead += 1
 
     async def _fresh(self, found: Sequence[tuple[int, bytes, dict[bytes, bytes]]]) -> list[Delivery]:
-        """What this reader does not know as booked, oldest first; the rest is acknowledged."""
+        """The records that this reader does not know as booked, oldest first; the others are acknowledged."""
         deliveries: list[Delivery] = []
         stale: list[tuple[int, bytes]] = []
         for p, name, fields in sorted(found, key=lambda item: (parse_id(item[1]), item[0])):
@@ -194,7 +196,7 @@ class BillingReader:
         return deliveries
 
     async def _go_back(self) -> None:
-        """Set the group back by the overlap, in every partition."""
+        """Move the group's cursor back by the overlap, in every partition."""
         await self.open()
         pipeline = self._client.pipeline(transaction=False)
         for p in range(keys.PARTITIONS):

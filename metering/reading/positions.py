@@ -1,8 +1,7 @@
 """How far each billing consumer has read, partition by partition.
 
-A consumer is a consumer group on the usage streams. An entry counts as booked when every group has
-been given it and has acknowledged it. Where there is no group at all, nobody reads, and nothing
-waits for a reader.
+A consumer is a consumer group on the usage streams. An entry counts as booked when it was delivered to every group
+and each has acknowledged it. If there is no group at all, nobody reads, and nothing waits for a reader.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ EVERYTHING: StreamId = (2**63, 0)
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One group's place in one partition: everything up to and including ``booked`` is acknowledged."""
+    """The progress of one group in one partition: everything up to and including ``booked`` is acknowledged."""
 
     group: str
     partition: int
@@ -41,7 +40,7 @@ def format_id(position: StreamId) -> str:
 
 
 def before(position: StreamId) -> StreamId:
-    """The largest id smaller than this one; before nothing is nothing."""
+    """The largest id that is smaller than this one; zero stays zero."""
     if position == NOTHING:
         return NOTHING
     milliseconds, sequence = position
@@ -49,7 +48,7 @@ def before(position: StreamId) -> StreamId:
 
 
 async def positions(store: Store, partitions: Sequence[int]) -> list[Position]:
-    """Of every group in these partitions. Raises redis-py's errors when the store is away."""
+    """The position of every group in these partitions. Raises redis-py's errors when the store is away."""
     pipeline: Any = store.client.pipeline(transaction=False)
     for p in partitions:
         pipeline.xinfo_groups(keys.usage_stream(p))
@@ -75,7 +74,7 @@ async def positions(store: Store, partitions: Sequence[int]) -> list[Position]:
 
 
 def floors(found: Sequence[Position]) -> dict[int, StreamId]:
-    """For each partition that has a reader: up to where all of them have booked."""
+    """For each partition that has groups: the position up to which all of them have booked."""
     lowest: dict[int, StreamId] = {}
     for position in found:
         lowest[position.partition] = min(lowest.get(position.partition, EVERYTHING), position.booked)

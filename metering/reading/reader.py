@@ -2,12 +2,12 @@
 
 Rules:
 
-1. The order is the time at which the ledger accepted a record (its stream id), not ``settled_ms``:
-   a settlement replayed after an outage appears when it arrived, so that a reader never misses one
-   behind its back.
-2. Of the records of one rid only the one with the highest ``rev`` is given. The ledger notes which
-   entries were replaced, so nothing has to be remembered while reading.
-3. What is written after the reading began is left for the next reading.
+1. Records are ordered by the time at which the ledger accepted them (the stream id), not by ``settled_ms``.
+   A settlement that is replayed after an outage appears when it arrived, so a reader
+   that has already passed its ``settled_ms`` still gets it.
+2. Of the records of one rid, only the one with the highest ``rev`` is returned. The ledger notes which
+   entries were replaced, so the reader keeps no state.
+3. An entry that is written after a reading started is left for the next reading.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from metering.usage import UsageRecord
 PAGE = 200
 FEW = 16  # entries of each partition that one page over HTTP may look at in one round trip
 HORIZON_MS = 2000
-GIVEN = "given"  # sorted set: a service -> Unix milliseconds of the furthest place that it was given
+GIVEN = "given"  # sorted set: service -> Unix milliseconds of the latest cursor that it was given
 Entry = tuple[bytes, dict[bytes, bytes]]
-Place = tuple[StreamId, int]
+Cursor = tuple[StreamId, int]  # an entry's id and its partition: a position in the merged order
 
 
 class NotGiven(Exception):
-    """A place that lies beyond everything that a service was given: it cannot have booked that."""
+    """The cursor is after every page that the service was given, so the service cannot have booked up to it."""
 
 
 @dataclass(slots=True)
-class _Cursor:
-    """Where the reading of one partition stands."""
+class _PartitionReading:
+    """The progress of reading one partition."""
 
     partition: int
     start: str
@@ -65,7 +65,8 @@ class _Cursor:
 class Page:
     """Some records, oldest first.
 
-    ``after`` leads to the next page, and is what `book` takes. ``reached_ms``: nothing later was given with it.
+    ``after`` is the cursor of the next page, and the argument of `book`. No record of the page is later than
+    ``reached_ms``.
     """
 
     records: tuple[UsageRecord, ...]
@@ -91,7 +92,7 @@ async def read_usage(
 
 
 async def _of_account(store: Store, pid: str, since_ms: int) -> AsyncIterator[dict[bytes, bytes]]:
-    """An account's own entries by its list of ids: the partition's other accounts cost nothing."""
+    """An account's entries by its list of ids, without reading those of other accounts in the partition."""
     p = keys.partition(pid)
     names: list[Any] = await store.client.lrange(f"{keys.tag(p)}ids:{pid}", 0, -1)
     due = [name for name in names if parse_id(name)[0] >= since_ms]
@@ -108,41 +109,41 @@ async def _of_account(store: Store, pid: str, since_ms: int) -> AsyncIterator[di
 
 
 async def read_page(store: Store, *, after: str = "", limit: int = 500) -> Page:
-    """Up to ``limit`` records behind ``after``, for readers that keep their own place.
+    """Up to ``limit`` records after a cursor, for readers that keep their own.
 
-    ``after`` is a place from an earlier page, a Unix time in milliseconds, or empty for the begin.
-    The last two seconds are left out: another node's clock could still put a record before them.
+    ``after`` is the cursor of an earlier page, a Unix time in milliseconds, or empty for the start.
+    The last two seconds are left out: a record could still be added before them by the clock of another node.
 
     Raises:
         ValueError: ``after`` is none of these.
     """
-    place = parse_place(after)
-    starts = {p: _start(place, p) for p in range(keys.PARTITIONS)}
+    cursor = parse_cursor(after)
+    starts = {p: _start(cursor, p) for p in range(keys.PARTITIONS)}
     seconds, microseconds = await store.client.time()
     horizon = int(seconds) * 1000 + int(microseconds) // 1000 - HORIZON_MS
     found: list[UsageRecord] = []
     async for (position, p), fields in _merged(store, starts, FEW, until_ms=horizon):
         found.append(records.decode(fields))
-        place = (position, p)
+        cursor = (position, p)
         if len(found) >= limit:
             break
-    return Page(tuple(found), format_place(place) if found else after, min(place[0][0], horizon))
+    return Page(tuple(found), format_cursor(cursor) if found else after, min(cursor[0][0], horizon))
 
 
 async def note_given(store: Store, service: str, page: Page) -> None:
-    """A service gets this page: it may book up to there. What it asked to read behind counts as given, too."""
+    """Note that a service gets this page: it may book up to the page's end, or up to the cursor that it sent."""
     client: Any = store.client
     await client.zadd(GIVEN, {service: page.reached_ms}, gt=True)
 
 
 async def check_given(store: Store, service: str, after: str) -> None:
-    """Whether a service may book up to this place; one that only books, what any service was given.
+    """Check that a service may book up to this cursor. A service that never reads may book what any service was given.
 
     Raises:
-        NotGiven: It was never given anything that late.
-        ValueError: ``after`` is no place.
+        NotGiven: It was never given a page that reaches this cursor.
+        ValueError: ``after`` is not a cursor.
     """
-    (reached, _), _ = parse_place(after)
+    (reached, _), _ = parse_cursor(after)
     client: Any = store.client
     given = await client.zscore(GIVEN, service)
     if given is None:
@@ -153,12 +154,12 @@ async def check_given(store: Store, service: str, after: str) -> None:
 
 
 async def book(store: Store, group: str, after: str) -> None:
-    """Note that the billing consumer ``group`` has booked everything up to this place.
+    """Note that the billing consumer ``group`` has booked everything up to this cursor.
 
-    Retention and erasure wait for it (`metering.reading.positions`). A place further back changes nothing.
-    Raises ValueError for a place that is none.
+    Retention and erasure wait for it (`metering.reading.positions`). A cursor before the current one changes nothing.
+    Raises ValueError if ``after`` is not a cursor.
     """
-    place = parse_place(after)
+    cursor = parse_cursor(after)
     known = {
         position.partition: position.booked
         for position in await positions(store, range(keys.PARTITIONS))
@@ -166,7 +167,7 @@ async def book(store: Store, group: str, after: str) -> None:
     }
     pipeline: Any = store.client.pipeline(transaction=False)
     for p in range(keys.PARTITIONS):
-        position = place[0] if p <= place[1] else before(place[0])
+        position = cursor[0] if p <= cursor[1] else before(cursor[0])
         if p not in known:
             pipeline.xgroup_create(keys.usage_stream(p), group, id=format_id(position), mkstream=True)
         elif position > known[p]:
@@ -174,73 +175,75 @@ async def book(store: Store, group: str, after: str) -> None:
     await pipeline.execute()
 
 
-def parse_place(text: str) -> Place:
-    """``ms-sequence-partition``, ``ms`` or nothing, as a place in the merged order."""
+def parse_cursor(text: str) -> Cursor:
+    """Read ``ms-sequence-partition``, ``ms`` or an empty text as a cursor in the merged order."""
     match [whole_number(part) for part in text.split("-")] if text else [0]:
         case [int(milliseconds)]:
             return (milliseconds, 0), -1
         case [int(milliseconds), int(sequence), int(partition)] if partition < keys.PARTITIONS:
             return (milliseconds, sequence), partition
-    raise ValueError("a place is milliseconds, or what a page gave")
+    raise ValueError("a cursor is what a page gave, or Unix milliseconds")
 
 
-def format_place(place: Place) -> str:
-    return f"{format_id(place[0])}-{place[1]}"
+def format_cursor(cursor: Cursor) -> str:
+    return f"{format_id(cursor[0])}-{cursor[1]}"
 
 
-def _start(place: Place, p: int) -> str:
-    """Where a partition's entries behind ``place`` begin: those of one id are ordered by partition."""
-    return f"({format_id(place[0])}" if p <= place[1] else format_id(place[0])
+def _start(cursor: Cursor, p: int) -> str:
+    """The first stream id of a partition after ``cursor``. Entries with the same id are ordered by partition."""
+    return f"({format_id(cursor[0])}" if p <= cursor[1] else format_id(cursor[0])
 
 
 async def _merged(
     store: Store, starts: Mapping[int, str], size: int, *, until_ms: int | None = None
-) -> AsyncIterator[tuple[Place, dict[bytes, bytes]]]:
-    """The entries of several partitions in one order, without the replaced ones."""
-    cursors = await _begin(store, starts, size, until_ms)
-    heap: list[Place] = []
-    await _turn(store, [cursor for cursor in cursors.values() if not cursor.done])
-    for cursor in cursors.values():
-        await _advance(store, cursor, heap)
+) -> AsyncIterator[tuple[Cursor, dict[bytes, bytes]]]:
+    """The entries of several partitions, merged into one order, without the replaced ones."""
+    readings = await _begin(store, starts, size, until_ms)
+    heap: list[Cursor] = []
+    await _turn(store, [reading for reading in readings.values() if not reading.done])
+    for reading in readings.values():
+        await _advance(store, reading, heap)
     while heap:
-        place = heapq.heappop(heap)
-        cursor = cursors[place[1]]
-        fields = cursor.page[cursor.at][1]
-        cursor.at += 1
-        yield place, fields
-        await _advance(store, cursor, heap)
+        cursor = heapq.heappop(heap)
+        reading = readings[cursor[1]]
+        fields = reading.page[reading.at][1]
+        reading.at += 1
+        yield cursor, fields
+        await _advance(store, reading, heap)
 
 
-async def _begin(store: Store, starts: Mapping[int, str], size: int, until_ms: int | None) -> dict[int, _Cursor]:
-    """Where each partition's stream ends now, and which of its entries were replaced."""
+async def _begin(
+    store: Store, starts: Mapping[int, str], size: int, until_ms: int | None
+) -> dict[int, _PartitionReading]:
+    """The current end of each partition's stream, and its replaced entries."""
     pipeline: Any = store.client.pipeline(transaction=False)
     for p in starts:
         pipeline.xrevrange(keys.usage_stream(p), count=1)
         pipeline.zrange(keys.replaced(p), 0, -1)
     replies = await pipeline.execute()
-    cursors: dict[int, _Cursor] = {}
+    readings: dict[int, _PartitionReading] = {}
     for (p, start), newest, replaced in zip(starts.items(), replies[::2], replies[1::2], strict=True):
         end = parse_id(newest[0][0]) if newest else NOTHING
         if until_ms is not None:
             end = min(end, (until_ms, 0))
-        cursors[p] = _Cursor(p, start, format_id(end), frozenset(replaced), size, done=not newest)
-    return cursors
+        readings[p] = _PartitionReading(p, start, format_id(end), frozenset(replaced), size, done=not newest)
+    return readings
 
 
-async def _turn(store: Store, cursors: Sequence[_Cursor]) -> None:
-    """The next page of each, in one round trip a node."""
-    if not cursors:
+async def _turn(store: Store, readings: Sequence[_PartitionReading]) -> None:
+    """Read the next page of each partition, with one round trip for each node."""
+    if not readings:
         return
     pipeline: Any = store.client.pipeline(transaction=False)
-    for cursor in cursors:
-        pipeline.xrange(keys.usage_stream(cursor.partition), cursor.start, cursor.end, count=cursor.size)
-    for cursor, page in zip(cursors, await pipeline.execute(), strict=True):
-        cursor.take(page)
+    for reading in readings:
+        pipeline.xrange(keys.usage_stream(reading.partition), reading.start, reading.end, count=reading.size)
+    for reading, page in zip(readings, await pipeline.execute(), strict=True):
+        reading.take(page)
 
 
-async def _advance(store: Store, cursor: _Cursor, heap: list[Place]) -> None:
-    """Put the cursor's next entry on the heap, reading on where its page is used up."""
-    while cursor.current is None and not cursor.done:
-        await _turn(store, [cursor])
-    if cursor.current is not None:
-        heapq.heappush(heap, (parse_id(cursor.current[0]), cursor.partition))
+async def _advance(store: Store, reading: _PartitionReading, heap: list[Cursor]) -> None:
+    """Put a partition's next entry on the heap; read its next page first if this one is used up."""
+    while reading.current is None and not reading.done:
+        await _turn(store, [reading])
+    if reading.current is not None:
+        heapq.heappush(heap, (parse_id(reading.current[0]), reading.partition))

@@ -1,1 +1,1 @@
-"""Bringing requests to their end, whoever started them."""
+"""Settles requests: the settler for this process's own, the reaper for those of dead processes."""

@@ -1,14 +1,14 @@
-"""Settles what a dead gateway left: requests whose lease ran out without a settlement.
+"""Settles the requests of a dead gateway: those whose lease expired without a settlement.
 
 Rules:
 
-1. What is known of such a request is its last checkpoint; it is charged as that, rank 0, ``orphan``.
-   Where this host's spool shows that it was never sent, it is voided. A settlement that comes later
+1. Such a request is charged by its last checkpoint, with rank 0 and basis ``orphan``.
+   If this host's spool shows that it was never sent, it is voided. A settlement that arrives later
    (rank 1, from the spool) replaces the orphan.
-2. Nobody reaps for one full lease after this process started and after each new epoch of the store:
-   until then living gateways may not have been able to extend theirs.
-3. One process among many reaps, whoever holds the ``reaper`` key. Should two do it at once, nothing
-   is harmed: the ledger decides for each request, by its own clock.
+2. A process does not reap for one full lease after its start and after each new epoch of the store:
+   running gateways may have been unable to extend their leases before that.
+3. One of several processes reaps: the one that holds the ``reaper`` key. If two do it at once, no
+   harm is done: the ledger decides for each request, by its own clock.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ELECTION = "reaper"
 
 
 class Intents(Protocol):
-    """What knows which requests were sent (`metering.spool.spool`)."""
+    """Knows which requests were sent (`metering.spool.spool`)."""
 
     home: str
 
@@ -43,7 +43,7 @@ class Intents(Protocol):
 
 
 class Reaper(Background):
-    """One process's readiness to reap.
+    """One process's reaper.
 
     Attributes:
         orphans: Requests settled as orphans by this process.
@@ -75,11 +75,11 @@ class Reaper(Background):
         epoch.on_change(self.wait_a_lease)
 
     async def wait_a_lease(self) -> None:
-        """Leave everything alone for one lease from now."""
+        """Reap nothing for one lease from now."""
         self._not_before = self._clock() + self._lease_ms / 1000
 
     async def turn(self) -> bool:
-        """Reap all that is due now, if it is time and this process's turn; whether it was."""
+        """Reap everything that is due, if it is time and this process holds the key; return whether it did."""
         if self._clock() < self._not_before:
             return False
         try:
@@ -108,7 +108,7 @@ class Reaper(Background):
         return bool(await client.pexpire(ELECTION, term))
 
     async def _due(self) -> list[tuple[int, str, str]]:
-        """What ran out by now, as partition, pid and rid; a page of it from each partition."""
+        """The requests whose lease has expired, as partition, pid and rid: one page from each partition."""
         seconds, microseconds = await self._store.client.time()
         now = int(seconds) * 1000 + int(microseconds) // 1000
         pipeline: Any = self._store.client.pipeline(transaction=False)
@@ -122,7 +122,7 @@ class Reaper(Background):
         return found
 
     async def _reap(self, due: list[tuple[int, str, str]]) -> bool:
-        """Whether it got anywhere: false when nothing of this page could be ended."""
+        """Reap a page; false if no request of it could be ended."""
         sent = await self._intents.sent([rid for _, _, rid in due]) if self._intents is not None else None
         progress = False
         for p, pid, rid in due:

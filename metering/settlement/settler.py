@@ -1,13 +1,13 @@
-"""Carries settlements and voids to the ledger, off the path of the answer.
+"""Sends settlements and voids to the ledger, after the answer and without delaying it.
 
 Rules:
 
 1. `submit` and `void` are synchronous, never raise and never block: they are called from ``finally``
    blocks, where a cancellation may already be under way.
-2. What was handed in stays in memory until the ledger has answered for it; without an answer it is
-   repeated for ever. Order does not matter, since the ledger's calls are idempotent by rid.
-3. A settlement that the ledger refuses for good goes to the dead letters and is reported: it would
-   never be accepted, and must not hold up the others.
+2. Each stays in memory until the ledger has answered for it, and is repeated until then.
+   Order does not matter, since the ledger's calls are idempotent by rid.
+3. A settlement that the ledger will never accept goes to the dead letters and is reported, so that it does
+   not block the others.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Void = tuple[str, str]
 
 
 class SettlementJournal(Protocol):
-    """What remembers settlements on disk (`metering.spool.spool`)."""
+    """Keeps settlements on disk (`metering.spool.spool`)."""
 
     def settled(self, record: UsageRecord) -> None: ...
 
@@ -40,11 +40,11 @@ class SettlementJournal(Protocol):
 
 
 class Settler(Background):
-    """One process's queue of what requests cost. What is pending at `close` stays so (and in the journal, if any).
+    """One process's queue of settlements and voids. What is pending at `close` stays in the journal, if there is one.
 
     Attributes:
-        refused: How many settlements the ledger refused for good (an alarm: each needs an operator).
-        dead: How many came too late and are in the dead letters.
+        refused: How many settlements the ledger will never accept (an alarm: each needs an operator).
+        dead: How many settlements came too late and are in the dead letters.
     """
 
     def __init__(
@@ -61,8 +61,7 @@ class Settler(Background):
         self._voids: deque[Void] = deque()
         self._in_flight = 0
         self._wake = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._progress = asyncio.Event()
         self._listeners: list[Callable[[UsageRecord], None]] = []
         self.refused = 0
         self.dead = 0
@@ -73,37 +72,40 @@ class Settler(Background):
 
     @property
     def pending(self) -> int:
-        """Settlements and voids that the ledger has not answered for yet."""
+        """The number of settlements and voids that the ledger has not answered for."""
         return len(self._records) + len(self._voids) + self._in_flight
 
     def submit(self, record: UsageRecord) -> None:
-        """Settle a request. The caller must call this once for each reserved request, or `void`."""
+        """Settle a request. For each reserved request the caller must call either this or `void`, once."""
         if self._journal is not None:
             self._journal.settled(record)
         self.repeat(record)
 
     def void(self, pid: str, rid: str) -> None:
-        """Give a hold back: the request was never billed by a provider."""
+        """Release a hold: no provider bills the request."""
         if self._journal is not None:
             self._journal.voided(pid, rid)
         self.repeat_void(pid, rid)
 
     def repeat(self, record: UsageRecord) -> None:
-        """Settle what the journal already holds."""
+        """Settle a record that the journal already holds."""
         self._records.append(record)
-        self._idle.clear()
         self._wake.set()
 
     def repeat_void(self, pid: str, rid: str) -> None:
-        """Void what the journal already holds."""
+        """Void a request whose void the journal already holds."""
         self._voids.append((pid, rid))
-        self._idle.clear()
         self._wake.set()
 
-    async def drain(self, timeout: float) -> bool:
-        """Wait until everything is settled, for at most ``timeout`` seconds; whether it is."""
+    async def drain(self, timeout: float, owed: Callable[[], int] = lambda: 0) -> bool:
+        """Wait until everything is settled, for at most ``timeout`` seconds; whether it is.
+
+        ``owed`` counts what a journal holds beyond that: it is handed over here, and gets less with an answer only.
+        """
         try:
-            await asyncio.wait_for(self._idle.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                while self.pending or owed():
+                    await self._progress.wait()
         except TimeoutError:
             return False
         return True
@@ -121,7 +123,7 @@ class Settler(Background):
                 delay = min(delay * 2, longest)
 
     async def _carry(self) -> bool:
-        """One batch; false when the ledger did not answer for some of it."""
+        """Send one batch; false if the ledger did not answer for all of it."""
         records = [self._records.popleft() for _ in range(min(BATCH, len(self._records)))]
         voids = [self._voids.popleft() for _ in range(min(BATCH, len(self._voids)))]
         self._in_flight = len(records) + len(voids)
@@ -146,7 +148,8 @@ class Settler(Background):
             self._in_flight = 0
             if not self.pending:
                 self._wake.clear()
-                self._idle.set()
+            self._progress.set()  # wakes who waits now
+            self._progress.clear()
         return not unanswered_records and not unanswered_voids
 
     def _answered(self, record: UsageRecord, verdict: Verdict) -> None:

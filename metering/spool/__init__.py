@@ -1,1 +1,1 @@
-"""What is owed to the ledger, on disk until the store has it."""
+"""What must still be reported to the ledger, on disk until the store has it."""

@@ -1,7 +1,7 @@
 """The spool's file format: frames that can be found again after any damage.
 
 A frame is two magic bytes, the payload's length (16 bits), its CRC-32 and the payload. The payload's
-first byte says what it is, the rest is text; none of it can hold content:
+first byte is the kind, the rest is text; none of it can hold content:
 
 - ``I pid rid``: the request is about to go to a provider.
 - ``S`` and a usage record (`records.encode`): what it cost.
@@ -9,8 +9,8 @@ first byte says what it is, the rest is text; none of it can hold content:
 - ``E pid name...``: the account was erased, and the identity map's entries of these names.
 - ``R name``: this session or token family was revoked.
 
-Reading is a pure function over bytes. A torn tail, or damage in the middle, costs the frames it hits:
-the next magic bytes with a right checksum are where reading goes on.
+Reading is a pure function over bytes. A torn tail, or damage in the middle, loses only the frames it hits:
+reading continues at the next magic bytes whose frame has a correct checksum.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def frames(data: bytes) -> Iterator[tuple[bytes, str]]:
 
 
 def spans(data: bytes) -> Iterator[tuple[int, int]]:
-    """Where the payload of each whole frame begins and ends."""
+    """The start and end of the payload of each whole frame."""
     at = 0
     while (at := data.find(MAGIC, at)) >= 0 and at + _HEAD.size <= len(data):
         _, length, checksum = _HEAD.unpack_from(data, at)

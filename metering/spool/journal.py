@@ -1,9 +1,9 @@
-"""What remembers erasures and revocations on disk, and the one for processes without a spool (the commands and the
-internal API), which leaves notes in the spool's folder.
+"""Keeps erasures and revocations on disk: the protocol, and its implementation for processes without a spool of their
+own (the commands and the internal API), which write notes into the spool's folder.
 
-Each note is a file of its own, written and synced before the call returns. The file is not locked afterwards, so that
-any gateway of this host adopts it as it adopts a dead one's, and applies it again at once and at each new epoch of the
-store until it is as old as the spool keeps things. Applying is idempotent.
+Each note is a separate file, written and synced before the call returns. The file is not locked afterwards, so that
+any gateway of this host adopts it like a dead gateway's file. That gateway applies it at once, and again at each new
+epoch of the store, until the spool's retention time has passed. Applying is idempotent.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from metering.spool.segment import SUFFIX, Segment
 
 
 class Journal(Protocol):
-    """Keeps on disk what must outlive a loss of the store: `FileJournal` or a `metering.spool.spool.Spool`."""
+    """Keeps on disk what must survive a loss of the store: a `FileJournal` or a `metering.spool.spool.Spool`."""
 
     def erased(self, pid: str, names: Collection[str]) -> None:
-        """Note an erasure: the account, and the names that the identity map had for it. Raises OSError."""
+        """Note an erasure: the account, and its names in the identity map. Raises OSError."""
         ...
 
     def revoked(self, name: str) -> None:
@@ -32,7 +32,7 @@ class Journal(Protocol):
 
 
 class FileJournal:
-    """Notes in the folder of a spool (`metering.spool.spool`), which is made where it is missing."""
+    """Writes notes into the folder of a spool (`metering.spool.spool`), which is created if it is missing."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

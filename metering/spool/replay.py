@@ -1,12 +1,12 @@
-"""Brings the spool and the ledger together again: after a crash, an outage, a failover.
+"""Replays the spool into the ledger after a crash, an outage or a failover.
 
 Rules:
 
-1. What a dead process left is adopted and replayed as soon as it is found.
+1. The files of a dead process are adopted and replayed as soon as they are found.
 2. A new epoch of the store replays everything that is still kept, acknowledged or not: the store may
    have lost it.
-3. Nothing leaves the spool by its age while the store is away.
-4. Replaying is as gentle as the settler's queue: it waits while much is pending.
+3. Nothing expires from the spool while the store is away.
+4. Replaying waits while the settler's queue is long.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ Revoked = Callable[[str], Awaitable[None]]
 
 
 class Replay(Background):
-    """One process's care for its spool.
+    """One process's replay of its spool.
 
-    ``on_erased`` and ``on_revoked`` apply an erasure or a revocation again: they must be idempotent, and may raise
-    when the store is away, in which case they are asked again at the next turn.
+    ``on_erased`` and ``on_revoked`` apply an erasure or a revocation again. They must be idempotent, and may raise
+    when the store is away; then they are called again at the next turn.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class Replay(Background):
         epoch.on_change(self.everything_soon)
 
     async def everything_soon(self) -> None:
-        """Replay all that is kept, at the next turn."""
+        """Replay everything that is kept at the next turn."""
         self._again.set()
 
     async def turn(self) -> None:
-        """Tidy the spool and replay what is due."""
+        """Rotate and adopt files (`Spool.tidy`), and replay what is due."""
         everything = self._again.is_set()
         self._again.clear()
         if not self._epoch.reachable:
@@ -81,7 +81,7 @@ class Replay(Background):
 
     async def _run(self) -> None:
         while True:
-            with contextlib.suppress(OSError):  # the disk refuses; the spool itself refuses requests meanwhile
+            with contextlib.suppress(OSError):  # the disk fails; the spool refuses requests meanwhile
                 await self.turn()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
@@ -108,7 +108,7 @@ class Replay(Background):
         self.replayed += kind != frames.INTENT
 
     async def _again_in_store(self, kind: bytes, text: str) -> bool:
-        """Apply an erasure or a revocation once more; whether that was done."""
+        """Apply an erasure or a revocation again; return whether it was applied."""
         try:
             if kind == frames.ERASED and self._on_erased is not None:
                 pid, *names = text.split(" ")

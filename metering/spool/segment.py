@@ -1,12 +1,12 @@
-"""One file of the spool: appended to, synced, locked by the process that answers for it.
+"""One file of the spool: append-only, synced, locked by the process that owns it.
 
 Rules:
 
-1. The lock on the file says that a process answers for it. A file comes into the folder already
-   locked, so that nobody adopts it in between; a dead process's file is free to lock.
-2. A write that did not go through whole is cut off again: frames never start in the middle.
-3. The file may go when nothing in it is running or owed any more, and `keep` seconds have passed
-   since: until then a failover may need it again.
+1. A process owns a file by holding its lock. A file is already locked when it appears in the folder,
+   so that no other process adopts it; the file of a dead process is unlocked.
+2. An incomplete write is truncated, so that frames never start in the middle.
+3. The file may be removed when nothing in it is running or owed, and `keep` seconds have passed
+   since: before that, a failover may need it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Segment:
     """An open, locked file of the spool.
 
     Attributes:
-        running: Requests whose intent stands here and which have not ended.
-        owed: Settlements and voids standing here that the ledger has not acknowledged.
+        running: Requests whose intent is in this file and which have not ended.
+        owed: Settlements and voids in this file that the ledger has not acknowledged.
         touched: When the last of these ended or was acknowledged (the spool's clock).
     """
 
@@ -55,7 +55,7 @@ class Segment:
 
     @classmethod
     def adopt(cls, path: Path, now: float) -> Segment | None:
-        """The file of a process that died, its torn tail cut; ``None`` while its owner lives."""
+        """The file of a dead process, with its torn tail truncated; ``None`` while its owner lives."""
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -75,7 +75,7 @@ class Segment:
         return cls(path, descriptor, size, now)
 
     def write(self, data: bytes) -> None:
-        """Append all of ``data`` or nothing. Raises OSError."""
+        """Append ``data`` completely or not at all. Raises OSError."""
         try:
             written = 0
             while written < len(data):
@@ -86,7 +86,7 @@ class Segment:
         self.size += len(data)
 
     def sync(self) -> None:
-        """Wait until it is on the disk; call it off the event loop. Raises OSError."""
+        """Wait until everything is on the disk. Blocks: do not call it on the event loop. Raises OSError."""
         os.fsync(self.descriptor)
 
     def read(self) -> bytes:
@@ -100,12 +100,12 @@ class Segment:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file; it stays for another process to adopt."""
+        """Close the file; another process can adopt it."""
         os.close(self.descriptor)
 
 
 def adopt_dead(paths: Collection[Path], now: float) -> list[tuple[Segment, list[str]]]:
-    """The files whose owner died, each with the requests that ended in it."""
+    """Adopt the files of dead processes; each with the requests that ended in it."""
     segments = [segment for path in paths if (segment := Segment.adopt(path, now)) is not None]
     return [(segment, list(_ends(segment.read()))) for segment in segments]
 

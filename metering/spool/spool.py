@@ -1,16 +1,16 @@
-"""What a gateway still owes the ledger, on disk, without content.
+"""What a gateway still has to report to the ledger, on disk, without content.
 
-An intent is written before a request goes to a provider, and its settlement or void after it ended.
-Both outlive a killed process at once (they are with the kernel) and a lost machine after the next
+An intent is written before a request is sent to a provider, and its settlement or void after it ended.
+Both survive a killed process as soon as they are written (the kernel has them), and a lost machine after the next
 group fsync. What the ledger has acknowledged is kept for another 15 minutes, because a failover may
-have lost it.
+lose it.
 
 Rules:
 
-1. One write a loop tick for all that was noted in it; fsync in groups, off the loop.
-2. The folder is bounded. At the bound, and while writing fails, new requests are refused (`SpoolFull`);
-   settlements of running ones are still taken.
-3. Nothing here decides what counts: replaying too much is harmless, since the ledger's calls are
+1. All notes of one loop tick are one write; fsync is done in groups, off the loop.
+2. The size of the folder is bounded. At the bound, and while writing fails, new requests are refused (`SpoolFull`);
+   settlements of running requests are still accepted.
+3. The spool does not decide what is charged: replaying too much is harmless, since the ledger's calls are
    idempotent by rid.
 """
 
@@ -38,15 +38,15 @@ RETRY_SECONDS = 0.5
 
 
 class SpoolFull(Exception):
-    """No room, or the disk refuses writes: a new request must not go to a provider."""
+    """The folder is full, or the disk refuses writes: a new request must not be sent to a provider."""
 
 
 class Spool:
     """One process's part of a host's spool folder.
 
     Attributes:
-        home: The folder's id. A request reserved under it and without an intent was never sent.
-        failing: The last write did not succeed.
+        home: The folder's id. A request that was reserved under it and has no intent was never sent.
+        failing: The last write failed.
     """
 
     def __init__(
@@ -68,7 +68,8 @@ class Spool:
         self._adopted: list[Segment] = []
         self._owed: dict[str, Segment] = {}
         self._running: dict[str, Segment] = {}
-        self._intents: list[tuple[str, bytes, asyncio.Future[None]]] = []  # not written yet, likewise:
+        # Not written yet:
+        self._intents: list[tuple[str, bytes, asyncio.Future[None]]] = []
         self._ends: dict[str, bytes] = {}
         self._notes: list[bytes] = []
         self._flushing = False
@@ -90,7 +91,7 @@ class Spool:
         return self.failing or self._size >= self._limit
 
     async def intent(self, pid: str, rid: str) -> None:
-        """Note that a request is about to go to a provider; on return the note outlives this process.
+        """Note that a request is about to be sent to a provider; on return the note survives this process.
 
         Raises:
             SpoolFull: Refuse the request.
@@ -107,7 +108,7 @@ class Spool:
         try:
             self._ends[record.rid] = frames.frame(frames.SETTLED, records.encode(record))
         except ValueError:
-            return  # the ledger refuses it likewise, and the settler reports that
+            return  # the ledger refuses it too, and the settler reports that
         self._soon()
 
     def voided(self, pid: str, rid: str) -> None:
@@ -116,7 +117,7 @@ class Spool:
         self._soon()
 
     def acknowledged(self, rid: str) -> None:
-        """The ledger has the settlement or void."""
+        """Note that the ledger has the settlement or void."""
         self._ends.pop(rid, None)
         segment = self._owed.pop(rid, None)
         if segment is not None:
@@ -124,7 +125,7 @@ class Spool:
             segment.touched = self._clock()
 
     def erased(self, pid: str, names: Collection[str]) -> None:
-        """Note an erasure: the account, and the names that the identity map had for it."""
+        """Note an erasure: the account, and its names in the identity map."""
         self._notes.append(frames.frame(frames.ERASED, " ".join((pid, *names))))
         self._soon()
 
@@ -138,9 +139,9 @@ class Spool:
         return await asyncio.to_thread(self._search, frozenset(rids))
 
     async def tidy(self) -> list[Path]:
-        """Begin a new file where it is time, drop files that may go, adopt those of dead processes.
+        """Start a new file if it is time, remove files that are no longer needed, adopt those of dead processes.
 
-        To be called every few seconds. The adopted files' paths, for replaying.
+        Call it every few seconds. Returns the paths of the adopted files, for replaying.
         """
         now = self._clock()
         if self._current.size and (self._current.size > SEGMENT_BYTES or now - self._current.created > SEGMENT_SECONDS):
@@ -155,16 +156,16 @@ class Spool:
         return await self._adopt(now)
 
     def stay(self) -> None:
-        """Let nothing age (the store is away: neither a reaper nor a failover could ask for what is here)."""
+        """Let no file expire for now: the store is away, so neither a reaper nor a replay can use the files."""
         for segment in (*self._mine, *self._adopted):
             segment.touched = self._clock()
 
     def paths(self) -> list[Path]:
-        """Every file that this process answers for, oldest first."""
+        """Every file that this process owns, oldest first."""
         return [segment.path for segment in (*self._adopted, *self._mine)]
 
     async def close(self) -> None:
-        """Write and sync everything; what is still owed stays for another process to adopt."""
+        """Write and sync everything; another process adopts what is still owed."""
         self._flush()
         if self._syncing is not None:
             await self._syncing
@@ -184,7 +185,7 @@ class Spool:
         self._flushing = False
         data = b"".join([*(data for _, data, _ in self._intents), *self._ends.values(), *self._notes])
         if not data:
-            self.failing = False  # nothing waits: the next request tries whether the disk takes it again
+            self.failing = False  # nothing waits: the next request tries to write again
             return
         try:
             (segment := self._current).write(data)
@@ -211,7 +212,7 @@ class Spool:
             self._syncing = asyncio.get_running_loop().create_task(self._sync(), name="spool-sync")
 
     def _write_failed(self) -> None:
-        """Refuse the requests of this tick, keep the rest, and try again."""
+        """Refuse the requests of this tick, keep the other notes, and try again."""
         self.failing = True
         for _, _, written in self._intents:
             if not written.done():
@@ -284,7 +285,7 @@ def _size(path: Path) -> int:
 
 
 def _home(folder: Path) -> str:
-    """The folder's id, drawn by whoever comes first."""
+    """The folder's id, drawn by the first process that uses it."""
     path = folder / "id"
     draft = folder / f"id.{secrets.token_hex(4)}"
     draft.write_text(secrets.token_hex(8))

@@ -1,4 +1,4 @@
-"""What ``store.url`` says: the one reader of it, for the configuration, the connections and the list of hosts.
+"""Reads ``store.url``, for the configuration, the connections and the list of hosts.
 
 The forms, with ``rediss`` in place of ``redis`` for TLS::
 
@@ -7,8 +7,8 @@ The forms, with ``rediss`` in place of ``redis`` for TLS::
     redis+cluster://[[USER]:PASSWORD@]HOST[:PORT]
     redis+sentinel://[[USER]:PASSWORD@]HOST[:PORT][,HOST[:PORT]...]/SERVICE[/DB]
 
-A ``rediss`` form takes `TLS_OPTIONS` as its query, such as ``?ssl_ca_certs=/etc/ca.pem``. The credentials are the
-servers'; Sentinels are asked without. User and password are percent-encoded.
+A ``rediss`` form takes `TLS_OPTIONS` as its query, such as ``?ssl_ca_certs=/etc/ca.pem``. The credentials are for the
+servers; Sentinels get none. User and password are percent-encoded.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TLS_OPTIONS = frozenset((
     "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_cert_reqs",
     "ssl_check_hostname", "ssl_ciphers",
 ))  # fmt: skip
-"""Those of redis-py's TLS options that a URL can state."""
+"""The TLS options of redis-py that a URL can state."""
 _CERT_REQS = ("none", "optional", "required")
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -50,7 +50,7 @@ SCHEMES = tuple(f"{tls}{plus}" for plus in ("", "+cluster", "+sentinel") for tls
 
 
 class InvalidAddress(ValueError):
-    """Not the address of a store; the message gives the forms and quotes nothing, since an address holds a password."""
+    """Not the address of a store. The message lists the forms and quotes nothing, since an address holds a password."""
 
     def __init__(self, *forms: StoreKind) -> None:
         written = ", ".join(FORMS[kind] for kind in forms or StoreKind)
@@ -59,7 +59,7 @@ class InvalidAddress(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class StoreAddress:
-    """A store's address, read. ``hosts`` are the server, a node of the Cluster, or all Sentinels; embedded: none.
+    """A store's address. ``hosts`` are the server, a node of the Cluster, or all Sentinels; none if embedded.
 
     Attributes:
         tls_options: Arguments of redis-py's TLS connections.
@@ -74,6 +74,13 @@ class StoreAddress:
     db: int = 0
     service: str = ""
     tls_options: Mapping[str, str | bool] = field(default_factory=dict, repr=False)
+
+    @property
+    def places(self) -> str:
+        """Where the store listens, for operators: hosts and ports, never the credentials."""
+        if self.kind is StoreKind.EMBEDDED:
+            return "the embedded store"
+        return ", ".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts)
 
 
 def read_address(url: str) -> StoreAddress:
@@ -113,7 +120,7 @@ def _read(parts: SplitResult, kind: StoreKind, *, tls: bool) -> StoreAddress:
         or path
         or (parts.query and not tls)
         or parts.fragment
-        or "@" in parts.path  # a password with a slash that is not percent-encoded: its end would be the service
+        or "@" in parts.path  # a password with an unencoded slash: its rest would be taken for the service
     )
     if wrong:
         raise ValueError("not of the form")

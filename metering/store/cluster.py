@@ -1,7 +1,7 @@
-"""redis-py's Cluster client, whose errors are all redis-py's `RedisError`.
+"""redis-py's Cluster client, changed so that all its errors are `RedisError`.
 
-redis-py raises `RedisClusterException`, which is no `RedisError`, when it cannot find the Cluster's nodes or slots. A
-caller who handles a store that is away would miss it.
+redis-py raises `RedisClusterException`, which is not a `RedisError`, when it cannot find the Cluster's nodes or slots.
+A caller that handles an unavailable store would not catch it.
 """
 
 from __future__ import annotations

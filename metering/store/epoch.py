@@ -1,8 +1,8 @@
-"""Notices that the store was away, restarted or failed over: then it may have lost its last seconds.
+"""Notices that the store was away, restarted or failed over, since it may have lost its last seconds then.
 
-An epoch is what its primaries say of themselves: run id and replication id. A change, or a time in
-which they did not answer, begins a new one. Whoever must act on that (the spool replays, the reaper
-waits, a billing reader reads again) compares `number`.
+An epoch is identified by the run id and replication id of each primary. A change, or a time in
+which they did not answer, starts a new epoch. Those that must react (the spool replays, the reaper
+waits, a billing reader reads again) compare `number`.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ class Epoch(Background):
 
     @property
     def identity(self) -> str:
-        """Another text in another epoch, the same in every process; empty before the first look."""
+        """A text that identifies the epoch, the same in every process; empty before the first look."""
         return "" if self._seen is None else sha256(repr(sorted(self._seen)).encode()).hexdigest()[:16]
 
     def on_change(self, listener: Callable[[], Awaitable[None]]) -> None:
-        """Await ``listener`` at the begin of each later epoch; it must not raise."""
+        """Await ``listener`` at the start of each later epoch; it must not raise."""
         self._listeners.append(listener)
 
     async def look(self) -> bool:
-        """Compare once. Whether the store is there and the epoch the same as before."""
+        """Compare once; return whether the store answers and the epoch is the same as before."""
         try:
             async with asyncio.timeout(self._interval * 5):
                 now = await self._identities()

@@ -1,4 +1,4 @@
-"""Runs the embedded store's server, and ends it with its last user, however that one ended.
+"""Runs the embedded store's server, and stops it after its last user has ended, in whatever way.
 
 Started by `metering.store.embedded` as a file, so that nothing but the standard library is loaded::
 
@@ -6,10 +6,10 @@ Started by `metering.store.embedded` as a file, so that nothing but the standard
 
 Rules:
 
-1. Every user holds USERS_LOCK shared. Who gets it exclusively knows that no user is left, killed ones too: the kernel
-   gives a lock back with its process. The lock is kept until the server has ended, so that nobody begins to use it.
-2. The server alone has the locked descriptor: that lock says that a server lives (rule 1 of `embedded`).
-3. The exit code is the server's; it is 0 if the server was killed, which is no reason not to start another.
+1. Every user holds USERS_LOCK shared. The process that gets it exclusively knows that no user is left; the kernel
+   releases the lock of a killed one. The lock is kept until the server has ended, so that nobody starts to use it.
+2. Only the server has the locked descriptor: its lock shows that a server lives (rule 1 of `embedded`).
+3. The exit code is the server's. It is 0 if the server was killed, because then another one may be started.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import threading
 
 
 def end_with_last_user(users_lock: str, server: int) -> None:
-    """Wait until nobody uses the store, then end the server."""
+    """Wait until nobody uses the store, then stop the server."""
     fcntl.flock(os.open(users_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), fcntl.LOCK_EX)
     os.kill(server, signal.SIGTERM)
 

@@ -1,7 +1,7 @@
-"""Opens the store that ``store.url`` names and says what is wrong with it.
+"""Opens the store that ``store.url`` names, and checks that it can be used.
 
 `metering.store.address` reads the URL. Everything else receives a `Store`: a redis-py client for ordinary commands,
-and the means to make the ledger's own connections.
+and the ledger's own connections.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from metering.store.topology import ClusterNodes, OneNode, Topology, endpoint_of
 
 SOCKET_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2.0
-OPEN_SECONDS = 10.0  # for all that redis-py tries before it gives up
+OPEN_SECONDS = 10.0  # for all of redis-py's retries together
 OLDEST = {"redis": 7, "valkey": 8}
 CONFIRM_MS = 2000
 _OPTIONS: Mapping[str, Any] = {
@@ -39,16 +39,16 @@ _OPTIONS: Mapping[str, Any] = {
 
 
 class StoreUnavailable(Exception):
-    """The store could not be reached or does not let us in."""
+    """The store could not be reached, or refuses the credentials."""
 
 
 class Unconfirmed(Exception):
-    """What was written is not yet where it survives a failover; repeat the call."""
+    """The write might not survive a failover yet; repeat the call."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreInfo:
-    """What serves: ``redis`` or ``valkey``, its version as it states it, and whether it is a Cluster."""
+    """The server: ``redis`` or ``valkey``, the version that it states, and whether it is a Cluster."""
 
     server: str
     version: str
@@ -79,13 +79,14 @@ class Store:
         self._sentinels = sentinels
 
     def topology(self, *, timeout: float) -> Topology:
-        """New connections of the ledger's own kind; ``timeout`` bounds each of its calls (seconds)."""
+        """New connections for the ledger's calls; ``timeout`` bounds each call, in seconds."""
         if isinstance(self.client, RedisCluster):
             return ClusterNodes(self.client, timeout=timeout)
         return OneNode(self.endpoint, timeout=timeout)
 
     async def endpoint(self) -> StoreEndpoint:
-        """Where the server (of a Cluster: any node) listens now. Ask again before each connection: a failover moves it.
+        """The current address of the server, or of any node of a Cluster. A failover changes it: ask before each
+        connection.
 
         Raises:
             OSError, redis.RedisError: It cannot be found, or the embedded one does not start.
@@ -100,8 +101,14 @@ class Store:
             return StoreEndpoint(path=await self._embedded.ensure())
         return endpoint_of(self.client.connection_pool.connection_kwargs)
 
+    def nodes(self) -> frozenset[tuple[str, int]]:
+        """Host and port of every server that a Cluster or the Sentinels have named so far; empty for other stores."""
+        if isinstance(self.client, RedisCluster):
+            return frozenset((str(node.host), int(node.port)) for node in self.client.get_nodes())
+        return self._sentinels.named if self._sentinels is not None else frozenset()
+
     async def on_primaries(self, *command: str | bytes) -> list[Any]:
-        """The replies of every primary to one command. Raises redis-py's errors."""
+        """Run one command on every primary, and return the replies. Raises redis-py's errors."""
         if isinstance(self.client, RedisCluster):
             return [
                 await self.client.execute_command(*command, target_nodes=node) for node in self.client.get_primaries()
@@ -109,13 +116,13 @@ class Store:
         return [await _execute(self.client, *command)]
 
     async def confirm(self, key: str) -> None:
-        """Wait until everything written so far to the primary of ``key`` survives its loss.
+        """Wait until everything written so far to the primary of ``key`` would survive the loss of that primary.
 
-        That is: on as many replicas as configured, or on the disk of the embedded store. Replication
-        keeps order, so a mark written now and confirmed confirms what came before it.
+        It must be on as many replicas as configured, or on the disk of the embedded store. Replication
+        keeps the order, so a mark that is written now and confirmed confirms everything before it.
 
         Raises:
-            Unconfirmed: Not within two seconds, or the store is away.
+            Unconfirmed: It did not get there within two seconds, or the store is away.
         """
         if self._embedded is None and not self.replicas:
             return
@@ -142,7 +149,7 @@ class Store:
             raise Unconfirmed
 
     def _mark(self, key: str) -> str:
-        """A key on the same primary that says nothing of ``key``, which may be a digest that was erased."""
+        """A key on the same primary that reveals nothing about ``key``, which may be a digest that was erased."""
         if not isinstance(self.client, RedisCluster):
             return "b:{0}"
         node = self.client.get_node_from_key(key)
@@ -150,7 +157,7 @@ class Store:
         return next((mark for mark in marks if self.client.get_node_from_key(mark) == node), f"b:{{{key}}}")
 
     async def check(self) -> list[str]:
-        """Everything that keeps this store from being used, as sentences with the mend."""
+        """Everything that prevents the use of this store, as sentences that say how to fix it."""
         faults: list[str] = []
         oldest = OLDEST[self.info.server]
         if self.info.major < oldest:
@@ -169,7 +176,7 @@ class Store:
         return faults
 
     async def close(self) -> None:
-        """Let go of the connections; the last user of the embedded store stops its server."""
+        """Close the connections; the last user of the embedded store stops its server."""
         await self.client.aclose()
         if self._sentinels is not None:
             await self._sentinels.close()
@@ -178,7 +185,7 @@ class Store:
 
 
 async def open_store(url: str, *, data_dir: Path, replicas: int = 0) -> Store:
-    """Open the store that ``url`` names; ``data_dir`` is where the embedded one lives.
+    """Open the store that ``url`` names; ``data_dir`` is the folder of the embedded one.
 
     ``replicas``: how many replicas must hold a grant, an erasure or a revocation before it is answered.
 
@@ -206,7 +213,9 @@ async def open_store(url: str, *, data_dir: Path, replicas: int = 0) -> Store:
             await embedded.detach()
         if isinstance(error, (RedisError, OSError)) and not isinstance(error, EmbeddedError):
             fix = "check store.url, its credentials, and that the server runs"
-            raise StoreUnavailable(f"the store cannot be used ({type(error).__name__}); {fix}") from None
+            raise StoreUnavailable(
+                f"the store at {address.places} cannot be used ({type(error).__name__}); {fix}"
+            ) from None
         raise
     return Store(client, info, embedded=embedded, sentinels=sentinels, replicas=replicas)
 

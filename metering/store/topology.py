@@ -1,8 +1,8 @@
 """Which connection serves which partition: one node, or the primaries of a Cluster.
 
-redis-py knows the topology (slots, redirects, failovers); the calls travel on `Link`s of our own.
-A node that redirects is answered by redis-py's own path, one call at a time: it follows MOVED and
-ASK and refreshes its map, from which the next calls profit.
+redis-py knows the topology (slots, redirects, failovers); the calls are sent on `Link`s.
+A call that a node redirects is repeated through redis-py, one at a time: it follows MOVED and
+ASK and refreshes its map of slots, which the next calls use.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ class Topology(Protocol):
         ...
 
     def send(self, p: int, command: Command) -> asyncio.Future[Any]:
-        """Send with the other calls of this tick; the future gives the reply.
+        """Send with the other calls of this tick; the future returns the reply.
 
-        It raises `Unreachable`, or a `StoreError`, with which the caller must go to `redo`.
+        It raises `Unreachable`, or a `StoreError`, which the caller must pass to `redo`.
         """
         ...
 
     async def redo(self, command: Command, error: StoreError) -> Any:
-        """Follow a redirect; raises ``error`` again where it is none, or `Unreachable`."""
+        """Follow a redirect. Raises ``error`` again if it is not a redirect, or `Unreachable`."""
         ...
 
     async def close(self) -> None: ...
 
 
 class OneNode:
-    """A single server; the address is asked for anew at each connection attempt."""
+    """A single server, whose address is asked for at each connection attempt."""
 
     def __init__(self, endpoint: Callable[[], Awaitable[StoreEndpoint]], *, timeout: float) -> None:
         self._link = Link(endpoint, timeout=timeout)
@@ -127,7 +127,7 @@ class ClusterNodes:
 
 
 class _NodeAddress:
-    """The fixed address of a Cluster node; asking again means that its connection was lost."""
+    """The fixed address of a Cluster node. If it is asked for again, the connection was lost."""
 
     def __init__(self, endpoint: StoreEndpoint, refresh: Callable[[], Awaitable[None]]) -> None:
         self._endpoint = endpoint
@@ -142,7 +142,7 @@ class _NodeAddress:
 
 
 def endpoint_of(options: Mapping[str, Any]) -> StoreEndpoint:
-    """The same server as redis-py's connection options name, with TLS if they say so."""
+    """The server that redis-py's connection options name, with TLS if they say so."""
     tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
     if options.get("ssl"):
         tls.setdefault("ssl_cert_reqs", "required")

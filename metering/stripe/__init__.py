@@ -1,1 +1,1 @@
-"""Usage for Stripe's meters, and the customers there."""
+"""Sends charges to Stripe's meters, and knows each account's customer there."""

@@ -1,7 +1,7 @@
-"""Which Stripe customer an account's charges go to: ``m:{p}:stripe:<pid>``, as the billing service states.
+"""The Stripe customer that an account's charges are sent for: ``m:{p}:stripe:<pid>``, set by the billing service.
 
-It is forgotten with the account, but not before the account's last charges were sent: until then it
-expires by itself after 35 days, as the tombstone does.
+It is deleted with the account, but not before the account's last charges were sent. Until then it
+has an expiry of 35 days, like the account's tombstone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _key(pid: str) -> str:
 
 
 async def assign(store: Store, pid: str, customer: str) -> None:
-    """Lead an account's charges there. Raises ValueError for what is no customer id, `AccountGone`."""
+    """Send the account's charges for this customer. Raises ValueError if it is not a customer id, and `AccountGone`."""
     if not _CUSTOMER.fullmatch(customer):
         raise ValueError("a customer of Stripe is cus_ and letters or digits")
     await store.client.set(_key(pid), customer)
@@ -37,7 +37,7 @@ async def customer_of(store: Store, pid: str) -> str | None:
 
 
 async def forget(store: Store, pid: str) -> None:
-    """The account was erased: delete it now, or let it go by itself where charges still wait."""
+    """The account was erased: delete the customer id now, or let it expire if charges still wait."""
     client: Any = store.client
     if await client.llen(f"{keys.tag(keys.partition(pid))}erase:{pid}"):
         await client.pexpire(_key(pid), TOMBSTONE_MS, nx=True)

@@ -2,30 +2,32 @@
 
 Rules:
 
-1. A record's event has ``identifier = rid:rev`` and the difference to what was sent of that rid before.
-   ``m:{p}:sent:<rid>`` remembers it for 40 days, as ``sent:rev:amount:at``: what is sent for certain, and
-   the try that is under way (Unix seconds; empty when none is).
-2. A try is noted before it is sent. Whoever finds one sends it again under the same identifier, while
-   Stripe still knows that one (a day: "rolling period of at least 24 hours"; 23 hours here). Later nobody can
-   tell whether it arrived: it counts as sent, and as ``uncertain``, for an operator to look at.
-3. Stripe takes times from 35 days ago to 5 minutes ahead. An older record is not sent, and counted
-   (``too_old``); a time ahead is brought back to now.
-4. What belongs to an account without a customer is not sent and not acknowledged: it comes again, and
+1. A record's event has ``identifier = rid:rev`` and the difference to what was already sent for that rid.
+   ``m:{p}:sent:<rid>`` remembers it for 40 days, as ``sent:rev:amount:at``: the amount that was sent for certain, and
+   the attempt in progress (``at`` in Unix seconds; empty if there is none).
+2. An attempt is noted before it is sent. A process that finds an unfinished attempt sends it again under the same
+   identifier, as long as Stripe detects the duplicate (Stripe: "rolling period of at least 24 hours"; 23 hours here).
+   After that nobody can tell whether it arrived: it counts as sent, and as ``uncertain``, for an operator to check.
+3. Stripe accepts times from 35 days ago to 5 minutes ahead. An older record is not sent, and is counted
+   as ``too_old``; a time in the future is set to now.
+4. A record of an account without a customer is neither sent nor acknowledged: it is delivered again, and
    is kept as long as retention waits for a reader.
-5. A refusal is the record's own only if Stripe takes another customer's in the same run: then the record is set aside
-   (`set_aside`) and acknowledged. Until one is taken, refused records stay as they are, the rest of that customer's
-   wait with them, and after `SUSPICIOUS` customers the run stops: the meter or the key is set up wrongly, and no
-   record is lost to that.
+5. Stripe's refusal is attributed to the record only if Stripe accepts another customer's record in the same run. Then
+   the refused record is set aside (`set_aside`) and acknowledged. Until one is accepted, refused records are not
+   acknowledged, further records of the same customer wait, and after `SUSPICIOUS` customers the run stops: the meter
+   or the key is set up wrongly, and no record is lost because of that.
 
-The reader's group has a name that no service can have, since the group of a service is named like the service.
+The reader's group has a name that no service can have, since the group of a service has the name of the service.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 from metering import keys
 from metering.clock import DAY_SECONDS
@@ -37,20 +39,21 @@ from metering.stripe.meter import EventSender, StripeRefused
 from metering.stripe.set_aside import Charge
 
 GROUP: Final = "_stripe"
-PATIENCE: Final = 2**31  # deliveries before a record is put aside: an account's customer may be stated late
-SUSPICIOUS: Final = 3  # customers refused and none taken
-MOST_WAITING: Final = 10_000  # records of refused customers that one run holds; the others come again
+PATIENCE: Final = 2**31  # deliveries before a record goes to the dead letters: an account's customer may be set late
+SUSPICIOUS: Final = 3  # customers refused while none was accepted
+MOST_WAITING: Final = 10_000  # records of refused customers that one run holds; the others are delivered again
 KEEP_SECONDS: Final = 40 * DAY_SECONDS
 OLDEST_SECONDS: Final = 35 * DAY_SECONDS - 3_600  # an hour of margin to Stripe's 35 days
 IDENTIFIER_SECONDS: Final = 23 * 3_600
+BATCH: Final = 500  # charges that are looked up in one round trip
 
 
 class StripeMisconfigured(Exception):
-    """Stripe refuses whatever it is sent; everything stays to be sent.
+    """Stripe refuses every event; all records still have to be sent.
 
     Attributes:
-        rids: Of the records that were tried.
-        said: Stripe's own sentence about the first.
+        rids: The records that were tried.
+        said: Stripe's own message about the first.
     """
 
     def __init__(self, rids: tuple[str, ...], said: str) -> None:
@@ -61,7 +64,7 @@ class StripeMisconfigured(Exception):
 
 @dataclass(slots=True)
 class Exported:
-    """What a run did: events sent, records with nothing new, and what needs an operator's eyes.
+    """What a run did: events sent, records with nothing new, and records that an operator must check.
 
     ``rids`` names the records of the last three kinds, the first `MOST_WAITING` of each.
     """
@@ -75,7 +78,7 @@ class Exported:
     rids: dict[str, list[str]] = field(default_factory=dict)
 
     def name(self, kind: str, rid: str) -> None:
-        """Count a record that an operator has to look at."""
+        """Count a record that an operator must check."""
         setattr(self, kind, getattr(self, kind) + 1)
         named = self.rids.setdefault(kind, [])
         if len(named) < MOST_WAITING:
@@ -87,7 +90,7 @@ class _Memory:
     sent: int = 0
     rev: int = -1
     amount: int = 0
-    at: int = 0  # 0: nothing is under way
+    at: int = 0  # 0: no attempt is in progress
 
     @classmethod
     def parse(cls, text: bytes | None) -> _Memory:
@@ -97,9 +100,32 @@ class _Memory:
         return f"{self.sent}:{self.rev}:{self.amount}:{self.at}"
 
 
+class SentCharge(msgspec.Struct, frozen=True):
+    """What was sent of a charge for certain, and the attempt of rank ``rev`` in progress since ``at`` (0: none)."""
+
+    rid: str
+    sent: int
+    rev: int
+    amount: int
+    at: int
+
+
+async def sent_of(store: Store, pid: str, rids: Sequence[str]) -> list[SentCharge]:
+    """What is remembered about these requests of an account; requests that are not remembered are left out."""
+    t = keys.tag(keys.partition(pid))
+    found: list[SentCharge] = []
+    for begin in range(0, len(rids), BATCH):
+        batch = rids[begin : begin + BATCH]
+        client: Any = store.client
+        texts = await client.mget([f"{t}sent:{rid}" for rid in batch])
+        memories = ((rid, _Memory.parse(text)) for rid, text in zip(batch, texts, strict=True) if text is not None)
+        found += [SentCharge(rid, known.sent, known.rev, known.amount, known.at) for rid, known in memories]
+    return found
+
+
 @dataclass(slots=True)
 class _Suspect:
-    """A customer whose first record was refused before any other customer's was taken."""
+    """A customer whose first record was refused before any other customer's was accepted."""
 
     first: Delivery
     said: str
@@ -117,15 +143,15 @@ class StripeExport:
         self._reader = reader
         self._send = send
         self._clock = clock
-        self._proven = False  # Stripe took something in this run
+        self._proven = False  # Stripe has accepted an event in this run
         self._suspects: dict[str, _Suspect] = {}
 
     async def run(self) -> Exported:
         """Send everything that is there now.
 
         Raises:
-            StripeMisconfigured: Stripe refuses whatever it is sent.
-            StripeUnreachable: Stripe does not answer; what was sent is remembered, and the next run goes on.
+            StripeMisconfigured: Stripe refuses every event.
+            StripeUnreachable: Stripe does not answer; what was sent is remembered, and the next run continues.
             redis.RedisError: The store does not answer; the same.
         """
         done = Exported()
@@ -137,7 +163,9 @@ class StripeExport:
         return done
 
     async def again(self, rids: frozenset[str]) -> Exported:
-        """Send these charges again that were set aside, or all if none is named. Raises as `run`, but for the first."""
+        """Send these set-aside charges again, or all of them if none is named. Raises as `run`, except
+        `StripeMisconfigured`.
+        """
         done = Exported()
         for refused in await set_aside.listed(self._store, int(self._clock())):
             charge = refused.charge
@@ -191,7 +219,7 @@ class StripeExport:
                     await self._one(waiting, done)
 
     async def _charge(self, charge: Charge, customer: str, done: Exported) -> bool:
-        """Send what of a charge was not sent yet; whether Stripe took something. Raises `StripeRefused`."""
+        """Send the unsent part of a charge; return whether Stripe accepted an event. Raises `StripeRefused`."""
         name = f"{keys.tag(keys.partition(charge.pid))}sent:{charge.rid}"
         memory = _Memory.parse(await self._client.get(name))
         taken = await self._finish(name, memory, charge, customer, done)
@@ -207,7 +235,7 @@ class StripeExport:
         return taken
 
     async def _finish(self, name: str, memory: _Memory, charge: Charge, customer: str, done: Exported) -> bool:
-        """Bring the try that is under way to its end, if there is one; whether Stripe took it now."""
+        """Finish the attempt in progress, if there is one; return whether Stripe accepted it now."""
         if not memory.at:
             return False
         now, taken = int(self._clock()), False

@@ -1,4 +1,4 @@
-"""Sends one event to a meter at Stripe, and says what became of it.
+"""Sends one event to a meter at Stripe.
 
 Sources: Stripe API reference, "Create a billing meter event" and "Errors".
 """
@@ -15,8 +15,8 @@ class StripeRefused(Exception):
     """Stripe refuses this event as it is.
 
     Attributes:
-        duplicate: Because it has it already.
-        said: Stripe's own sentence, for the operator.
+        duplicate: Stripe has the event already.
+        said: Stripe's own message, for the operator.
     """
 
     def __init__(self, *, duplicate: bool, said: str = "") -> None:
@@ -26,7 +26,7 @@ class StripeRefused(Exception):
 
 
 class StripeUnreachable(Exception):
-    """No answer, or one that says to try again."""
+    """Stripe did not answer, or asks to try again later."""
 
 
 class EventSender(Protocol):

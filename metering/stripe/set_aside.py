@@ -1,8 +1,8 @@
-"""Charges that Stripe refused while it took others: ``m:{p}:refused``, a hash of rid -> what sending it again needs.
+"""Charges that Stripe refused while it accepted others: ``m:{p}:refused``, a hash of rid -> the data to send it again.
 
-They wait for an operator, who finds out why (a customer that was deleted at Stripe) and sends them again. After
-`KEEP_SECONDS` Stripe would not take them any more, and they are dropped. A charge whose correction was sent meanwhile
-stays listed until it is sent again, which then has nothing to send.
+They wait for an operator, who finds the reason (such as a customer that was deleted at Stripe) and sends them again.
+After `KEEP_SECONDS` Stripe would not accept them any more, and they are dropped. A charge whose correction was sent
+meanwhile stays listed until the operator sends it again; then nothing is left to send.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ KEEP_SECONDS: Final = 35 * DAY_SECONDS
 
 
 class Charge(msgspec.Struct, frozen=True, array_like=True):
-    """What of a usage record is sent to a meter. ``charge`` is in micro-credits, the request's total at ``rev``."""
+    """The part of a usage record that a meter needs. ``charge`` is the request's total at ``rev``, in micro-credits."""
 
     rid: str
     pid: str
@@ -49,7 +49,7 @@ def _name(p: int) -> str:
 
 
 async def put(store: Store, charge: Charge, now: int) -> None:
-    """Set a charge aside; a higher ``rev`` of it takes its place."""
+    """Set a charge aside; a higher ``rev`` replaces it."""
     client: Any = store.client
     name = _name(keys.partition(charge.pid))
     await client.hset(name, charge.rid, _encode(SetAside(charge, now)))
@@ -57,13 +57,20 @@ async def put(store: Store, charge: Charge, now: int) -> None:
 
 
 async def drop(store: Store, charge: Charge) -> None:
-    """It was sent, in whatever ``rev``."""
+    """Remove a charge that was sent, whatever its ``rev``."""
     client: Any = store.client
     await client.hdel(_name(keys.partition(charge.pid)), charge.rid)
 
 
+async def of_account(store: Store, pid: str) -> list[SetAside]:
+    """The charges of one account that were set aside, in no order."""
+    client: Any = store.client
+    found = [_decode(value) for value in (await client.hgetall(_name(keys.partition(pid)))).values()]
+    return [refused for refused in found if refused.charge.pid == pid]
+
+
 async def listed(store: Store, now: int) -> list[SetAside]:
-    """All of them, the oldest first; those that Stripe would no longer take are dropped."""
+    """All charges that were set aside, the oldest first; those that Stripe would no longer accept are dropped."""
     pipeline: Any = store.client.pipeline(transaction=False)
     for p in range(keys.PARTITIONS):
         pipeline.hgetall(_name(p))

@@ -20,13 +20,12 @@ from metering.pricing import (
     Row,
     bill,
     build,
-    charge,
-    cost,
     line,
     priced,
     prices_calls,
 )
 from metering.usage import COUNTS, PARTS, Geography, ServiceTier, Speed, Usage, Variant
+from tests.metering.bills import charge, cost
 
 CENT = Decimal("0.01")
 STANDARD = Variant()

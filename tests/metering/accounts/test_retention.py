@@ -41,6 +41,14 @@ async def test_old_records_go_exactly_and_leave_their_accounts_lists(store, ledg
     assert await store.client.llen(f"m:{{3}}:ids:{other}") == 1
 
 
+async def test_an_empty_store_is_swept_in_a_few_round_trips(store, ledger):
+    await Retention(store, ledger).sweep()
+    before = (await store.client.info("stats"))["total_reads_processed"]
+    await Retention(store, ledger).sweep()
+    after = (await store.client.info("stats"))["total_reads_processed"]
+    assert after - before < keys.PARTITIONS / 4
+
+
 async def test_many_pages(store, ledger, aged):
     for number in range(250):
         await aged(f"r{number}", 100)

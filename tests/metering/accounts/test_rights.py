@@ -1,7 +1,4 @@
 import asyncio
-import csv
-import io
-import json
 
 import pytest
 
@@ -10,7 +7,7 @@ from metering.accounts.audit import read_audit
 from metering.accounts.identity_map import Accounts, IdentityKey
 from metering.accounts.retention import Retention
 from metering.accounts.rights import RecordMoved, Rights
-from metering.ledger.ledger import LedgerConflict, Limits, Refused, Reservation, Reserved, State
+from metering.ledger.ledger import LedgerConflict, Limits, Refused, Reservation, State
 from metering.reading.reader import read_usage
 from metering.settlement.reaper import Reaper
 from metering.store.epoch import Epoch
@@ -28,6 +25,11 @@ async def pid(accounts, ledger):
     pid = await accounts.pid_of(USER, create=True)
     await ledger.grant(pid, 100, "g")
     return pid
+
+
+@pytest.fixture
+def names(accounts):
+    return accounts.names(USER)
 
 
 @pytest.fixture
@@ -52,8 +54,8 @@ def journal():
 
 
 @pytest.fixture
-def rights(store, ledger, accounts, retention, journal):
-    return Rights(store, ledger, accounts, retention, journal=journal)
+def rights(store, ledger, retention, journal):
+    return Rights(store, ledger, retention, journal=journal)
 
 
 def asks(pid, rid="r1"):
@@ -64,25 +66,13 @@ def partition_keys(pid):
     return f"m:{{{keys.partition(pid)}}}:*"
 
 
-async def test_a_copy_holds_everything(rights, ledger, pid, make_record):
-    await ledger.settle([make_record("r1", pid, charge=3, in_uncached=5), make_record("r2", pid, charge=4)])
-    await ledger.reserve(asks(pid, "open"))
-    export = await rights.export(pid, actor="cli")
-    assert export.account.spent == 7
-    assert [r.rid for r in export.records] == ["r1", "r2"]
-    assert [amount for _, amount in export.grants] == [100]
-    assert export.running == ("open",)
-    assert json.loads(json.dumps(export.json()))["records"][0]["in_uncached"] == 5
-    rows = list(csv.DictReader(io.StringIO(export.csv())))
-    assert [row["charge"] for row in rows] == ["3", "4"]
-    assert await rights.export("pnobody", actor="cli") is None
-
-
-async def test_erasure_leaves_a_tombstone_and_totals_alone(rights, ledger, accounts, store, pid, make_record, journal):
+async def test_erasure_leaves_a_tombstone_and_totals_alone(
+    rights, names, ledger, accounts, store, pid, make_record, journal
+):
     await ledger.reserve(asks(pid, "open"))
     await ledger.settle([make_record("r1", pid, rev=0, charge=9), make_record("r1", pid, rev=1, charge=3)])
     await ledger.settle([make_record("r2", pid, charge=4)])
-    erasure = await rights.erase(USER, actor="cli")
+    erasure = await rights.erase(pid, names, actor="cli")
     assert (erasure.pid, erasure.deleted, erasure.waiting) == (pid, 3, 0)
 
     assert await accounts.pid_of(USER) is None
@@ -100,9 +90,11 @@ async def test_erasure_leaves_a_tombstone_and_totals_alone(rights, ledger, accou
     assert journal.noted == [(pid, tuple(accounts.names(USER)))]
 
 
-async def test_a_late_settlement_resurrects_nothing_and_is_totalled_once(rights, ledger, store, pid, make_record):
+async def test_a_late_settlement_resurrects_nothing_and_is_totalled_once(
+    rights, names, ledger, store, pid, make_record
+):
     await ledger.reserve(asks(pid))
-    await rights.erase(USER, actor="cli")
+    await rights.erase(pid, names, actor="cli")
     for _ in range(3):
         await ledger.settle([make_record("r1", pid, charge=5)])
     assert await ledger.account(pid) is None
@@ -116,22 +108,24 @@ async def test_a_late_settlement_resurrects_nothing_and_is_totalled_once(rights,
         await ledger.grant(pid, 5, "after")
 
 
-async def test_replaying_a_settlement_that_was_erased_counts_it_no_second_time(rights, ledger, store, pid, make_record):
+async def test_replaying_a_settlement_that_was_erased_counts_it_no_second_time(
+    rights, names, ledger, store, pid, make_record
+):
     await ledger.settle([make_record("r1", pid, charge=5)])
-    await rights.erase(USER, actor="cli")
+    await rights.erase(pid, names, actor="cli")
     await ledger.settle([make_record("r1", pid, charge=5)])
     (total,) = await store.client.hvals(f"{keys.tag(keys.partition(pid))}unlinked")
     assert int(total) == 5
 
 
-async def test_unread_records_are_handed_to_billing_first(rights, ledger, store, retention, pid, make_record):
+async def test_unread_records_are_handed_to_billing_first(rights, names, ledger, store, retention, pid, make_record):
     stream = keys.usage_stream(keys.partition(pid))
     await store.client.xgroup_create(stream, "billing", id="0", mkstream=True)
     await ledger.settle([make_record("r1", pid), make_record("r2", pid)])
     ((_, ((first, _),)),) = await store.client.xreadgroup("billing", "c", {stream: ">"}, count=1)
     await store.client.xack(stream, "billing", first)
 
-    erasure = await rights.erase(USER, actor="cli")
+    erasure = await rights.erase(pid, names, actor="cli")
     assert (erasure.deleted, erasure.waiting) == (1, 1)
     assert [r.rid async for r in read_usage(store)] == ["r2"]
     assert (await retention.sweep()).erased == 0
@@ -143,40 +137,28 @@ async def test_unread_records_are_handed_to_billing_first(rights, ledger, store,
     assert await store.client.exists(f"{keys.tag(keys.partition(pid))}erasures") == 0
 
 
-async def test_erasing_again_is_harmless(rights, ledger, pid, accounts):
-    await rights.erase(USER, actor="cli")
-    assert await rights.erase(USER, actor="cli") is None
+async def test_erasing_again_is_harmless(rights, names, ledger, pid, accounts):
+    await rights.erase(pid, names, actor="cli")
+    assert await accounts.pid_of(USER) is None
     again = await rights.erase_account(pid, accounts.names(USER))
     assert (again.deleted, again.waiting) == (0, 0)
 
 
-async def test_a_new_account_of_the_same_person_is_another(rights, accounts, ledger, pid):
-    await rights.erase(USER, actor="cli")
+async def test_a_new_account_of_the_same_person_is_another(rights, names, accounts, ledger, pid):
+    await rights.erase(pid, names, actor="cli")
     fresh = await accounts.pid_of(USER, create=True)
     assert fresh != pid
     assert (await ledger.grant(fresh, 5, "g")).granted == 5
 
 
-async def test_an_erased_accounts_lease_is_not_reaped(rights, ledger, store, pid, make_record):
+async def test_an_erased_accounts_lease_is_not_reaped(rights, names, ledger, store, pid, make_record):
     orphan = make_record("r1", pid, charge=6)
     await ledger.reserve(Reservation("r1", pid, 10, 0, 0, Limits(), orphan))
-    await rights.erase(USER, actor="cli")
+    await rights.erase(pid, names, actor="cli")
     epoch = Epoch(store)
     await epoch.look()
     await Reaper(store, ledger, epoch, lease_ms=0).turn()
     assert [r async for r in read_usage(store)] == []
-
-
-async def test_a_restricted_account_is_left_alone_until_it_is_not(rights, ledger, pid, make_record):
-    await ledger.reserve(asks(pid))
-    assert (await rights.restrict(pid, restricted=True, actor="cli")).restricted
-    refused = await ledger.reserve(asks(pid, "r2"))
-    assert isinstance(refused, Refused)
-    assert refused.reason == "restricted"
-    await ledger.settle([make_record("r1", pid, charge=3)])  # what ran is settled
-    assert not (await rights.restrict(pid, restricted=False, actor="cli")).restricted
-    assert isinstance(await ledger.reserve(Reservation("r3", pid, 10, 0, 60_000, Limits())), Reserved)
-    assert await rights.restrict("pnobody", restricted=True, actor="cli") is None
 
 
 async def test_a_correction_replaces_the_record(rights, ledger, store, pid, make_record):
@@ -220,11 +202,11 @@ async def test_a_correction_of_another_rank_than_stated_is_not_made(rights, ledg
     assert (await rights.rectify(pid, "r1", actor="support1", rev=2, charge=11)).rev == 3
 
 
-async def test_who_did_what_is_noted(rights, store, pid):
-    await rights.export(pid, actor="portal")
-    await rights.restrict(pid, restricted=True, actor="support1")
-    await rights.erase(USER, actor="cli")
+async def test_who_did_what_is_noted(rights, names, ledger, store, pid, make_record):
+    await ledger.settle([make_record("r1", pid, charge=100)])
+    await rights.rectify(pid, "r1", actor="support1", charge=10)
+    await rights.erase(pid, names, actor="cli")
     noted = [(entry.actor, entry.action, entry.pid) async for entry in read_audit(store)]
-    assert noted == [("portal", "exported", pid), ("support1", "restricted", pid), ("cli", "erased", pid)]
+    assert noted == [("support1", "corrected", pid), ("cli", "erased", pid)]
     with pytest.raises(ValueError, match="id"):
-        await rights.export(pid, actor="ann@example.com")
+        await rights.erase(pid, names, actor="ann@example.com")

@@ -89,7 +89,7 @@ async def test_what_another_clock_could_still_precede_is_held_back(store, ledger
 
 @pytest.mark.parametrize("after", ["x", "1-2", "1-2-3-4", "-1", "1.5", "\u0661"])
 async def test_a_place_is_one_of_ours(store, after):
-    with pytest.raises(ValueError, match="place"):
+    with pytest.raises(ValueError, match="cursor"):
         await read_page(store, after=after)
 
 

@@ -5,9 +5,10 @@ import time
 
 import pytest
 
-from metering.ledger.ledger import Ledger, LedgerUnavailable
+from metering.ledger.ledger import LedgerUnavailable
 from metering.store.store import open_store
 from tests.contracts.servers import Server, until
+from tests.ledger_fixtures import RaisingLedger
 
 PID = "psentinel"
 
@@ -46,7 +47,7 @@ async def test_the_ledger_follows_the_primary(servers, tmp_path, make_record):
     primary, replica, sentinel = servers
     url = f"redis+sentinel://127.0.0.1:1,127.0.0.1:{sentinel.port}/main"  # the first one does not answer
     store = await open_store(url, data_dir=tmp_path)
-    ledger = Ledger(store, timeout=1)
+    ledger = RaisingLedger(store, timeout=1)
     await ledger.load()
     await ledger.grant(PID, 100, "g")
     assert primary.info("keyspace")["db0"]["keys"] > 0
