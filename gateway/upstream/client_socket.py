@@ -1,14 +1,14 @@
-"""The client's end of a stream: written to in the very call that read from the provider.
+"""The client's end of a stream: written in the call that read from the provider.
 
-A transport queues what it is given until the turn ends, and keeps account of it. A streamed event needs neither: nearly
-always nothing waits before it, and the kernel takes all of it (docs/performance.md says what that saves).
+A transport queues data until the turn ends, and keeps account of it. A streamed event needs neither: nearly always
+nothing waits before it, and the kernel accepts all of it (decision 018 says what that saves).
 
 Rules:
 
-1. The descriptor is our own (``dup``). A transport may close its descriptor at any time, and the number could be
-   another user's connection by then; a write to ours reaches this client or fails.
-2. It is the same socket, so the order holds where nothing waits in the transport. Who sends must have looked
-   (`waiting`) since the last time that anything was written through the transport.
+1. The descriptor is a duplicate (``dup``). The transport may close its descriptor at any time, and the number could
+   then belong to another user's connection; a write to the duplicate reaches this client or fails.
+2. It is the same socket, so the order is kept if nothing waits in the transport. The caller must check that (`waiting`)
+   after each write through the transport.
 3. `close` when the answer has ended: until then the client sees neither an end nor a reset.
 4. Under TLS only the transport can make records, and everything goes through it.
 """
@@ -36,12 +36,12 @@ class ClientSide:
         """
         self._transport = transport
         self._sock = _own(transport) if direct else None
-        # Takes bytes, says how many the kernel took. Raises OSError: BlockingIOError where it took none.
+        # Takes bytes, returns how many the kernel accepted. Raises OSError: BlockingIOError if it accepted none.
         self.send: Callable[[bytes], int] = self._sock.send if self._sock is not None else self._through
         self.waiting: Callable[[], int] = transport.get_write_buffer_size  # bytes in the transport
 
     def write(self, data: bytes) -> None:
-        """Write through the transport, behind what waits there; nothing where the client has gone."""
+        """Write through the transport, after what waits there; does nothing if the client has gone."""
         if not self._transport.is_closing():  # uvloop raises on a closed transport
             self._transport.write(data)
 
@@ -56,7 +56,7 @@ class ClientSide:
 
 
 def _own(transport: asyncio.Transport) -> socket.socket | None:
-    """A non-blocking socket of our own for the transport's connection, where it may be written past."""
+    """A non-blocking duplicate of the transport's socket, if it may be written directly."""
     sock = transport.get_extra_info("socket")
     if sock is None or transport.is_closing() or transport.get_extra_info("sslcontext") is not None:
         return None

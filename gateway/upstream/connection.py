@@ -1,22 +1,38 @@
 """One connection to a provider: a non-blocking socket, plain or TLS, and an HTTP/1.1 response parser.
 
-Why our own: per streamed chunk this costs one callback, with no task, queue or future, and that is
+Why the gateway has its own: per streamed chunk this costs one callback, with no task, queue or future, and that is
 what the whole gateway costs (docs/performance.md). The rules that keep it right:
 
 1. `recv` is driven by ``loop.add_reader``. TLS: read until ``pending()`` is 0, because the
    descriptor stays quiet while decrypted bytes wait inside OpenSSL.
-2. A cut never looks like an end. ``suppress_ragged_eofs`` is off; end of file ends only a body that
+2. A cut is never taken for an end. ``suppress_ragged_eofs`` is off; end of file ends only a body that
    has neither a length nor chunks (RFC 9112 section 6.3, rule 8).
 3. An answer never crosses users. Any byte after the end of an answer closes the connection, and so
    does any byte on an idle one (TLS session tickets are not bytes: want-read is not a close).
 4. 1xx answers complete in the parser as well: they are skipped (RFC 9110 section 15.2).
 5. Headers are bounded at 64 KiB, which the parser itself does not do.
-6. Writing goes on while reading goes on, so that an early 413 is seen; the very same slice is
-   retried after want-write, as OpenSSL demands.
-7. While an answer flows, `frames` may read in place of `readable` and pass whole chunks without the
+6. Writing and reading run at the same time, so that an early 413 is seen. After want-write the same slice is retried,
+   as OpenSSL requires.
+7. While an answer flows, `frames` may read instead of `readable` and forward whole chunks without the
    parser.
 8. Who pauses whom: the client's transport calls the relay at its high-water mark, the relay calls
    `pause` here, and the kernel's receive window stops the provider. Nothing queues in between.
+
+The state is that of the answer (`ConnectionState`). Each line is one transition:
+
+    IDLE      -> WAITING    a request is sent
+    WAITING   -> BODY       a response head (no informational one), of a body with a length or in chunks
+    WAITING   -> UNBOUNDED  a response head, of a body that ends with the connection
+    BODY      -> ENDED      the last byte of the answer
+    BODY      -> LAST       the same, and the provider said that it closes
+    UNBOUNDED -> ENDED      a status that has no body
+    UNBOUNDED -> LAST       the connection ended; or a status that has no body, and the provider said that it closes
+    ENDED     -> LAST       a byte after the end of the answer
+    ENDED     -> IDLE       the sink has everything: the connection may carry another answer
+    any       -> CLOSED     `close`, a fault, any byte in IDLE, and LAST once the sink has everything
+
+Two things change independently of it: whether reading is `paused`, and how much of the request is `unsent`, since an
+answer may begin and end before its request is written.
 """
 
 from __future__ import annotations
@@ -26,6 +42,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from enum import Enum
 from typing import Protocol
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -40,12 +57,28 @@ TOGETHER = 65_536  # a request up to this size leaves as one piece
 SLICE = 262_144
 RECV_BYTES = 32_768  # of an answer at a time: what is read is scanned before anything else has its turn
 
+_FRAMING = frozenset((b"content-length", b"transfer-encoding"))
+
 # One receive buffer a process: every body fragment is copied out of it by the parser, so that it
 # never outlives the callback.
 _BUFFER = bytearray(RECV_BYTES)
 _VIEW = memoryview(_BUFFER)
 
 Headers = list[tuple[bytes, bytes]]
+
+
+class ConnectionState(Enum):
+    IDLE = "idle"  # nothing was asked, or the last answer is delivered
+    WAITING = "waiting"  # for the response head
+    BODY = "body"  # with a length or in chunks
+    UNBOUNDED = "unbounded"  # a body that ends with the connection
+    ENDED = "ended"  # the answer is parsed; what is left of it goes to the sink in the same call
+    LAST = "last"  # the same, and no other answer may follow on this connection
+    CLOSED = "closed"
+
+
+# As h11 does: a global is looked up faster than a member of an enumeration, and the parser's callbacks run per chunk.
+IDLE, WAITING, BODY, UNBOUNDED, ENDED, LAST, CLOSED = ConnectionState
 
 
 class Sink(Protocol):
@@ -64,17 +97,9 @@ class Connection:
     """One keep-alive connection. Use: `send`, then the sink is called; afterwards `reusable`."""
 
     __slots__ = (
-        "_answered",
-        "_chunked",
-        "_closed",
-        "_done",
         "_head_bytes",
-        "_head_done",
         "_headers",
-        "_informational",
-        "_length",
         "_loop",
-        "_next_slice",
         "_on_sent",
         "_out",
         "_parser",
@@ -82,12 +107,8 @@ class Connection:
         "_reader",
         "_sink",
         "_sock",
-        "_status",
-        "_surplus",
         "_tls",
-        "_writing",
         "at_frame",
-        "ended_by_close",
         "idle_since",
         "on_closed",
         "on_ready",
@@ -98,6 +119,7 @@ class Connection:
         "seen",
         "seen_at",
         "sent",
+        "state",
         "unsent",
     )
 
@@ -106,12 +128,10 @@ class Connection:
         self._sock = sock
         self._tls = isinstance(sock, ssl.SSLSocket)
         self._parser = HttpResponseParser(self)
-        self._sink: Sink | None = None
-        self._closed = False
+        self._sink: Sink | None = None  # of the answer that is awaited: not in IDLE and CLOSED
+        self.state = IDLE
         self.paused = False
-        self._writing = False
-        self._out: list[memoryview] = []
-        self._next_slice: memoryview | None = None
+        self._out: list[memoryview] = []  # of the request, to be written yet; the next piece is the last
         self._pieces: list[bytes] = []
         self._on_sent: Callable[[], None] | None = None
         self.requests = 0  # answers asked for on this connection
@@ -127,18 +147,9 @@ class Connection:
 
     def _reset(self) -> None:
         self._headers: Headers = []
-        self._status = 0
-        self._informational = False
-        self._head_done = False
         self._head_bytes = 0
-        self._answered = False
-        self._chunked = False
-        self._length = False
-        self._done = False
         self.at_frame = False  # between two chunks: the next byte begins a size line
         self.plain = False  # for `frames`: a whole chunk may pass, and nothing else is to be looked at
-        self._surplus = False
-        self.ended_by_close = False
         self.sent = 0  # bytes of this request that the kernel took
         self.unsent = 0  # bytes of this request still to be taken
 
@@ -146,7 +157,7 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        return self._closed
+        return self.state is CLOSED
 
     @property
     def written(self) -> bool:
@@ -163,7 +174,7 @@ class Connection:
 
     def stale(self) -> bool:
         """Whether an idle connection was closed or written to by the peer since the last event."""
-        if self._closed:
+        if self.state is CLOSED:
             return True
         try:
             waiting = socket.socket.recv(self._sock, 1, socket.MSG_PEEK)
@@ -176,7 +187,7 @@ class Connection:
             self.close()
             return True
         self.readable()  # a TLS ticket is read and forgotten; anything else closes
-        return self._closed
+        return self.closed
 
     def send(self, pieces: Sequence[bytes | memoryview], sink: Sink, on_sent: Callable[[], None] | None = None) -> None:
         """Send one request (head and body, in order) and deliver its answer to ``sink``.
@@ -186,9 +197,10 @@ class Connection:
         The sink hears `on_head` once, `on_data` any number of times and then exactly one of
         `on_end` and `on_fault`, unless `close` is called first, after which it hears nothing.
         """
-        if self._closed:
+        if self.state is CLOSED:
             raise UpstreamFault(Fault.CLOSED)
         self._reset()
+        self.state = WAITING
         self._sink = sink
         self._on_sent = on_sent
         self.requests += 1
@@ -197,53 +209,48 @@ class Connection:
             self._out = [memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))]
         else:
             self._out = [memoryview(piece) for piece in pieces if len(piece)]
-        self._out.reverse()  # popped from the end
-        self._write()
+        self._out.reverse()
+        self._write_on()
+        if self._out:
+            self._loop.add_writer(self._sock, self._writable)
+        else:
+            self._request_gone()
 
-    def _write(self) -> None:
+    def _writable(self) -> None:
+        self._write_on()
+        if not self._out:
+            self._loop.remove_writer(self._sock)
+            self._request_gone()
+
+    def _write_on(self) -> None:
+        """Write one slice at most, since others get their turn between two; `_out` is empty once there is no more."""
+        out = self._out
         try:
-            while True:
-                if self._next_slice is None:
-                    if not self._out:
-                        self._stop_writing()
-                        return
-                    piece = self._out.pop()
-                    if len(piece) > SLICE:
-                        self._out.append(piece[SLICE:])
-                        piece = piece[:SLICE]
-                    self._next_slice = piece
-                count = self._sock.send(self._next_slice)
+            while out:
+                piece = out[-1]
+                count = self._sock.send(piece[:SLICE])  # after want-write this is the very same slice again
                 self.sent += count
                 self.unsent -= count
-                rest = self._next_slice[count:]
-                self._next_slice = rest if len(rest) else None
+                if count < len(piece):
+                    out[-1] = piece[count:]
+                else:
+                    out.pop()
                 if self.unsent:
-                    self._want_write()  # others get their turn between two slices
                     return
         except BLOCKED:
-            self._want_write()
+            return
         except OSError:
             # The peer may have answered before it stopped reading (413 and a close): read that first.
-            self._out.clear()
-            self._next_slice = None
-            self._stop_writing()
+            out.clear()
             self._loop.call_soon(self._after_write_failure)
 
     def _after_write_failure(self) -> None:
-        if not self._closed and not self._done:
-            self.readable()
-        if not self._closed and not self._done and not self._head_done:
+        self.readable()
+        if self.state is WAITING:
             self._fail(Fault.CLOSED)
 
-    def _want_write(self) -> None:
-        if not self._writing:
-            self._writing = True
-            self._loop.add_writer(self._sock, self._write)
-
-    def _stop_writing(self) -> None:
-        if self._writing:
-            self._writing = False
-            self._loop.remove_writer(self._sock)
+    def _request_gone(self) -> None:
+        """Nothing of the request is held here any more."""
         if self._on_sent is not None:
             on_sent, self._on_sent = self._on_sent, None
             on_sent()
@@ -252,13 +259,13 @@ class Connection:
 
     def pause(self) -> None:
         """Stop reading: the client is slower than the provider."""
-        if not self.paused and not self._closed:
+        if not self.paused and self.state is not CLOSED:
             self.paused = True
             self.plain = False
             self._loop.remove_reader(self._sock)
 
     def resume(self) -> None:
-        if self.paused and not self._closed:
+        if self.paused and self.state is not CLOSED:
             self.paused = False
             self._loop.add_reader(self._sock, self._reader)
             if self._tls and self._sock.pending():  # type: ignore[attr-defined]
@@ -279,14 +286,14 @@ class Connection:
             client=client,
             rewritten=rewritten,
         )
-        if not self.paused and not self._closed:
+        if not self.paused and self.state is not CLOSED:
             self._loop.add_reader(self._sock, self._reader)
 
     def steady(self) -> None:
         """Leave `flow`: what is read goes to the sink only, and no client is written to."""
         self.plain = False
         self._reader = self.readable
-        if not self.paused and not self._closed:
+        if not self.paused and self.state is not CLOSED:
             self._loop.add_reader(self._sock, self._reader)
 
     def progress(self) -> int:
@@ -296,7 +303,7 @@ class Connection:
 
     def readable(self) -> None:
         """Read what there is and hand it to the parser."""
-        if self._closed or self.paused:
+        if self.state is CLOSED or self.paused:
             return
         try:
             if not self._tls:
@@ -306,7 +313,7 @@ class Connection:
             while True:
                 data = _VIEW[: sock.read(RECV_BYTES, _BUFFER)]  # type: ignore[attr-defined]
                 self.take(data)
-                if not data or self._closed or self.paused or not sock.pending():  # type: ignore[attr-defined]
+                if not data or self.state is CLOSED or self.paused or not sock.pending():  # type: ignore[attr-defined]
                     return
         except BLOCKED:
             return
@@ -314,13 +321,13 @@ class Connection:
             self.broken()
 
     def broken(self, fault: Fault = Fault.CLOSED) -> None:
-        """The socket failed, or whoever read in place of `readable`."""
+        """The socket failed, or the code that read instead of `readable`."""
         self._fail(fault)
 
     def take(self, data: bytes | memoryview) -> None:
         """Parse what was read and deliver what it says; empty is the end of the connection.
 
-        What a sink raises is a fault of ours: its answer ends with `Fault.INTERNAL`, and the loop's handler is told.
+        An exception of a sink is a bug: its answer ends with `Fault.INTERNAL`, and the loop's handler is called.
         """
         self.plain = False
         sink = self._sink
@@ -341,7 +348,7 @@ class Connection:
             self.close()  # rule 3: bytes on an idle connection
             return
         self.received += count
-        if not self._head_done:
+        if self.state is WAITING:
             self._head_bytes += count
         try:
             self._parser.feed_data(data)
@@ -349,20 +356,20 @@ class Connection:
             cause = error.__context__ if isinstance(error, HttpParserCallbackError) else None
             if cause is not None and not isinstance(cause, HttpParserError):
                 raise cause from None  # of the sink, and not of the parser
-            if self._done:
-                self._surplus = True
-            else:
+            if self.state is ENDED or self.state is LAST:
+                self.state = LAST
+            elif self.state is not CLOSED:
                 self._flush(sink)
                 self._fail(Fault.PROTOCOL)
                 return
-        if not self._head_done and self._head_bytes > MAX_HEADER_BYTES:
+        if self.state is WAITING and self._head_bytes > MAX_HEADER_BYTES:
             self._fail(Fault.PROTOCOL)
             return
         if self.at_frame:
             self.at_frame = bytes(data[-2:]) == b"\r\n"  # no part of the next size line was taken
         if self._pieces:
             self._flush(sink)
-        if self._done:
+        if self.state is ENDED or self.state is LAST:
             self._finish(sink)
 
     def _flush(self, sink: Sink) -> None:
@@ -373,29 +380,26 @@ class Connection:
             sink.on_data(data)
 
     def _eof(self) -> None:
-        sink = self._sink
-        if sink is not None and self._head_done and not self._chunked and not self._length and not self._done:
-            self._surplus = True  # close-delimited: never reused
-            self.ended_by_close = True
-            self._done = True
-            self._finish(sink)
-            return
-        self._fail(Fault.CLOSED)
+        if self.state is UNBOUNDED and self._sink is not None:
+            self.state = LAST
+            self._finish(self._sink)
+        else:
+            self._fail(Fault.CLOSED)
 
     def _finish(self, sink: Sink) -> None:
-        """The answer has ended; decide whether the connection may carry another one."""
-        if self._closed:
-            return
+        """The answer has ended and the sink has all of it; decide whether the connection may carry another one."""
         self._sink = None
-        if self._surplus or self.unsent:
+        if self.state is LAST or self.unsent:
             self.close()
-        elif self.paused or self._reader != self.readable:
-            # What the kernel holds now would be surplus; look when the pool reuses it.
-            self.paused = False
-            self._reader = self.readable
-            self._loop.add_reader(self._sock, self._reader)
-        if not self._closed and self.on_ready is not None:
-            self.on_ready(self)
+        else:
+            self.state = IDLE
+            if self.paused or self._reader != self.readable:
+                # What the kernel holds now would be surplus; look when the pool reuses it.
+                self.paused = False
+                self._reader = self.readable
+                self._loop.add_reader(self._sock, self._reader)
+            if self.on_ready is not None:
+                self.on_ready(self)
         sink.on_end()
 
     def _fail(self, fault: Fault) -> None:
@@ -406,29 +410,26 @@ class Connection:
 
     def timed_out(self) -> None:
         """Called by the pool's sweep: nothing arrived for too long."""
-        self._fail(Fault.IDLE_TIMEOUT if self._answered else Fault.FIRST_BYTE_TIMEOUT)
-
-    @property
-    def waiting_for_head(self) -> bool:
-        return not self._answered
+        self._fail(Fault.FIRST_BYTE_TIMEOUT if self.state is WAITING else Fault.IDLE_TIMEOUT)
 
     @property
     def busy(self) -> bool:
         return self._sink is not None
 
     def close(self) -> None:
-        """Close at once; a sink that still waits hears nothing more. May be called twice."""
-        if self._closed:
+        """Close at once; a waiting sink gets nothing more. May be called twice."""
+        if self.state is CLOSED:
             return
-        self._closed = True
+        self.state = CLOSED
         self._sink = None
-        self._out.clear()
-        self._next_slice = None
+        if self._out:
+            self._out.clear()
+            self._loop.remove_writer(self._sock)
         self._pieces.clear()
         self._reader = self.readable  # the other one holds the client's transport
         if not self.paused:
             self._loop.remove_reader(self._sock)
-        self._stop_writing()
+        self._request_gone()
         with contextlib.suppress(OSError):
             self._sock.close()
         if self.on_closed is not None:
@@ -437,39 +438,33 @@ class Connection:
     # -- callbacks of the parser -----------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        if self._done:
-            self._surplus = True
+        if self.state is ENDED:
+            self.state = LAST
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._head_done:
-            return  # trailers, or the surplus after an answer
-        name = name.lower()
-        if name == b"transfer-encoding":
-            self._chunked = True
-        elif name == b"content-length":
-            self._length = True
-        self._headers.append((name, value))
+        if self.state is WAITING:  # else it is a trailer, or the surplus after an answer
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        if self._done:
+        if self.state is not WAITING:
             return
         status = self._parser.get_status_code()
+        headers, self._headers = self._headers, []  # only for the sink: a stream need not keep them
         if 100 <= status < 200:
-            self._informational = True
-            self._headers = []
-            self._chunked = self._length = False
             return
-        if sum(len(name) + len(value) + 4 for name, value in self._headers) > MAX_HEADER_BYTES:
+        size, state = 0, UNBOUNDED
+        for name, value in headers:
+            size += len(name) + len(value) + 4
+            if name in _FRAMING:
+                state = BODY
+        if size > MAX_HEADER_BYTES:
             raise HttpParserError("headers over the bound")
-        self._head_done = True
-        self._answered = True
-        self._status = status
-        headers, self._headers = self._headers, []  # the sink's alone: a stream need not keep them
+        self.state = state
         if self._sink is not None:
             self._sink.on_head(status, headers)
 
     def on_body(self, data: bytes) -> None:
-        if not self._done:
+        if self.state is BODY or self.state is UNBOUNDED:
             self._pieces.append(data)
 
     def on_chunk_header(self) -> None:
@@ -479,13 +474,8 @@ class Connection:
         self.at_frame = True
 
     def on_message_complete(self) -> None:
-        if self._informational:
-            self._informational = False
-            return
-        if self._done:
-            self._surplus = True
-            return
-        self._done = True
-        self.at_frame = False
-        if not self._parser.should_keep_alive():
-            self._surplus = True
+        if self.state is BODY or self.state is UNBOUNDED:
+            self.at_frame = False
+            self.state = ENDED if self._parser.should_keep_alive() else LAST
+        elif self.state is ENDED:
+            self.state = LAST

@@ -1,16 +1,16 @@
-"""Chunks that pass without the parser: what a streamed event costs.
+"""Forwards chunks without the parser: what a streamed event costs.
 
-A read that is exactly one chunk, which a streamed event usually is, goes on as it came, framing included. At the
-boundary between two chunks the parser's state does not depend on the chunks before, so it need not see them.
+A read that is exactly one chunk, as a streamed event usually is, is forwarded unchanged with its framing. At the
+boundary between two chunks the parser's state does not depend on the earlier chunks, so the parser need not see them.
 
 Rules:
 
-1. Only the plainest form passes: a size line as servers write it (RFC 9112 section 7.1, no extension, no leading zero),
-   then just so many bytes and the line end, and nothing else in the read. Anything different by one byte goes through
-   the parser, which decides.
-2. A chunk goes straight to the client's socket, and only while nothing waits in its transport: ``plain`` says so. Who
-   makes that untrue, or wants to hear of the next read, takes ``plain`` away; the next read looks at everything again.
-3. Everything that can be looked up once is, outside of the callback: it runs for every chunk of every stream.
+1. Only the simplest form is forwarded: a size line as servers write it (RFC 9112 section 7.1, no extension, no leading
+   zero), then exactly that many bytes and the line end, and nothing else in the read. Everything else goes through the
+   parser.
+2. A chunk is written directly to the client's socket, and only while nothing waits in its transport, which ``plain``
+   states. Code that changes that, or needs the next read, clears ``plain``; the next read then checks everything again.
+3. The callback runs for every chunk of every stream, so all look-ups are done outside of it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Source(Protocol):
 
     at_frame: bool  # between two chunks: the next byte begins a size line
     paused: bool
-    plain: bool  # at a frame, not paused, nothing waits for the client, and nobody has asked about progress
+    plain: bool  # at a frame, not paused, nothing waits for the client, and no progress is requested
     received: int
 
     def readable(self) -> None:
@@ -82,10 +82,10 @@ def frame_reader(
         source: The connection.
         recv: Reads from its socket.
         pending: Bytes that wait inside TLS, which the descriptor does not tell of; ``None`` for a plain socket.
-        glance: The scanner's (`providers.dialect.Scanner.glance`); ``None`` where nothing is scanned.
-        feed: The scanner's; returns the very same object where nothing is hidden.
+        glance: The scanner's (`providers.dialect.Scanner.glance`); ``None`` if nothing is scanned.
+        feed: The scanner's; returns the same object if nothing is hidden.
         client: Where chunks go.
-        rewritten: Takes what the scanner made of a chunk, where it is another object.
+        rewritten: Takes the scanner's chunk, if it is another object.
     """
     send, waiting = client.send, client.waiting
     lines = _LOWER
@@ -118,13 +118,13 @@ def frame_reader(
                     except BLOCKED:
                         sent = 0
                     except OSError:
-                        sent = len(data)  # the client has gone, of which its transport tells
+                        sent = len(data)  # the client has gone, which its transport reports
                     if sent < len(data):
                         source.plain = False
                         client.write(data[sent:])
                 if pending is None or not pending():
                     return
-        except Exception:  # a fault of ours: the loop's handler is told
+        except Exception:  # a bug in the gateway: the loop's handler is called
             source.broken(Fault.INTERNAL)
             raise
 
@@ -132,7 +132,7 @@ def frame_reader(
 
 
 def _passes(source: Source, feed: Feed | None, rewritten: Callable[[bytes], None], data: bytes, size: int) -> bool:
-    """Whether a chunk that the scanner can't take at a glance goes on as it came; if not, it is dealt with."""
+    """Whether a chunk that the scanner cannot read at a glance is forwarded unchanged; if not, it is handled here."""
     if not data.endswith(b"\r\n"):
         source.take(data)
         return False

@@ -1,33 +1,33 @@
-"""Which of a provider's keys to use: a key that it refused rests, and is tried again when its rest is over.
+"""Which of a provider's keys to use: a key that the provider refused rests, and is tried again after its rest.
 
 Pure state with the clock handed in: no I/O, one for each provider and worker, nothing in the store.
 
 Rules that everything here obeys:
 
-1. Keys take turns. One that rests is passed over as long as another does not.
-2. A refusal rests the key for as long as the provider says, else for `FIRST_REST` and twice as long each time it is
-   refused again, at most `LONGEST_REST`. What fails while a key rests began before, and makes the rest no longer.
-3. A rest that is over is half open: one request tries the key, the others pass it over until that one is answered.
-   If it is not (its client left), the next one tries after `PROBE_SECONDS`.
-4. If every key of every target rests, one is used all the same, once for each request: no operator waits for a clock
-   after having topped up an account, and a rate limit is the provider's to tell. It is the one that is due first, of
-   those that are only limited if there are any.
-5. A rate limit rests a key for one model, since providers limit models one by one; so does a lack of access. Any other
-   refusal rests it for all, and with it the keys that are known to be the same organisation's, if its account is at
-   fault.
+1. An account's requests stay with one key, since prompt caches and encrypted reasoning belong to an organisation. Which
+   one is decided by `preference`, so that every worker chooses the same without asking, and a weight says how many
+   accounts a key gets. If that key rests, the account's next one is used, of the same organisation if that is known.
+2. A refusal rests the key, at most for `LONGEST_REST`: see `gateway.upstream.rest`.
+3. After its rest a key is half open: one request tries it, and the others skip it until that one is answered.
+4. If every key of every target rests, one key is used anyway, once for each request, so that an account works as soon
+   as the operator has topped it up, and the caller gets the provider's own rate limit. It is the key whose rest ends
+   first, with preference for keys that are only rate limited.
+5. A rate limit rests a key for one model, since providers limit each model separately; so does a lack of access. Any
+   other refusal rests it for all models. If the organisation's account is at fault, its other known keys rest too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
+from math import log
 from typing import Final
 
+from gateway.upstream.rest import Rest
 from providers.account_codes import AccountFault
 
-SHORTEST_REST: Final = 1.0  # seconds
-FIRST_REST: Final = 2.0
-LONGEST_REST: Final = 900.0
-PROBE_SECONDS: Final = 60.0
+LONGEST_REST: Final = 900.0  # seconds
 ANNOUNCE_SECONDS: Final = 60.0
 MOST_TRIED: Final = 8  # keys of one provider for one request
 EVERY_MODEL: Final = ""
@@ -36,31 +36,52 @@ _OF_ACCOUNTS: Final = frozenset((AccountFault.CREDIT, AccountFault.SUSPENDED))
 
 
 @dataclass(slots=True)
-class _Rest:
-    until: float
-    limited: bool = False  # by a rate limit: the key as such is taken
-    times: int = 0
-    tried_until: float = 0.0  # a request that tries the key again is waited for until then
+class _KeyRest(Rest):
+    """``limited``: because of a rate limit; the key as such is accepted."""
 
-    def wait(self, now: float) -> float:
-        return max(self.until - now, self.tried_until - now, 0.0)
+    limited: bool = False
 
 
 class Keys:
     """The keys of one provider, by their position in its configuration."""
 
-    __slots__ = ("_announced", "_next", "_organizations", "_rests", "count")
+    __slots__ = ("_announced", "_organizations", "_rests", "_seed", "_weights", "count")
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, weights: Sequence[int] = (), seed: str = "") -> None:
+        """Make the state of ``count`` keys.
+
+        Args:
+            count: How many there are.
+            weights: Of each; all the same if there are none.
+            seed: Another one for each provider, so that their keys are chosen independently.
+        """
         self.count = count
-        self._next = 0
-        self._rests: dict[tuple[int, str], _Rest] = {}
+        self._weights = tuple(weights) or (1,) * count
+        self._seed = seed
+        self._rests: dict[tuple[int, str], _KeyRest] = {}
         self._organizations: list[bytes] = [b""] * count
         self._announced: dict[tuple[int, AccountFault], float] = {}
 
-    def turn(self, model: str) -> KeyTurn:
-        """The keys that one request for ``model`` tries, in order."""
-        return KeyTurn(self, model)
+    def inherit(self, before: Keys, kept: Mapping[int, int]) -> None:
+        """Take over what is known of keys that were configured before: ``kept`` has their old positions by the new."""
+        for key, old in kept.items():
+            self._organizations[key] = before._organizations[old]
+            self._rests |= {(key, scope): rest for (of, scope), rest in before._rests.items() if of == old}
+            self._announced |= {(key, fault): at for (of, fault), at in before._announced.items() if of == old}
+
+    def turn(self, model: str, account: str) -> KeyTurn:
+        """The keys that one request of ``account`` for ``model`` tries, in order."""
+        return KeyTurn(self, model, self.order(account))
+
+    def order(self, account: str) -> list[int]:
+        """All keys as one account prefers them."""
+        if self.count == 1:
+            return [0]
+        order = preference(self._seed, account, self._weights)
+        of_first = self._organizations[order[0]]
+        if of_first:
+            order.sort(key=lambda key: self._organizations[key] != of_first)
+        return order
 
     def ready(self, model: str, now: float) -> bool:
         """Whether some key does not rest."""
@@ -73,13 +94,13 @@ class Keys:
     # -- what became of a request --------------------------------------------------------------
 
     def accepted(self, key: int, model: str) -> None:
-        """The provider answered a request that came with this key."""
+        """The provider answered a request with this key."""
         if self._rests:
             self._rests.pop((key, EVERY_MODEL), None)
             self._rests.pop((key, model), None)
 
     def limited(self, key: int, model: str, now: float, wait: float | None) -> None:
-        """The provider limits the rate of this key: for ``wait`` seconds, if it says so."""
+        """The provider limits the rate of this key: for ``wait`` seconds, if stated."""
         self._rest(key, model, now, wait, limited=True)
 
     def refused(self, key: int, model: str, now: float, fault: AccountFault) -> None:
@@ -115,16 +136,6 @@ class Keys:
         """No key rests or is half open."""
         return not self._rests
 
-    def first(self) -> int:
-        """The key whose turn it is, and then the next one's."""
-        key = self._next
-        self._next = (key + 1) % self.count
-        return key
-
-    def in_turn(self) -> list[int]:
-        """All keys, the one whose turn it is first."""
-        return [(self._next + step) % self.count for step in range(self.count)]
-
     def wait(self, key: int, model: str, now: float) -> float:
         """Seconds until this key may be used for this model; 0 is now."""
         waits = [rest.wait(now) for rest in self._of(key, model)]
@@ -134,70 +145,80 @@ class Keys:
         """Orders keys that rest: those that are only limited first, since the provider then says for how long."""
         return any(not rest.limited for rest in self._of(key, model)), self.wait(key, model, now)
 
-    def half_open(self, key: int, model: str, now: float) -> bool:
-        """Whether this key's rest is over, and nobody has found out yet whether it is taken again."""
-        rests = self._of(key, model)
-        return bool(rests) and all(rest.wait(now) == 0.0 for rest in rests)
-
     def use(self, key: int, model: str, now: float) -> None:
         """A request is sent with this key."""
-        self._next = (key + 1) % self.count
         for rest in self._of(key, model):
-            if rest.until <= now:
-                rest.tried_until = now + PROBE_SECONDS
+            rest.claim(now)
 
-    def _of(self, key: int, model: str) -> list[_Rest]:
+    def _of(self, key: int, model: str) -> list[_KeyRest]:
         if not self._rests:
             return []
         found = (self._rests.get((key, scope)) for scope in (EVERY_MODEL, model))
         return [rest for rest in found if rest is not None]
 
     def _rest(self, key: int, scope: str, now: float, wait: float | None, *, limited: bool = False) -> None:
-        rest = self._rests.setdefault((key, scope), _Rest(now))
+        rest = self._rests.setdefault((key, scope), _KeyRest(now))
         rest.limited = limited
-        stated = None if wait is None else now + min(max(wait, SHORTEST_REST), LONGEST_REST)
-        if now < rest.until:  # refused together with others
-            rest.until = max(rest.until, stated or 0.0)
-            return
-        rest.until = stated or now + min(FIRST_REST * 2**rest.times, LONGEST_REST)
-        rest.times = min(rest.times + 1, 16)
-        rest.tried_until = 0.0
+        rest.again(now, wait, LONGEST_REST)
 
 
 class KeyTurn:
     """The keys that one request tries at one provider, each once."""
 
-    __slots__ = ("_keys", "_model", "_rested", "_tried")
+    __slots__ = ("_keys", "_model", "_order", "_rested", "_tried")
 
-    def __init__(self, keys: Keys, model: str) -> None:
+    def __init__(self, keys: Keys, model: str, order: list[int]) -> None:
         self._keys = keys
         self._model = model
+        self._order = order
         self._tried: list[int] = []
         self._rested = False  # a key that rests was tried
 
-    def next(self, now: float, *, last: bool) -> int | None:
+    @property
+    def own(self) -> int:
+        """The key that the account's requests stay with."""
+        return self._order[0]
+
+    @property
+    def more(self) -> bool:
+        """Whether there are keys that this request has not tried, resting ones included."""
+        return len(self._tried) < min(self._keys.count, MOST_TRIED)
+
+    def next(self, now: float, *, last: bool, off: Collection[int] = ()) -> int | None:
         """The position of the next key to try, or ``None`` if there is none.
 
         Args:
             now: The clock.
             last: Nothing else is left to try: one key that rests will do.
+            off: Keys that the operator has switched off.
         """
         keys, model = self._keys, self._model
-        if keys.well and not self._tried:
-            first = keys.first()
-            self._tried.append(first)
-            return first
-        left = [key for key in keys.in_turn() if key not in self._tried] if len(self._tried) < MOST_TRIED else []
-        if not left:
+        if keys.well and not self._tried and not off:
+            self._tried.append(self.own)
+            return self.own
+        left = [key for key in self._order if key not in self._tried and key not in off]
+        if not left or len(self._tried) >= MOST_TRIED:
             return None
-        # Half open first: as long as another key answers, nobody would find out that this one is taken again.
-        key = next((key for key in left if keys.half_open(key, model, now)), None)
+        key = next((key for key in left if keys.wait(key, model, now) == 0.0), None)
         if key is None:
-            key = min(left, key=lambda key: (keys.wait(key, model, now) > 0.0, keys.promising(key, model, now)))
-            if keys.wait(key, model, now) > 0.0:
-                if self._rested or not last:
-                    return None
-                self._rested = True
+            if self._rested or not last:
+                return None
+            key = min(left, key=lambda key: keys.promising(key, model, now))
+            self._rested = True
         self._tried.append(key)
         keys.use(key, model, now)
         return key
+
+
+def preference(seed: str, account: str, weights: Sequence[int]) -> list[int]:
+    """The positions of all keys, the preferred one first: weighted rendezvous hashing.
+
+    An account's order does not depend on other accounts, and a key that is added at the end or gets another weight only
+    moves the accounts that it wins or loses. ``account`` is a random id.
+    """
+
+    def rank(key: int) -> float:
+        drawn = blake2b(f"{seed}\0{account}\0{key}".encode(), digest_size=8).digest()
+        return log((int.from_bytes(drawn) + 1) / 2**64) / weights[key]
+
+    return sorted(range(len(weights)), key=rank, reverse=True)

@@ -1,8 +1,8 @@
 """An origin: one provider's scheme, host and port, and how to open a connection to it.
 
-Rules: no proxy variables, no redirects, no environment switch of any kind is honoured here
-(``SSLKEYLOGFILE`` would hand out the keys of every prompt), certificates are always checked, and
-plain http is for loopback alone (`gateway.config` refuses it elsewhere).
+Rules: no proxy variables, no redirects, no environment switch of any kind is used here
+(``SSLKEYLOGFILE`` would reveal the keys of every prompt), certificates are always verified, and
+plain http is only for loopback (`gateway.config` refuses it elsewhere).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gateway.upstream.faults import Fault, UpstreamFault
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """A client context that verifies host and chain, by the system's authorities or ``ca_file`` alone.
+    """A client context that verifies host and chain, with the system's authorities or only with ``ca_file``.
 
     Built by hand: ``ssl.create_default_context`` honours ``SSLKEYLOGFILE``.
     """
@@ -34,7 +34,7 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     else:
         context.load_verify_locations(cafile=ca_file)
     if hasattr(ssl, "OP_ENABLE_KTLS"):
-        context.options |= ssl.OP_ENABLE_KTLS  # CPython 3.12 and newer, where the kernel has it
+        context.options |= ssl.OP_ENABLE_KTLS  # CPython 3.12 and newer, if the kernel has it
     return context
 
 

@@ -1,8 +1,7 @@
 """Keep-alive connections to providers: bounded, swept, and handed out newest first.
 
-`plan` decides, purely; `Pool` acts. Newest first keeps few connections warm and lets the rest age
-out. One timer a second looks at every connection: a timer per request would cost more than the
-request's whole share of the pool.
+Newest first keeps few connections warm and lets the rest age out. One timer a second looks at every connection: a timer
+per request would cost more than the request's whole share of the pool.
 """
 
 from __future__ import annotations
@@ -10,9 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from enum import Enum
 
-from gateway.upstream.connection import Connection
+from gateway.upstream.connection import WAITING, Connection
 from gateway.upstream.faults import Fault, UpstreamFault
 from gateway.upstream.origin import Origin
 
@@ -29,19 +27,6 @@ class Timeouts:
     idle: float = 300.0
 
 
-class Plan(Enum):
-    REUSE = "reuse"
-    OPEN = "open"
-    WAIT = "wait"
-
-
-def plan(*, idle: int, open_: int, limit: int) -> Plan:
-    """What to do for one request that wants a connection."""
-    if idle:
-        return Plan.REUSE
-    return Plan.OPEN if open_ < limit else Plan.WAIT
-
-
 @dataclass(slots=True, eq=False)
 class _Origin:
     """The connections of one origin."""
@@ -53,7 +38,7 @@ class _Origin:
 
 
 class Pool:
-    """Connections by origin. `acquire`, use, and the connection returns by itself when it may."""
+    """Connections by origin. Call `acquire` and use the connection; it returns to the pool by itself when it can."""
 
     def __init__(
         self,
@@ -82,7 +67,6 @@ class Pool:
         self._origins: dict[Origin, _Origin] = {}
         self._interval = min(SWEEP_SECONDS, timeouts.first_byte / 4, timeouts.idle / 4)
         self._sweeper = loop.call_later(self._interval, self._sweep)
-        self.opened = 0
 
     def _connections(self, origin: Origin) -> _Origin:
         connections = self._origins.get(origin)
@@ -102,7 +86,7 @@ class Pool:
         return None
 
     async def acquire(self, origin: Origin, *, fresh: bool = False) -> Connection:
-        """A connection for one request, opened within the connect timeout where none is idle.
+        """A connection for one request, opened within the connect timeout if none is idle.
 
         Args:
             origin: Where to.
@@ -117,7 +101,7 @@ class Pool:
             connection = None if fresh else self.reuse(origin)
             if connection is not None:
                 return connection
-            if plan(idle=0, open_=len(connections.live) + connections.opening, limit=self._limit) is Plan.OPEN:
+            if len(connections.live) + connections.opening < self._limit:
                 return await self._open(origin, connections)
             if fresh and connections.idle:
                 connections.idle[0].close()
@@ -154,7 +138,6 @@ class Pool:
             raise
         connections.opening -= 1
         connections.live.add(connection)
-        self.opened += 1
 
         def closed(connection: Connection) -> None:
             self._count -= 1
@@ -208,7 +191,7 @@ class Pool:
             connection.seen = progress
             connection.seen_at = now
             return
-        limit = self._timeouts.first_byte if connection.waiting_for_head else self._timeouts.idle
+        limit = self._timeouts.first_byte if connection.state is WAITING else self._timeouts.idle
         if now - connection.seen_at > limit:
             # A paused connection waits for a client that does not read: the client is at fault, and
             # the relay hears of it in the same way.

@@ -2,9 +2,11 @@
 
 import pytest
 
-from gateway.config import Endpoint, ProviderConfig, Region
+from gateway.config import DataHandling, Endpoint, ProviderConfig, Region
 from gateway.upstream.destination import Destination
-from providers.dialect import Family
+from providers.dialect import Family, Operation
+from providers.steps import at_once
+from providers.wires import WIRES
 
 
 def destination(family=Family.OPENAI, *, tls=True, host="api.test", port=443, prefix="", keys=("k1", "k2")):
@@ -14,16 +16,15 @@ def destination(family=Family.OPENAI, *, tls=True, host="api.test", port=443, pr
             family=family,
             endpoint=Endpoint(tls, host, port, prefix),
             api_keys=keys,
-            retention_days=0,
-            training=False,
-            region=Region.GLOBAL,
+            handling=DataHandling(0, False, Region.GLOBAL),
             company="c",
         )
     )
 
 
-def head(made, path="/v1/x", query="", headers=(), length=7, key=0):
-    text = made.head(path, query, headers, length, key=key)
+def head(made, wire=WIRES[Operation.OPENAI_CHAT], query="", headers=(), body=b"1234567", key=0):
+    shape = made.shape(wire, "m", stream=False, query=query, headers=list(headers))
+    text = at_once(made.head(shape, body, key=key))
     start, _, rest = text.partition(b"\r\n")
     lines, end, after = rest.partition(b"\r\n\r\n")
     assert (end, after) == (b"\r\n\r\n", b"")
@@ -40,7 +41,7 @@ def head(made, path="/v1/x", query="", headers=(), length=7, key=0):
 )
 def test_the_head(family, name, value):
     start, headers = head(destination(family), headers=[(b"anthropic-version", b"2023-06-01")])
-    assert start == b"POST /v1/x HTTP/1.1"
+    assert start == b"POST /v1/chat/completions HTTP/1.1"
     assert headers == [
         (b"host", b"api.test"),
         (b"user-agent", b"codegrex-gateway"),
@@ -76,9 +77,25 @@ def test_the_host_header(options, host):
 
 
 def test_prefix_and_query():
-    start, _ = head(destination(prefix="/proxy"), path="/v1beta/models/m:generateContent", query="?alt=sse")
+    made = destination(Family.GOOGLE, prefix="/proxy")
+    start, _ = head(made, WIRES[Operation.GEMINI_GENERATE], query="alt=sse&key=secret")
     assert start == b"POST /proxy/v1beta/models/m:generateContent?alt=sse HTTP/1.1"
 
 
 def test_keys_are_not_shown():
     assert "k1" not in repr(destination())
+
+
+def test_at_the_same_place_connections_and_health_are_taken_over():
+    before = destination(keys=("k1", "k2"))
+    after = destination(keys=("k3", "k1"))
+    before.keys.limited(0, "m", 0.0, 100.0)
+    after.inherit(before)
+    assert (after.origin, after.health) == (before.origin, before.health)
+    assert after.keys.wait(1, "m", 1.0) == before.keys.wait(0, "m", 1.0) > 0
+    assert (b"authorization", b"Bearer k1") in head(after, key=1)[1]
+    elsewhere = destination(port=8443, keys=("k1",))
+    elsewhere.inherit(before)
+    assert elsewhere.origin is not before.origin
+    assert elsewhere.health is not before.health
+    assert elsewhere.keys.wait(0, "m", 1.0) > 0

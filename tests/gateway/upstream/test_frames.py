@@ -49,6 +49,9 @@ class Scanner:
     def estimated_output(self):
         return 0
 
+    def at_output(self, tokens, call):
+        raise NotImplementedError
+
 
 class Client(asyncio.Protocol):
     """The client's side in the gateway: its transport's back-pressure goes to the relay."""

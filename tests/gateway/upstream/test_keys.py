@@ -6,24 +6,25 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gateway.upstream.keys import (
-    ANNOUNCE_SECONDS,
-    FIRST_REST,
-    LONGEST_REST,
-    MOST_TRIED,
-    PROBE_SECONDS,
-    SHORTEST_REST,
-    Keys,
-    KeyTurn,
-)
+from gateway.upstream.keys import ANNOUNCE_SECONDS, LONGEST_REST, MOST_TRIED, Keys, KeyTurn, preference
+from gateway.upstream.rest import FIRST_REST, PROBE_SECONDS, SHORTEST_REST
 from providers.account_codes import AccountFault
 
 KEY, CREDIT, ACCESS = AccountFault.KEY, AccountFault.CREDIT, AccountFault.ACCESS
 
 
-def firsts(keys, now, count, model="m"):
-    """The first key of each of so many requests."""
-    return [keys.turn(model).next(now, last=True) for _ in range(count)]
+ACCOUNT = "p1"
+
+
+def account_of(keys, first):
+    """An account whose own key this is."""
+    return next(account for account in map("p{}".format, range(1_000)) if keys.order(account)[0] == first)
+
+
+def firsts(keys, now, count, model="m", own=0):
+    """The first key of each of so many requests of an account that has a key of its own."""
+    account = account_of(keys, own)
+    return [keys.turn(model, account).next(now, last=True) for _ in range(count)]
 
 
 def every(turn, now, *, last=True):
@@ -31,10 +32,39 @@ def every(turn, now, *, last=True):
     return list(iter(lambda: turn.next(now, last=last), None))
 
 
-def test_keys_take_turns():
+def test_an_accounts_requests_stay_with_one_key():
     keys = Keys(3)
-    assert firsts(keys, 0, 4) == [0, 1, 2, 0]
-    assert every(keys.turn("m"), 0) == [1, 2, 0]
+    assert [firsts(keys, 0, 4, own=own) for own in range(3)] == [[own] * 4 for own in range(3)]
+    order = keys.order(ACCOUNT)
+    assert sorted(order) == [0, 1, 2]
+    assert every(keys.turn("m", ACCOUNT), 0) == order
+    assert Keys(3).order(ACCOUNT) == order  # in every worker, and after a restart
+    assert any(Keys(3, seed="other").order(account) != keys.order(account) for account in map(str, range(100)))
+
+
+@pytest.mark.parametrize("weights", [(1, 1), (1, 3), (5, 2, 3)])
+def test_keys_get_accounts_by_their_weight(weights):
+    firsts = [preference("openai", f"p{number}", weights)[0] for number in range(4_000)]
+    for key, weight in enumerate(weights):
+        assert abs(firsts.count(key) / 4_000 - weight / sum(weights)) < 0.04
+
+
+def test_a_key_that_is_added_moves_only_the_accounts_that_it_gets():
+    for number in range(500):
+        before, after = (preference("openai", f"p{number}", (1,) * count) for count in (3, 4))
+        assert [key for key in after if key != 3] == before
+
+
+def test_a_key_of_the_same_organisation_is_the_next_one():
+    keys = Keys(4)
+    account = account_of(keys, 1)
+    second = keys.order(account)[1]
+    sister = next(key for key in (0, 2, 3) if key != second)
+    for key in range(4):
+        keys.learn(key, b"ours" if key in (1, sister) else b"other")
+    assert keys.order(account)[:2] == [1, sister]
+    keys.limited(1, "m", 0.0, 20.0)
+    assert keys.turn("m", account).next(0.0, last=True) == sister
 
 
 def test_a_refused_key_rests_and_is_tried_by_one_request_when_its_rest_is_over():
@@ -46,7 +76,7 @@ def test_a_refused_key_rests_and_is_tried_by_one_request_when_its_rest_is_over()
     assert firsts(keys, FIRST_REST + PROBE_SECONDS - 0.1, 2) == [1, 1]
     assert firsts(keys, FIRST_REST + PROBE_SECONDS, 2) == [0, 1]
     keys.accepted(0, "m")
-    assert firsts(keys, FIRST_REST + PROBE_SECONDS, 3) == [0, 1, 0]
+    assert firsts(keys, FIRST_REST + PROBE_SECONDS, 3) == [0, 0, 0]
 
 
 def test_each_further_refusal_doubles_the_rest_up_to_the_longest():
@@ -99,7 +129,8 @@ def test_a_rate_limit_and_a_lack_of_access_are_of_one_model():
     keys.refused(1, "n", 0.0, ACCESS)
     assert firsts(keys, 0, 2, "m") == [1, 1]
     assert firsts(keys, 0, 2, "n") == [0, 0]
-    assert firsts(keys, 0, 2, "o") == [1, 0]
+    assert firsts(keys, 0, 2, "o") == [0, 0]
+    assert firsts(keys, 0, 2, "o", own=1) == [1, 1]
 
 
 def test_an_account_at_fault_rests_the_keys_that_are_known_to_be_its_own():
@@ -121,12 +152,12 @@ def test_if_every_key_rests_the_one_that_is_due_first_is_used_once():
     for key, wait in ((0, 30.0), (1, 10.0), (2, 20.0)):
         keys.limited(key, "m", 0.0, wait)
     assert not keys.ready("m", 0.0)
-    assert every(keys.turn("m"), 0.0, last=False) == []
-    assert every(keys.turn("m"), 0.0) == [1]
-    assert every(keys.turn("m"), 0.0) == [1]
+    assert every(keys.turn("m", ACCOUNT), 0.0, last=False) == []
+    assert every(keys.turn("m", ACCOUNT), 0.0) == [1]
+    assert every(keys.turn("m", ACCOUNT), 0.0) == [1]
     assert keys.wait(1, "m", 0.0) == 10.0  # that it was used makes it wait no longer
     assert keys.ready("m", 10.0)
-    assert every(keys.turn("m"), 10.0) == [1, 2]
+    assert every(keys.turn("m", ACCOUNT), 10.0) == [1, 2]
 
 
 def test_of_keys_that_rest_those_that_are_only_limited_come_first():
@@ -134,9 +165,9 @@ def test_of_keys_that_rest_those_that_are_only_limited_come_first():
     keys.refused(0, "m", 0.0, KEY)
     keys.limited(1, "m", 0.0, 600.0)
     keys.limited(2, "m", 0.0, 300.0)
-    assert every(keys.turn("m"), 0.0) == [2]
+    assert every(keys.turn("m", ACCOUNT), 0.0) == [2]
     keys.refused(2, "m", 0.0, ACCESS)
-    assert every(keys.turn("m"), 0.0) == [1]
+    assert every(keys.turn("m", ACCOUNT), 0.0) == [1]
 
 
 def test_a_single_key_is_always_used():
@@ -146,8 +177,16 @@ def test_a_single_key_is_always_used():
     assert firsts(keys, 0.0, 3) == [0, 0, 0]
 
 
+def test_keys_that_are_switched_off_are_not_used():
+    keys = Keys(3)
+    assert keys.turn("m", ACCOUNT).next(0.0, last=True, off={0, 2}) == 1
+    assert keys.turn("m", ACCOUNT).next(0.0, last=True, off={0, 1, 2}) is None
+    turn = keys.turn("m", ACCOUNT)
+    assert [turn.next(0.0, last=True, off={2}) for _ in range(3)].count(None) == 1
+
+
 def test_a_request_tries_a_bounded_number_of_keys():
-    assert len(every(Keys(50).turn("m"), 0.0)) == MOST_TRIED
+    assert len(every(Keys(50).turn("m", ACCOUNT), 0.0)) == MOST_TRIED
 
 
 def test_a_fault_is_announced_once_a_minute():
@@ -180,7 +219,7 @@ class AnyEvents(RuleBasedStateMachine):
 
     @rule(model=st.sampled_from("mn"), last=st.booleans(), tries=st.integers(1, 6))
     def request(self, model, last, tries):
-        turn = self.keys.turn(model)
+        turn = self.keys.turn(model, ACCOUNT)
         tried = []
         for _ in range(tries):
             waits = [self.keys.wait(key, model, self.now) for key in range(self.keys.count)]
@@ -236,7 +275,24 @@ class AnyEvents(RuleBasedStateMachine):
                 for key in range(self.keys.count)
                 for model in "mn"
             )
-            assert KeyTurn(self.keys, "m").next(self.now, last=True) is not None
+            assert KeyTurn(self.keys, "m", self.keys.order(ACCOUNT)).next(self.now, last=True) is not None
 
 
 TestAnyEvents = AnyEvents.TestCase
+
+
+def test_keys_that_stay_configured_keep_what_is_known_of_them():
+    before = Keys(3)
+    before.refused(0, "m", 0.0, AccountFault.KEY)
+    before.limited(2, "m", 0.0, 100.0)
+    before.learn(2, b"org")
+    assert before.announces(2, AccountFault.KEY, 0.0)
+    after = Keys(2)
+    after.inherit(before, {1: 2})  # the first is new, the second was the third
+    assert after.wait(0, "m", 1.0) == 0.0
+    assert after.wait(1, "m", 1.0) == before.wait(2, "m", 1.0) > 0
+    assert after.knows(1)
+    assert not after.announces(1, AccountFault.KEY, 1.0)
+    after.accepted(1, "m")
+    assert after.well
+    assert not before.well

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.upstream.faults import Fault, UpstreamFault
 from gateway.upstream.origin import Origin
-from gateway.upstream.pool import Plan, Pool, Timeouts, plan
+from gateway.upstream.pool import Pool, Timeouts
 from tests.gateway.upstream_peer import PATIENCE, REQUEST, Recorder, exchange, serve, until
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
@@ -38,21 +38,12 @@ async def answered(pool, origin, peer):
     return connection, writer
 
 
-@pytest.mark.parametrize(
-    ("idle", "open_", "limit", "expected"),
-    [(1, 1, 1, Plan.REUSE), (0, 0, 1, Plan.OPEN), (0, 1, 1, Plan.WAIT), (0, 4, 5, Plan.OPEN), (3, 9, 5, Plan.REUSE)],
-)
-def test_plan(idle, open_, limit, expected):
-    assert plan(idle=idle, open_=open_, limit=limit) is expected
-
-
 async def test_an_idle_connection_is_used_again(make, peer):
     pool, origin = make()
     connection, _ = await answered(pool, origin, peer)
     assert pool.count() == (1, 1)
     assert await pool.acquire(origin) is connection
     assert pool.count() == (1, 0)
-    assert pool.opened == 1
 
 
 async def test_the_newest_goes_first(make, peer):
