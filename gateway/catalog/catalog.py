@@ -4,25 +4,27 @@ Rules:
 
 1. An unknown or unpriced model is ``None``, never a guess; a request for it is refused before any
    provider is called.
-2. A `Model`'s ``name`` is a closed name, fit for records and metrics. What a client wrote appears
-   only in ``CatalogTarget.model`` of published models, where it is the provider's own dated name.
+2. A `Model`'s ``name`` is a closed name that may be in records and metrics. The client's text is only in
+   ``CatalogTarget.model`` of published models, if it is the provider's own dated name.
 3. A catalog never changes. A new price list is a new catalog.
-4. A name that only extends a listed one is the same model if what it adds is a date, a version or a stage; else it is
-   a model that nobody priced.
+4. A name that extends a listed one is the same model if it adds only a date, a version or a stage; otherwise it is a
+   model without a price.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from hashlib import sha256
 
 from gateway.catalog import published
+from gateway.catalog.lifecycle import ACTIVE, Lifecycle, end_of
 from gateway.catalog.naming import is_snapshot, most_output, reasons, searches
 from gateway.catalog.published import PublishedList, PublishedModel, Rule
-from gateway.config import Config, ConfigError, ModelConfig, PriceConfig, ProviderConfig, TargetConfig
+from gateway.catalog.retention import effective
+from gateway.config import Config, ConfigError, DataHandling, ModelConfig, PriceConfig, ProviderConfig, TargetConfig
 from gateway.names import Closed
 from metering.pricing import Price, Row, build
 from providers.dialect import Family, without_context
@@ -42,17 +44,28 @@ class CatalogTarget:
             the body must be rewritten.
         price: What it costs there.
         reasons: The model keeps reasoning items that ``reasoning.encrypted_content`` asks for.
+        stated: What the operator states of this target; ``None`` is the provider's statement.
+        handling: What becomes of prompts here: the statement, or what the provider is known to do in spite of it.
+        searches: The model searches the web for each request, which is billed: it counts as that server-side tool.
     """
 
     provider: ProviderConfig
     model: str
     price: Price
     reasons: bool
+    stated: DataHandling | None = None
+    handling: DataHandling = field(init=False)
+    searches: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "handling", effective(self.model, self.stated or self.provider.handling))
+        object.__setattr__(self, "searches", searches(self.provider.family, self.model))
 
     @property
-    def searches(self) -> bool:
-        """The model searches the web for each request, which is billed: it counts as that server-side tool."""
-        return searches(self.provider.family, self.model)
+    def lifecycle(self) -> Lifecycle:
+        """What is known of its end here; of a host that is not its maker's, nothing."""
+        end = end_of(self.provider.family, self.model) if self.provider.first_party else None
+        return ACTIVE if end is None else Lifecycle(end, deprecated=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +127,7 @@ class Catalog:
         self._prices: dict[tuple[str, str, str], Price] = {}
 
     def resolve(self, name: str) -> Model | None:
-        """The model that a client calls ``name``; ``None`` where there is none or it has no price."""
+        """The model that a client calls ``name``; ``None`` if there is none or it has no price."""
         model = self._named(name)
         return self._named(without_context(name)) if model is None and name.endswith("]") else model
 
@@ -129,7 +142,7 @@ class Catalog:
         return None
 
     def price_of(self, asked: CatalogTarget, model: str) -> Price | None:
-        """What the model that an answer names costs, by its provider's own name; ``None`` if nobody says.
+        """What the model that an answer names costs, by its provider's own name; ``None`` if it is unknown.
 
         It is the price of the target that was asked where both are one model: a dated name is no other model than its
         alias, unless it has a row of its own.
@@ -145,7 +158,7 @@ class Catalog:
         if price is None and (price := self._find_price(asked, model)) is not None:
             if len(self._prices) >= MOST_NAMES:
                 self._prices.clear()
-            self._prices[key] = price  # a name that nobody priced is a provider's own text, and is not kept
+            self._prices[key] = price  # an unpriced name is a provider's text and is not kept
         return price
 
     def _find_price(self, asked: CatalogTarget, model: str) -> Price | None:
@@ -183,20 +196,27 @@ def _stated(config: Config, prices: PublishedList | None) -> Catalog:
         window, longest = stated.context_window, stated.max_output
         for place, target in enumerate(stated.targets):
             provider = config.providers[target.provider]
-            listed = None if prices is None else _find(prices, provider.family, target.model)
+            listed = None if prices is None else _find(prices, provider.family, target.published or target.model)
             if target.price is not None:
                 price = _price(config, target.price, version)
             elif listed is not None and prices is not None:
                 price = _published_price(config, listed, prices.version)
             else:
-                key = f"models[{index}].targets[{place}].price"
-                faults.append(f"{key}: is missing, and none is published; state it in USD per million tokens")
+                key = f"models[{index}].targets[{place}]."
+                wrong = (
+                    "published_price: is not published"
+                    if target.published
+                    else "price: is missing, and none is published"
+                )
+                faults.append(f"{key}{wrong}; state it in USD per million tokens")
                 continue
             if window is None and listed is not None:
                 window = listed.context_window
-            if longest is None and provider.first_party:
-                longest = most_output(provider.family, target.model)
-            targets.append(CatalogTarget(provider, target.model, price, _reasons(stated, target, provider)))
+            if longest is None and (provider.first_party or target.published):
+                longest = most_output(provider.family, target.published or target.model)
+            targets.append(
+                CatalogTarget(provider, target.model, price, _reasons(stated, target, provider), target.handling)
+            )
         model = Model(Closed(stated.name), tuple(targets), stated.tiers, longest, window)
         models.append(model)
         known |= dict.fromkeys((stated.name, *stated.aliases), model)
@@ -220,6 +240,8 @@ def _stated(config: Config, prices: PublishedList | None) -> Catalog:
 def _reasons(stated: ModelConfig, target: TargetConfig, provider: ProviderConfig) -> bool:
     if stated.reasoning is not None:
         return stated.reasoning
+    if target.published:
+        return reasons(provider.family, target.published)
     return provider.first_party and reasons(provider.family, target.model)
 
 

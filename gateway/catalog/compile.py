@@ -1,16 +1,16 @@
-"""Compiles genai-prices into the price list that workers read. A process of its own.
+"""Compiles genai-prices into the price list that workers read. It runs as a separate process.
 
     python -m gateway.catalog.compile FILE NOW_MS
 
 Rules:
 
 1. Only what its maker publishes and this gateway can count is used. A model whose price depends on anything else (a
-   fee per request, hours of audio, the time of day, a key of genai-prices that is not in `PRICE_KEYS`) is known and
-   unpriced, so it is refused.
-2. A key that genai-prices leaves out means that the makers' more general price holds: what ``input_mtok`` or
-   ``output_mtok`` says of the whole direction. A row says so where it would otherwise borrow a price
-   (`metering.pricing.NEIGHBOURS`). Where the general price is known not to hold, the model is unpriced (`NEEDED`).
-3. What the makers' pages add to the list stands in this file, each with its source: US inference, searches.
+   fee per request, hours of audio, the time of day, a key of genai-prices that is not in `PRICE_KEYS`) is unpriced, so
+   requests for it are refused.
+2. If genai-prices omits a key, the maker's general price applies: ``input_mtok`` or ``output_mtok`` for the whole
+   direction. The row then states that price if it would otherwise use a default (`metering.pricing.NEIGHBOURS`). If the
+   general price is known not to apply, the model is unpriced (`NEEDED`).
+3. Prices that only the makers' pages have are in this file, each with its source: US inference, searches.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What the name of a model says of it.
+"""Decisions from the name of a model.
 
-Price lists and answers know a model under several names. What is decided by name is decided here.
+A model has several names in price lists and answers. Everything that depends on a name is decided here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from providers.dialect import Family
+from providers.media.rules import plain_name
 
+# OpenAI models that accept a request without caching; older ones always cache, and reject the member for it:
+# https://developers.openai.com/api/docs/guides/prompt-caching
+_ASKING = re.compile(r"gpt-(?:5\.(?:[6-9]|[1-9]\d)|[6-9]|[1-9]\d)(?![0-9])")
 # OpenAI models that take `include: ["reasoning.encrypted_content"]`; others answer it with a 400.
 _REASONING = re.compile(r"(?:o[1-9]|codex-mini|gpt-(?:[5-9]|\d\d))(?![0-9])(?!.*(?:chat|image|audio|(?<!re)search))")
 # "The model always retrieves information from the web before responding to your query":
@@ -23,6 +27,8 @@ _SUFFIX = re.compile(
 
 # Models that answer with images or speech although the request does not ask for them.
 _MEDIA = re.compile(r"image|banana|tts|audio|live|omni")
+# Models that hold no conversation in text.
+_SILENT = re.compile(r"embed|instruct|davinci|babbage|moderation|transcribe|realtime|whisper|dall-e|sora|veo")
 # The longest answer, reasoning included: https://developers.openai.com/api/docs/models,
 # https://ai.google.dev/gemini-api/docs/models. Anthropic's API has no default: each request states its limit.
 _MOST_OUTPUT = (
@@ -42,9 +48,22 @@ _MOST_OUTPUT = (
 )
 
 
+# Models that think by a number of tokens and know no effort: Claude before 4.6, Gemini 2.5.
+# https://platform.claude.com/docs/en/build-with-claude/extended-thinking, https://ai.google.dev/gemini-api/docs/thinking
+_BUDGETS = re.compile(r"claude-(?:3|(?:opus|sonnet|haiku)-4(?:-[0-5](?!\d))?(?:-\d{8}|@|-latest|$))|gemini-2\.")
+# What Claude gives at most where a request must state a limit: https://platform.claude.com/docs/en/about-claude/models
+_CLAUDE_OUTPUT = ((re.compile(r"claude-3-(?:haiku|opus|sonnet)"), 4_096), (re.compile(r"claude-3-5"), 8_192))
+_CLAUDE_USUAL = 32_000  # the least of Claude 4 and newer
+
+
 def reasons(family: Family, model: str) -> bool:
-    """Whether a model of OpenAI's own keeps reasoning items; elsewhere there are none to ask for."""
+    """Whether a model of OpenAI has reasoning items; other models have none to request."""
     return family is Family.OPENAI and _REASONING.match(model) is not None
+
+
+def asks_before_caching(family: Family, model: str) -> bool:
+    """Whether a model of the API's own maker caches of a prompt only what the request asks for."""
+    return family is Family.ANTHROPIC or (family is Family.OPENAI and _ASKING.match(model) is not None)
 
 
 @lru_cache(maxsize=1_024)
@@ -53,8 +72,25 @@ def text_only(family: Family, model: str) -> bool:
     return family is Family.ANTHROPIC or _MEDIA.search(model) is None
 
 
+@lru_cache(maxsize=1_024)
+def thinks_by_budget(model: str) -> bool:
+    """Whether the model takes a number of tokens to think with, and no effort."""
+    return _BUDGETS.match(plain_name(model)) is not None
+
+
+def required_output(model: str) -> int:
+    """The output limit of a request to Claude that states none, which its API requires."""
+    name = plain_name(model)
+    return next((tokens for names, tokens in _CLAUDE_OUTPUT if names.match(name)), _CLAUDE_USUAL)
+
+
+def converses(model: str) -> bool:
+    """Whether the model answers a conversation with text, so that a request to it can be translated."""
+    return _MEDIA.search(model) is None and _SILENT.search(model) is None
+
+
 def most_output(family: Family, model: str) -> int | None:
-    """The longest answer of a model of the API's own maker, in tokens, or ``None``: nobody here knows."""
+    """The longest answer of a model of the API's own maker, in tokens, or ``None`` if it is unknown."""
     for of, names, tokens in _MOST_OUTPUT:
         if of is family and names.match(model):
             return tokens
@@ -63,7 +99,7 @@ def most_output(family: Family, model: str) -> int | None:
 
 @lru_cache(maxsize=1_024)
 def searches(family: Family, model: str) -> bool:
-    """Whether the model searches the web for each request, whatever it is asked, and each search is billed."""
+    """Whether the model searches the web for each request, for any prompt, and each search is billed."""
     return family is Family.OPENAI and _SEARCHING.search(model) is not None
 
 

@@ -1,12 +1,11 @@
-"""Takes in a dated change of published prices while a worker runs.
+"""Loads a dated change of published prices while a worker runs.
 
 Rules:
 
-1. At ``Catalog.until_ms`` the list is compiled anew (`published.prepare`, another process) and the new
-   catalog put in the place of the old one, whole.
-2. What was reserved keeps the price that it was reserved at: a `Price` never changes, and whoever
-   reserved holds on to it.
-3. Where the new list cannot be made, the old one stays, loudly, and it is tried again.
+1. At ``Catalog.until_ms`` the list is compiled again (`published.prepare`, another process) and the new
+   catalog replaces the old one as a whole.
+2. A reserved request keeps its price: a `Price` never changes, and the request keeps a reference to it.
+3. If the new list cannot be compiled, the old one stays, an error is logged, and it is tried again.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ LONGEST_SLEEP = 3_600.0  # the clock may be stepped meanwhile
 
 
 class PriceChange(Background):
-    """One worker's watch. ``put`` takes the new catalog, ``on_failure`` is told of one that failed."""
+    """One worker's watch. ``put`` gets the new catalog; ``on_failure`` is called if a change failed."""
 
     def __init__(
         self,
@@ -43,7 +42,7 @@ class PriceChange(Background):
         self._now_ms = now_ms
 
     async def turn(self) -> float | None:
-        """Take the change in if it is time; seconds until the next look, ``None`` if there is no change."""
+        """Apply the change if it is due; returns the seconds until the next check, ``None`` if there is no change."""
         if self._until_ms is None:
             return None
         now = self._now_ms()
@@ -60,7 +59,7 @@ class PriceChange(Background):
         return min(LONGEST_SLEEP, (self._until_ms - now) / 1_000)
 
     def start(self) -> None:
-        """Watch, where a change is to come. Call from the running loop."""
+        """Start watching if a change is announced. Call from the running loop."""
         if self._until_ms is not None:
             super().start()
 

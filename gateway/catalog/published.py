@@ -1,18 +1,17 @@
-"""The published price list as a file: what workers read in place of importing genai-prices.
+"""The published price list as a file: workers read it instead of importing genai-prices.
 
 Rules:
 
-1. The list is compiled in a process of its own (`gateway.catalog.compile`), once per version of
+1. The list is compiled in a separate process (`gateway.catalog.compile`), once per version of
    genai-prices and per dated price change, and replaced as a whole.
-2. A list knows names that are closed, and rules for dated ones. The name that goes into records is
-   always the list's own, never the one that a rule matched.
+2. A list has closed names, and rules for dated names. Records contain the list's own name, never the text that a rule
+   matched.
 """
 
 from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from importlib.metadata import version
@@ -21,6 +20,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from gateway import variables
 from gateway.config import Config, ConfigError
 from metering import clock
 from providers.dialect import Family
@@ -74,7 +74,7 @@ class PublishedModel(msgspec.Struct, frozen=True, omit_defaults=True):
         id: The closed name.
         names: All names that can be listed, ``id`` first.
         match: The rule for further (dated) names, or ``None``.
-        row: USD prices, or ``None`` where the model cannot be served or priced: its names are
+        row: USD prices, or ``None`` if the model cannot be served or priced: its names are
             known, so that no other model's rule takes them.
         variants: ``str(Variant)`` -> what differs from ``row``.
         factors: ``str(Variant)`` -> multiplier as (numerator, denominator).
@@ -105,7 +105,7 @@ class PublishedList(msgspec.Struct, frozen=True):
 
 
 def list_version() -> str:
-    """The closed name of the installed price list, as it stands in records."""
+    """The closed name of the installed price list, as written in records."""
     return f"genai-prices-{version('genai-prices')}"
 
 
@@ -119,7 +119,7 @@ def needed(config: Config) -> bool:
 
 
 def prepare(config: Config, now_ms: int | None = None) -> None:
-    """For the parent, before it starts workers: make the list's file where it is needed and not there.
+    """For the parent, before it starts workers: create the list's file if it is needed and missing.
 
     Raises:
         ConfigError: It cannot be made.
@@ -134,22 +134,24 @@ def prepare(config: Config, now_ms: int | None = None) -> None:
         found = None
     if found is not None and (found.until_ms is None or now < found.until_ms):
         return
-    command = [sys.executable, "-m", "gateway.catalog.compile", str(path), str(now)]
+    command = variables.python("gateway.catalog.compile", str(path), str(now))
     fault = f"models: the published prices could not be compiled into {path}"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        subprocess.run(command, check=True, capture_output=True, timeout=COMPILE_TIMEOUT)  # noqa: S603 - our own module
+        subprocess.run(  # noqa: S603 - a module of the gateway
+            command, check=True, capture_output=True, timeout=COMPILE_TIMEOUT, env=variables.for_child()
+        )
     except (OSError, subprocess.SubprocessError):
-        mend = "check that genai-prices is installed and server.data_dir can be written"
-        raise ConfigError((f"{fault}; {mend}",)) from None
+        fix = "check that genai-prices is installed and server.data_dir can be written"
+        raise ConfigError((f"{fault}; {fix}",)) from None
 
 
 def read(path: Path) -> PublishedList:
-    """The compiled list. Raises `ConfigError` where it is missing, damaged or of another version."""
+    """The compiled list. Raises `ConfigError` if it is missing, damaged or of another version."""
     try:
         found = msgspec.json.decode(path.read_bytes(), type=PublishedList)
     except (OSError, msgspec.DecodeError):
         found = None
     if found is None or found.format != FORMAT or found.version != list_version():
-        raise ConfigError((f"models: {path} is not the compiled price list; start the gateway anew",))
+        raise ConfigError((f"models: {path} is not the compiled price list; restart the gateway",))
     return found

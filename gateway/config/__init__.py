@@ -1,9 +1,15 @@
-"""What the operator states in gateway.toml, as frozen types; one module a table, type and reader together.
+"""The settings of gateway.toml, as frozen types: one module per table, with its type and reader.
 
 `gateway.config.load` makes a `Config` from a file. Code that holds a `Config` may rely on every rule that the
 readers check. Secrets (provider keys, the store's address, the identity key) never appear in a ``repr``.
 
-The modules of the tables import `gateway.config.reader` and each other, never this package: it is built from them.
+Rules:
+
+1. A module has one table, and its name: the type, and ``read_TABLE``, which takes the whole file as a
+   `gateway.config.reader.Section` and asks for its own table.
+2. What holds if nothing is stated is said once, by the type. The reader takes it from there (``usual``), and names
+   each value that it hands to the type.
+3. The modules of the tables import `gateway.config.reader` and each other, never this package: it is built from them.
 """
 
 from __future__ import annotations
@@ -14,18 +20,24 @@ from pathlib import Path
 
 from gateway.addresses import is_loopback, name_of_host
 from gateway.config.billing import AbortRule, BillingConfig, HoldRule, ShortRule
+from gateway.config.clouds import Cloud, ServiceAccount
 from gateway.config.hardening import HardeningConfig, HardeningMode
 from gateway.config.identity import IdentityConfig
+from gateway.config.internal import InternalConfig
 from gateway.config.log import LogConfig
 from gateway.config.models import ModelConfig, PriceConfig, TargetConfig
 from gateway.config.oauth import OAuthClient, OAuthConfig
-from gateway.config.policy import CacheIsolation, PolicyConfig, SecretsRule, UnknownMembers
-from gateway.config.portal import PortalConfig, SupabaseConfig
-from gateway.config.providers import OFFICIAL_HOSTS, Endpoint, ProviderConfig, Region
+from gateway.config.policy import CacheIsolation, PolicyConfig, RefusedTools, SecretsRule, UnknownMembers
+from gateway.config.portal import PortalConfig
+from gateway.config.providers import OFFICIAL_HOSTS, DataHandling, Endpoint, ProviderConfig, Region
+from gateway.config.retention import RetentionConfig
+from gateway.config.routing import RoutingConfig
 from gateway.config.server import ServerConfig
-from gateway.config.services import InternalConfig, RetentionConfig, StripeConfig, WebhookConfig
 from gateway.config.store import EMBEDDED, StoreConfig
+from gateway.config.stripe import StripeConfig
+from gateway.config.supabase import SupabaseConfig
 from gateway.config.tiers import DEFAULT_TIER, TierConfig
+from gateway.config.webhooks import WebhookConfig
 
 __all__ = [
     "DEFAULT_TIER",
@@ -34,8 +46,10 @@ __all__ = [
     "AbortRule",
     "BillingConfig",
     "CacheIsolation",
+    "Cloud",
     "Config",
     "ConfigError",
+    "DataHandling",
     "Endpoint",
     "HardeningConfig",
     "HardeningMode",
@@ -50,10 +64,13 @@ __all__ = [
     "PortalConfig",
     "PriceConfig",
     "ProviderConfig",
+    "RefusedTools",
     "Region",
     "RetentionConfig",
+    "RoutingConfig",
     "SecretsRule",
     "ServerConfig",
+    "ServiceAccount",
     "ShortRule",
     "StoreConfig",
     "StripeConfig",
@@ -92,6 +109,7 @@ class Config:
     portal: PortalConfig = field(default_factory=PortalConfig)
     oauth: OAuthConfig = field(default_factory=OAuthConfig)
     retention: RetentionConfig = field(default_factory=RetentionConfig)
+    routing: RoutingConfig = field(default_factory=RoutingConfig)
     webhooks: WebhookConfig | None = None
     stripe: StripeConfig | None = None
     log: LogConfig = field(default_factory=LogConfig)
@@ -107,7 +125,7 @@ class Config:
     def own_address(self, host: str) -> str:
         """The gateway's public origin: the configured one, or the one that a caller who named ``host`` reached.
 
-        What is no host is not repeated: the listener's own address stands in for it.
+        A value that is not a host is not repeated: the listener's own address is used instead.
         """
         if self.portal.url:
             return self.portal.url

@@ -25,7 +25,7 @@ class ShortRule(StrEnum):
 
 
 class AbortRule(StrEnum):
-    """What a stream that was cut charges; its cost is recorded all the same."""
+    """What a cut stream charges; its cost is recorded in any case."""
 
     PRODUCED = "produced"  # the input and what was produced
     INPUT = "input"
@@ -48,27 +48,27 @@ class BillingConfig:
     short: ShortRule = ShortRule.CAP
 
 
-def read_billing(section: Section) -> BillingConfig:
-    usual = BillingConfig()
+def read_billing(root: Section) -> BillingConfig:
+    section, usual = root.table("billing"), BillingConfig()
     credit = section.decimal("credit_usd", usual.credit_usd)
     if not Decimal("0.000001") <= credit <= 1_000:
         section.fault("credit_usd", "is out of range", "write USD from 0.000001 to 1000; 0.01 is usual")
         credit = usual.credit_usd
-    markup = section.decimal("markup", Decimal(0))
-    if not -1 <= markup <= 10:
+    on_top = section.decimal("markup", Decimal(0))
+    if not -1 <= on_top <= 10:
         section.fault("markup", "is out of range", "write 0.2 for 20 percent on top; -1 to 10")
-        markup = Decimal(0)
+        on_top = Decimal(0)
     abandoned = section.decimal("abandoned_credits", usual.abandoned_credits)
     if not 0 <= abandoned <= 1_000_000:
         section.fault("abandoned_credits", "is out of range", "write credits an hour from 0 to 1000000; 0 charges all")
         abandoned = usual.abandoned_credits
     config = BillingConfig(
-        credit,
-        section.choice("hold", HoldRule.LEARNT),
-        1 + Fraction(markup),
-        section.choice("abort", AbortRule.PRODUCED),
-        abandoned,
-        section.choice("short", ShortRule.CAP),
+        credit_usd=credit,
+        hold=section.choice("hold", usual.hold),
+        markup=usual.markup + Fraction(on_top),
+        abort=section.choice("abort", usual.abort),
+        abandoned_credits=abandoned,
+        short=section.choice("short", usual.short),
     )
     section.close()
     return config

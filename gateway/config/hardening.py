@@ -11,7 +11,7 @@ from gateway.config.reader import Section
 class HardeningMode(StrEnum):
     """Whether processes give nothing away (see `gateway.hardening.process`)."""
 
-    ENFORCE = "enforce"  # whatever the kernel has of it
+    ENFORCE = "enforce"  # every measure that the kernel has
     OFF = "off"  # for development: debuggers attach, cores are written
 
 
@@ -20,7 +20,8 @@ class HardeningConfig:
     mode: HardeningMode = HardeningMode.ENFORCE
 
 
-def read_hardening(section: Section) -> HardeningConfig:
-    config = HardeningConfig(section.choice("mode", HardeningMode.ENFORCE))
+def read_hardening(root: Section) -> HardeningConfig:
+    section, usual = root.table("hardening"), HardeningConfig()
+    config = HardeningConfig(mode=section.choice("mode", usual.mode))
     section.close()
     return config

@@ -16,11 +16,12 @@ class IdentityConfig:
     key: bytes | None = field(default=None, repr=False)
 
 
-def read_identity(section: Section) -> IdentityConfig:
+def read_identity(root: Section) -> IdentityConfig:
+    section = root.table("identity")
     text = section.string("key")
     section.close()
     if not text:
         return IdentityConfig()
     if len(text.encode()) < MINIMUM_KEY_BYTES:
         section.fault("key", "is too short", f"use at least {MINIMUM_KEY_BYTES} random characters")
-    return IdentityConfig(text.encode())
+    return IdentityConfig(key=text.encode())

@@ -1,4 +1,4 @@
-"""From ``gateway.toml`` to a `Config`, or to all of its faults at once.
+"""Reads ``gateway.toml`` into a `Config`, or reports all of its faults.
 
 Everything that can be decided from the file, the environment and the files it names is decided
 here, so that no other code checks a setting again. Nothing is written and nothing is connected to.
@@ -16,17 +16,23 @@ from gateway.config import Config, ConfigError
 from gateway.config.billing import read_billing
 from gateway.config.hardening import read_hardening
 from gateway.config.identity import read_identity
+from gateway.config.internal import read_internal
 from gateway.config.log import read_log
 from gateway.config.models import read_models
 from gateway.config.oauth import read_oauth
 from gateway.config.policy import read_policy
-from gateway.config.portal import read_portal, read_supabase
+from gateway.config.portal import read_portal
 from gateway.config.providers import read_providers
 from gateway.config.reader import Faults, Section
+from gateway.config.retention import read_retention
+from gateway.config.routing import read_routing
 from gateway.config.server import read_server
-from gateway.config.services import read_internal, read_retention, read_stripe, read_webhooks
 from gateway.config.store import read_store
+from gateway.config.stripe import read_stripe
+from gateway.config.supabase import read_supabase
 from gateway.config.tiers import read_tiers
+from gateway.config.webhooks import read_webhooks
+from gateway.variables import GIVEN
 
 
 def load(path: Path, env: Mapping[str, str] | None = None, *, need_keys: bool = True) -> Config:
@@ -51,7 +57,7 @@ def load(path: Path, env: Mapping[str, str] | None = None, *, need_keys: bool = 
         raise ConfigError((f"{path}: cannot be read ({reason}); fix the file or its permissions",)) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError((f"{path}: is not valid TOML ({error}); fix that line",)) from None
-    return read(table, path, os.environ if env is None else env, need_keys=need_keys)
+    return read(table, path, GIVEN if env is None else env, need_keys=need_keys)
 
 
 def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, need_keys: bool = True) -> Config:
@@ -59,23 +65,24 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
     faults = Faults()
     path = path.absolute()
     root = Section(table, "", faults, env, path.parent)
-    server = read_server(root.table("server"))
-    internal = read_internal(root.table("internal"), needed=need_keys)
-    store = read_store(root.table("store"))
+    server = read_server(root)
+    internal = read_internal(root, needed=need_keys)
+    store = read_store(root)
     providers = read_providers(root, need_keys=need_keys)
     tiers = read_tiers(root)
-    billing = read_billing(root.table("billing"))
+    billing = read_billing(root)
     models = read_models(root, providers, tiers, billing)
-    policy = read_policy(root.table("policy"), providers)
-    identity = read_identity(root.table("identity"))
-    oauth = read_oauth(root.table("oauth"))
-    retention = read_retention(root.table("retention"))
-    webhooks = read_webhooks(root.table("webhooks"), needed=need_keys)
-    stripe = read_stripe(root.table("stripe"), needed=need_keys)
-    log = read_log(root.table("log"))
-    hardening = read_hardening(root.table("hardening"))
-    supabase = read_supabase(root.table("supabase"))
-    portal = read_portal(root.table("portal"), supabase)
+    policy = read_policy(root, providers)
+    identity = read_identity(root)
+    oauth = read_oauth(root)
+    retention = read_retention(root)
+    routing = read_routing(root)
+    webhooks = read_webhooks(root, needed=need_keys)
+    stripe = read_stripe(root, needed=need_keys)
+    log = read_log(root)
+    hardening = read_hardening(root)
+    supabase = read_supabase(root)
+    portal = read_portal(root, supabase)
     root.close()
     if faults.lines:
         raise ConfigError(tuple(faults.lines))
@@ -93,9 +100,28 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
         portal=portal,
         oauth=oauth,
         retention=retention,
+        routing=routing,
         webhooks=webhooks,
         stripe=stripe,
         log=log,
         hardening=hardening,
         supabase=supabase,
     )
+
+
+def check_data_dir(data_dir: Path) -> None:
+    """Not a part of reading: a file may be checked for another machine than this one. Nothing is written.
+
+    Raises:
+        ConfigError: The folder is not there and cannot be made, or cannot be written by this user.
+    """
+    at = data_dir.absolute()
+    while not os.path.lexists(at) and at != at.parent:
+        at = at.parent
+    if not at.is_dir():
+        wrong, fix = f"{at} is not a folder", "choose another folder"
+    elif not os.access(at, os.W_OK | os.X_OK):
+        wrong, fix = f"{at} cannot be written by this user", "fix its permissions or choose another folder"
+    else:
+        return
+    raise ConfigError((f"server.data_dir: {wrong}; {fix}",))

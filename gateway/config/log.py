@@ -16,10 +16,15 @@ class LogConfig:
     keep_days: int = 14  # of the log file, which is rotated daily
 
 
-def read_log(section: Section) -> LogConfig:
-    level = section.string("level", "info")
+def read_log(root: Section) -> LogConfig:
+    section, usual = root.table("log"), LogConfig()
+    level = section.string("level", usual.level)
     if level not in LOG_LEVELS:
         section.fault("level", "is not a level", "write one of " + ", ".join(LOG_LEVELS))
-    config = LogConfig(level, section.path("file"), section.integer("keep_days", LogConfig().keep_days, 1, 3_650))
+    config = LogConfig(
+        level=level,
+        file=section.path("file"),
+        keep_days=section.integer("keep_days", usual.keep_days, 1, 3_650),
+    )
     section.close()
     return config

@@ -13,7 +13,7 @@ from fractions import Fraction
 from itertools import product
 
 from gateway.config.billing import BillingConfig
-from gateway.config.providers import ProviderConfig
+from gateway.config.providers import DataHandling, ProviderConfig, read_handling
 from gateway.config.reader import Section
 from gateway.config.tiers import TierConfig
 from metering.pricing import PRICE_KEYS, PriceError, Row, Steps, build
@@ -35,11 +35,18 @@ class PriceConfig:
 
 @dataclass(frozen=True, slots=True)
 class TargetConfig:
-    """One place that serves a model. Without a price the published one holds, if there is one."""
+    """One place that serves a model. Without a price the published one holds, if there is one; without a statement of
+    its ``handling``, the provider's.
+
+    Attributes:
+        published: The maker's name of the model, whose published price holds at a host that has another name for it.
+    """
 
     provider: str
     model: str
     price: PriceConfig | None = None
+    handling: DataHandling | None = None
+    published: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +131,20 @@ def _target(
     model = section.string("model")
     if model and not _MODEL_NAME.fullmatch(model):
         section.fault("model", "is not a model's name", "use letters, digits and . _ : / @ -, 128 at most")
-    price = _price(section, billing) or shared
+    published = section.string("published_price")
+    price = _price(section, billing)
+    if published and price is not None:
+        section.fault("published_price", "stands beside a price", "remove one of them")
+    price = price or (None if published else shared)
     provider = providers.get(name)
     if provider is None and name and name not in declared:
         section.fault("provider", "does not exist", "add [providers.NAME] or correct the name")
-    if price is None and provider is not None and not provider.published_prices:
-        section.fault(
-            "price", "is missing, and no published price holds for that host", "state it in USD per million tokens"
-        )
+    if price is None and not published and provider is not None and not provider.published_prices:
+        fix = "state it in USD per million tokens, or name the model whose published price holds: published_price"
+        section.fault("price", "is missing, and no published price holds for that host", fix)
+    handling = read_handling(section, provider, model)
     section.close()
-    return TargetConfig(name, model, price)
+    return TargetConfig(name, model, price, handling, published)
 
 
 def _price(section: Section, billing: BillingConfig) -> PriceConfig | None:

@@ -23,11 +23,12 @@ class OAuthConfig:
     clients: Mapping[str, OAuthClient] = field(default_factory=dict)
 
 
-def read_oauth(section: Section) -> OAuthConfig:
+def read_oauth(root: Section) -> OAuthConfig:
+    section = root.table("oauth")
     clients: dict[str, OAuthClient] = {}
     for name, inner in section.tables("clients"):
         check_name(inner, name, "a client id")
-        clients[name] = OAuthClient(name, inner.string("title", name))
+        clients[name] = OAuthClient(name=name, title=inner.string("title", name))
         inner.close()
     section.close()
-    return OAuthConfig(clients)
+    return OAuthConfig(clients=clients)

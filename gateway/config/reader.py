@@ -1,7 +1,7 @@
-"""Reads TOML tables member by member, collects every fault and knows which keys nobody asked for.
+"""Reads TOML tables member by member, collects every fault and finds unknown keys.
 
 A fault is one line, ``key: what is wrong; how to fix it``. It never quotes a value: the value can be a
-secret. After a fault the reader goes on with a stand-in, so that one run names all of them.
+secret. After a fault the reader continues with a default, so that one run reports all faults.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
+from gateway.addresses import is_loopback
 from metering.clock import DAY_SECONDS
 
 ENV = "env:"
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")  # of tables that the operator names: they stand in records and labels
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")  # of tables that the operator names: they are used in records and labels
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -73,7 +75,7 @@ class Section:
         return False
 
     def string(self, key: str, default: str = "") -> str:
-        """A text, of which ``env:NAME`` is the value of that environment variable."""
+        """A text; ``env:NAME`` means the value of that environment variable."""
         if not self.has(key):
             return default
         return self._text(self._table[key], key, default)
@@ -207,3 +209,23 @@ def check_name(section: Section, name: str, what: str = "a name") -> None:
     """Note a fault if ``name``, which the operator gave to this table, is not a `NAME`."""
     if not NAME.fullmatch(name):
         section.fault("", f"is not {what}", "use lower-case letters, digits, - and _, 32 at most")
+
+
+def check_url(section: Section, key: str, url: str) -> bool:
+    """Whether ``url`` is https, or http to this machine, without credentials and fragment. Note a fault if not."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        good = (
+            bool(host)
+            and not (parts.username or parts.password or parts.fragment)
+            and parts.scheme in ("http", "https")
+        )
+        secure = parts.scheme == "https" or is_loopback(host)
+    except ValueError:
+        good = secure = False
+    if not good:
+        section.fault(key, "is not an address", "write https://HOST/PATH")
+    elif not secure:
+        section.fault(key, "is plain http beyond this machine", "use https")
+    return good and secure

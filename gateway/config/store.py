@@ -16,8 +16,12 @@ class StoreConfig:
     replicas: int = 0  # that must hold a grant, an erasure or a revocation before it is answered
 
 
-def read_store(section: Section) -> StoreConfig:
-    config = StoreConfig(section.string("url", StoreConfig().url), section.integer("replicas", 0, 0, 5))
+def read_store(root: Section) -> StoreConfig:
+    section, usual = root.table("store"), StoreConfig()
+    config = StoreConfig(
+        url=section.string("url", usual.url),
+        replicas=section.integer("replicas", usual.replicas, 0, 5),
+    )
     section.close()
     if config.url == EMBEDDED and config.replicas:
         section.fault("replicas", "is for a store that you run", "leave it out: the embedded store has none")

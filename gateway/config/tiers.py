@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from gateway.config.reader import Section, check_name
-from metering.usage import MICRO_CREDITS
+from metering.usage import LARGEST_AMOUNT, MICRO_CREDITS
 
 DEFAULT_TIER = "default"
-MOST_MICRO_CREDITS = 2**53 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +32,23 @@ def read_tiers(root: Section) -> Mapping[str, TierConfig]:
 
 def _tier(section: Section, name: str) -> TierConfig:
     check_name(section, name)
+    usual = TierConfig(name)
     tier = TierConfig(
-        name,
-        section.integer("requests_per_minute", 0, 0),
-        section.integer("tokens_per_minute", 0, 0),
-        section.integer("concurrent", 0, 0),
-        _credits(section, "daily_credits"),
-        _credits(section, "monthly_credits"),
+        name=name,
+        requests_per_minute=section.integer("requests_per_minute", usual.requests_per_minute, 0),
+        tokens_per_minute=section.integer("tokens_per_minute", usual.tokens_per_minute, 0),
+        concurrent=section.integer("concurrent", usual.concurrent, 0),
+        daily_credits=_credits(section, "daily_credits", usual.daily_credits),
+        monthly_credits=_credits(section, "monthly_credits", usual.monthly_credits),
     )
     section.close()
     return tier
 
 
-def _credits(section: Section, key: str) -> int:
+def _credits(section: Section, key: str, default: int) -> int:
     """Credits of the file as micro-credits."""
-    amount = section.decimal(key, Decimal(0)) * MICRO_CREDITS
-    if amount < 0 or amount > MOST_MICRO_CREDITS or amount % 1:
-        section.fault(key, "is no amount of credits", "write credits, 0 for no limit, with 6 decimals at most")
-        return 0
+    amount = section.decimal(key, Decimal(default) / MICRO_CREDITS) * MICRO_CREDITS
+    if amount < 0 or amount > LARGEST_AMOUNT or amount % 1:
+        section.fault(key, "is not an amount of credits", "write credits, 0 for no limit, with 6 decimals at most")
+        return default
     return int(amount)

@@ -22,9 +22,10 @@ from gateway.catalog.naming import reasons
 from gateway.catalog.published import Match, PublishedList, PublishedModel
 from gateway.config import Config, ConfigError
 from gateway.config.load import read
-from metering.pricing import Price, bill, cost, priced, prices_calls
+from metering.pricing import Price, bill, priced, prices_calls
 from metering.usage import Geography, ServiceTier, Speed, Usage, Variant
 from providers.dialect import Family
+from tests.metering.bills import cost
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 PROVIDERS = "".join(
@@ -682,7 +683,7 @@ def test_the_list_is_compiled_once_and_again_after_a_dated_change(tmp_path: Path
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"format":0,"version":"x","until_ms":null,"models":[]}'])
-def test_a_damaged_list_is_named_by_workers_and_mended_by_the_parent(content: bytes, tmp_path: Path) -> None:
+def test_a_damaged_list_is_named_by_workers_and_repaired_by_the_parent(content: bytes, tmp_path: Path) -> None:
     config = configured(PROVIDERS, tmp_path)
     path = published.list_path(config.server.data_dir)
     path.parent.mkdir()
@@ -715,3 +716,56 @@ print([name for name in sys.modules if name.partition(".")[0] in ("genai_prices"
         [sys.executable, "-c", script, str(folder / "gateway.toml")], check=True, capture_output=True, text=True
     )
     assert done.stdout.strip() == "[]"
+
+
+# A host that has another name for a published model.
+
+
+BEDROCK = (
+    '[providers.bedrock]\nkind = "bedrock"\nlocation = "eu-central-1"\napi_keys = "AKIA:secret"\nregion = "eu"\n'
+    "retention_days = 0\ntraining = false\n"
+)
+
+
+def named(target: str) -> str:
+    return (
+        f'{BEDROCK}[[models]]\nname = "m"\ntargets = [{{provider = "bedrock", model = "eu.anthropic.x", {target}}}]\n'
+    )
+
+
+def test_a_target_may_name_the_model_whose_published_price_holds(load: Load, all_published: Catalog) -> None:
+    own = load(named('published_price = "claude-sonnet-4-5"'))
+    [target] = own.models[0].targets
+    maker = all_published.resolve("claude-sonnet-4-5")
+    assert maker is not None
+    assert (target.model, target.price) == ("eu.anthropic.x", maker.targets[0].price)
+    assert own.models[0].context_window == maker.context_window
+    # What an answer of it names is the same model under its maker's name.
+    assert own.price_of(target, "claude-sonnet-4-5-20250929") is None
+
+
+def test_a_target_with_a_published_price_reasons_as_its_model_does(load: Load) -> None:
+    azure = (
+        '[providers.azure]\nkind = "azure"\nbase_url = "https://r.example"\napi_keys = "k"\nregion = "eu"\n'
+        'retention_days = 0\ntraining = false\n[[models]]\nname = "m"\n'
+    )
+    row = '{provider = "azure", model = "deployment", published_price = "gpt-5"}'
+    [model] = load(f"{azure}targets = [{row}]\n").models
+    assert (model.targets[0].reasons, model.max_output) == (True, 128_000)
+    shared = load(f"{azure}targets = [{row}]\nprice = {{input = 1, output = 2}}\n").models[0].targets[0]
+    assert shared.price == model.targets[0].price  # nearer than the model's
+
+
+@pytest.mark.parametrize(
+    ("target", "fault"),
+    [
+        ('published_price = "claude-9000"', "published_price: is not published; "),
+        ('published_price = "gpt-4o"', "published_price: is not published; "),  # of another API
+        ('published_price = "x", price = {input = 1, output = 2}', "published_price: stands beside a price; "),
+        ("", "price: is missing, and no published price holds for that host; "),
+    ],
+)
+def test_a_price_that_is_not_published(load: Load, target: str, fault: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(named(target or "training = false"))
+    assert raised.value.faults[0].startswith(f"models[0].targets[0].{fault}")

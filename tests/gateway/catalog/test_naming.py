@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.catalog.naming import most_output, text_only
+from gateway.catalog.naming import asks_before_caching, most_output, text_only
 from providers.dialect import Family
 
 OPENAI, ANTHROPIC, GOOGLE = Family.OPENAI, Family.ANTHROPIC, Family.GOOGLE
@@ -41,3 +41,20 @@ def test_the_longest_answer_of_a_makers_own_model(family, names, tokens):
 def test_whether_a_model_answers_with_more_than_text(names, text):
     assert {text_only(GOOGLE, name) for name in names.split()} == {text}
     assert text_only(ANTHROPIC, "claude")
+
+
+@pytest.mark.parametrize(
+    ("family", "names", "asks"),
+    [
+        (OPENAI, "gpt-5.6 gpt-5.6-luna gpt-5.10 gpt-6 gpt-6.1-terra gpt-10 gpt-5.6-2026-07-09", True),
+        (
+            OPENAI,
+            "gpt-5.5 gpt-5 gpt-5.1-codex gpt-4o gpt-4.1 gpt-3.5-turbo o3 codex-mini-latest gpt-audio m my-gpt-6",
+            False,
+        ),
+        (ANTHROPIC, "claude-opus-5 claude-haiku-5.5", True),
+        (GOOGLE, "gemini-3.8-flash", False),
+    ],
+)
+def test_which_models_cache_only_what_is_asked_for(family, names, asks):
+    assert {asks_before_caching(family, name) for name in names.split()} == {asks}

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,35 @@ def test_the_development_sign_in_is_for_a_loopback_listener_without_a_sign_in_se
     assert not config_of(server=ServerConfig(behind_tls_proxy=True)).development_sign_in
     supabase = SupabaseConfig("https://project.example/auth/v1", "authenticated")
     assert not config_of(supabase=supabase).development_sign_in
+
+
+TABLES = {
+    path.stem
+    for path in (Path(__file__).parents[3] / "gateway/config").glob("*.py")
+    if path.stem not in {"__init__", "load", "reader", "changes", "clouds"}  # the last is a part of providers
+}
+
+
+def test_each_table_has_a_module_with_its_type_and_its_reader() -> None:
+    page = (Path(__file__).parents[3] / "docs/configuration.md").read_text()
+    documented = {name.partition(".")[0] for name in re.findall(r"^\| `\[+(\w+(?:\.\w+)?)", page, re.MULTILINE)}
+    assert documented == TABLES == {one.name for one in fields(Config)} - {"path"}
+    for table in TABLES:
+        module = import_module(f"gateway.config.{table}")
+        own = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+        assert [name for name in own if name.startswith("read_") and name != "read_handling"] == [f"read_{table}"]
+        assert f"{table.removesuffix('s').capitalize()}Config".lower() in [name.lower() for name in own], table
+        assert module.__doc__ is not None
+        assert module.__doc__.startswith(("``[" + table, "``[[" + table)), table
+
+
+def test_what_holds_if_nothing_is_stated_is_what_the_type_says() -> None:
+    config = parse("")
+    usual = replace(Config(path=config.path, providers=config.providers), server=config.server)
+    assert config == usual
+    machine = {"workers", "data_dir"}  # its processors, and a folder beside the file
+    assert {
+        one.name
+        for one in fields(ServerConfig)
+        if getattr(config.server, one.name) != getattr(ServerConfig(), one.name)
+    } <= machine

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gateway.addresses import is_loopback
-from gateway.config import AbortRule, ConfigError, Endpoint, HoldRule, Region
-from gateway.config.load import load
+from gateway.config import AbortRule, ConfigError, DataHandling, Endpoint, HoldRule, Region
+from gateway.config.load import check_data_dir, load
 from providers.dialect import Family
 from tests.gateway.config.parsing import ENV, PROVIDER, fault, faults, parse
 
@@ -34,7 +34,7 @@ def test_a_provider_is_all_that_must_be_stated() -> None:
     assert provider.family is Family.OPENAI
     assert provider.endpoint == Endpoint(True, "api.openai.com", 443)
     assert provider.api_keys == ("sk-secret-1",)
-    assert (provider.retention_days, provider.training, provider.region) == (30, False, Region.GLOBAL)
+    assert provider.handling == DataHandling(30, False, Region.GLOBAL)
     assert provider.company == "openai"
     assert provider.store
     assert provider.include_usage
@@ -116,3 +116,15 @@ def test_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
     assert config.server.data_dir == tmp_path / "state"
     assert config.log.file == Path("/var/log/g.log")
     assert not (tmp_path / "state").exists()
+
+
+def test_a_data_directory_is_usable_where_it_is_or_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_data_dir(tmp_path)
+    check_data_dir(tmp_path / "not/yet")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match=r"^server\.data_dir: .*dangling is not a folder; choose another folder$"):
+        check_data_dir(tmp_path / "dangling/data")
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)  # root may write everywhere
+    with pytest.raises(ConfigError, match=r"cannot be written by this user; fix its permissions or choose another"):
+        check_data_dir(tmp_path / "not/yet")

@@ -6,7 +6,6 @@ import pytest
 
 from gateway.config import ConfigError
 from gateway.config.load import read
-from gateway.config.portal import Assurance
 from tests.gateway.config.parsing import fault, parse
 
 PORTAL_BASE: dict[str, object] = {
@@ -49,12 +48,3 @@ def test_faults_of_the_portal_are_named(
     with pytest.raises(ConfigError) as caught:
         read(table, tmp_path / "gateway.toml", {})
     assert any(line.startswith(fault) for line in caught.value.faults), caught.value.faults
-
-
-def test_anonymous_users_and_one_factor_are_the_defaults_of_a_policy() -> None:
-    table = '[supabase]\nurl = "https://p.example"\n{}\n[portal]\nsign_in_url = "https://a.example"\n'
-    usual, stated = (parse(table.format(more)).supabase for more in ("", 'allow_anonymous = true\nmin_aal = "aal2"'))
-    assert usual is not None
-    assert stated is not None
-    assert (usual.allow_anonymous, usual.min_aal) == (False, Assurance.AAL1)
-    assert (stated.allow_anonymous, stated.min_aal) == (True, Assurance.AAL2)

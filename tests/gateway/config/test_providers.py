@@ -4,13 +4,36 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Endpoint
-from tests.gateway.config.parsing import PROVIDER, fault, faults, model, parse
+from gateway.config import DataHandling, Endpoint, Region
+from providers.wires import WIRES
+from tests.gateway.config.parsing import ELSEWHERE, PROVIDER, fault, faults, model, parse
 
 
 def test_several_keys_of_one_provider() -> None:
     config = parse("", provider=PROVIDER.replace('"env:KEY"', '["env:KEY", "env:OTHER"]'))
     assert config.providers["openai"].api_keys == ("sk-secret-1", "sk-secret-2")
+    assert config.providers["openai"].key_weights == (1, 1)
+
+
+def test_a_key_may_have_a_weight() -> None:
+    config = parse("", provider=PROVIDER.replace('"env:KEY"', '["env:KEY", { key = "env:OTHER", weight = 3 }]'))
+    assert config.providers["openai"].api_keys == ("sk-secret-1", "sk-secret-2")
+    assert config.providers["openai"].key_weights == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("keys", "key"),
+    [
+        ('["env:KEY", { weight = 3 }]', "api_keys[1].key"),
+        ('{ key = "env:KEY", weight = 0 }', "api_keys[0].weight"),
+        ('{ key = "env:KEY", weight = 1.5 }', "api_keys[0].weight"),
+        ('{ key = "env:KEY", share = 2 }', "api_keys[0].share"),
+        ("{ key = 7 }", "api_keys[0].key"),
+        ('{ key = "with space" }', "api_keys"),
+    ],
+)
+def test_a_fault_of_a_key_is_named(keys: str, key: str) -> None:
+    assert fault("", provider=PROVIDER.replace('"env:KEY"', keys)).startswith(f"providers.openai.{key}: ")
 
 
 @pytest.mark.parametrize("keys", ["[]", '"with space"', '"schlüssel"', "7", '"a\\nb"'])
@@ -82,7 +105,10 @@ def test_an_api_without_a_version(prefix: str) -> None:
     assert endpoint.url(CHAT) == f"https://h.example{prefix}/chat/completions"
 
 
-@pytest.mark.parametrize("operation", ["chat/completions", "responses", "messages", "models", "models/gpt-x/"])
+METHODS = [wire.path("gpt-x").split("/", 2)[2] for wire in WIRES.values()]
+
+
+@pytest.mark.parametrize("operation", [*METHODS, "Chat/Completions", "messages/", "models", "models/gpt-x/"])
 def test_a_base_url_that_names_an_operation_is_a_fault(operation: str) -> None:
     text = PROVIDER + f'base_url = "https://h.example/v1/{operation}"\n'
     assert "ends in the path of one operation" in fault("", provider=text)
@@ -139,14 +165,14 @@ def test_first_party_is_the_maker_or_this_machine() -> None:
 def test_a_region_of_the_maker_s_has_its_own_host(region: str, host: str) -> None:
     stated = PROVIDER.replace("global", region)
     provider = parse(model(), provider=stated).providers["openai"]
-    assert (provider.endpoint.host, provider.region.value) == (host, region)
+    assert (provider.endpoint.host, provider.handling.region.value) == (host, region)
     assert provider.first_party
     assert not provider.published_prices  # they cost more there
     assert fault("", provider=stated).startswith("models: ")
 
 
 @pytest.mark.parametrize(
-    ("kind", "region", "url", "mend"),
+    ("kind", "region", "url", "fix"),
     [
         ("openai", "eu", "https://api.openai.com", "use https://eu.api.openai.com"),
         ("openai", "global", "https://eu.api.openai.com/v1", "use https://api.openai.com"),
@@ -156,12 +182,12 @@ def test_a_region_of_the_maker_s_has_its_own_host(region: str, host: str) -> Non
     ],
 )
 def test_a_region_that_the_maker_s_host_does_not_keep_is_no_statement(
-    kind: str, region: str, url: str, mend: str
+    kind: str, region: str, url: str, fix: str
 ) -> None:
     stated = PROVIDER.replace('"openai"', f'"{kind}"').replace("global", region)
     line = fault(model(), provider=stated + (f'base_url = "{url}"\n' if url else ""))
     assert line.startswith("providers.openai.region: ")
-    assert line.endswith(mend)
+    assert line.endswith(fix)
 
 
 def test_no_provider_at_all() -> None:
@@ -181,3 +207,34 @@ def test_a_private_authority(certificates: Path) -> None:
     for bad in ("one.key", "none.pem"):
         line = fault("", provider=PROVIDER + f'ca_file = "{certificates / bad}"')
         assert line.startswith("providers.openai.ca_file: ")
+
+
+@pytest.mark.parametrize(
+    ("stated", "handling"),
+    [
+        ("", None),
+        ("retention_days = 0", DataHandling(0, False, Region.GLOBAL)),
+        ("training = true", DataHandling(30, True, Region.GLOBAL)),
+        ('region = "eu"', DataHandling(30, False, Region.EU)),
+        ('retention_days = 1, training = true, region = "ch"', DataHandling(1, True, Region.CH)),
+    ],
+)
+def test_a_target_may_state_what_its_provider_states_otherwise(stated: str, handling: DataHandling | None) -> None:
+    text = model().replace('model = "x"', f'model = "x"{stated and ", "}{stated}')
+    assert parse(text, provider=ELSEWHERE).models[0].targets[0].handling == handling
+
+
+@pytest.mark.parametrize(
+    ("stated", "says"),
+    [
+        ("retention_days = -1", "retention_days: is out of range"),
+        ('retention_days = "none"', "retention_days: is not a whole number"),
+        ('training = "no"', "training: is neither true nor false"),
+        ('region = "mars"', "region: "),
+        ('region = "eu"', "region: is not one that this host keeps requests in; use https://eu.api.openai.com"),
+        ("retention = 1", "retention: is not a key; did you mean retention_days?"),
+    ],
+)
+def test_a_statement_of_a_target_is_read_as_strictly_as_a_provider_s(stated: str, says: str) -> None:
+    text = model().replace('model = "x"', f'model = "x", {stated}')
+    assert fault(text).startswith(f"models[0].targets[0].{says}")

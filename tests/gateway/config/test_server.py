@@ -14,6 +14,14 @@ def test_plain_http_beyond_this_machine_needs_a_proxy_that_ends_tls() -> None:
     assert parse('[server]\nhost = "::1"').server.host == "::1"
 
 
+def test_proxies_that_are_trusted() -> None:
+    text = '[server]\nbehind_tls_proxy = true\ntrusted_proxies = ["10.0.0.0/8", "::1"]'
+    assert [str(network) for network in parse(text).server.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
+    assert fault('[server]\ntrusted_proxies = ["10.0.0.0/8"]').startswith("server.trusted_proxies: has no effect")
+    wrong = fault('[server]\nbehind_tls_proxy = true\ntrusted_proxies = ["10.0.0.1/8"]')
+    assert wrong.startswith("server.trusted_proxies: holds something that is not a network")
+
+
 def test_a_certificate_and_its_key(certificates: Path) -> None:
     text = '[server]\nhost = "0.0.0.0"\ntls_cert = "one.pem"\ntls_key = "one.key"'
     config = parse(text, path=certificates / "gateway.toml")
@@ -54,8 +62,8 @@ def test_whether_callers_come_over_tls(server: ServerConfig, tls: bool) -> None:
 @pytest.mark.parametrize(
     ("lines", "begins"),
     [
-        ("account_share = 0", "server.account_share: is no part of a whole"),
-        ("account_share = 1.5", "server.account_share: is no part of a whole"),
+        ("account_share = 0", "server.account_share: is not a fraction"),
+        ("account_share = 1.5", "server.account_share: is not a fraction"),
         ("account_share = 'half'", "server.account_share: is not a number"),
         (
             "max_body_bytes = 2_000_000\nmax_inflight_body_bytes = 3_999_999",

@@ -1,0 +1,138 @@
+"""What a table of ``[providers.NAME]`` says of a cloud: which one, where in it, and with whose credentials."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from importlib.util import find_spec
+
+import msgspec
+
+from gateway.config.reader import Section, check_url
+from providers.dialect import Family
+from providers.hosts import bedrock, mantle, vertex
+
+_LOCATION = re.compile(r"[a-z][a-z0-9-]{1,40}")
+_PROJECT = re.compile(r"[a-z0-9][a-z0-9.:-]{1,62}")
+_EXTRA = "pip install 'codegrex-gateway[{}]'"
+
+
+class Cloud(StrEnum):
+    """A cloud that serves the API of another maker, with its own paths and authentication."""
+
+    AZURE = "azure"
+    VERTEX = "vertex"
+    BEDROCK = "bedrock"
+    MANTLE = "bedrock-mantle"
+
+
+AMAZON = frozenset((Cloud.BEDROCK, Cloud.MANTLE))
+_BASE_URLS = {Cloud.VERTEX: vertex.base_url, Cloud.BEDROCK: bedrock.base_url, Cloud.MANTLE: mantle.base_url}
+_IS_AT = {Cloud.VERTEX: vertex.is_at, Cloud.BEDROCK: bedrock.is_at, Cloud.MANTLE: mantle.is_at}
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAccount:
+    """A service account of Google Cloud, whose key a token is asked for with.
+
+    Attributes:
+        info: Its key file, as ``google-auth`` takes it.
+        token_uri: Where tokens are issued.
+    """
+
+    info: Mapping[str, str] = field(repr=False)
+    token_uri: str
+
+
+def read_kind(section: Section) -> tuple[Family, Cloud | None]:
+    """The API and, if the setting names one, the cloud that serves it."""
+    if section.raw("kind") not in tuple(Cloud):
+        return section.choice("kind", Family.OPENAI), None
+    cloud = Cloud(section.raw("kind"))
+    if cloud is not Cloud.VERTEX:
+        return (Family.OPENAI if cloud is Cloud.AZURE else Family.ANTHROPIC), cloud
+    section.require("api", "write which API it serves: google (Gemini) or anthropic (Claude)")
+    family = section.choice("api", Family.GOOGLE)
+    if family is Family.OPENAI:
+        section.fault("api", "is not served there", "write google (Gemini) or anthropic (Claude)")
+        family = Family.GOOGLE
+    return family, cloud
+
+
+def read_location(section: Section, cloud: Cloud | None) -> str:
+    if cloud not in _BASE_URLS:
+        return ""
+    example = "eu-central-1" if cloud in AMAZON else "europe-west1, eu, us or global"
+    if not section.require("location", f"write the cloud's own name of the place, such as {example}"):
+        return ""
+    location = section.string("location")
+    if location and not _LOCATION.fullmatch(location):
+        section.fault("location", "is not the name of a place", f"write one such as {example}")
+        return ""
+    return location
+
+
+def usual_url(cloud: Cloud, location: str) -> str:
+    """Where a location is served."""
+    return _BASE_URLS[cloud](location)
+
+
+def read_project(section: Section) -> str:
+    """The project of Vertex AI."""
+    if not section.require("project", "write the id of the Google Cloud project"):
+        return ""
+    project = section.string("project")
+    if project and not _PROJECT.fullmatch(project):
+        section.fault("project", "is not the id of a project", "write its id, not its title")
+    return project
+
+
+def read_account(section: Section, *, need_keys: bool) -> ServiceAccount | None:
+    fix = "write the path of the service account's key file (JSON)"
+    path = section.path("credentials") if section.require("credentials", fix) else None
+    if path is None or not need_keys:
+        return None
+    if not _installed("google.auth"):
+        section.fault("kind", "needs the package google-auth, which is not installed", _EXTRA.format("vertex"))
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - loaded only where it is needed
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415 - as above
+
+    try:
+        info = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+        load_pem_private_key(info["private_key"].encode(), None)
+        account = ServiceAccount(info, info["token_uri"])
+        usable = info["type"] == "service_account" and bool(info["client_email"])
+    except (OSError, msgspec.DecodeError, KeyError, ValueError, UnsupportedAlgorithm):
+        account, usable = None, False
+    if account is None or not usable:
+        section.fault("credentials", "is not the key file of a service account", "create a JSON key, and give its path")
+        return None
+    # What the file says is connected to, with a signature that is good for a token.
+    return account if check_url(section, "credentials: token_uri", account.token_uri) else None
+
+
+def check_aws_keys(section: Section, keys: tuple[str, ...]) -> None:
+    if any(not all(parts) or len(parts) > 3 for parts in (key.split(":") for key in keys)):
+        fix = "write ACCESS_KEY_ID:SECRET_ACCESS_KEY, with :SESSION_TOKEN if there is one, or an API key of Bedrock"
+        section.fault("api_keys", "holds something else than keys of AWS", fix)
+    if any(":" in key for key in keys) and not _installed("botocore"):
+        section.fault("kind", "needs the package botocore, which is not installed", _EXTRA.format("bedrock"))
+
+
+def _installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # of its parent
+        return False
+
+
+def check_location(section: Section, cloud: Cloud, location: str, *, region: str, host: str, model: str = "") -> None:
+    """Note a fault if requests to a location, for this model, are not kept in the region, or do not go there at all."""
+    if not _IS_AT[cloud](host, location):
+        section.fault("base_url", f"is not where {location} is served", f"use {usual_url(cloud, location)}")
+    kept = vertex.region_of(location) if cloud is Cloud.VERTEX else bedrock.region_of(location, model)
+    if region != kept:
+        what = f"{model.partition('.')[0]}." if model and kept != bedrock.region_of(location) else location
+        section.fault("region", f"is not the one that {what} is served in", f"state {kept}")
