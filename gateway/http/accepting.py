@@ -1,7 +1,7 @@
 """Accepts client connections, within the bounds of their table.
 
-The event loop's own server is not used: it accepts whatever comes, before anybody can look at the address or at what is
-left of the descriptor table, and TLS handshakes would be counted by nobody.
+The event loop's own server is not used: it accepts every connection before the address and the number of free
+descriptors can be checked, and it does not count TLS handshakes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Acceptor:
             sockets: Listening, without blocking.
             server: Makes the protocol of a connection.
             table: Where connections are counted.
-            log: Is told when connections are refused or displaced.
+            log: Called when connections are refused or displaced.
             tls: For TLS on the sockets.
             handshake_seconds: What a TLS handshake may take.
             by_source: Whether addresses tell clients apart; behind a proxy all have the proxy's.
@@ -56,7 +56,7 @@ class Acceptor:
         self._server = server
         self.table = table
         self._log = log
-        self._tls = tls
+        self.tls = tls  # of new connections
         self._handshake_seconds = handshake_seconds if tls is not None else None
         self._by_source = by_source
         self._opening: set[asyncio.Task[None]] = set()
@@ -67,7 +67,7 @@ class Acceptor:
             self._loop.add_reader(sock, self._readable, sock)
 
     def close(self) -> None:
-        """Accept nothing more; connections that are open go on. May be called twice."""
+        """Accept no more connections; open ones continue. May be called twice."""
         for sock in self._sockets:
             self._loop.remove_reader(sock)
             sock.close()
@@ -107,7 +107,7 @@ class Acceptor:
 
     async def _open(self, connection: ClientConnection, sock: socket.socket) -> None:
         await self._loop.connect_accepted_socket(
-            lambda: connection, sock, ssl=self._tls, ssl_handshake_timeout=self._handshake_seconds
+            lambda: connection, sock, ssl=self.tls, ssl_handshake_timeout=self._handshake_seconds
         )
 
     def _opened(self, connection: ClientConnection, sock: socket.socket, task: asyncio.Task[None]) -> None:
@@ -118,7 +118,7 @@ class Acceptor:
             sock.close()
 
     def _turn_away(self, listening: socket.socket) -> None:
-        """No descriptor is left, whoever has them: end the next connection rather than leave its client waiting."""
+        """No descriptor is left: close the next connection instead of leaving its client waiting."""
         self._give_up_spare()
         with contextlib.suppress(OSError):
             listening.accept()[0].close()

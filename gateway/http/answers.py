@@ -1,7 +1,7 @@
-"""What the gateway itself answers: errors in the caller's dialect, refusals, and JSON.
+"""The gateway's own answers: errors in the caller's dialect, refusals, and JSON.
 
-The pure readers of `providers` refuse with a code and a sentence; here that becomes an error of the tree. The local
-broker answers with the same functions.
+The pure readers of `providers` refuse with a code and a sentence, which become an error of the tree here. The local
+broker uses the same functions.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from gateway.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    NotReloaded,
     PrivacyUnsupported,
+    RetentionUnavailable,
+    ThreadUnsupported,
     UnsupportedFeature,
 )
 from gateway.http.request import linger
@@ -33,11 +36,12 @@ from providers.paths import PathFault
 if TYPE_CHECKING:
     from metering.ledger.ledger import Window  # the local broker answers too, and loads no store
 
-SERVER_NAME = "codegrex"  # aiohttp's own would tell its version and Python's
-LONGEST_SDK_SLEEP = 30.0  # above it SDKs would sleep the full value with nobody watching
+TOOLS_REMOVED = "x-tools-removed"
+SERVER_NAME = "codegrex"  # aiohttp's own would reveal its version and Python's
+LONGEST_SDK_SLEEP = 30.0  # above it, SDKs would sleep the full value and show nothing
 
 _ERRORS: dict[str, type[GatewayError]] = {
-    error.code: error for error in (InvalidRequest, UnsupportedFeature, PrivacyUnsupported)
+    error.code: error for error in (InvalidRequest, UnsupportedFeature, PrivacyUnsupported, ThreadUnsupported)
 }
 
 
@@ -63,6 +67,10 @@ def sentence(error: GatewayError) -> str:
             f"Needed: {_credits(error.needed)} credits; available: {_credits(error.available)}; "
             f"held by running requests: {_credits(error.held)}."
         )
+    if isinstance(error, RetentionUnavailable):
+        parts.append(f"Allowed: {error.limit} days; the shortest that a provider keeps them: {error.least} days.")
+    if isinstance(error, NotReloaded):
+        parts += error.faults
     if error.retry_after is not None and error.status in {402, 429}:
         seconds = _seconds(error.retry_after)
         parts.append(f"Try again in {seconds} second{'' if seconds == 1 else 's'}.")
@@ -121,7 +129,7 @@ async def send_refusal(request: web.BaseRequest, response: web.Response) -> web.
     """Answer with an error. While a body is still arriving, linger and close (design 3, step 1)."""
     if request.writer.output_size > 0:
         transport = request.transport
-        if transport is not None:
+        if transport is not None and not transport.is_closing():
             reset(transport)  # an answer had begun: it must not look complete
         return response
     if not request.content.is_eof():
@@ -141,7 +149,7 @@ def json_response(body: bytes, rid: str, *, headers: dict[str, str] | None = Non
 
 
 _POLICY_PARAMETERS = {
-    # No window: what is counted is what runs now. A month has none either, in seconds that are true every month.
+    # No window: concurrency counts running requests. A month has none either, since its length varies.
     "concurrency": ';qu="concurrent-requests"',
     "requests": ";w=60",
     "tokens": ";w=60",

@@ -1,11 +1,12 @@
-"""Content codings (RFC 9110 section 8.4.1), undone a piece at a time and within a bound.
+"""Content codings (RFC 9110 section 8.4.1), decoded a piece at a time and within a bound.
 
 Rules:
 
-1. A body is what its coding says, whole: several gzip members (RFC 1952 section 2.2) and several zstd frames (RFC 8878
-   section 3.1) follow each other, and the last one ends at the body's end. What ends earlier is not `whole`.
+1. A body is decoded completely: several gzip members (RFC 1952 section 2.2) and several zstd frames (RFC 8878
+   section 3.1) follow each other, and the last one ends at the body's end. A body that ends earlier is not
+   `whole`.
 2. ``deflate`` is zlib's format, and without its header as many servers send it (RFC 9110 section 8.4.1.2, note).
-3. A coding that is not known here is not guessed: `codings_of` says so, and the caller decides.
+3. An unknown coding is not guessed: `codings_of` reports it, and the caller decides.
 4. Work is bounded: no more than ``limit`` bytes come out, no more than ``members`` members are begun, and a zstd window
    is at most 8 MiB (RFC 9659).
 """
@@ -23,7 +24,7 @@ else:
     from backports import zstd
 
 CODINGS: Final = frozenset({"gzip", "deflate", "zstd"})
-SLICE: Final = 65_536  # bytes that come out at a time
+SLICE: Final = 65_536  # decoded bytes at a time
 _ALIASES: Final = {"x-gzip": "gzip"}
 _WINDOW_LOG: Final = 23
 _GZIP, _ZLIB, _RAW = 31, 15, -15
@@ -34,7 +35,7 @@ class Corrupt(Exception):
 
 
 class TooMuch(Exception):
-    """More comes out of the data than the caller takes."""
+    """The decoded data is larger than the caller's limit."""
 
 
 def codings_of(values: Sequence[str]) -> tuple[str, ...] | None:
@@ -55,12 +56,12 @@ class Decoder(Protocol):
     def whole(self) -> bool: ...
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What comes out of ``data``, in pieces of at most `SLICE` bytes. Raises `Corrupt`, `TooMuch`."""
+        """The decoded ``data``, in pieces of at most `SLICE` bytes. Raises `Corrupt`, `TooMuch`."""
         ...
 
 
 def decoder(codings: Sequence[str], *, limit: int, members: int = sys.maxsize) -> Decoder:
-    """A decoder for codings of `codings_of`; each stage keeps to the bounds by itself."""
+    """A decoder for codings of `codings_of`; each stage obeys the bounds."""
     stages: list[Decoder] = [_Stage(coding, limit, members) for coding in reversed(codings)]
     return stages[0] if len(stages) == 1 else _Chain(stages)
 

@@ -1,17 +1,16 @@
-"""The client connections of one worker: how many there may be, and which one goes if there are too many.
+"""The client connections of one worker: how many there may be, and which one is closed if there are too many.
 
-A descriptor table is shared by everybody, and a connection costs its client nothing. Rules:
+All clients share a descriptor table, and a connection costs its client nothing. Rules:
 
-1. All together are at most ``most``, which leaves as many descriptors for providers, and some for the store and the
-   internal listener. One address has at most ``most_of_one``; of IPv6 its first 64 bits are one.
-2. At a bound, a new connection displaces the one that waits longest: for the end of a head first (a stranger, who has
-   said nothing yet), then for a next request. One whose request has shown a valid token stays until it is answered; if
-   all are such, the new one is refused. So whoever holds connections without using them keeps nobody out, from their
-   own address or another.
-3. A head has ``head_seconds`` from its first byte, the first one of a connection from the connection's beginning
-   (unless proxies open them, which do so beforehand). A connection whose client takes nothing of its answer for
-   `UNREAD_SECONDS` ends, unless a stream runs: its provider's idle timeout says how long that may stand still.
-4. Every step is a few operations on dictionaries that are in the order of time. Nothing is kept of what has gone.
+1. There are at most ``most`` connections, which leaves as many descriptors for providers, and some for the store and
+   the internal listener. One address may have at most ``most_of_one``; an IPv6 address is its first 64 bits.
+2. At a limit, a new connection displaces the one that has waited longest: first one that has not sent a complete head
+   (a stranger), then one between two requests. A connection whose request has a valid token stays until it is answered;
+   if all connections are such, the new one is refused. So a client that does not use its connections excludes nobody.
+3. A head must be complete within ``head_seconds`` of its first byte; the first head of a connection within that time of
+   the connection's start (unless a proxy opens connections in advance). If a client reads nothing of its answer for
+   `UNREAD_SECONDS`, its connection is closed; for a stream, the provider's idle timeout applies instead.
+4. Every step is a few operations on dictionaries in the order of time. Nothing is kept about a closed connection.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _MAPPED = b"\0" * 10 + b"\xff\xff"  # what IPv4 addresses begin with as IPv6 one
 
 
 def room_for(descriptors: int, most: int) -> int:
-    """How many client connections, ``most`` at most, fit into a table of so many descriptors.
+    """How many client connections, at most ``most``, fit into the descriptor table.
 
     It is half of what is not reserved, since each may need a connection to a provider.
     """
@@ -38,7 +37,7 @@ def room_for(descriptors: int, most: int) -> int:
 def source_of(address: str) -> bytes:
     """What counts as one address: of IPv4 all of it, of IPv6 the 64 bits that one host can have as many of as it likes.
 
-    What is no address (a socket of the file system) is one source.
+    A value that is not an address (a socket of the file system) is one source.
     """
     try:
         if ":" not in address:
@@ -69,7 +68,7 @@ class Held(Protocol):
     def streams(self) -> bool: ...
 
     def end(self) -> None:
-        """End it at once; harmless where it has ended."""
+        """Close it at once; harmless if it is closed."""
         ...
 
 
@@ -105,12 +104,12 @@ class _Source(_Waiting):
 
 
 class Connections:
-    """The table. `admit` comes first for each connection and `gone` last; what comes in between tells of its client.
+    """The table. For each connection, `admit` is called first and `gone` last; the calls in between report its state.
 
     Attributes:
         most: Connections at a time.
         most_of_one: Of one address.
-        short: How many were refused or displaced; whoever tells of it sets it back.
+        short: How many were refused or displaced; the caller that reports it resets it.
     """
 
     def __init__(
@@ -178,14 +177,14 @@ class Connections:
         self._on_ended(Ended.REFUSED)
 
     def asked(self, held: Held) -> None:
-        """Whoever asks has shown that it may: the connection is being answered."""
+        """The request has a valid token: the connection is being answered."""
         place = self._all.get(held)
         if place is not None:
             self._waiting.remove(held)
             place.remove(held)
 
     def answered(self, held: Held) -> None:
-        """Its answer is over, and no other request has come."""
+        """Its answer has ended, and no other request has arrived."""
         place = self._all.get(held)
         if place is not None:
             self._waiting.remove(held)
@@ -193,7 +192,7 @@ class Connections:
             self._waiting.idle[held] = place.idle[held] = None
 
     def asks(self, held: Held) -> None:
-        """Bytes came that are no whole head."""
+        """Bytes arrived that are not a complete head."""
         if held in self._waiting.idle:
             place = self._all[held]
             self._waiting.remove(held)

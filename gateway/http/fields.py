@@ -1,9 +1,9 @@
-"""The names and values of a query or of a form: the one reader of both.
+"""The names and values of a query or a form: one reader for both.
 
 Rules:
 
-1. What comes back is text that can be encoded again: no lone surrogates, whatever bytes came.
-2. There are at most so many fields; more are refused with a sentence, not with an error of the library.
+1. The result is text that can be encoded again: it never contains lone surrogates.
+2. The number of fields is limited; more are refused with a clear message, not with an error of the library.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from urllib.parse import parse_qsl
 from gateway.errors import InvalidRequest
 
 MOST_FIELDS: Final = 64
+FORM_TYPE: Final = "application/x-www-form-urlencoded"
 
 
 def fields_of(text: str, most: int = MOST_FIELDS, *, strict: bool = False) -> list[tuple[str, str]]:
     """The fields in their order, decoded; empty values too.
 
     Args:
-        text: As it came; bytes that are no UTF-8 as aiohttp shows them (``surrogateescape``).
+        text: As received; bytes that are not UTF-8 as aiohttp returns them (``surrogateescape``).
         most: More fields than this are refused.
         strict: Each part must be ``name=value``.
 
@@ -30,13 +31,13 @@ def fields_of(text: str, most: int = MOST_FIELDS, *, strict: bool = False) -> li
     if not text:
         return []
     if text.count("&") >= most:
-        raise InvalidRequest("There are too many fields. Leave out those that are not needed.")
+        raise InvalidRequest("The form has too many fields. Remove the ones that are not needed.")
     if not text.isascii():
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     try:
         return parse_qsl(text, keep_blank_values=True, strict_parsing=strict)
     except ValueError:
-        raise InvalidRequest("The fields are not written as name=value, with & between them.") from None
+        raise InvalidRequest("The form is not valid. Write its fields as name=value, separated by &.") from None
 
 
 def first_of(text: str, most: int = MOST_FIELDS) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""How often callers may ask for what nobody pays for: counted at one worker, forgotten within a minute.
+"""The rate of requests that nobody pays for: counted by one worker, forgotten within a minute.
 
-The rate is GCRA's: a minute's worth at once at most, then evenly. Kept is one number for each name that asked in the
-last minute, in the order of their last time, so that what is over is at the front.
+The rate is GCRA, with a burst of one minute's worth. For each name of the last minute one number is kept, in the order
+of the last request, so that expired names are at the front.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Pace:
             self._until[name] = min(until, now + 2 * MINUTE)
 
     def tidy(self) -> None:
-        """Forget names whose time is over. What `add` does not meet any more, this is to be called for now and then."""
+        """Forget expired names. What `add` does not meet any more, this is to be called for now and then."""
         now, until = self._clock(), self._until
         while until:
             name = next(iter(until))

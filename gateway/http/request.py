@@ -1,6 +1,6 @@
-"""Reads what a client sends: its token, its query and its body, each within bounds.
+"""Reads a client's token, query and body, each within bounds.
 
-Nothing here looks into a body. Bodies are read only after the token was accepted and the processing
+This module does not interpret a body. Bodies are read only after the token was accepted and the processing
 mode allows it (`exchange`), so that a refused request costs no memory.
 """
 
@@ -44,7 +44,7 @@ TOKEN_HEADERS: Final = ("Authorization", "x-api-key", "x-goog-api-key")
 """Where a token may be, for OpenAI's, Anthropic's and Google's SDKs."""
 
 _BYTES_RUNNING: Final = (
-    "The requests of this account that are being sent hold as many bytes as one account may. Send fewer at once."
+    "The request bodies of this account that are being sent fill its share of memory. Send fewer at once."
 )
 _KEYS_IN_QUERY: Final = frozenset({"key", "api_key", "access_token"})
 
@@ -65,15 +65,6 @@ def tokens_of(request: web.BaseRequest) -> Sequence[str]:
     return found
 
 
-def address_of(request: web.BaseRequest, behind_proxy: bool) -> str:
-    """Where a request comes from; behind a proxy, what that proxy itself appended to ``X-Forwarded-For``."""
-    if behind_proxy:
-        forwarded = request.headers.getall("X-Forwarded-For", ())
-        if forwarded:
-            return forwarded[-1].rpartition(",")[2].strip()
-    return request.remote or ""
-
-
 # What proxies, balancers, tunnels and content networks add to a request that they pass on (RFC 7239, RFC 9110 section
 # 7.6.3, and the headers that came before them).
 _ON_THE_WAY = frozenset((
@@ -90,7 +81,7 @@ _ON_THE_WAY_BEGIN = (
 
 
 def came_through_a_proxy(request: web.BaseRequest) -> bool:
-    """Whether anything says that the request was passed on by a proxy, whoever runs it.
+    """Whether anything shows that a proxy forwarded the request.
 
     HTTP/1.0 says so as well: no browser speaks it, and it is how nginx asks by default, without a header of its own.
     """
@@ -101,7 +92,7 @@ def came_through_a_proxy(request: web.BaseRequest) -> bool:
 
 
 def refuse_key_in_query(query: str) -> None:
-    """Refuse a key in the URL, where the logs of every proxy on the way would keep it.
+    """Refuse a key in the URL, since the logs of every proxy would contain it.
 
     Raises:
         InvalidRequest: There is one; the message names the headers to use. Or the query has too many fields.
@@ -127,8 +118,8 @@ def body_budget(limit: int, part: float = 0.5) -> FairBudget:
 
 
 def request_budget(limit: int, part: float = 0.5) -> FairBudget:
-    """Bounds the requests that run at one worker, whatever the plans of their accounts say."""
-    full = partial(Overloaded, "This server runs as many requests as it may. Retry: another one may answer.")
+    """Limits the requests that run at one worker, in addition to the limits of plans."""
+    full = partial(Overloaded, "This server runs its maximum of requests. Retry: another server may answer.")
     return FairBudget(limit, part, own=partial(ConcurrencyLimited, retry_after=1.0), full=full, never=full)
 
 
@@ -138,7 +129,7 @@ async def read_body(request: web.BaseRequest, limit: int, share: Share, seconds:
     Raises:
         RequestTooLarge: More than ``limit`` bytes, before or after decoding, or more than one caller may ever hold.
         UnsupportedEncoding: A content coding other than gzip, deflate and zstd, or several on top of each other.
-        RequestTimeout: It was not complete within ``seconds``, or no byte came for `BODY_STALL_SECONDS`.
+        RequestTimeout: It was not complete within ``seconds``, or no byte arrived for `BODY_STALL_SECONDS`.
         InvalidRequest: The framing or the compressed data is broken.
         ConcurrencyLimited: The caller holds as many bytes as it may.
         Overloaded: The worker does.
@@ -211,11 +202,11 @@ def _decode(body: bytes, codings: Sequence[str], limit: int, share: Share) -> St
             whole.write(piece)
             yield
     except Corrupt:
-        raise InvalidRequest("The request body can't be decompressed.", param="content-encoding") from None
+        raise InvalidRequest("The request body cannot be decompressed.", param="content-encoding") from None
     except TooMuch:
         raise RequestTooLarge from None
     if not decoding.whole:
-        raise InvalidRequest("The compressed request body is cut short.", param="content-encoding")
+        raise InvalidRequest("The compressed request body is incomplete.", param="content-encoding")
     return whole.getvalue()
 
 

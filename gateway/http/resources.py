@@ -1,7 +1,7 @@
-"""The resources of a caller's own account, which an SDK reads with the base URL that it has.
+"""The resources of the caller's account, which SDKs read with their base URL.
 
-Unlike pages and sign-in, which are found only exactly as written, these are found in every spelling in which a
-provider's path is found (`providers.paths.canonical`).
+Pages and sign-in are found only by their exact path. These are found in every spelling in which a provider's path is
+found (`providers.paths.canonical`).
 """
 
 from __future__ import annotations

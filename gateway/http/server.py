@@ -6,10 +6,11 @@ quote raw request bytes, so every path that would reach them ends here instead:
 1. Malformed HTTP gets a content-free error in the dialect that the path suggests, and the connection
    closes, because what follows on it can't be trusted.
 2. Nothing is logged by aiohttp: access log off, logger replaced.
-3. A client that goes away, or half-closes, cancels its handler (``handler_cancellation``).
-4. The client's back-pressure goes to the relay of the request that is being answered.
-5. What a connection waits for is told to the table that bounds connections (`connections`), once a request.
-6. A head is bounded as a whole, too, before it is complete.
+3. If a client disconnects or half-closes, its handler is cancelled (``handler_cancellation``).
+4. The client's back-pressure is forwarded to the relay of the current request.
+5. The protocol reports the state of a connection to the table that bounds connections (`connections`), once a request.
+6. The size of a whole head is limited, before it is complete.
+7. Repeated fields are accepted or refused by the rule of `gateway.http.repeats`.
 """
 
 from __future__ import annotations
@@ -24,23 +25,25 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeAlias, cast
 
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
+from aiohttp.http_parser import HttpRequestParser
 from aiohttp.streams import EMPTY_PAYLOAD
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
 from gateway.errors import GatewayError, HeadersTooLarge, InvalidRequest
+from gateway.http import repeats
 from gateway.http.connections import Connections
 from gateway.names import Rid, new_rid
 from gateway.telemetry.log import Event, Log
 
 MAX_HEADER_FIELD = 16_384
 MAX_HEADERS = 128
-MAX_HEAD_BYTES = 65_536  # of a head that is not complete yet: nobody knows whose it is
+MAX_HEAD_BYTES = 65_536  # of a head that is not complete yet: its sender is unknown
 KEEP_ALIVE_SECONDS = 75.0
 
 _NO_LINGER = struct.pack("ii", 1, 0)
 
-# aiohttp logs through this; it has no handler and lets nothing through.
+# aiohttp logs through this; it has no handler and drops everything.
 _SILENT = logging.getLogger("codegrex.silent")
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
@@ -67,7 +70,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 class ClientConnection(RequestHandler):
     """One client connection."""
 
-    __slots__ = ("_answering", "_head_bytes", "_wire", "broken_target", "opening", "relay", "table")
+    __slots__ = ("_answering", "_begun", "_head_bytes", "_wire", "broken_target", "opening", "relay", "table")
 
     def __init__(self, server: Server, *, loop: asyncio.AbstractEventLoop, keep_alive: float) -> None:
         super().__init__(
@@ -88,6 +91,7 @@ class ClientConnection(RequestHandler):
         self._wire: asyncio.Transport | None = None  # aiohttp forgets its own before it has closed
         self._answering = False
         self._head_bytes = 0
+        self._begun = bytearray()  # of a head that arrived in pieces
         self.broken_target = ""  # the request target of what could not be parsed, for the form of its error
 
     @property
@@ -95,7 +99,7 @@ class ClientConnection(RequestHandler):
         return self.relay is not None
 
     def end(self) -> None:
-        """End the connection at once, whatever it is doing."""
+        """Close the connection at once, in any state."""
         if self._wire is not None:
             self._wire.abort()
         elif self.opening is not None:
@@ -112,7 +116,7 @@ class ClientConnection(RequestHandler):
         super().connection_lost(exc)
 
     def asked(self) -> None:
-        """Whoever asks has shown a token that is valid: from now on the connection makes room for no other one."""
+        """The request has a valid token: from now on the connection is not displaced."""
         if self.table is not None:
             self.table.asked(self)
 
@@ -121,14 +125,47 @@ class ClientConnection(RequestHandler):
             return  # refused already
         owed, asked = self._owes_head(), self._request_count
         super().data_received(data)
-        if self._request_count != asked:
-            self._answering, self._head_bytes = True, 0
-        elif owed and data:
-            self._head(len(data))
         if self._messages and type(self._messages[-1][0]) is _ErrInfo:
-            found = _TARGET.match(data)
+            whole = bytes(self._begun + data)
+            if owed and self._request_count == asked + 1:
+                self._repair(whole)
+            found = _TARGET.match(whole)
             if found is not None:
                 self.broken_target = found[1].decode("latin-1")
+        if self._request_count != asked:
+            self._answering, self._head_bytes = True, 0
+            self._begun.clear()
+        elif owed and data:
+            self._begun += data
+            self._head(len(data))
+
+    def _repair(self, data: bytes) -> None:
+        """Read a request that aiohttp refused for a repeated field again, without the repetition."""
+        refused = self._messages[-1][0]
+        assert isinstance(refused, _ErrInfo)
+        if not isinstance(refused.exc, BadHttpMessage) or not repeats.is_repeat(refused.exc.message):
+            return
+        kept = repeats.without(data)
+        if kept is None:
+            return
+        self._messages.pop()
+        self._request_count -= 1
+        self._parser = self._new_parser()
+        super().data_received(kept)
+
+    def _new_parser(self) -> HttpRequestParser:
+        """As aiohttp makes its own, which is of no use once it has refused something."""
+        return HttpRequestParser(
+            self,
+            self._loop,
+            self._read_bufsize,
+            max_line_size=MAX_HEADER_FIELD,
+            max_field_size=MAX_HEADER_FIELD,
+            max_headers=MAX_HEADERS,
+            payload_exception=RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=self._max_msg_queue_size,
+        )
 
     def _owes_head(self) -> bool:
         """Whether what comes next is of a head, and not of a body."""
@@ -140,7 +177,7 @@ class ClientConnection(RequestHandler):
         return request is not None and request.content.is_eof()
 
     def _head(self, count: int) -> None:
-        """Bytes came that complete no head."""
+        """Bytes arrived that do not complete a head."""
         if self.table is not None and not self._answering:
             self.table.asks(self)
         self._head_bytes += count
@@ -179,7 +216,7 @@ class ClientConnection(RequestHandler):
         """Swallowed: the arguments hold raw bytes. `handle_error` counts what happened."""
 
     def log_debug(self, *args: object, **kwargs: object) -> None:
-        """Swallowed likewise."""
+        """Swallowed too."""
 
     def handle_error(
         self,
@@ -198,7 +235,7 @@ class ClientConnection(RequestHandler):
         elif status >= 500:
             error = GatewayError()
         else:
-            error = InvalidRequest("The request is not valid HTTP/1.1.")
+            error = InvalidRequest(repeats.reason(exc.message if isinstance(exc, BadHttpMessage) else ""))
         server = cast("Server | None", self._manager)
         if server is None:
             raise ConnectionError

@@ -1,12 +1,12 @@
-"""What belongs to all callers of a worker, and how much of it one of them may hold.
+"""A resource that all callers of a worker share, and how much of it one of them may hold.
 
 Rules:
 
-1. Nobody gets more than is then left for all others. One that takes what it can has half, ``n`` of them have one part
-   of ``n + 1`` each, and one part is left: no number of greedy holders takes everything, and nobody has to be known
-   beforehand. (Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches", 1998.)
-2. What is held is given back with the exchange that held it: a holder is known while it holds something, no longer.
-3. Every step is one look at one number of the holder and one of all.
+1. Nobody gets more than is then left for all others. One greedy holder gets half; ``n`` of them get one part of
+   ``n + 1`` each, and one part is left. So greedy holders never take everything, and no list of holders is needed.
+   (Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches", 1998.)
+2. A request releases what it holds when it ends. A holder is known only while it holds something.
+3. Every step compares one number of the holder with one number of all.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class FairBudget:
             part: The part of it that one holder may have, 0.5 at most in effect (rule 1).
             own: The refusal of a holder that holds too much through its other shares.
             full: The refusal of a holder that holds nothing else: the others hold too much.
-            never: The refusal of one share that would not fit if nobody held anything.
+            never: The refusal of a request that would not fit even if nobody else held anything.
         """
         self.limit = limit
         self.most = int(min(limit // 2, limit * part))
@@ -54,7 +54,7 @@ class FairBudget:
 
     @property
     def held(self) -> Mapping[str, int]:
-        """What each holder has; nobody is in it who has nothing."""
+        """What each holder has; holders of nothing are not in it."""
         return self._held
 
     def hold(self, holder: str) -> Share:

@@ -1,13 +1,17 @@
-"""Long work on the event loop, in slices that let everybody else go on.
+"""Long work on the event loop, in slices between which other work runs.
 
 Rules:
 
-1. The work is a generator that yields after each step of bounded work; `SLICE_SECONDS` of steps are run at a time.
-2. The first slice is run at once, unless whoever it is for has long work already: what is short does not wait.
-3. Of everything that is longer, one slice is run in each turn of the loop: however many long ones there are, the loop
-   is held for one slice at a time.
-4. The turns go round the holders, and those of a holder round its works, so that many works of one are as slow as one
-   work of each for everybody else. A holder is known while it has long work, no longer.
+1. The work is a generator that yields after each step of bounded work; `SLICE_SECONDS` of steps are run at a time, in
+   processor time, so that short work does not count as long on a busy machine.
+2. The first slice runs at once, unless its holder already has long work: short work does not wait.
+3. Of all longer work, one slice runs in each turn of the loop, so that the loop is occupied for one slice at a time.
+   Work that has used `LIGHT_SECONDS` moves to a second queue, so that work that is nearly done does not wait for it;
+   then one slice of each queue runs in a turn.
+4. While other work waits on the loop, the second queue gets half of the time: a request needs several turns of the
+   loop, and a slice in each of them would delay it by several slices.
+5. Holders take turns, and within a holder its works, so that many works of one holder do not slow down the others. A
+   holder is known only while it has long work.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from collections.abc import Callable, Generator
 from typing import Final, Generic, TypeVar
 
 SLICE_SECONDS: Final = 0.002
+LIGHT_SECONDS: Final = 0.010
+OTHERS_SECONDS: Final = 0.0005  # a turn of the loop is shorter if nobody else has anything to do
 
 T = TypeVar("T")
 
@@ -43,10 +49,11 @@ class _Line:
 class Slices:
     """The turns of one worker."""
 
-    def __init__(self, seconds: float = SLICE_SECONDS, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, seconds: float = SLICE_SECONDS, clock: Callable[[], float] = time.thread_time) -> None:
         self._seconds = seconds
         self._clock = clock
-        self._turn = asyncio.Lock()  # first come, first served, and one of each line at a time
+        self._light = asyncio.Lock()  # first come, first served, and one of each line at a time
+        self._heavy = asyncio.Lock()
         self._lines: dict[str, _Line] = {}
 
     async def run(self, steps: Generator[None, None, T], holder: str) -> T:
@@ -71,11 +78,17 @@ class Slices:
 
     async def _queue(self, steps: Generator[None, None, object], holder: str, line: _Line) -> None:
         line.count += 1
+        used = self._seconds
         try:
             while True:
-                async with line.turn, self._turn:
+                heavy = used >= LIGHT_SECONDS
+                async with line.turn, self._heavy if heavy else self._light:
                     self._slice(steps)
+                    used += self._seconds
+                    ended = self._clock()
                     await asyncio.sleep(0)
+                    if heavy and self._clock() - ended > OTHERS_SECONDS:
+                        await asyncio.sleep(self._seconds)
         finally:
             line.count -= 1
             if not line.count:

@@ -1,10 +1,10 @@
-"""Requests that were left before their provider's response head: free within a budget of each account and hour.
+"""Requests that the client abandoned before the provider's response head: free within a budget per account and hour.
 
-Whoever presses Escape, or types on, has got nothing and pays nothing; but the provider may have read the prompt all the
-same, so that an account which does nothing else would let the operator pay for it.
+A person who presses Escape, or types on, got nothing and pays nothing. But the provider may have read the prompt, so
+the budget limits what the operator pays for one account.
 
-Bounded: so many accounts, two numbers each, under a hash that the process salts. Each worker counts for itself, so an
-account that is served by several workers has the budget of each.
+Memory is bounded: a fixed number of accounts, with two numbers each, under a salted hash. Each worker counts
+separately, so an account that several workers serve has the budget of each.
 """
 
 from __future__ import annotations
@@ -30,6 +30,12 @@ class Abandoned:
         self._budget = budget
         self._clock = clock
         self._accounts: dict[int, tuple[int, float]] = {}
+
+    def within(self, budget: int) -> Abandoned:
+        """The same accounts, with another budget."""
+        other = Abandoned(budget, self._clock)
+        other._accounts = self._accounts
+        return other
 
     def forgives(self, account: str, amount: int) -> bool:
         """Whether a request that was left costs its account nothing. It is counted if so: ask once for each request.

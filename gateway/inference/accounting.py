@@ -1,17 +1,19 @@
-"""What one exchange costs: the pure decision between a usage record and a void.
+"""What one request costs: the pure decision between a usage record and a void.
 
-Rules (design 4.4):
+Rules:
 
-1. What failed by the provider's doing costs nothing: `Ending.NOTHING`, `REFUSED` and `FAILED` are void.
-2. Each side is judged by itself. A side that the provider stated is settled as stated. A side that it did not state
+1. A request that the provider failed costs nothing: `Ending.NOTHING`, `REFUSED` and `FAILED` are void.
+2. Each side is judged separately. A side that the provider stated is settled as stated. A side that it did not state
    is estimated: unknown is not zero.
 3. A whole answer of which both sides were stated, without a contradiction, is ``reported``; everything else is
    ``partial``.
-4. An answer that is not whole has the larger of the output that was stated so far and the output that was counted.
-5. A request that was stopped before any provider may have worked on it is void. One that was stopped later has its
+4. An answer that is not whole has the larger of the output that was stated so far and the output that was counted; what
+   is stated of the whole of it (`providers.dialect.Scanner.estimated_output`) counts as both.
+5. Output of which text was delivered and that is stated as none, beside an input that is not, is not stated.
+6. A request that was stopped before any provider may have worked on it is void. One that was stopped later has its
    input charged as stated, else at what is expected of it. (Before the response head that is forgiven within a
    budget: `gateway.inference.abandoned`.)
-6. Unknown becomes 0 here and nowhere else.
+7. Unknown becomes 0 here and nowhere else.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ from metering.usage import (
 )
 
 _NOTHING = (0,) * len(COUNTS)
-_FREE = frozenset({Ending.NOTHING, Ending.REFUSED, Ending.FAILED})
+_FREE = (Ending.NOTHING, Ending.REFUSED, Ending.FAILED)
+_TEXT = 16  # tokens that were delivered: no prompt is answered by so many and by none
 
 
 class Settlement(msgspec.Struct, frozen=True):
@@ -69,18 +72,21 @@ def settlement(answer: Answer, *, expected: Expected, reasoned: int = 0) -> Sett
         reasoned: Tokens that were probably reasoned unseen before the first output; charged of a stream that was
             stopped before its provider stated the output.
     """
-    if answer.ending in _FREE or not (answer.headed or answer.written):
+    if answer.ending in _FREE or not (answer.status or answer.written):
         return None
     report = answer.report
     usage = report.usage or Usage()
-    input_stated, output_stated = usage.in_uncached is not None, usage.out_visible is not None
+    input_stated = usage.in_uncached is not None
+    whole = answer.ending is Ending.WHOLE
+    delivered = (answer.begun or whole) and answer.output >= _TEXT
+    silent = delivered and usage.input_tokens > 0 and not usage.output_tokens
+    output_stated = usage.out_visible is not None and not silent
     counted = usage.settled()
     if not input_stated:
         counted.cache_read = max(counted.cache_read or 0, expected.cached)
         counted.audio_in = max(counted.audio_in or 0, expected.audio)
         counted.in_uncached = max(0, expected.tokens - counted.input_tokens)
         counted.video_in = min(expected.video, counted.in_uncached)
-    whole = answer.ending is Ending.WHOLE
     if (answer.begun or whole) and not (whole and output_stated):
         missing = answer.output - counted.output_tokens
         if missing > 0:
@@ -89,7 +95,7 @@ def settlement(answer: Answer, *, expected: Expected, reasoned: int = 0) -> Sett
             counted.out_reasoning = max(counted.out_reasoning or 0, reasoned)
     trusted = whole and input_stated and output_stated and not report.suspect
     basis = Basis.REPORTED if trusted else Basis.PARTIAL
-    return Settlement(counted, basis, report, answer.headed)
+    return Settlement(counted, basis, report, answer.status != 0)
 
 
 def estimated(expected: Expected, output_tokens: int) -> Settlement:
@@ -134,7 +140,7 @@ def record(
         asked: The variant that the request asked for; the provider's own word goes first.
         price_of: The price row of a model that an answer names, by the provider's name for it (`charges`).
         settled_ms: Unix milliseconds.
-        abort: What a cut answer charges; its cost is recorded all the same.
+        abort: What a cut answer charges; its cost is recorded in any case.
         members: The request's top-level members.
         searches: The model searches the web for each request.
     """
@@ -150,7 +156,7 @@ def record(
     )
     usage, charge = owed.usage, owed.charge
     if outcome is not Outcome.COMPLETED and abort is not AbortRule.PRODUCED:
-        charge = 0 if abort is AbortRule.NOTHING else pricing.charge(price, _input_of(usage), variant)
+        charge = 0 if abort is AbortRule.NOTHING else pricing.bill(((price, _input_of(usage)),), variant).charge
     # Each field by its name: built from a mapping it costs twice as much, and a request builds two of them.
     counts: Any = usage  # settled: no count is None
     return UsageRecord(

@@ -1,20 +1,31 @@
-"""Whether a request may go to a provider, to which, and how much credit is held for it: the decision, without I/O.
+"""Decides, without I/O, whether a request may be sent to a provider, to which one, and how much credit is held for it.
 
-Everything here raises before anything is held, so that bad input costs nobody anything.
+It raises before anything is held, so that a bad request costs nothing.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
-from gateway.auth import policy, regions
+from gateway.auth import policy, regions, retention
 from gateway.auth.principal import Principal
 from gateway.catalog.catalog import Catalog, CatalogTarget, Model
-from gateway.config import Config, HoldRule, PolicyConfig, Region, ShortRule, UnknownMembers
+from gateway.catalog.naming import asks_before_caching, converses
+from gateway.config import (
+    CacheIsolation,
+    Config,
+    HoldRule,
+    PolicyConfig,
+    RefusedTools,
+    Region,
+    ShortRule,
+    UnknownMembers,
+)
 from gateway.errors import (
     GatewayError,
     InvalidRequest,
@@ -25,25 +36,35 @@ from gateway.errors import (
 )
 from gateway.http.answers import error_of_refusal
 from gateway.inference import estimate, failover, holds
-from gateway.inference.estimate import Expected
-from metering import pricing
+from metering import clock, pricing
 from metering.learning import Learning
-from metering.usage import Geography, Speed, Variant
+from metering.usage import LARGEST_AMOUNT, Geography, Speed, Variant
 from providers.anthropic.messages import check_betas
+from providers.conversation.embeddings import EMBEDDERS
 from providers.dialect import Family, FurtherModel, Head, Operation, Refusal, Wire
+from providers.openai.request import CACHING
 from providers.steps import Steps
-from providers.tools.catalog import refuse_tools, refuse_uncounted
+from providers.tools.catalog import DEFAULT_ALLOWED, refuse_tools, refuse_uncounted
+from providers.tools.removal import less_refused
 
 UNKNOWN_MEMBERS = (
     "The request has members or betas that this gateway does not know, and its policy refuses them: leave out what is "
     "not listed in docs/members.md."
 )
 FURTHER_ELSEWHERE = (
-    "A further model that the request names is not served by the provider of the first one, or has no price there: "
-    "name others, or leave them out."
+    "A further model that the request names is not served by the provider of the first one, may not be used there, or "
+    "has no price there: name others, or leave them out."
+)
+CACHES_BY_ITSELF = (
+    "This model always caches prompts, which this gateway's policy (cache_isolation) forbids: choose gpt-5.6 or newer."
+)
+NOT_TRANSLATED = "This model is served through another API, and this operation is not translated: use that API's SDK."
+NOT_SERVED = "The host of this model does not serve this operation: do without it, or choose another model."
+TOOL_KEEPS = (
+    "A tool that runs at the provider may keep what it is given, and nothing may be kept (max_retention_days or "
+    "x-max-retention-days is 0): run it on the client, choose a model that does not search, or have the limit raised."
 )
 _US = frozenset({Region.US.value})
-MOST_HELD = 2**53 - 1  # micro-credits or tokens: what the ledger can hold
 SEARCH = "openai_web_search"  # what a model that searches by itself counts as, for policy
 
 
@@ -65,6 +86,7 @@ class Admission(msgspec.Struct, frozen=True):
         unknown_betas: How many of its betas no table knows.
         regions: What it is pinned to; ``None`` is anywhere.
         further: Where the further models that it names are served, by the client's name for them.
+        max_retention_days: For how long a provider may keep it; ``None`` means no limit.
     """
 
     head: Head
@@ -81,16 +103,12 @@ class Admission(msgspec.Struct, frozen=True):
     unknown_betas: int = 0
     regions: frozenset[str] | None = None
     further: Mapping[str, Model] = msgspec.field(default_factory=dict)
+    max_retention_days: int | None = None
 
     @property
     def input_bound(self) -> int:
         """Tokens of input that it has at most, by estimate: for the hold and the token rate."""
         return self.input.bound
-
-    @property
-    def input_expected(self) -> Expected:
-        """Tokens of input that it probably has: what it costs if its provider never says."""
-        return self.input.expected
 
     @property
     def tokens(self) -> int:
@@ -109,7 +127,7 @@ def read_head(wire: Wire, body: bytes, path_model: str | None, rules: PolicyConf
     Args:
         wire: The operation.
         body: As the client sent it, decoded.
-        path_model: The model, where the operation names it in the path.
+        path_model: The model, if the operation names it in the path.
         rules: What policy allows.
 
     Raises:
@@ -117,6 +135,8 @@ def read_head(wire: Wire, body: bytes, path_model: str | None, rules: PolicyConf
     """
     try:
         head = yield from wire.read(body, path_model)
+        if rules.server_tools_refuse is RefusedTools.STRIP:
+            head = less_refused(head, rules.server_tools)
         refuse_tools(head, rules.server_tools)
     except Refusal as error:
         raise error_of_refusal(error) from None
@@ -133,6 +153,8 @@ def admit(
     principal: Principal,
     learning: Learning,
     asked_regions: Sequence[str] = (),
+    asked_retention: Sequence[str] = (),
+    model: Model | None = None,
 ) -> Admission:
     """Decide about a request whose head was read.
 
@@ -144,28 +166,46 @@ def admit(
         config: Whose policy and billing rules hold.
         principal: Who asks.
         asked_regions: Values of the request's own region header.
+        asked_retention: Values of its header that limits retention.
         learning: What is known of the model's usual requests.
+        model: What ``catalog`` has under the request's name, if it was looked up: a dated name is compared with many.
 
     Raises:
-        UnsupportedFeature, PrivacyUnsupported, ModelNotFound, ModelNotInPlan, RegionUnavailable.
+        InvalidRequest, UnsupportedFeature, PrivacyUnsupported, ModelNotFound, ModelNotInPlan, RegionUnavailable,
+        RetentionUnavailable.
     """
     unknown_betas = 0
     if wire.operation.family is Family.ANTHROPIC:
         try:
-            unknown_betas = check_betas(betas, config.policy.server_tools)
+            unknown_betas = check_betas(
+                betas,
+                config.policy.server_tools,
+                strip=config.policy.server_tools_refuse is RefusedTools.STRIP,
+            )
         except Refusal as error:
             raise error_of_refusal(error) from None
-    if config.policy.unknown_members is UnknownMembers.REFUSE and (unknown_betas or head.found.unknown):
-        raise UnsupportedFeature(UNKNOWN_MEMBERS)
-    model = _resolve(head.model, "model", catalog, principal)
-    targets = failover.usable(model.targets, wire.operation.family)
+    refuse_unknown(head, config.policy, unknown_betas)
+    model = _allowed(model or catalog.resolve(head.model), "model", principal)
+    targets = failover.lasting_first(
+        failover.usable(model.targets, wire.operation.family, wire.operation, principal.fallback_companies),
+        clock.now_ms(),
+    )
     if not targets:
-        raise UnsupportedFeature(
-            "This model is served in another API's format: call it with its own provider's SDK.", param="model"
-        )
+        native = any(target.provider.family is wire.operation.family for target in model.targets)
+        raise UnsupportedFeature(NOT_SERVED if native else NOT_TRANSLATED, param="model")
     pinned = policy.narrow(principal.regions, asked_regions) if asked_regions else principal.regions
-    targets = regions.consistent(regions.within(targets, pinned), head.region, pinned)
-    further = {one.name: _resolve(one.name, one.param, catalog, principal) for one in head.further}
+    asked = retention.asked(asked_retention) if asked_retention else None
+    limit = retention.strictest(config.policy.max_retention_days, principal.max_retention_days, asked)
+    targets = _permitted(targets, head, pinned, limit)
+    if limit == 0:
+        _refuse_keeping(targets, head)
+    if config.policy.cache_isolation is CacheIsolation.NONE and wire.operation in CACHING:
+        targets = _asking(targets)
+    further: dict[str, Model] = {}
+    for one in head.further:
+        found = _resolve(one.name, one.param, catalog, principal)
+        allowed = _permitted(found.targets, head, pinned, limit, one.param)
+        further[one.name] = dataclasses.replace(found, targets=allowed)
     if further:
         targets = _serving_all(targets, head, further)
     if wire.billed:
@@ -191,7 +231,7 @@ def admit(
             amount = min(costs.usual(output), worst)
         if config.billing.short is ShortRule.CAP:
             least = costs.worst(holds.least_output(head, targets, most))
-    if max(worst, counted.bound + output * head.choices) > MOST_HELD:
+    if max(worst, counted.bound + output * head.choices) > LARGEST_AMOUNT:
         raise InvalidRequest(
             "No credit covers what this may cost: lower the output limit, the number of answers (n, best_of, "
             "candidateCount) or max_tool_calls."
@@ -211,7 +251,14 @@ def admit(
         unknown_betas,
         pinned,
         further,
+        limit,
     )
+
+
+def refuse_unknown(head: Head, rules: PolicyConfig, betas: int = 0) -> None:
+    """Raises `UnsupportedFeature` for members, and a number of ``betas``, that no table knows, if policy says so."""
+    if rules.unknown_members is UnknownMembers.REFUSE and (betas or head.found.unknown):
+        raise UnsupportedFeature(UNKNOWN_MEMBERS)
 
 
 def _resolve(name: str, param: str, catalog: Catalog, principal: Principal) -> Model:
@@ -220,12 +267,103 @@ def _resolve(name: str, param: str, catalog: Catalog, principal: Principal) -> M
     Raises:
         ModelNotFound, ModelNotInPlan: It is not served, or not to this caller.
     """
-    model = catalog.resolve(name)
+    return _allowed(catalog.resolve(name), param, principal)
+
+
+def _allowed(model: Model | None, param: str, principal: Principal) -> Model:
+    """The same of a model that was looked up."""
     if model is None:
         raise ModelNotFound(param=param)
     if not policy.allows(principal, model):
         raise ModelNotInPlan(param=param)
     return model
+
+
+def _permitted(
+    targets: tuple[CatalogTarget, ...],
+    head: Head,
+    pinned: frozenset[str] | None,
+    limit: int | None,
+    param: str | None = None,
+) -> tuple[CatalogTarget, ...]:
+    """Those of a model's targets to which this request may be sent, in order.
+
+    Args:
+        targets: Of one model, wherever the request names it.
+        head: Of the request.
+        pinned: The regions that it is pinned to.
+        limit: For how many days it may be kept.
+        param: Where it names the model, if that is not its main one.
+
+    Raises:
+        RegionUnavailable, RetentionUnavailable: None is left.
+    """
+    located = regions.consistent(regions.within(targets, pinned, param), head.region, pinned)
+    return retention.within(located, limit, param)
+
+
+def _asking(targets: tuple[CatalogTarget, ...]) -> tuple[CatalogTarget, ...]:
+    """Those at which nothing of a prompt is cached that the request does not ask for.
+
+    Raises:
+        PrivacyUnsupported: There is none.
+    """
+    found = tuple(target for target in targets if asks_before_caching(target.provider.family, target.model))
+    if not found:
+        raise PrivacyUnsupported(CACHES_BY_ITSELF, param="model")
+    return found
+
+
+def _refuse_keeping(targets: Sequence[CatalogTarget], head: Head) -> None:
+    """Raises `PrivacyUnsupported` for what a provider may keep, beside the prompt, of a request of which nothing may be
+    kept: with tools whose provider does not say that they keep nothing.
+    """
+    if head.server_tools - DEFAULT_ALLOWED:
+        raise PrivacyUnsupported(TOOL_KEEPS, param="tools")
+    if any(target.searches for target in targets):
+        raise PrivacyUnsupported(TOOL_KEEPS, param="model")
+
+
+def offered(
+    model: Model,
+    family: Family,
+    config: Config,
+    principal: Principal,
+    *,
+    pinned: frozenset[str] | None,
+    limit: int | None,
+) -> tuple[CatalogTarget, ...]:
+    """Where a plain request for a model may go, by the rules of `admit`; empty if it would be refused.
+
+    Args:
+        model: Of the catalog.
+        family: The dialect of the request.
+        config: Whose policy holds.
+        principal: Who would ask.
+        pinned: The regions that it is pinned to; ``None`` is anywhere.
+        limit: For how many days it may be kept; ``None`` means no limit.
+    """
+    companies = principal.fallback_companies
+    targets = failover.usable(model.targets, family, companies=companies)
+    if not targets and model.targets and _translated_for(model.targets[0], family):
+        targets = failover.usable(model.targets, model.targets[0].provider.family, companies=companies)
+    if not targets or not policy.allows(principal, model):
+        return ()
+    try:
+        targets = retention.within(regions.within(targets, pinned), limit)
+        caches = family is Family.OPENAI and "embed" not in model.name
+        if caches and config.policy.cache_isolation is CacheIsolation.NONE:
+            targets = _asking(targets)
+    except GatewayError:
+        return ()
+    if limit == 0 or SEARCH not in config.policy.server_tools:
+        targets = tuple(target for target in targets if not target.searches)
+    return targets
+
+
+def _translated_for(target: CatalogTarget, family: Family) -> bool:
+    """Whether requests of a dialect are translated for a target: those of conversations, and for embeddings."""
+    return converses(target.model) or ("embed" in target.model and {family, target.provider.family} <= set(EMBEDDERS))
 
 
 def at_provider(model: Model, provider: str) -> CatalogTarget | None:
@@ -284,7 +422,7 @@ def states_region(target: CatalogTarget, head: Head, pinned: frozenset[str] | No
 def _located(
     targets: Sequence[CatalogTarget], head: Head, pinned: frozenset[str] | None
 ) -> list[tuple[CatalogTarget, Variant]]:
-    """The targets that are told where to process, at the price of that."""
+    """The targets for which the region is set in the request, at the price of that region."""
     if pinned != _US:
         return []
     variant = replace(head.variant, geography=Geography.US)
@@ -326,7 +464,14 @@ def refusal_of(target: CatalogTarget, head: Head, operation: Operation, allowed:
     """Why a request can't be billed at a target, or ``None`` if it can."""
     if not pricing.priced(target.price, head.variant):
         return UnsupportedFeature(
-            "This service tier or speed has no price here: leave it out, or choose another.", param="service_tier"
+            "The gateway has no price for this service tier or speed: omit it, or choose another one.",
+            param="service_tier",
+        )
+    if head.media_out.intersection(target.price.standard.unstated):
+        return UnsupportedFeature(
+            "The audio or images that this request asks for have no price of their own at this model: ask for text, or "
+            "choose another model.",
+            param="generationConfig" if operation.family is Family.GOOGLE else "modalities",
         )
     tools = head.server_tools
     if target.searches:
@@ -343,7 +488,7 @@ def refusal_of(target: CatalogTarget, head: Head, operation: Operation, allowed:
         return error_of_refusal(error)
     if not all(pricing.prices_calls(target.price, call) for call in holds.calls_of(target, head)):
         return PrivacyUnsupported(
-            "This server-side tool has no price here, so its use can't be billed: run it on the client.",
+            "The gateway has no price for this server-side tool, so it cannot bill it: run the tool on the client.",
             param="tools",
         )
     return None

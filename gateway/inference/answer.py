@@ -1,4 +1,4 @@
-"""How an answer ended: one value, made once, by the dialect's scanner and the transport together.
+"""How an answer ended: one value, built once from the dialect's scanner and the transport.
 
 Response, accounting, log, metrics and failover read it; nothing else decides whether an answer was good.
 
@@ -48,9 +48,9 @@ class Answer:
         begun: Output came: of a stream; or of an object so large that it was passed on before its end.
         report: What the provider stated.
         output: Output tokens by estimate, from what passed.
-        error: What the provider sent in place of an answer, or at the end of one.
+        error: What the provider sent instead of an answer, or at the end of one.
         waited_ms: Milliseconds from the request to the first output, 0 if there was none.
-        readable: False if nobody here can read it (an unknown coding or content type).
+        readable: False if the gateway cannot read it (an unknown coding or content type).
     """
 
     ending: Ending
@@ -64,23 +64,13 @@ class Answer:
     readable: bool = True
     waited_ms: int = 0
 
-    @property
-    def headed(self) -> bool:
-        """The provider's response head had come."""
-        return self.status != 0
-
-    @property
-    def clean(self) -> bool:
-        """The caller's answer may end as HTTP ends it: it is whole, and its last byte came."""
-        return self.ending is Ending.WHOLE and self.fault is None
-
-    def outcome(self, stopped: Outcome) -> Outcome:
-        """What a record says of it; ``stopped`` is why it was stopped, if it was."""
+    def outcome(self, stopped: Outcome | None) -> Outcome:
+        """What a record says of it; ``stopped`` is why it was stopped, ``None`` if nobody but its client did that."""
         match self.ending:
             case Ending.WHOLE:
                 return Outcome.COMPLETED
             case Ending.STOPPED:
-                return stopped
+                return stopped or (Outcome.UPSTREAM_TIMEOUT if self.fault is Fault.DEADLINE else Outcome.CLIENT_ABORT)
         if self.fault in _TIMEOUTS:
             return Outcome.UPSTREAM_TIMEOUT
         if self.ending is Ending.BROKEN and self.error is None:
@@ -88,7 +78,7 @@ class Answer:
         return Outcome.UPSTREAM_ERROR
 
 
-_TIMEOUTS = frozenset({Fault.FIRST_BYTE_TIMEOUT, Fault.IDLE_TIMEOUT})
+_TIMEOUTS = frozenset({Fault.FIRST_BYTE_TIMEOUT, Fault.IDLE_TIMEOUT, Fault.DEADLINE})
 
 
 def ending_of(
@@ -98,11 +88,11 @@ def ending_of(
 
     Args:
         status: The provider's, 0 without a response head.
-        over: The HTTP message has ended, well or badly; False if whoever was served ended it.
+        over: The HTTP message has ended, well or badly; False if the client ended it.
         fault: How it ended badly.
         ended: The dialect's own end was seen.
         begun: The same as in `Answer`.
-        error: What the provider sent in place of an answer, or at the end of one.
+        error: What the provider sent instead of an answer, or at the end of one.
     """
     stopped = not over or fault is Fault.STOPPED
     if status and not 200 <= status < 300:

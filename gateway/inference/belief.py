@@ -1,13 +1,13 @@
-"""Whether the counts that a provider states can be those of the request: what no model can do is nobody's debt. Pure.
+"""Whether the counts that a provider states are possible for the request: impossible counts are not charged. Pure.
 
 Rules:
 
 1. A request reads no more than its model's context window (each text to embed, and each prompt of a completion, has one
-   to itself), and one choice is no longer than the model's longest answer. Tools at the provider start the model again
-   for each call. What is stated beyond `TOLERANCE` times that is a fault of the provider or of a host between: that
+   to itself), and one choice is no longer than the model's longest answer. A tool at the provider starts the model
+   again for each call. A count above `TOLERANCE` times these limits is an error of the provider or of a proxy: that
    side counts as not stated, and the report is suspect.
-2. The tolerance is for windows that were raised after they were written down. What is believed is charged as stated,
-   to the token, also beyond the window.
+2. The tolerance allows for windows that were raised later. A count within it is charged as stated, to the token, even
+   if it exceeds the window.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from gateway.catalog.catalog import Model
 from gateway.inference import holds
-from metering.usage import INPUT_COUNTS, OUTPUT_COUNTS, Report, Usage
+from metering.usage import INPUT_COUNTS, OUTPUT_COUNTS, TOOL_COUNTS, Report, Usage
 from providers.dialect import Head
 
 TOLERANCE: Final = 8
@@ -26,7 +26,6 @@ TOLERANCE: Final = 8
 UNKNOWN_WINDOW: Final = 10_000_000
 # Calls of one of the provider's tools in one request; its default is ten, and no API documents more than some hundred.
 _MOST_CALLS: Final = 1_000
-_CALLS: Final = ("searches", "fetches", "code_runs")
 
 
 def believed(report: Report, model: Model, head: Head, bound: int) -> Report:
@@ -61,12 +60,12 @@ def _beyond(usage: Usage, most_input: int, most_output: int) -> bool:
     return (
         usage.input_tokens > most_input
         or usage.output_tokens > most_output
-        or any((getattr(usage, name) or 0) > _MOST_CALLS for name in _CALLS)
+        or any((getattr(usage, name) or 0) > _MOST_CALLS for name in TOOL_COUNTS)
     )
 
 
 def _without(usage: Usage, most_input: int, most_output: int) -> Usage:
-    unknown = [name for name in _CALLS if (getattr(usage, name) or 0) > _MOST_CALLS]
+    unknown = [name for name in TOOL_COUNTS if (getattr(usage, name) or 0) > _MOST_CALLS]
     if usage.input_tokens > most_input:
         unknown += [*INPUT_COUNTS, "cache_read_audio", "video_in"]
     if usage.output_tokens > most_output:

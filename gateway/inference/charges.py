@@ -1,12 +1,13 @@
-"""What a settled request costs: which price each of the model requests that it was made of has.
+"""What a settled request costs: the price of each model request that it consists of.
 
 Rules:
 
-1. Each model request is priced by itself: at the price of the model that it ran on and, for long contexts, by its own
+1. Each model request is priced separately: at the price of the model that it ran on and, for long contexts, by its own
    size. The sum is rounded up once.
-2. The price follows the model that answered where the request allowed others (`NAMING`). An answer that names another
-   model of the catalog without having been asked to is charged as what was asked for, and marked.
-3. Nothing without a price is charged in silence: what has none, or only a neighbour's, marks the record as unpriced.
+2. If the request allowed other models (`NAMING`), the price is that of the model that answered. If an answer names
+   another model of the catalog although the request did not allow it, the requested model's price is charged, and the
+   record is marked.
+3. If something has no price, or only a default, the record is marked as unpriced.
 """
 
 from __future__ import annotations
@@ -18,11 +19,10 @@ from msgspec.structs import replace
 
 from metering import pricing
 from metering.pricing import Price
-from metering.usage import COUNTS, INPUT_COUNTS, OUTPUT_COUNTS, PARTS, Report, Usage, Variant
+from metering.usage import COUNTS, PARTS, TOKEN_COUNTS, Report, Usage, Variant
 
 NAMING = frozenset({"fallbacks", "models", "route"})
 """Top-level members by which a request allows other models to answer."""
-_TOKENS = (*INPUT_COUNTS, *OUTPUT_COUNTS)
 
 PriceOf = Callable[[str], Price | None]
 
@@ -53,7 +53,7 @@ def charges(
         report: What the provider stated besides: other models, contexts, what has no price.
         price: Of the target that answered.
         variant: What was used, else what was asked for.
-        price_of: The price of a model by its provider's name for it, ``None`` if nobody says (`Catalog.price_of`).
+        price_of: The price of a model by its provider's name for it, ``None`` if it is unknown (`Catalog.price_of`).
         members: The request's top-level members.
         searches: The model searches the web for each request (`CatalogTarget.searches`).
     """
@@ -66,7 +66,9 @@ def charges(
             price = answering
     if searches and not usage.searches:
         usage = replace(usage, searches=1)
-    shares = [(price, part) for part in _by_context(usage, report.contexts)]
+    shares = [(price, usage)]
+    if len(report.contexts) > 1:
+        shares = [(price, part) for part in _by_context(usage, report.contexts)]
     for model, part in report.others:
         other = price_of(model)
         unpriced = unpriced or other is None
@@ -78,13 +80,13 @@ def charges(
 
 def _by_context(usage: Usage, contexts: tuple[Usage, ...]) -> Iterator[Usage]:
     """The model requests that ``usage`` is the sum of, if they add up to it; calls have no context."""
-    if len(contexts) < 2 or any(
-        getattr(usage, name) != sum(getattr(part, name) or 0 for part in contexts) for name in _TOKENS
-    ):
+    if any(getattr(usage, name) != sum(getattr(part, name) or 0 for part in contexts) for name in TOKEN_COUNTS):
         yield usage
         return
     yield from contexts
-    yield replace(usage, **dict.fromkeys(_TOKENS, 0), **{part: 0 for part, whole in PARTS.items() if whole in _TOKENS})
+    yield replace(
+        usage, **dict.fromkeys(TOKEN_COUNTS, 0), **{part: 0 for part, whole in PARTS.items() if whole in TOKEN_COUNTS}
+    )
 
 
 def _sum(left: Usage, right: Usage) -> Usage:

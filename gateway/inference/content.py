@@ -1,11 +1,11 @@
-"""The one wrapper of what people wrote: a request's body for the life of its exchange.
+"""The wrapper of content: a request's body while the request runs.
 
 Rules:
 
-1. Whatever describes an object (``repr``, ``str``, a format, a log, a debugger's list of locals, a
-   pickle) says that it is content and nothing of it: not its length, not a digest.
-2. It is read in one way, `bytes` by name, so that every reader can be found by searching for `reveal`.
-3. `drop` lets go of it. Reading it afterwards is a fault.
+1. Every description of it (``repr``, ``str``, a format, a log, a debugger's list of locals, a pickle) says only that it
+   is content: no text, no length, no digest.
+2. There is one way to read it, so that every reader can be found by searching for `reveal`.
+3. `drop` releases it. Reading it afterwards is an error.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Content:
         self._data: bytes | None = data
 
     def reveal(self) -> bytes:
-        """The bytes themselves, for whoever works on them. Raises `ValueError` after `drop`."""
+        """The bytes. Raises `ValueError` after `drop`."""
         if self._data is None:
             raise ValueError("content was dropped")
         return self._data

@@ -2,13 +2,11 @@
 
 Rules:
 
-1. The patterns are run by RE2, whose time is linear in the text; a candidate is decided by a check of bounded work
-   (`secret_rules`).
-2. A long text is looked at in windows that overlap. What begins in the middle of a window is found there; what reaches
-   beyond it is followed to its end.
-3. One body may have `MOST_CANDIDATES`; beyond that it is refused, since nobody can say what is in the rest.
-4. Everything is imported and compiled when it is first asked for: a gateway that looks for nothing pays nothing.
-5. What was found is a span and a kind. No text leaves this module.
+1. RE2 runs the patterns in linear time; a check of bounded work decides about each candidate (`secret_rules`).
+2. A long text is searched in overlapping windows. A match that begins inside a window is followed to its end.
+3. A body may have `MOST_CANDIDATES` candidates; with more it is refused, since the rest would not be searched.
+4. Patterns are imported and compiled on first use, so that a gateway without the search pays nothing.
+5. A result is a span and a kind. No text leaves this module.
 """
 
 from __future__ import annotations
@@ -78,7 +76,7 @@ class Detector:
             one.Compile()
 
     def __call__(self, text: str) -> list[Found]:
-        """The secrets of a text at once."""
+        """The secrets of a text, without steps."""
         return [found for found in Search(self)(text) if found is not None]
 
     def candidates(self, text: str | bytes) -> list[Rule]:
@@ -170,13 +168,13 @@ class _Window:
         if text.isascii():
             self.subject: str | bytes = text.encode()  # RE2 counts bytes: cheaper if they are characters
         else:
-            self.subject = _SURROGATE.sub("\ufffd", text)  # a lone surrogate is no character to a rule
+            self.subject = _SURROGATE.sub("\ufffd", text)  # a lone surrogate is not a character for a rule
 
 
 def _ends(rule: Rule, text: str, start: int) -> Iterator[int]:
     """Where a match ends that began at ``start`` and is longer than its window; the last one is it.
 
-    Beyond `_LONGEST` it goes on to the next space, or end of lines of base64, whatever it is.
+    Beyond `_LONGEST` it continues to the next space, or to the end of the lines of base64.
     """
     match = rule.pattern.match(text[start : start + _LONGEST])
     end = start + (match.end() if match is not None else WINDOW)

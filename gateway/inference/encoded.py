@@ -1,21 +1,21 @@
-"""Scanners for answers that came in a coding although none was asked for, and for those that nobody here can read."""
+"""Scanners for answers in an encoding that was not requested, and for answers that the gateway cannot read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from gateway.http.codings import Corrupt, TooMuch, decoder
 from metering.usage import Report
 from providers import bounds
-from providers.answers.around import Around
-from providers.answers.sniff import Sniffed
+from providers.answers.around import Around, Thorough
+from providers.conversation.failures import UNREADABLE
 from providers.dialect import ProviderError, Redact, Scanner
 
 DECODED_BOUND = 64 << 20  # bytes of a coded answer that are decoded for scanning
 _BYTES_PER_TOKEN = 8  # of what cannot be read: low rather than high, compressed text has fewer
 
 
-class Encoded(Around):
+class Encoded(Thorough):
     """A decoded copy passes the real scanner; the client gets the provider's bytes as they are.
 
     If the usage event must be hidden, the bytes cannot be passed as they are: then the decoded ones are. Data that is
@@ -27,16 +27,12 @@ class Encoded(Around):
         self._decoder = decoder(codings, limit=DECODED_BOUND)
         self._broken = False
         self._over = False
-        self.rewrite = rewrite
+        self._rewrite = rewrite
 
     def redact_errors(self, redact: Redact) -> None:
         """If the decoded bytes are passed on."""
-        if self.rewrite:
+        if self._rewrite:
             self.inner.redact_errors(redact)
-
-    def glance(self, framed: bytes, size: int) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Never: what passes is compressed."""
-        return False
 
     def feed(self, data: bytes) -> bytes:
         passed: list[bytes] = []
@@ -45,7 +41,7 @@ class Encoded(Around):
                 passed = [self.inner.feed(piece) for piece in self._unpacked(data)]
             except (Corrupt, TooMuch):
                 self._broken = True
-        return b"".join(passed) if self.rewrite else data
+        return b"".join(passed) if self._rewrite else data
 
     def _unpacked(self, data: bytes) -> Iterator[bytes]:
         left, lines = bounds.UNPACKED_BYTES + bounds.UNPACKED * len(data), bounds.UNPACKED_LINES
@@ -60,35 +56,28 @@ class Encoded(Around):
         self._over = True
         self._broken = self._broken or not self._decoder.whole
         rest = b"" if self._broken else self.inner.finish()
-        return rest if self.rewrite else b""
+        return rest if self._rewrite else b""
 
     @property
     def sse(self) -> bool:
-        return self.rewrite and self.inner.sse
+        return self._rewrite and self.inner.sse
 
     @property
     def ended(self) -> bool:
         """A client that is passed the coded bytes has an end only if the coding ends too."""
-        return self.inner.ended and not self._broken and (self.rewrite or self._over)
+        return self.inner.ended and not self._broken and (self._rewrite or self._over)
 
     @property
     def at_boundary(self) -> bool:
-        return self.rewrite and self.inner.at_boundary  # nothing can be added to a compressed stream
-
-
-def unreadable(scanner: Scanner | None) -> bool:
-    """Nobody here can read what passes ``scanner``."""
-    while isinstance(scanner, (Sniffed, Around)):
-        scanner = scanner.inner
-    return isinstance(scanner, Opaque)
+        return self._rewrite and self.inner.at_boundary  # nothing can be added to a compressed stream
 
 
 class Bounded(Around):
     """Lets a scanner see an answer for as long as reading it is bounded work.
 
     What comes at a time and holds more lines or brackets than any answer of these APIs (`providers.bounds`) would hold
-    the loop. It makes the answer one that nobody here can read: it passes, and its end is HTTP's. Small pieces are what
-    a stream is made of; they are not looked at, since each of them is a turn of the loop by itself.
+    the loop. It makes the answer one that nobody here can read: it passes, and its end is HTTP's. Small pieces are
+    usual in a stream and are not checked, since each of them is a separate turn of the loop.
 
     Attributes:
         inner: The scanner, later an `Opaque`.
@@ -124,10 +113,10 @@ def _is_forged(data: bytes, *, lines: bool) -> bool:
 
 
 class Opaque:
-    """What nobody here can read: it passes, and its end is HTTP's."""
+    """An answer that the gateway cannot read: it is forwarded, and ends when HTTP ends."""
 
-    rewrite = False
     sse = False
+    readable = False
     at_boundary = False
     error: ProviderError | None = None
 
@@ -160,3 +149,20 @@ class Opaque:
 
     def estimated_output(self) -> int:
         return self.size // _BYTES_PER_TOKEN
+
+    def at_output(self, tokens: int, call: Callable[[], None]) -> None:
+        """Never: the gateway cannot count it."""
+
+
+class Untold(Opaque):
+    """An answer that the gateway cannot read, and so cannot translate: it has failed."""
+
+    error = UNREADABLE
+    begun = False
+
+    def feed(self, data: bytes) -> bytes:
+        self.size += len(data)
+        return b""
+
+    def finish(self) -> bytes:
+        return b""

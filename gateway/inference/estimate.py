@@ -1,11 +1,11 @@
-"""How many tokens a request's input has, before its provider says so: two estimates for two uses. Pure.
+"""Estimates the tokens of a request's input before the provider states them: two estimates for two uses. Pure.
 
-1. `Input.bound` is for holds and for the token rate: rarely exceeded, never an invoice.
-2. `Input.expected` is for charges of requests that ended before their provider stated the input: without bias, and
-   never above the bound.
-3. `reasoning` is for the output that no one saw of an answer that was left.
+1. `Input.bound` is for holds and for the token rate: rarely exceeded, never charged.
+2. `Input.expected` is charged for requests that ended before the provider stated the input: unbiased, and never above
+   the bound.
+3. `reasoning` is for the hidden output of an abandoned answer.
 
-Measured against the recordings by ``python -m benchmarks estimates``; the result is in docs/billing.md.
+Measured on the recordings with ``python -m benchmarks estimates``; the result is in docs/billing.md.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import msgspec
 from gateway.catalog.catalog import CatalogTarget
 from metering.learning import LATENCY_MS
 from providers.dialect import Family, Operation
+from providers.measures import Weight
 from providers.tools.catalog import TOOLS_BY_ID
 from providers.weight import tokens
-from providers.weight.weight import Weight
 
 USUAL_SPEED = 60
 """Tokens a second until a model's own are learnt. In the recordings: gpt-5-mini 54, gpt-5 60, o4-mini 90."""
@@ -46,7 +46,7 @@ class Expected(msgspec.Struct, frozen=True):
         uncached: Read at the full price.
         cached: Probably read from the provider's prompt cache.
         audio: Of the uncached ones, audio, which may have a price of its own.
-        video: Of the uncached ones, video, likewise.
+        video: Of the uncached ones, video; the same.
     """
 
     uncached: int = 0
@@ -66,7 +66,7 @@ class Input(msgspec.Struct, frozen=True):
     Attributes:
         bound: Tokens that it has at most, by estimate, whichever of its targets answers.
         expected: Tokens that it probably has at its first target.
-        text: Of the expected ones, those that come from text and JSON, before what was learnt: what learning compares
+        text: Of the expected ones, those of text and JSON, before the learnt factor: what learning compares
             with the provider's count. 0 for a request with media.
     """
 
@@ -92,7 +92,7 @@ def of_input(
         operation: In which dialect it is asked.
         models: The targets' own names of the model, in order; not empty.
         factor: Thousandths by which the model's counts exceed the estimate, as learnt; ``None``: not learnt yet.
-        cached_share: Thousandths of the account's last input to the model that came from the provider's cache.
+        cached_share: Thousandths of the account's last input to the model that the provider read from its cache.
         window: The model's context window in tokens, which no input exceeds.
         tools: Closed ids of the tools at the provider that the request switches on.
     """
@@ -103,7 +103,7 @@ def of_input(
     for model in models:
         tokenizer = tokens.tokenizer_of(operation, model)
         text = tokens.text_tokens(weight, tokenizer)
-        media, most_media = tokens.media_tokens(weight, operation.family, model) if weight.media else (0, 0)
+        media, most_media = tokens.media_tokens(weight, operation, model) if weight.media else (0, 0)
         learnt = text if factor is None else -(-text * factor // _THOUSAND)
         if first is None:
             first = text, learnt + media

@@ -1,47 +1,65 @@
 """One inference request from its authenticated head to its settlement.
 
-The order is the promise:
+The order is part of the contract:
 
-1. Nothing is read of the body before the token is accepted and the mode allows the cloud. Both are asked again once
-   the body is complete, searched and read, unless that took no time: a person may have decided otherwise meanwhile.
-2. Nothing goes to a provider before the ledger holds the credit.
-3. Whatever happens after the reserve, `_settle` runs once, synchronously, in ``finally``: a record or
-   a void is handed to the settler before anything else can be awaited, so that no cancellation can
-   lose it.
-4. Foreign errors become `GatewayError` here, in `forwarding` and in `meter` (`failover.error_of`, `refusals`), nowhere
+1. The body is read only after the token is accepted and the mode allows the cloud. Both are checked again when the body
+   is complete, searched and read, unless that took no time, since they may have changed in the meantime.
+2. Nothing is sent to a provider before the ledger holds the credit.
+3. After the reserve, `_settle` always runs once, synchronously, in ``finally``: it hands a record or a void to the
+   settler before anything else can be awaited, so that a cancellation cannot lose it.
+4. Once a sign of life has begun the response (`gateway.inference.keep_alive`), an error is an event of the stream.
+5. Foreign errors become `GatewayError` here, in `forwarding` and in `meter` (`failover.error_of`, `refusals`), nowhere
    else.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+import math
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, cast
 
+import msgspec
 from aiohttp import web
 
 from gateway.auth import policy
 from gateway.auth.principal import Principal
-from gateway.catalog.catalog import CatalogTarget
+from gateway.auth.retention import RETENTION_HEADER
+from gateway.catalog.catalog import Catalog, Model
 from gateway.errors import GatewayError, UpstreamError
 from gateway.evidence.statement import RECEIPT_HEADER
-from gateway.http.answers import error_response
+from gateway.http.answers import TOOLS_REMOVED
 from gateway.http.request import read_body
 from gateway.http.shares import Share
-from gateway.inference import failover, lanes, request_log
-from gateway.inference.admission import Admission, admit, read_head
+from gateway.inference import failover, lanes, request_log, translating
+from gateway.inference.admission import Admission, admit, read_head, refuse_unknown
 from gateway.inference.answer import Answer, Ending
 from gateway.inference.content import Content
 from gateway.inference.forwarding import Forwarding
+from gateway.inference.keep_alive import SIGNS, KeepAlive
 from gateway.inference.meter import Meter
+from gateway.inference.patience import patience
 from gateway.inference.rejection import Rejection
-from gateway.inference.relay import Relay, reset
-from gateway.inference.responses import begin_stream, cut_event, held_response, rejected_response
+from gateway.inference.relay import Relay, chunk_of, reset
+from gateway.inference.responses import (
+    begin_before_answer,
+    begin_stream,
+    cut_event,
+    held_response,
+    rejected_event,
+    rejected_response,
+)
+from gateway.inference.running import Cancellation
 from gateway.inference.services import Services
 from gateway.names import Rid
-from metering.usage import Outcome, UsageRecord
+from gateway.telemetry.log import Event
+from metering.usage import Outcome
 from providers.bounds import UNCOUNTED_BYTES
-from providers.dialect import Family, Head, Operation
+from providers.conversation.conversation import Dialect
+from providers.conversation.translator import Translated
+from providers.dialect import Family, Head, Operation, Target
+from providers.headers import asks_for_events
 from providers.masking.masking import Vault
 from providers.wires import WIRES
 
@@ -52,6 +70,9 @@ if TYPE_CHECKING:
 
 LINGER_BYTES = 262_144  # of an answer whose client has left, read for its usage
 OUTPUT_LIMIT = "x-output-limit"
+ATTEMPTS = "x-attempts"
+REASONING_DROPPED = "x-reasoning-dropped"
+TRANSLATION_DROPPED = "x-translation-dropped"
 MEMBERS_REMOVED = "x-members-removed"
 
 
@@ -79,121 +100,252 @@ class Exchange:
         self._admit_again = admit_again
         self._rid = rid
         self._started = started  # of the loop's clock
+        self._asked: Head  # what the caller sent; what its provider gets may be a translation
+        self._translation: Translated | None = None
         self._admission: Admission
         self._meter: Meter
         self._forwarding: Forwarding
-        self._task = asyncio.current_task(services.loop)
-        self._streaming = False  # the client's headers are out: errors are events from here on
-        self._stopped: GatewayError | None = None
-        self._outcome: Outcome | None = None
+        self._cancellation = Cancellation()
+        self._streams = False
+        self._events = True  # a stream of this request is an event stream
+        self._life: KeepAlive | None = None
+        self._early: web.StreamResponse | None = None  # begun by a sign of life, until an answer flows
 
     # -- the order of things -------------------------------------------------------------------
 
     async def run(self, path_model: str | None, query: str) -> web.StreamResponse:
         """Answer the request. Raises `GatewayError` for everything that no provider answered."""
-        services, sid = self._services, self._principal.sid
+        shares, rules = self._services.shares, self._services.rules
+        sid, cancellation = self._principal.sid, self._cancellation
+        self._events = self._family is not Family.GOOGLE or asks_for_events(query)
         counted = False
         slot = lanes.slot_of(self._request.headers)
-        services.running.begin(sid, self)
+        shares.running.begin(sid, cancellation)
         try:
-            with services.bodies.hold(self._principal.pid) as share:
+            with shares.bodies.hold(self._principal.pid) as share:
                 here = self._request.content.is_eof()
-                limits = services.config.server
+                limits = rules.config.server
                 limit, seconds = limits.max_body_bytes, limits.body_timeout
-                body = Content(await read_body(self._request, limit, share, seconds, services.slices))
+                body = Content(await read_body(self._request, limit, share, seconds, shares.slices))
                 body, vault = await self._searched(body, share)
                 share.expect(len(body))  # for what is made of it to be sent: refused before anything is held
-                head = await self._read(body, path_model)
-                if not here or services.secrets is not None or len(body) > UNCOUNTED_BYTES:  # it took time
+                self._asked = head = await self._read(body, path_model)
+                headers: Iterable[tuple[bytes, bytes]] = self._request.raw_headers
+                catalog = rules.catalog  # a dated change of prices replaces it, not for a request that has begun
+                model = catalog.resolve(head.model)
+                way = self._way(head, model)
+                if way is not None:
+                    body, head = await self._translated(way, body, share)
+                    headers, query = way.headers, way.query
+                if not here or rules.secrets is not None or way or len(body) > UNCOUNTED_BYTES:  # it took time
                     self._principal = await self._admit_again()
-                self._admit(head, vault)
-                lane = None if slot is None else services.lanes.take(sid, slot, self._rid, self)
-                await self._meter.reserve(self, lane)
+                self._admit(head, vault, catalog, model)
+                lane = None if slot is None else shares.lanes.take(sid, slot, self._rid, cancellation)
+                await self._meter.reserve(self._forwarding, cancellation, lane)
                 self._forwarding.output_limit = self._meter.output_limit
                 counted = True
-                services.instruments.active.add(1)
-                relay = await self._forwarding.run(body, self._request.raw_headers, query, share)
+                self._services.signals.instruments.active.add(1)
+                self._set_deadline()
+                self._keep_alive()
+                relay = await self._forwarding.run(body, headers, query, share)
                 body.drop()  # a long stream does not keep its prompt in memory
             return await self._answer(relay)
+        except GatewayError as refused:
+            if counted and self._forwarding.attempts:
+                refused.headers[ATTEMPTS] = str(self._forwarding.attempts)
+            self._fail_early(refused)
+            raise
         except asyncio.CancelledError:
-            if self._stopped is not None and self._task is not None and not self._task.uncancel():
-                raise self._stopped from None
-            self._outcome = Outcome.DRAINED if services.draining else Outcome.CLIENT_ABORT
+            error = cancellation.caught()
+            if error is not None:
+                self._fail_early(error)
+                raise error from None
+            self._left()
             raise
         except ConnectionError:
-            self._outcome = Outcome.CLIENT_ABORT  # the client left while its headers were written
+            cancellation.outcome = Outcome.CLIENT_ABORT  # the client left while its headers were written
             raise
         finally:
-            services.running.end(sid, self)
-            services.lanes.leave(sid, slot, self._rid)
-            if counted:
-                services.instruments.active.add(-1)
-                self._settle()
+            try:
+                if counted:
+                    self._settle()
+            finally:
+                if self._life is not None:
+                    self._life.close()
+                shares.running.end(sid, cancellation)
+                if slot is not None:
+                    shares.lanes.leave(sid, slot, self._rid)
+                if counted:
+                    self._services.signals.instruments.active.add(-1)
+                if self._streams:
+                    self._services.signals.instruments.streams.add(-1)
 
-    def stop(self, error: GatewayError, outcome: Outcome) -> None:
-        """End the request from outside: its provider request is aborted at once, its caller gets ``error``."""
-        if self._stopped is not None:
-            return
-        self._stopped, self._outcome = error, outcome
-        if not self._streaming:
-            if self._task is not None:
-                self._task.cancel()
-            return
-        self._forwarding.stop()
-
-    def progress(self) -> tuple[CatalogTarget, int]:
-        """Where the request is now, and how many output tokens it has had by estimate. Decodes nothing."""
-        scanner = self._forwarding.scanner
-        return self._forwarding.target, scanner.estimated_output() if scanner is not None else 0
+    def _left(self) -> None:
+        """Whoever was served is not any more: the client has gone, or the worker's time for it is over."""
+        draining = self._services.shares.running.draining
+        self._cancellation.outcome = Outcome.DRAINED if draining else Outcome.CLIENT_ABORT
 
     async def _searched(self, body: Content, share: Share) -> tuple[Content, Vault | None]:
         """The body as it is sent to the provider: without its secrets, if the policy wants it, and what they were."""
-        secrets = self._services.secrets
+        secrets = self._services.rules.secrets
         if secrets is None:
             return body, None
         size = len(body)
         share.grow(size)  # for the body without them, beside the one with them
-        masked, vault = await secrets.apply(body.reveal(), self._principal.pid, self._family, self._services.slices)
+        masked, vault = await secrets.apply(
+            body.reveal(), self._principal.pid, self._family, self._services.shares.slices
+        )
         share.shrink(size)
         return Content(masked), vault
 
     async def _read(self, body: Content, path_model: str | None) -> Head:
         """What is acted on of the body. Raises `GatewayError`."""
-        services = self._services
-        rules = services.config.policy
-        return await services.slices.run(read_head(self._wire, body.reveal(), path_model, rules), self._principal.pid)
+        steps = read_head(self._wire, body.reveal(), path_model, self._services.rules.config.policy)
+        return await self._services.shares.slices.run(steps, self._principal.pid)
 
-    def _admit(self, head: Head, vault: Vault | None) -> None:
+    def _way(self, head: Head, model: Model | None) -> translating.Way | None:
+        """How the request goes on in another dialect; ``None`` if it stays in its own, or will be refused."""
+        if model is None or not policy.allows(self._principal, model):
+            return None
+        return translating.way_of(self._operation, model, stream=head.stream)
+
+    async def _translated(self, way: translating.Way, body: Content, share: Share) -> tuple[Content, Head]:
+        """The request as its provider reads it, and its head there. Raises `GatewayError`."""
+        rules, pid = self._services.rules, self._principal.pid
+        refuse_unknown(self._asked, rules.config.policy)
+        self._asked = translating.less_tools(self._asked, rules.config.policy)
+        size, target = len(body), Target(self._asked.model, store=False, include_usage=False)
+        removed = self._wire.splice(body.reveal(), self._asked, target)
+        share.grow(2 * size)  # for the body without what is removed, and the translation of it
+        plain = await self._services.shares.slices.run(removed, pid)
+        translation = await translating.translated(
+            way,
+            self._operation,
+            plain,
+            self._asked,
+            rid=self._rid,
+            sse=self._events,
+            aside=self._services.shares.aside,
+            holder=pid,
+        )
+        self._translation, self._wire = translation.without_body(), WIRES[way.operation]
+        made = Content(translation.body)
+        share.grow(len(made))
+        share.shrink(3 * size)
+        body.drop()
+        head = await self._read(made, way.target.model if way.host is Dialect.GEMINI else None)
+        # Hosts that know no switch for the usage state it all the same: the translation reads it.
+        return made, msgspec.structs.replace(head, model=self._asked.model, wants_usage=True)
+
+    def _admit(self, head: Head, vault: Vault | None, catalog: Catalog, model: Model | None) -> None:
         """Decide what the request may do and costs at most. Raises `GatewayError`."""
-        services, principal = self._services, self._principal
+        services, rules, principal = self._services, self._services.rules, self._principal
         self._admission = admit(
             self._wire,
             head,
-            self._request.headers.getall("anthropic-beta", ()),
-            catalog=services.catalog,
-            config=services.config,
+            () if self._translation else self._request.headers.getall("anthropic-beta", ()),
+            catalog=catalog,
+            config=rules.config,
             principal=principal,
             asked_regions=self._request.headers.getall(policy.REGION_HEADER, ()),
-            learning=services.learning,
+            asked_retention=self._request.headers.getall(RETENTION_HEADER, ()),
+            learning=services.books.learning,
+            model=model,
         )
-        self._forwarding = Forwarding(services, self._wire, self._admission, principal.pid, vault)
-        self._meter = Meter(services, self._rid, principal, self._admission)
+        self._forwarding = Forwarding(
+            services.upstreams,
+            services.signals,
+            services.shares.slices,
+            wire=self._wire,
+            admission=self._admission,
+            principal=principal,
+            vault=vault,
+            translation=self._translation,
+            rid=self._rid,
+        )
+        self._meter = Meter(
+            services.books,
+            services.signals.instruments,
+            catalog,
+            rid=self._rid,
+            principal=principal,
+            admission=self._admission,
+        )
 
     # -- the client ----------------------------------------------------------------------------
 
+    def _set_deadline(self) -> None:
+        """Bound the time of all attempts: by the caller's own time-out, and by the configured one."""
+        caller, own = patience(self._request.headers), self._services.rules.config.server.attempts_timeout
+        if caller is not None or own:
+            until = math.inf if caller is None else self._started + caller
+            now = asyncio.get_running_loop().time()
+            self._forwarding.wait_until(until, now + own if own else math.inf)
+
+    def _keep_alive(self) -> None:
+        """From now on, the client of an event stream gets signs of life."""
+        seconds = self._services.rules.config.server.keep_alive_seconds
+        if seconds and self._asked.stream and self._events:
+            self._life = KeepAlive(asyncio.get_running_loop(), seconds, SIGNS[self._family])
+            self._life.start(self._begin_early, self._sign_early)
+
+    async def _begin_early(self) -> None:
+        """Begin the response before any answer, with a sign of life."""
+        response = begin_before_answer(self._family, self._rid, self._meter.windows)
+        self._tell_changes(response)
+        del response.headers[ATTEMPTS]  # there may be more
+        with contextlib.suppress(ConnectionError):  # the client has left, which cancels its request
+            await response.prepare(self._request)
+            await cast("StreamWriter", self._request.writer).write(SIGNS[self._family], drain=False)
+            self._early = response
+            self._forwarding.wait_for_all()
+
+    def _sign_early(self, sign: bytes) -> None:
+        """A further sign, if the client has read what it got before."""
+        transport = self._request.transport
+        if transport is not None and not transport.get_write_buffer_size():
+            self._add_early(sign)
+
+    def _add_early(self, data: bytes) -> None:
+        transport = self._request.transport
+        if transport is not None and not transport.is_closing():
+            transport.write(chunk_of(data) if cast("StreamWriter", self._request.writer).chunked else data)
+
+    def _fail_early(self, error: GatewayError) -> None:
+        """If the response has begun, tell the client of an error by the dialect's event, and not by a status."""
+        if self._life is not None:
+            self._life.answered()
+        if self._early is not None:
+            self._end_early(cut_event(self._operation, error, self._rid, events=0, sse=True))
+
+    def _end_early(self, event: bytes) -> None:
+        self._add_early(event)
+        if self._request.transport is not None:
+            self._request.transport.close()  # flushes, then ends without the last chunk
+
     async def _answer(self, relay: Relay) -> web.StreamResponse:
         """Pass the provider's answer on."""
-        services = self._services
-        services.instruments.first_byte.observe(self._forwarding.first_byte - self._started)
+        if self._life is not None:
+            self._life.answered()
+        self._services.signals.instruments.first_byte.observe(self._forwarding.first_byte - self._started)
         rejection = self._forwarding.rejection
         if rejection is not None:
-            return self._rejected(relay, rejection)
+            rejected = self._rejected(relay, rejection)
+            if self._early is None:
+                return rejected
+            self._end_early(rejected_event(self._operation, rejected, self._rid))
+            return self._early
         if relay.over:
             answer = self._forwarding.answer()
             if answer.ending is Ending.FAILED:
                 raise failover.error_of_answer(answer)
             if not relay.watch.flows:
+                await self._conclude(answer)
                 return self._held(relay)
+        scanner = relay.scanner
+        if self._early is not None and (scanner is None or (scanner.size and not scanner.sse)):
+            self._forwarding.refuse()
+            raise UpstreamError("The provider sent no stream, although one was asked for. Nothing was charged.")
         return await self._stream(relay)
 
     def _rejected(self, relay: Relay, rejection: Rejection) -> web.Response:
@@ -201,9 +353,9 @@ class Exchange:
         if relay.fault is not None and not rejection.inside:  # cut inside a body that nobody has seen yet
             raise failover.error_of(relay.fault)
         if 300 <= rejection.status < 400:
-            raise UpstreamError("The provider answered with a redirect, which is never followed.")
+            raise UpstreamError("The provider answered with a redirect, which the gateway does not follow.")
         if rejection.status >= 600:
-            raise UpstreamError("The provider answered with a status that HTTP does not have.")
+            raise UpstreamError("The provider answered with a status that does not exist in HTTP.")
         name = self._forwarding.target.provider.name
         response = rejected_response(
             relay,
@@ -211,17 +363,18 @@ class Exchange:
             self._family,
             self._rid,
             name,
-            redaction=self._services.destinations[name].redaction,
+            redaction=self._services.upstreams.destinations[name].redaction,
             windows=self._meter.windows,
+            translated=self._translation is not None,
         )
         self._tell_changes(response)
         if 400 <= rejection.status < 500 and rejection.status != 429:
-            self._services.unpaid.add(self._principal.pid)  # it cost the provider a look, and nobody anything
+            self._services.books.unpaid.add(self._principal.pid)  # the provider did some work that is not billed
         return response
 
     def _held(self, relay: Relay) -> web.Response:
         """A whole object."""
-        record = self._decide()
+        record = self._meter.record
         response = held_response(
             relay,
             self._family,
@@ -234,57 +387,83 @@ class Exchange:
         )
         self._tell_changes(response)
         if record is not None and self._request.headers.get(RECEIPT_HEADER) == "1":
-            response.headers[RECEIPT_HEADER] = self._services.evidence.receipt_header(record)
+            response.headers[RECEIPT_HEADER] = self._services.signals.evidence.receipt_header(record)
         return response
 
     def _tell_changes(self, response: web.StreamResponse) -> None:
-        """Say what the provider was sent in place of the request's own: a lower output limit, since the credit pays no
-        more, and members that were left out.
+        """Report how often the request was sent, and what was sent instead of its own: a lower output limit, since the
+        credit pays no more, and members that were left out; and whether the provider left out reasoning.
         """
+        response.headers[ATTEMPTS] = str(self._forwarding.attempts)
+        scanner = self._forwarding.scanner
+        of = self._forwarding.target.provider.family
+        if of is Family.ANTHROPIC and scanner is not None and scanner.report().reasoning_dropped:
+            response.headers[REASONING_DROPPED] = "true"
         if self._meter.output_limit is not None:
             response.headers[OUTPUT_LIMIT] = str(self._meter.output_limit)
-        if removed := self._forwarding.members_removed():
+        if removed := self._forwarding.members_removed(self._asked):
             response.headers[MEMBERS_REMOVED] = removed
+        if tools := self._asked.removed_tools:
+            response.headers[TOOLS_REMOVED] = ", ".join(sorted(tools))
+        if self._translation is not None and self._translation.dropped:
+            response.headers[TRANSLATION_DROPPED] = ", ".join(self._translation.dropped)
 
     async def _stream(self, relay: Relay) -> web.StreamResponse:
         request = self._request
-        response = begin_stream(
-            relay, self._family, self._rid, self._forwarding.target.provider.name, self._meter.windows
-        )
-        self._tell_changes(response)
-        self._streaming = True
+        early, self._early = self._early, None
+        if early is None:
+            response = begin_stream(
+                relay, self._family, self._rid, self._forwarding.target.provider.name, self._meter.windows
+            )
+            self._tell_changes(response)
+        else:
+            response = early
+        self._cancellation.act = self._forwarding.stop  # errors are events from here on
         relay.headers = []  # a long stream need not keep them
-        await response.prepare(request)
+        if early is None:
+            await response.prepare(request)
         writer = cast("StreamWriter", request.writer)
         first = relay.take()
         if first:
             await writer.write(first, drain=False)  # in one segment with the headers; does not wait
-        else:
+        elif early is None:
             writer.send_headers()
         transport = request.transport
         if transport is None:
             raise asyncio.CancelledError  # the client left while the headers were prepared
         protocol = cast("ClientConnection", request.protocol)
         protocol.relay = relay
+        self._services.signals.instruments.streams.add(1)
+        self._streams = True
         try:
+            self._meter.watch()
             relay.open(transport, chunked=writer.chunked)
+            if self._life is not None:
+                self._life.watch(relay)
             if protocol.writing_paused:
                 relay.pause()
             await relay.ended
         except asyncio.CancelledError:
             protocol.relay = None
-            grace = self._services.config.server.abort_grace
-            if self._stopped is None and grace:
-                await self._forwarding.linger(grace, LINGER_BYTES)
+            grace = self._services.rules.config.server.abort_grace
+            if self._cancellation.error is None:
+                self._left()
+                if grace:
+                    with self._services.shares.lingering.one_more(self._principal.pid) as allowed:
+                        if allowed:
+                            await self._forwarding.linger(grace, LINGER_BYTES)
+                await self._conclude(self._forwarding.answer())
             raise
         finally:
             protocol.relay = None
         answer = self._forwarding.answer()
-        if not answer.clean and answer.error is None:
+        await self._conclude(answer)
+        if answer.error is None and (answer.ending is not Ending.WHOLE or answer.fault is not None):
             self._end_cut(relay, answer, transport)
         elif answer.fault is not None or (answer.error is not None and not answer.error.late):
             # The client has the provider's own error, perhaps in a form that its SDK does not raise on: HTTP does not
-            # end well either. A close flushes; where it would pass for the end of the body, only a reset does not.
+            # end well either. A close flushes; if a client would take it for the end of the body, only a reset does not
+            # look like one.
             if writer.chunked or response.content_length is not None:
                 transport.close()
             else:
@@ -294,7 +473,7 @@ class Exchange:
     def _end_cut(self, relay: Relay, answer: Answer, transport: asyncio.Transport) -> None:
         """Never let a truncated answer look complete: an error event and a close, or a reset."""
         scanner = relay.scanner
-        error = self._stopped or failover.error_of_answer(answer)
+        error = self._cancellation.error or failover.error_of_answer(answer)
         event = b""
         if answer.ending is not Ending.WHOLE and scanner is not None and scanner.at_boundary and scanner.size:
             event = cut_event(self._operation, error, self._rid, events=scanner.events, sse=scanner.sse)
@@ -306,35 +485,35 @@ class Exchange:
 
     # -- the end -------------------------------------------------------------------------------
 
-    def _decide(self) -> UsageRecord | None:
-        """The settlement, decided now: the answer has ended."""
-        forwarding = self._forwarding
-        if not self._wire.billed:
-            return None
-        answer = forwarding.answer()
-        return self._meter.decide(answer, answer.outcome(self._outcome or Outcome.CLIENT_ABORT), forwarding.target)
+    async def _conclude(self, answer: Answer) -> None:
+        """Decide what the answer costs, and have the ledger grant what it costs beyond its limit, if it can."""
+        meter = self._meter
+        meter.decide(answer, self._cancellation.outcome, self._forwarding.target)
+        if meter.beyond is not None:
+            await meter.cover()
 
     def _settle(self) -> None:
-        """Hand the settlement over, count it, stop the provider if it is still working, and let go of content."""
-        forwarding = self._forwarding
-        record = self._meter.settle(self._decide)
+        """Hand the settlement over, count it, stop the provider if it is still working, and release content."""
+        forwarding, meter = self._forwarding, self._meter
         try:
+            if not meter.decided:
+                meter.decide(forwarding.answer(), self._cancellation.outcome, forwarding.target)
+        except Exception as error:  # noqa: BLE001 - for any error, the hold is released: the reaper would charge it
+            self._services.signals.log.failure(Event.HANDLER_FAILED, error, rid=self._rid)
+        try:
+            meter.settle()
             request_log.note(
-                self._services,
+                self._services.signals,
                 forwarding,
-                record,
+                meter.record,
                 rid=self._rid,
                 operation=self._operation,
                 admission=self._admission,
-                stopped=self._outcome,
+                translation=self._translation,
+                stopped=self._cancellation.outcome,
                 started=self._started,
+                now=asyncio.get_running_loop().time(),
                 region=self._principal.region,
             )
         finally:
             forwarding.close()
-
-
-def refused_response(error: GatewayError, family: Family | None, rid: str, services: Services) -> web.Response:
-    """An error answer, counted."""
-    services.instruments.refused.inc(error.code)
-    return error_response(error, family, rid)

@@ -1,44 +1,57 @@
-"""One request's way to a provider: its targets in order, until one answers.
+"""Sends a request to a provider: tries its targets in order, until one answers.
 
-What an attempt's failure means is decided in `failover`; here it is carried out. Nothing here knows of money or of the
-client: the caller has taken the hold before, and passes the answer on.
+`failover` decides what a failed attempt means; this module acts on it. It knows nothing of money or of the client: the
+caller takes the hold before, and forwards the answer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 
-from gateway.auth.identity import pseudonym
+from gateway.auth.identity import cache_key, period, pseudonym
+from gateway.auth.principal import Principal
 from gateway.catalog.catalog import CatalogTarget
 from gateway.config import CacheIsolation, UnknownMembers
 from gateway.errors import GatewayError, ProviderUnavailable
 from gateway.http.shares import Share
+from gateway.http.slices import Slices
 from gateway.inference import failover
 from gateway.inference.admission import Admission, at_provider, states_region
 from gateway.inference.answer import Answer, Ending, ending_of
 from gateway.inference.belief import believed
 from gateway.inference.content import Content
-from gateway.inference.encoded import unreadable
 from gateway.inference.failover import Next
 from gateway.inference.key_health import KeyHealth, KeyUse
 from gateway.inference.rejection import Rejection, rejection_of
 from gateway.inference.relay import Relay, RelayState, Watch
 from gateway.inference.responses import watch_of
-from gateway.inference.services import Services
-from gateway.upstream.connection import Headers
-from gateway.upstream.faults import UpstreamFault
+from gateway.inference.services import Signals, Upstreams
+from gateway.upstream.concurrency import Turnstile
+from gateway.upstream.connection import Connection, Headers
+from gateway.upstream.destination import Destination
+from gateway.upstream.faults import AttemptOutcome, Fault, UpstreamFault
+from gateway.upstream.keys import KeyTurn
+from gateway.upstream.origin import Origin
 from providers.account_faults import Certainty, Finding
-from providers.dialect import Scanner, Target, Wire
-from providers.headers import query_string, request_headers
+from providers.conversation.translator import Translated
+from providers.dialect import Head, Scanner, Target, Wire
+from providers.headers import request_headers
+from providers.hosts.host import Shape
 from providers.masking.masking import Vault
 from providers.members import register
+from providers.steps import Steps
 
 UNAVAILABLE_SECONDS = 30.0  # after which a provider whose account is at fault may be asked again
+BUSY_SECONDS = 2.0
+BUSY = "The model's host has as many requests as it can serve. Nothing was charged. Retry shortly."
+SWITCHED_OFF = "This model is switched off at the moment. Nothing was charged. Retry later, or choose another model."
 
-_BEGUN = frozenset({Ending.WHOLE, Ending.BROKEN, Ending.STOPPED})  # output came: no other target is tried any more
+_BEGUN = frozenset({Ending.WHOLE, Ending.BROKEN, Ending.STOPPED})  # output has arrived: no other target is tried
 
 
 class Forwarding:
@@ -46,21 +59,32 @@ class Forwarding:
 
     Attributes:
         target: Where the request is, or was last.
-        relay: Of the attempt under way; ``None`` before one and once it was given up.
+        relay: Of the current attempt; ``None`` before the first one and after it was given up.
         attempts: How many were made.
-        output_limit: The output limit to send in place of the request's own, or ``None``; set it before `run`.
+        output_limit: The output limit to send instead of the request's own, or ``None``; set it before `run`.
         first_byte: When the last answer began (the loop's clock), 0.0 before.
         rejection: The provider's error, if that is what `run` returned.
     """
 
     __slots__ = (
         "_admission",
+        "_alarm",
         "_answer",
+        "_caller_until",
         "_health",
         "_limited",
-        "_pid",
-        "_sent_at",
-        "_services",
+        "_loop",
+        "_own_until",
+        "_place",
+        "_principal",
+        "_rid",
+        "_several",
+        "_signals",
+        "_slices",
+        "_translation",
+        "_until",
+        "_upstreams",
+        "_use",
         "_vault",
         "_wire",
         "attempts",
@@ -68,29 +92,57 @@ class Forwarding:
         "output_limit",
         "rejection",
         "relay",
+        "sent_at",
         "target",
     )
 
-    def __init__(self, services: Services, wire: Wire, admission: Admission, pid: str, vault: Vault | None) -> None:
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        signals: Signals,
+        slices: Slices,
+        *,
+        wire: Wire,
+        admission: Admission,
+        principal: Principal,
+        vault: Vault | None,
+        translation: Translated | None = None,
+        rid: str = "",
+    ) -> None:
         """Build the way of one request.
 
         Args:
-            services: The worker's.
+            upstreams: The worker's.
+            signals: The worker's.
+            slices: In which what is sent is written.
             wire: What is asked for.
             admission: Where it may go.
-            pid: Whose request it is; a provider gets only a pseudonym of it, if its rules want one.
+            principal: Whose request it is; a provider gets only a pseudonym of it, if its rules want one.
             vault: Secrets that the answer gets back.
+            translation: What the answer is translated back by, if the request was translated.
+            rid: The request's id, for error events of a translated answer.
         """
-        self._services = services
+        self._loop = asyncio.get_running_loop()
+        self._upstreams = upstreams
+        self._signals = signals
+        self._slices = slices
         self._wire = wire
         self._admission = admission
-        self._pid = pid
+        self._principal = principal
         self._vault = vault
+        self._translation = translation
+        self._rid = rid
         self._answer: Answer | None = None
-        self._health = KeyHealth(services)
+        self._health = KeyHealth(signals, self._loop.time)
         # An attempt that was refused because of a rate limit alone: its error is the caller's, if the others have none.
         self._limited: tuple[Relay, Answer, Rejection, CatalogTarget] | None = None
-        self._sent_at = 0.0  # of the attempt under way, by the loop's clock
+        self._place: Turnstile | None = None  # which holds a place for this request
+        self._several = len(admission.targets) > 1  # else nothing is learnt about the only one
+        self._use: KeyUse | None = None  # of the attempt whose answer has begun
+        # When its caller gives up; when the time of all attempts is over; the earlier of these.
+        self._caller_until = self._own_until = self._until = math.inf
+        self._alarm: asyncio.TimerHandle | None = None  # at that time
+        self.sent_at = 0.0  # of the current attempt, by the loop's clock
         self.target = admission.targets[0]
         self.relay: Relay | None = None
         self.rejection: Rejection | None = None
@@ -110,50 +162,72 @@ class Forwarding:
         Raises:
             GatewayError: No target answered, or the operator's account is at fault; the last one's error.
         """
-        services, admission, wire = self._services, self._admission, self._wire
-        now, destinations = services.loop.time(), services.destinations
-        rests = [not destinations[of.provider.name].keys.ready(of.model, now) for of in admission.targets]
-        targets = failover.ready_first(admission.targets, rests)
-        passed = request_headers(wire.operation.family, raw_headers, strip_unknown=self._strip_unknown)
-        suffix = query_string(query)
-        suffix = f"?{suffix}" if suffix else ""
+        admission, wire = self._admission, self._wire
+        destinations = self._upstreams.destinations
+        left = list(admission.targets)
+        none_ready = all(resting for resting, _ in self._waits(left)) if self._several else True
+        passed = request_headers(
+            wire.operation.family,
+            raw_headers,
+            strip_unknown=self._strip_unknown,
+            server_tools=self._upstreams.policy.server_tools,
+        )
         error: GatewayError | None = None
-        for index, target in enumerate(targets):
-            more = index + 1 < len(targets)
-            self.target = target
+        while left := self._switched_on(left):
+            target = self.target = left.pop(failover.best(self._waits(left)) if len(left) > 1 else 0)
+            more = bool(left)
             destination = destinations[target.provider.name]
-            to = self._wire_target(target)
-            path = wire.path(target.model)
-            turn = destination.keys.turn(target.model)
-            last = not more or all(rests)  # nothing better is left: a key that rests will do
-            key, fresh = turn.next(services.loop.time(), last=last), False
+            shape = destination.shape(wire, target.model, stream=admission.head.stream, query=query, headers=passed)
+            to = self._wire_target(target, shape)
+            turn = destination.keys.turn(target.model, self._principal.pid)
+            last = not more or none_ready  # nothing better is left: a key that rests will do
+            key, fresh = self._next_key(turn, destination, last=last), False
+            if key is not None and not await self._enter(destination, target):
+                error = ProviderUnavailable(BUSY, retry_after=BUSY_SECONDS)
+                continue
+            if key is not None and self._several:
+                destination.health.use(target.model, self._principal.pid, self._loop.time())
             while key is not None:
                 use = KeyUse(destination, key, target.model)
-                # Made for each attempt, so that none is kept while its provider thinks.
-                pieces = [await services.slices.run(wire.splice(body.reveal(), admission.head, to), self._pid)]
-                pieces.insert(0, destination.head(path, suffix, passed, len(pieces[0]), key=key))
-                self.attempts += 1
                 try:
+                    # Made for each attempt, so that none is kept while its provider thinks.
+                    pieces = await self._slices.run(self._pieces(use, shape, to, body), self._principal.pid)
+                    self.attempts += 1
+                    if not fresh:
+                        self._upstreams.retries.count(self._loop.time(), first=self.attempts == 1)
                     relay = await self._attempt(use, pieces, share, fresh=fresh)
                 except UpstreamFault as fault:
-                    services.instruments.upstream_faults.inc(destination.name, fault.fault.value)
+                    self._signals.instruments.upstream_faults.inc(destination.name, fault.fault.value)
                     error = failover.error_of(fault.fault)
-                    self._abandon(Answer(Ending.NOTHING, fault=fault.fault))
+                    self._abandon(answer := Answer(Ending.NOTHING, fault=fault.fault))
+                    self._note_target(use, answer, sent=False)
+                    self._count(use, AttemptOutcome.FAULT)
+                    if not more or not self._may_retry():
+                        return self._limited_or(error)
                     break
                 ending = _ending(relay)
                 if ending in _BEGUN:
                     self._health.answered(use)
+                    self._count(use, AttemptOutcome.ANSWERED)
+                    if key != turn.own or target is not admission.targets[0]:
+                        self._signals.instruments.moved.inc(destination.name)
+                    self._use = use
+                    if self._place is not None:
+                        self._place.limit.answered(self._loop.time() - self.sent_at)
+                    if self._several:
+                        destination.health.answered(use.model, self._principal.pid, self._loop.time())
                     return relay
                 answer = self._judge(relay)
-                step, finding = self._step(use, relay, answer, body, retried=fresh, more=more)
-                if step is Next.NEXT_KEY:
-                    key = turn.next(services.loop.time(), last=last)
-                    if key is None:
-                        step = Next.NEXT_TARGET if more else Next.GIVE_UP
+                step, finding, lacking = self._step(use, relay, answer, body, retried=fresh, more=more)
+                step, another = self._further(step, turn, destination, last=last, more=more)
+                key = key if another is None else another
+                self._count(use, failover.outcome_of(answer, operators=finding is not None, lacking=lacking))
+                if step is not Next.SAME_FRESH:
+                    self._note_target(use, answer, sent=relay.sent > 0, lacking=lacking and step is not Next.NEXT_KEY)
                 if step is Next.GIVE_UP and relay.status:
-                    return self._given_up(relay, answer, finding)
+                    return self._given_up(relay, answer, finding, error)
                 if relay.fault is not None:
-                    services.instruments.upstream_faults.inc(destination.name, relay.fault.value)
+                    self._signals.instruments.upstream_faults.inc(destination.name, relay.fault.value)
                 error = failover.error_of_answer(answer)
                 self._abandon(answer)
                 if step is Next.GIVE_UP:
@@ -161,32 +235,159 @@ class Forwarding:
                 fresh = step is Next.SAME_FRESH
                 if step is Next.NEXT_TARGET:
                     break
+        if self.attempts == 0:
+            self._abandon(Answer(Ending.NOTHING))
+            error = error or ProviderUnavailable(SWITCHED_OFF, retry_after=UNAVAILABLE_SECONDS)
         return self._limited_or(error or ProviderUnavailable())
+
+    def wait_until(self, caller: float, own: float) -> None:
+        """No attempt waits for its response head any longer, and none is begun later.
+
+        Args:
+            caller: When the caller gives up, by the loop's clock; infinite if it waits.
+            own: When the time that the gateway has for all attempts is over.
+        """
+        self._caller_until, self._own_until, self._until = caller, own, min(caller, own)
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._until < math.inf:
+            self._alarm = self._loop.call_at(self._until, self._expire)
+
+    def wait_for_all(self) -> None:
+        """The caller has had a sign of life, and waits from now on."""
+        if self._caller_until < math.inf:
+            self.wait_until(math.inf, self._own_until)
+
+    def _expire(self) -> None:
+        if self.relay is not None:
+            self.relay.expire()
+
+    def _count(self, use: KeyUse, outcome: AttemptOutcome) -> None:
+        self._signals.instruments.attempts.inc(use.destination.name, outcome.value)
+
+    def _switched_on(self, targets: list[CatalogTarget]) -> list[CatalogTarget]:
+        """Those whose provider the operator has not switched off; none if that is true of a model of the request."""
+        switches, admission = self._upstreams.switches, self._admission
+        if not switches:
+            return targets
+        if switches.model((admission.model.name, *(model.name for model in admission.further.values()))):
+            return []
+        return [target for target in targets if not switches.provider(target.provider.name)]
+
+    def _next_key(self, turn: KeyTurn, destination: Destination, *, last: bool) -> int | None:
+        switches, off = self._upstreams.switches, frozenset[int]()
+        if switches:
+            if switches.provider(destination.name):  # between two attempts
+                return None
+            off = switches.keys(destination.name, destination.keys.count)
+        return turn.next(self._loop.time(), last=last, off=off)
+
+    def _further(
+        self, step: Next, turn: KeyTurn, destination: Destination, *, last: bool, more: bool
+    ) -> tuple[Next, int | None]:
+        """What is left of a step: within the retry budget, and with another key if it needs one."""
+        if step is not Next.NEXT_KEY and step is not Next.NEXT_TARGET:
+            return step, None
+        if not (more or turn.more) or not self._may_retry():
+            return Next.GIVE_UP, None
+        key = self._next_key(turn, destination, last=last) if step is Next.NEXT_KEY else None
+        if key is not None:
+            return step, key
+        return (Next.NEXT_TARGET if more else Next.GIVE_UP), None
+
+    def _may_retry(self) -> bool:
+        """Whether the worker may make a further attempt, for which something is left."""
+        now = self._loop.time()
+        if now >= self._until:
+            return False
+        if self._upstreams.retries.left(now):
+            return True
+        self._signals.instruments.retries_refused.inc()
+        return False
+
+    def _waits(self, targets: Sequence[CatalogTarget]) -> list[tuple[bool, float]]:
+        """Of each target, whether all its keys rest, and for how long it should be passed by."""
+        now, pid, destinations = self._loop.time(), self._principal.pid, self._upstreams.destinations
+        return [
+            (
+                not at.keys.ready(target.model, now),
+                max(at.health.wait(target.model, pid, now), _crowd(at, target.model)),
+            )
+            for target in targets
+            for at in (destinations[target.provider.name],)
+        ]
+
+    async def _enter(self, destination: Destination, target: CatalogTarget) -> bool:
+        """Wait for a place at a target that is given only so many requests; false if there is none."""
+        self._leave()
+        turnstile = destination.turnstile(target.model)
+        if turnstile is None:
+            return True
+        if await turnstile.enter(self._principal.pid):
+            self._place = turnstile
+        return self._place is not None
+
+    def _leave(self) -> None:
+        if self._place is not None:
+            self._place.leave()
+            self._place = None
+
+    def _note_target(self, use: KeyUse, answer: Answer, *, sent: bool = True, lacking: bool = False) -> None:
+        """Note what an attempt says about its target, if the request has another one, or it has a limit."""
+        if answer.fault is Fault.DEADLINE:
+            return
+        if self._place is not None and (answer.status == 429 or failover.blames_target(answer)):
+            self._place.limit.failed()
+        if not self._several:
+            return
+        health, pid, now = use.destination.health, self._principal.pid, self._loop.time()
+        if failover.blames_target(answer, lacking=lacking):
+            wait = self.rejection.wait if self.rejection is not None else None
+            health.failed(use.model, pid, now, wait, sent=sent)
+        else:
+            health.answered(use.model, pid, now)
+
+    def _pieces(self, use: KeyUse, shape: Shape, to: Target, body: Content) -> Steps[list[bytes]]:
+        """Head and body of one attempt."""
+        spliced = yield from self._wire.splice(body.reveal(), self._admission.head, to)
+        return [(yield from use.destination.head(shape, spliced, key=use.key)), spliced]
 
     def _step(
         self, use: KeyUse, relay: Relay, answer: Answer, body: Content, *, retried: bool, more: bool
-    ) -> tuple[Next, Finding | None]:
-        """What to do after an attempt that brought no answer, and what is wrong with the operator's account."""
+    ) -> tuple[Next, Finding | None, bool]:
+        """What to do after an attempt that brought no answer, what is wrong with the operator's account, and whether
+        the target lacks the model.
+        """
         if not relay.status:
             assert relay.fault is not None
             step = failover.after_fault(relay.fault, reused=relay.reused, sent=relay.sent, retried=retried, more=more)
-            return step, None
-        self.rejection = rejection = rejection_of(relay, answer)
-        finding = None
+            return step, None, False
+        self.rejection = rejection = rejection_of(relay, answer, use.destination.host)
+        finding, lacking = None, False
+        status = failover.status_of(answer) if rejection is None else rejection.status
         if rejection is not None:
-            finding = failover.finding_of(self._wire.operation.family, rejection, body.reveal())
-            self._health.rejected(use, rejection, finding)
+            family = self._wire.operation.family
+            finding = failover.finding_of(family, rejection, body.reveal())
+            lacking = finding is None and failover.lacks(family, rejection)
+            self._health.rejected(use, rejection, finding, lacking=lacking)
             if finding is None and rejection.status == 429:
                 self._limited = (relay, answer, rejection, self.target)
-        step = failover.after_answer(failover.status_of(answer), operators=finding is not None, more=more)
-        return step, finding
+        step = failover.after_answer(status, operators=finding is not None, lacking=lacking, more=more)
+        return step, finding, lacking
 
-    def _given_up(self, relay: Relay, answer: Answer, finding: Finding | None) -> Relay:
+    def _given_up(self, relay: Relay, answer: Answer, finding: Finding | None, before: GatewayError | None) -> Relay:
         """Nothing is left to try: the provider's error is the caller's, if it is not about the operator's account.
 
+        Another company's refusal is not: what the selected one's models wrote may be what it does not accept.
+
         Raises:
-            ProviderUnavailable: It is, and no other attempt was only limited.
+            ProviderUnavailable: It is about the account, and no other attempt was only limited.
+            GatewayError: ``before``, for an attempt at the selected company, if this was another one.
         """
+        if before is not None and self.target.provider.company != self._admission.targets[0].provider.company:
+            self._abandon(answer)
+            return self._limited_or(before)
         if finding is None or finding.certainty is Certainty.QUOTED:
             self._answer = answer
             return relay
@@ -206,6 +407,16 @@ class Forwarding:
         """What watches the answer."""
         return self.relay.scanner if self.relay is not None else None
 
+    def progress(self) -> tuple[CatalogTarget, int]:
+        """Where the request is now, and how many output tokens it has had by estimate. Decodes nothing."""
+        scanner = self.scanner
+        return self.target, scanner.estimated_output() if scanner is not None else 0
+
+    def at_output(self, tokens: int, call: Callable[[], None]) -> None:
+        """Have ``call`` called once, from inside a read of the answer, when more than ``tokens`` more have come."""
+        if self.scanner is not None:
+            self.scanner.at_output(tokens, call)
+
     def answer(self) -> Answer:
         """How the answer ended, decided once: call it when it has, or when nobody waits for it any more."""
         if self._answer is None:
@@ -215,11 +426,13 @@ class Forwarding:
     async def linger(self, seconds: float, most: int) -> None:
         """The client left a stream that had begun: read on for a moment, for the usage that comes at its end.
 
-        If the end does not come in time, the answer is what it was when the client left: nobody pays for what was
-        read for nobody. A cancellation (a drain that ran out) ends it at once.
+        If the end does not arrive in time, the answer is what it was when the client left: nobody pays for what was
+        read for nobody. A cancellation (the end of a drain) ends it at once.
         """
         relay = self.relay
-        if relay is None or relay.state is not RelayState.FLOWING or relay.scanner is None or not relay.scanner.begun:
+        if relay is None or relay.state is not RelayState.FLOWING or not relay.watch.flows:
+            return
+        if relay.scanner is None or not relay.scanner.begun:
             return
         left = self._judge(relay)
         relay.linger(most)
@@ -231,20 +444,35 @@ class Forwarding:
             if _ending(relay) is not Ending.WHOLE:
                 self._answer = left
 
+    def refuse(self) -> None:
+        """What the provider answered cannot be passed on: the request failed by its doing, and costs nothing."""
+        self._abandon(Answer(Ending.FAILED, self.relay.status if self.relay is not None else 0))
+
     def stop(self) -> None:
-        """End a running answer at once; its relay hears `Fault.STOPPED`."""
+        """End a running answer at once; its relay gets `Fault.STOPPED`."""
         if self.relay is not None:
             self.relay.stop()
 
     def close(self) -> None:
         """Let go of everything: the connection closes unless the answer has ended."""
+        if self._use is not None and self._answer is not None and self._answer.ending is Ending.BROKEN:
+            self._note_target(self._use, self._answer)
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         if self.relay is not None:
             self.relay.close()
             self.relay = None
-        self._vault = self._limited = self.rejection = None
+        self._leave()
+        self._vault = self._limited = self.rejection = self._use = None
 
     def _abandon(self, answer: Answer) -> None:
-        """Give an attempt up: if no further one is made, this is how the request ended."""
+        """Give an attempt up: if no further one is made, this is how the request ended.
+
+        One for which its caller had no more time was ended by the caller, as if it had closed the connection.
+        """
+        if answer.fault is Fault.DEADLINE and self._loop.time() >= self._caller_until:
+            answer = replace(answer, ending=Ending.STOPPED)
         if self.relay is not None:
             self.relay.close()
             self.relay = None
@@ -252,41 +480,48 @@ class Forwarding:
 
     async def _attempt(self, use: KeyUse, pieces: list[bytes], share: Share, *, fresh: bool) -> Relay:
         """Send the request on a connection and wait for something to decide on. ``pieces`` is empty then."""
-        services = self._services
+        pool = self._upstreams.pool
         origin = use.destination.origin
         self._answer = self.rejection = None
+        if self._loop.time() >= self._until:
+            raise UpstreamFault(Fault.DEADLINE)
         size = len(pieces[1])
         share.grow(size)
         sent = partial(share.shrink, size)
         try:
-            connection = None if fresh else services.pool.reuse(origin)
+            connection = None if fresh else pool.reuse(origin)
             if connection is None:
-                connection = await services.pool.acquire(origin, fresh=fresh)
-            relay = self.relay = Relay(
-                services.loop, connection, self._on_answer, opening=services.config.server.opening_timeout
-            )
-            self._sent_at, self.first_byte = services.loop.time(), 0.0
+                connection = await self._acquire(origin, fresh=fresh)
+            relay = self.relay = Relay(self._loop, connection, self._on_answer, opening=self._upstreams.opening)
+            self.sent_at, self.first_byte = self._loop.time(), 0.0
             connection.send(pieces, relay, sent)
         except BaseException:
             sent()
             raise
         pieces.clear()  # the connection has what is not sent yet
         await relay.ready
-        self.first_byte = services.loop.time()
+        self.first_byte = self._loop.time()
         if relay.status:
-            services.instruments.upstream_status.inc(use.destination.name, _status_class(relay.status))
+            self._signals.instruments.upstream_status.inc(use.destination.name, _status_class(relay.status))
             self._health.headed(use, relay.headers)
         return relay
 
+    async def _acquire(self, origin: Origin, *, fresh: bool) -> Connection:
+        try:
+            async with asyncio.timeout_at(self._until if self._until < math.inf else None):
+                return await self._upstreams.pool.acquire(origin, fresh=fresh)
+        except TimeoutError:
+            raise UpstreamFault(Fault.DEADLINE) from None
+
     def _judge(self, relay: Relay | None) -> Answer:
-        """What is known of an attempt now; of one that has not ended, as if it were stopped now."""
+        """What is known of an attempt now; one that has not ended counts as stopped now."""
         if relay is None:
             return Answer(Ending.STOPPED)  # between two attempts, or before the first
         scanner, ending = relay.scanner, _ending(relay)
         if scanner is None:
             return Answer(ending, relay.status, relay.fault, relay.written)
         admission = self._admission
-        waited = self.first_byte - self._sent_at if self.first_byte else 0.0
+        waited = self.first_byte - self.sent_at if self.first_byte else 0.0
         return Answer(
             ending,
             relay.status,
@@ -296,34 +531,53 @@ class Forwarding:
             report=believed(scanner.report(), admission.model, admission.head, admission.input_bound),
             output=scanner.estimated_output(),
             error=scanner.error,
-            readable=not unreadable(scanner),
+            readable=scanner.readable,
             waited_ms=max(0, int(waited * 1000)),
         )
 
     def _on_answer(self, status: int, headers: Headers) -> Watch:
-        redaction = self._services.destinations[self.target.provider.name].redaction
-        return watch_of(self._wire, self._admission.head, status, headers, self._vault, redaction=redaction)
+        destination = self._upstreams.destinations[self.target.provider.name]
+        unframe = destination.host.unframed(headers)
+        watch = watch_of(
+            self._wire,
+            self._admission.head,
+            status,
+            headers,
+            self._vault,
+            redaction=destination.redaction,
+            translation=self._translation,
+            rid=self._rid,
+        )
+        if unframe is None or watch.scanner is None:
+            return watch
+        return watch._replace(scanner=unframe(watch.scanner), changes=True)
 
-    def _wire_target(self, target: CatalogTarget) -> Target:
-        services, provider = self._services, target.provider
+    def _wire_target(self, target: CatalogTarget, shape: Shape) -> Target:
+        upstreams, provider = self._upstreams, target.provider
+        pid, of_period = self._principal.pid, period(self._principal.begun_ms)
         return Target(
             model=target.model,
             alias=target.model != self._admission.head.model,
             store=provider.store,
             include_usage=provider.include_usage,
             reasons=target.reasons,
-            pseudonym=pseudonym(services.identity_key, self._pid, provider.name),
-            isolate=services.config.policy.cache_isolation is CacheIsolation.ACCOUNT,
+            pseudonym=pseudonym(upstreams.identity_key, pid, provider.name, of_period),
+            cache_key=partial(cache_key, upstreams.identity_key, pid, provider.name, of_period),
+            isolate=upstreams.policy.cache_isolation is CacheIsolation.ACCOUNT,
+            uncached=upstreams.policy.cache_isolation is CacheIsolation.NONE,
             output_limit=self.output_limit,
-            completion_limit=provider.first_party,
+            completion_limit=provider.completion_limit,
             strip_unknown=self._strip_unknown,
             region="us" if states_region(target, self._admission.head, self._admission.regions) else "",
             renamed=self._renamed(target),
-            extended_cache=services.config.policy.extended_prompt_cache,
+            extended_cache=self._extended_cache,
+            attribution=provider.reads_attribution,
+            without=shape.without,
+            members=shape.members,
         )
 
     def _renamed(self, target: CatalogTarget) -> dict[str, str]:
-        """What a provider calls the further models of the request, where the client calls them otherwise."""
+        """A provider's names of the further models of the request, if they differ from the client's."""
         names: dict[str, str] = {}
         for name, model in self._admission.further.items():
             served = at_provider(model, target.provider.name)
@@ -332,14 +586,18 @@ class Forwarding:
         return names
 
     @property
-    def _strip_unknown(self) -> bool:
-        return self._services.config.policy.unknown_members is not UnknownMembers.PASS
+    def _extended_cache(self) -> bool:
+        return self._upstreams.policy.extended_prompt_cache and self._admission.max_retention_days != 0
 
-    def members_removed(self) -> str:
-        """What the provider did not get of the request's members and betas, for the caller; may be empty."""
+    @property
+    def _strip_unknown(self) -> bool:
+        return self._upstreams.policy.unknown_members is not UnknownMembers.PASS
+
+    def members_removed(self, asked: Head) -> str:
+        """What the provider did not get of the members and betas of the caller's request; may be empty."""
         return register.told(
-            self._admission.head.found,
-            extended_cache=self._services.config.policy.extended_prompt_cache,
+            asked.found,
+            extended_cache=self._extended_cache,
             strip_unknown=self._strip_unknown,
             betas=self._admission.unknown_betas,
         )
@@ -363,6 +621,12 @@ def _ending(relay: Relay) -> Ending:
 def _begun(relay: Relay, scanner: Scanner) -> bool:
     """Output came, and not only in an object of which the caller has nothing until it is complete."""
     return scanner.begun and relay.watch.flows
+
+
+def _crowd(at: Destination, model: str) -> float:
+    """Seconds by which a target that is given no more requests now comes after one that is."""
+    turnstile = at.turnstile(model)
+    return BUSY_SECONDS if turnstile is not None and turnstile.limit.full else 0.0
 
 
 def _status_class(status: int) -> str:

@@ -1,13 +1,13 @@
-"""What a request may cost: what is usual, the worst case, and the output limit that an amount of credit pays. Pure.
+"""What a request may cost: the usual cost, the worst case, and the output limit that an amount of credit pays. Pure.
 
 Rules:
 
-1. Each figure is that of the most expensive target that may answer.
-2. The worst case is the bound of the input at the highest rate that it could be billed at, the longest answer that the
-   request can get, in each of its choices, and all calls of the provider's tools that it allows; in the service tier
-   that was asked for or in the standard one, which a provider may fall back to.
-3. Nothing is assumed of a host that lowers a limit: it is the wire that states the limit, and the ledger that grants
-   no more than the worst case of what was stated.
+1. Each figure is for the most expensive target that may answer.
+2. The worst case is the bound of the input at the highest rate that may apply, the longest possible answer in each of
+   its choices, and all calls of tools at the provider that it allows; in the requested service tier or in the standard
+   one, to which a provider may fall back.
+3. A host is not trusted to obey a lowered limit: the wire states the limit, and the ledger grants no more than the
+   worst case of that limit.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gateway.catalog.naming import text_only
 from metering.pricing import Line, line
 from metering.usage import STANDARD, Variant
 from providers.dialect import Family, Head
-from providers.media.medium import Kind
+from providers.measures import Kind
 from providers.tools.catalog import TOOLS_BY_ID
 
 # Until a model's own p99 is learnt, this many output tokens are held if the request's limit is higher. Every model that
@@ -112,7 +112,7 @@ def _unread(head: Head) -> tuple[str, ...]:
 
 
 def most_calls(head: Head) -> int:
-    """How often each of the provider's tools can be called. A model that searches by itself does so once."""
+    """How often each of the provider's tools can be called. A model that always searches does so once."""
     if not head.server_tools:
         return 1
     return MOST_CALLS if head.most_calls is None else head.most_calls
@@ -157,7 +157,7 @@ def least_output(head: Head, targets: Sequence[CatalogTarget], most: int) -> int
 
 
 def stated_limit(head: Head, model: Model, tokens: int, limit: int) -> int:
-    """The limit to send in place of the request's own, if its credit pays ``limit`` tokens of output.
+    """The limit to send instead of the request's own, if its credit pays ``limit`` tokens of output.
 
     A limit that the request itself did not state must be one that the model takes: APIs reject a limit above the
     model's own, and some reject one that does not fit into the context window beside the input.

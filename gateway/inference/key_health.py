@@ -1,24 +1,26 @@
-"""What one request finds out about providers' keys, told to `gateway.upstream.keys`, the log and the metrics.
+"""Reports what one request learns about providers' keys to `gateway.upstream.keys`, the log and the metrics.
 
 Rules:
 
-1. What a provider states about a key counts at once. What is only read out of its words, or assumed, counts when the
-   same request is answered with another key: a request that nobody takes says nothing about a key, and no caller can
-   set a key aside by what it writes.
-2. A refusal that is only assumed to be about the key is confirmed by another key of the same provider; another host
-   may moderate otherwise.
-3. A limit that smaller requests keep to rests no key. Neither does an error that may quote the request.
+1. A provider's explicit statement about a key counts at once. A finding from its words, or an assumption, counts only
+   if another key answers the same request: a request that no key answers says nothing about keys, and no caller can
+   rest a key by the content of its request.
+2. An assumed refusal of the key must be confirmed by another key of the same provider, since another host may moderate
+   differently. A model that is not there may only be hidden from this key's organisation: the same is required.
+3. A limit on the size of a request does not rest a key, nor does an error that may quote the request.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from gateway.inference.rejection import Rejection
-from gateway.inference.services import Services
+from gateway.inference.services import Signals
 from gateway.telemetry.log import Event
 from gateway.upstream.connection import Headers
 from gateway.upstream.destination import Destination
+from providers.account_codes import AccountFault
 from providers.account_faults import Certainty, Finding, depends_on_size
 
 _ORGANIZATIONS = frozenset((b"openai-organization", b"anthropic-organization-id"))
@@ -35,14 +37,15 @@ class KeyUse(NamedTuple):
 class KeyHealth:
     """One request's."""
 
-    __slots__ = ("_doubts", "_services")
+    __slots__ = ("_clock", "_doubts", "_signals")
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, signals: Signals, clock: Callable[[], float]) -> None:
+        self._signals = signals
+        self._clock = clock
         self._doubts: list[tuple[KeyUse, Finding]] = []
 
     def headed(self, use: KeyUse, headers: Headers) -> None:
-        """A response head came: it may say whose the key is."""
+        """A response head arrived: it may say whose the key is."""
         keys = use.destination.keys
         if not keys.knows(use.key):
             for name, value in headers:
@@ -55,16 +58,26 @@ class KeyHealth:
         use.destination.keys.accepted(use.key, use.model)
         if not self._doubts:
             return
-        now = self._services.loop.time()
+        now = self._clock()
         for doubted, finding in self._doubts:
             same = doubted.destination is use.destination
             if finding.certainty is Certainty.WORDED or same:
                 doubted.destination.keys.refused(doubted.key, doubted.model, now, finding.fault)
         self._doubts.clear()
 
-    def rejected(self, use: KeyUse, rejection: Rejection, finding: Finding | None) -> None:
-        """The provider answered with an error; ``finding`` says what is wrong with the key, if it is about that."""
-        keys, now = use.destination.keys, self._services.loop.time()
+    def rejected(self, use: KeyUse, rejection: Rejection, finding: Finding | None, *, lacking: bool = False) -> None:
+        """The provider answered with an error.
+
+        Args:
+            use: The attempt.
+            rejection: The error.
+            finding: What is wrong with the key, if it is about that.
+            lacking: The provider does not have the model, or does not show it to this key.
+        """
+        keys, now = use.destination.keys, self._clock()
+        if finding is None and lacking:
+            self._doubts.append((use, Finding(AccountFault.ACCESS, Certainty.ASSUMED)))
+            return
         if finding is not None and finding.certainty is Certainty.QUOTED:
             return
         if finding is None:
@@ -75,15 +88,17 @@ class KeyHealth:
                 keys.accepted(use.key, use.model)
             return
         name = use.destination.name
-        self._services.instruments.account_faults.inc(name, finding.fault.value)
+        self._signals.instruments.account_faults.inc(name, finding.fault.value)
         if keys.announces(use.key, finding.fault, now):
-            self._services.log.error(
+            self._signals.log.error(
                 Event.PROVIDER_ACCOUNT_FAULT,
                 provider=name,
                 fault=finding.fault,
                 status=rejection.status,
                 key=use.key + 1,
             )
+        if finding.fault is AccountFault.KEY:
+            use.destination.renew()
         if finding.certainty is Certainty.STATED:
             keys.refused(use.key, use.model, now, finding.fault)
         else:

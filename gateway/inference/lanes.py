@@ -1,14 +1,13 @@
-"""Autocomplete lanes: of one session and one ``x-supersede-key`` only the newest request lives.
+"""Autocomplete lanes: for one session and one ``x-supersede-key``, only the newest request runs.
 
 Rules:
 
-1. Within a worker a newer request ends the older at once, before it reserves; newer is what has the later time in its
-   id, and of one millisecond what comes last. Which of two workers' requests is newer the store decides, by the time
-   in their ids, in the same call as the reserve (`metering.ledger.ledger`): an older one that comes late is refused
-   there, and never ends a newer one.
-2. The store names the request that lost the lane. It is announced only where it was not this worker's own, and the
-   worker that serves it ends that one and no other.
-3. Without announcements a lane's older request on another worker runs on to its end: it costs more, and is right.
+1. Within a worker, a newer request ends the older one at once, before it reserves. The newer one has the later time in
+   its id; within a millisecond, it is the one that arrived later. Between workers, the store compares the times in the
+   ids, in the same call as the reserve (`metering.ledger.ledger`): it refuses an older request that arrives late.
+2. The store names the request that was replaced. If that runs on another worker, it is announced, and the worker that
+   serves it ends exactly that request.
+3. If an announcement is lost, the older request on another worker runs to its end: this costs more, but is correct.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import Any, Protocol, TypeVar
 from gateway.auth.announcements import Announcement, Topic, publish
 from gateway.auth.principal import Client
 from gateway.errors import InvalidRequest, Superseded
-from gateway.inference.running import Stoppable
+from gateway.inference.running import Cancellation
 from metering.ledger.ledger import Refused, Reserved
 from metering.usage import Outcome
 
@@ -45,7 +44,7 @@ def slot_of(headers: Headers) -> int | None:
     """The lane that a request asks for.
 
     Raises:
-        InvalidRequest: It is no integer from 0 to 65535, or there are several.
+        InvalidRequest: It is not an integer from 0 to 65535, or there are several.
     """
     values = headers.getall(HEADER, ())
     if not values:
@@ -60,7 +59,7 @@ class Taken:
 
     Attributes:
         name: The lane as `metering.ledger.types.Reservation` has it.
-        here: The last request that this worker had in the lane: nobody else need hear of its end.
+        here: The last request that this worker had in the lane: its end need not be announced.
     """
 
     __slots__ = ("_lanes", "_sid", "_slot", "here", "name")
@@ -75,8 +74,8 @@ class Taken:
     async def reserve(self, call: Coroutine[Any, Any, Reserved | Refused]) -> Reserved | Refused:
         """Make the ledger's call, and announce whose lane the store gave it.
 
-        A still newer request may cancel the caller while the call is on its way: what the call replaced must be
-        announced all the same, since the newer one replaces this one and does not hear of the other.
+        A still newer request may cancel the caller while the call is on its way: what the call replaced must still be
+        announced, since the newer request replaces this one and does not know of the other.
         """
         task = self._lanes.start(call)
         task.add_done_callback(self._heard)
@@ -95,21 +94,21 @@ class Lanes:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._running: dict[tuple[str, int], tuple[str, Stoppable]] = {}
+        self._running: dict[tuple[str, int], tuple[str, Cancellation]] = {}
         self._ended: dict[tuple[str, int], str] = {}
         self._calls: set[asyncio.Task[Any]] = set()
 
     @property
-    def running(self) -> Mapping[tuple[str, int], tuple[str, Stoppable]]:
+    def running(self) -> Mapping[tuple[str, int], tuple[str, Cancellation]]:
         """Session and slot to the request that has the lane."""
         return self._running
 
-    def take(self, sid: str, slot: int, rid: str, request: Stoppable) -> Taken:
+    def take(self, sid: str, slot: int, rid: str, request: Cancellation) -> Taken:
         """A request takes its lane, and this worker's older one ends. The caller must call `leave` for it, and make
         its reserve through what it gets.
 
         Raises:
-            Superseded: The one that has it is newer: this one was longer on its way here (its body, its session).
+            Superseded: The lane's request is newer: this one took longer to arrive (its body, its session).
         """
         lane = sid, slot
         older = self._running.get(lane)
@@ -126,16 +125,14 @@ class Lanes:
         self.start(publish(self._client, Announcement(Topic.SUPERSEDED, sid=sid, slot=slot, rid=rid)))
 
     def start(self, call: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run a call whose outcome must be heard although whoever awaits it may be cancelled."""
+        """Run a call whose outcome must be read even if the caller is cancelled."""
         task = asyncio.get_running_loop().create_task(call)
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
         return task
 
-    def leave(self, sid: str, slot: int | None, rid: str) -> None:
-        """The request ended; ``None`` is one that was in no lane."""
-        if slot is None:
-            return
+    def leave(self, sid: str, slot: int, rid: str) -> None:
+        """The request ended."""
         lane = sid, slot
         held = self._running.get(lane)
         if held is None or held[0] != rid:
@@ -146,7 +143,7 @@ class Lanes:
             del self._ended[next(iter(self._ended))]
 
     def end(self, announcement: Announcement) -> None:
-        """Another worker's newer request took a lane: the one that had it ends, where it is here."""
+        """Another worker's newer request took a lane: end the replaced request if it runs here."""
         held = self._running.get((announcement.sid, announcement.slot))
         if held is not None and held[0] == announcement.rid:
             held[1].stop(Superseded(), Outcome.SUPERSEDED)

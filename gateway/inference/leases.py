@@ -1,13 +1,14 @@
-"""Keeps the credit of running requests held: one timer a worker, none a request.
+"""Renews the leases and holds of running requests, with one timer per worker and none per request.
 
 Rules:
 
-1. A request is touched `TOUCH_SECONDS` after its reserve, and so often again until it ends. One that is over before
-   costs an entry in a table.
-2. Everything that is due in a turn leaves in one pipeline. A touch without an answer is repeated with the next: a lease
-   outlives three of them.
+1. A request is touched every `TOUCH_SECONDS` until it ends. A request that ends before the first touch costs only an
+   entry in a table.
+2. All touches that are due in a turn are sent in one pipeline. A touch without a reply is repeated with the next one: a
+   lease lasts for three of them.
 3. A touch carries what the reaper would charge if this worker died now (estimates: nothing is decoded for it), and a
-   larger hold where the answer outgrows the one that stands. Where the account cannot pay for that, the request ends.
+   larger hold if the answer exceeds the current one. If the account cannot pay for that, the request ends.
+4. An answer that exceeds what it may cost is touched as soon as that is noticed.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import asyncio
 from typing import Protocol
 
 from gateway.errors import CreditsExhausted, TokenRevoked
-from gateway.inference.running import Stoppable
+from gateway.inference.running import Cancellation
 from metering.background import end
-from metering.ledger.ledger import Ledger, LedgerUnavailable, Touch, Touched
+from metering.ledger.ledger import Ledger, LedgerUnavailable, Standing, Touch, Touched
 from metering.usage import Outcome
 
 LEASE_MS = 60_000
@@ -33,8 +34,8 @@ class LeaseHolder(Protocol):
         """How far it has come, and what must be held for it from now on."""
         ...
 
-    def raised(self) -> None:
-        """The ledger holds what the last touch asked for."""
+    def granted(self, standing: Standing) -> None:
+        """What the ledger says to the last touch; not called if the request is gone."""
         ...
 
 
@@ -53,23 +54,30 @@ class Leases:
         self._ledger = ledger
         self._every = every
         self._turn = turn
-        self._due: dict[LeaseHolder, tuple[float, Stoppable]] = {}
+        self._due: dict[LeaseHolder, tuple[float, Cancellation]] = {}
+        self._hurried: list[LeaseHolder] = []
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         return len(self._due)
 
-    def begin(self, held: LeaseHolder, request: Stoppable) -> None:
-        """A hold stands. The caller must call `end` for it."""
+    def begin(self, held: LeaseHolder, request: Cancellation) -> None:
+        """The request has a hold. The caller must call `end` for it."""
         self._due[held] = (self._loop.time() + self._every, request)
 
     def end(self, held: LeaseHolder) -> None:
         """Its settlement or void is handed over."""
         self._due.pop(held, None)
 
+    def hurry(self, held: LeaseHolder) -> None:
+        """Touch this one now, or right after those that are being touched."""
+        self._hurried.append(held)
+        if len(self._hurried) == 1:
+            self._loop.call_soon(self._touch_due)
+
     def start(self) -> None:
-        """Take turns for ever. Call from the running loop."""
+        """Run until cancelled. Call from the running loop."""
         if self._timer is None:
             self._timer = self._loop.call_later(self._turn, self._take_turn)
 
@@ -82,35 +90,44 @@ class Leases:
 
     def _take_turn(self) -> None:
         self._timer = self._loop.call_later(self._turn, self._take_turn)
+        self._touch_due()
+
+    def _touch_due(self) -> None:
         if self._task is not None and not self._task.done():
             return
         now = self._loop.time()
-        due: list[LeaseHolder] = []
+        due = dict.fromkeys(held for held in self._hurried if held in self._due)  # each once, in order
+        self._hurried.clear()
         for held, (at, _) in self._due.items():
             if at > now:
                 break
-            due.append(held)
+            due[held] = None
         for held in due:
             _, request = self._due.pop(held)
             self._due[held] = (now + self._every, request)
         if due:
-            self._task = self._loop.create_task(self.touch(due), name="leases")
+            self._task = self._loop.create_task(self._touch_all(list(due)), name="leases")
+
+    async def _touch_all(self, due: list[LeaseHolder]) -> None:
+        await self.touch(due)
+        if self._hurried:
+            self._loop.call_soon(self._touch_due)
 
     async def touch(self, due: list[LeaseHolder]) -> None:
-        """Touch these now, and end those that can't go on."""
+        """Touch these now, and end those that cannot continue. One that ended since it was found due is left out."""
+        due = [held for held in due if held in self._due]
         touches = [held.touch() for held in due]
         for held, touch, found in zip(due, touches, await self._ledger.touch_each(touches), strict=True):
             if held not in self._due:
                 continue  # it ended meanwhile
-            match found:
-                case Touched.HELD:
-                    held.raised()
-                case Touched.CREDITS:
-                    await self._exhausted(held, touch)
-                case Touched.GONE:
-                    self._stop(held, TokenRevoked(), Outcome.REVOKED)  # the account was erased
-                case None:
-                    pass
+            if found is None:
+                continue
+            if found.touched is Touched.GONE:
+                self._stop(held, TokenRevoked(), Outcome.REVOKED)  # the account was erased
+                continue
+            held.granted(found)
+            if found.touched is Touched.CREDITS:
+                await self._exhausted(held, touch)
 
     async def _exhausted(self, held: LeaseHolder, touch: Touch) -> None:
         amount, available = touch.amount, 0

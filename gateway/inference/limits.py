@@ -27,7 +27,7 @@ class TierLimits:
         self._joined: dict[tuple[str, ...], Limits] = {}  # bounded by the names that billing gives plans
 
     def of(self, tiers: tuple[str, ...]) -> Limits:
-        """The strictest of these plans' limits, each by itself."""
+        """The strictest of these plans' values for each limit."""
         found = self._joined.get(tiers)
         if found is None:
             found = self._joined[tiers] = self._join(tiers)

@@ -1,24 +1,25 @@
-"""What one request owes: credit is held before its provider is called, and given back or settled once after.
+"""The billing of one request: holds credit before the provider is called, and releases or settles it once afterwards.
 
 Rules:
 
-1. `reserve` comes before any byte goes to a provider. On return there is a hold, and a note of the request in the spool
-   that outlives this process; it raises, and then nothing is held.
-2. `decide` chooses once between a record and a void, whoever asks first; `settle` hands that over synchronously,
-   so that it may stand in a ``finally`` where a cancellation is under way.
-3. A fault of ours never loses a hold: it is given back, and the fault is logged by its type.
+1. `reserve` comes before any byte is sent to a provider. When it returns, there is a hold, and an intent in the spool
+   that survives this process. If it raises, nothing is held.
+2. `decide` chooses once between a record and a void; later calls return the same. `settle` hands that over
+   synchronously, so that it can be used in a ``finally`` during a cancellation.
+3. A bug in the gateway never loses a hold: if the outcome cannot be decided, the hold is released.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import msgspec
 
 from gateway.auth.principal import Principal
-from gateway.catalog.catalog import CatalogTarget
+from gateway.catalog.catalog import Catalog, CatalogTarget, Model
 from gateway.catalog.naming import is_snapshot
 from gateway.errors import (
     AccountRestricted,
@@ -33,15 +34,25 @@ from gateway.http.answers import rate_limit_headers
 from gateway.inference import accounting, estimate, holds
 from gateway.inference.admission import Admission, at_provider
 from gateway.inference.answer import Answer, Ending
+from gateway.inference.belief import TOLERANCE
 from gateway.inference.lanes import Taken
 from gateway.inference.leases import LEASE_MS
-from gateway.inference.running import Stoppable
-from gateway.inference.services import Services
+from gateway.inference.running import Cancellation
+from gateway.inference.services import Books
 from gateway.names import Rid
-from gateway.telemetry.log import Event
-from metering import pricing
+from gateway.telemetry.instruments import Instruments
 from metering.clock import now_ms
-from metering.ledger.ledger import LedgerConflict, LedgerUnavailable, Refused, Reservation, Reserved, Touch, Window
+from metering.ledger.ledger import (
+    LedgerConflict,
+    LedgerUnavailable,
+    Refused,
+    Reservation,
+    Reserved,
+    Standing,
+    Touch,
+    Touched,
+    Window,
+)
 from metering.spool.spool import SpoolFull
 from metering.usage import Basis, Outcome, Usage, UsageRecord
 
@@ -55,11 +66,15 @@ MORE_OUTPUT = 512  # tokens held beyond the estimate, so that a growing answer i
 UNSEEN_SPEED = 200  # tokens a second that a model produces unseen at most, until its own speed is learnt
 
 
-class Metered(Stoppable, Protocol):
-    """The request that is metered."""
+class Metered(Protocol):
+    """What knows how far a request has come (`gateway.inference.forwarding.Forwarding`)."""
 
     def progress(self) -> tuple[CatalogTarget, int]:
         """Where it is now, and how many output tokens it has had by estimate."""
+        ...
+
+    def at_output(self, tokens: int, call: Callable[[], None]) -> None:
+        """Have ``call`` called once, when more than ``tokens`` more have come by estimate."""
         ...
 
 
@@ -68,48 +83,74 @@ class Meter:
 
     Attributes:
         reserved: The ledger's answer, once there is a hold.
-        output_limit: The output limit of one choice that must be sent to the provider in place of the request's own,
-            because the credit pays no more; ``None``: the request's own stands.
+        output_limit: The output limit of one choice that must be sent to the provider instead of the request's
+            own, because the credit pays for no more; ``None``: the request's own.
+        decided: Whether `decide` has chosen.
         record: The settlement that was decided, or ``None`` for a void.
+        beyond: The same without the bound of what was granted, if it is more and the ledger may grant that (`cover`).
     """
 
     __slots__ = (
         "_admission",
         "_asked_output",
+        "_books",
+        "_cancellation",
         "_catalog",
-        "_decided",
+        "_granted",
         "_held_output",
+        "_ignored",
+        "_instruments",
         "_most_output",
         "_principal",
         "_request",
         "_rid",
-        "_services",
         "_started_ms",
         "_unseen_ms",
+        "_whole",
+        "beyond",
+        "decided",
         "output_limit",
         "record",
         "reserved",
     )
 
-    def __init__(self, services: Services, rid: Rid, principal: Principal, admission: Admission) -> None:
-        self._services = services
+    def __init__(
+        self,
+        books: Books,
+        instruments: Instruments,
+        catalog: Catalog,
+        *,
+        rid: Rid,
+        principal: Principal,
+        admission: Admission,
+    ) -> None:
+        """Nothing is held yet. ``catalog`` is the one that the request was admitted by: a dated change of prices leaves
+        it alone.
+        """
+        self._books = books
+        self._instruments = instruments
         self._rid = rid
         self._principal = principal
         self._admission = admission
-        self._catalog = services.catalog  # a dated change of prices leaves this request alone
+        self._catalog = catalog
         self._started_ms = now_ms()
-        self._decided = False
+        self.decided = False
+        self.beyond: UsageRecord | None = None
+        self._whole: tuple[Answer, Usage, CatalogTarget] | None = None  # to learn from
         self._held_output = self._asked_output = admission.output_tokens  # of one choice
         self._most_output = admission.most_output
+        self._ignored = False  # the host ignores the limit
+        self._granted = 0  # micro-credits that it may cost at most; what touches raise is in it
         self._unseen_ms = 0  # after which there was no output that could be seen
         self.output_limit: int | None = None
         self._request: Metered | None = None
+        self._cancellation: Cancellation | None = None
         self.reserved: Reserved | None = None
         self.record: UsageRecord | None = None
 
-    async def reserve(self, request: Metered, lane: Taken | None = None) -> None:
-        """Take the hold, the lease, the rate and, where there is one, the autocomplete lane in one call; then note in
-        the spool that the request is about to go.
+    async def reserve(self, request: Metered, cancellation: Cancellation, lane: Taken | None = None) -> None:
+        """Take the hold, the lease, the rate and, if there is one, the autocomplete lane in one call; then note in
+        the spool that the request is about to go. ``cancellation`` ends it if its credit does not last.
 
         The caller must call `settle` once this has returned, and only then.
 
@@ -117,8 +158,8 @@ class Meter:
             CreditsExhausted, RateLimited, ConcurrencyLimited, Superseded, AccountRestricted: The ledger refuses.
             MeteringUnavailable: It does not answer (should it have run, it is voided), or the spool takes no more.
         """
-        services, admitted, principal = self._services, self._admission, self._principal
-        if services.spool.full:
+        books, admitted, principal = self._books, self._admission, self._principal
+        if books.spool.full:
             raise MeteringUnavailable
         reservation = Reservation(
             rid=self._rid,
@@ -126,37 +167,39 @@ class Meter:
             amount=admitted.amount,
             tokens=admitted.tokens,
             lease_ms=LEASE_MS,
-            limits=services.limits.of(principal.tiers or (principal.tier,)),
+            limits=books.limits.of(principal.tiers or (principal.tier,)),
             orphan=self._orphan(admitted.targets[0], 0),
             lane="" if lane is None else lane.name,
             worst=admitted.worst,
             least=admitted.least,
         )
-        began = services.loop.time()
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
-            call = services.ledger.reserve(reservation)
+            call = books.ledger.reserve(reservation)
             decision = await (call if lane is None else lane.reserve(call))
-            services.instruments.reserve.observe(services.loop.time() - began)
+            self._instruments.reserve.observe(clock() - began)
             if isinstance(decision, Refused):
                 raise _refused(decision)
-            await services.spool.intent(principal.pid, self._rid)
+            await books.spool.intent(principal.pid, self._rid)
         except LedgerUnavailable as error:
             if error.maybe_ran:
-                services.settler.void(principal.pid, self._rid)
+                books.settler.void(principal.pid, self._rid)
             raise MeteringUnavailable from None
         except LedgerConflict:
             raise MeteringUnavailable from None
         except SpoolFull:
-            services.settler.void(principal.pid, self._rid)
+            books.settler.void(principal.pid, self._rid)
             raise MeteringUnavailable from None
         except asyncio.CancelledError:
-            services.settler.void(principal.pid, self._rid)
+            books.settler.void(principal.pid, self._rid)
             raise
         self.reserved = decision
+        self._granted = decision.most
         if decision.most < admitted.worst:
             self.cap(admitted.limit(decision.most))
-        self._request = request
-        services.leases.begin(self, request)
+        self._request, self._cancellation = request, cancellation
+        books.leases.begin(self, cancellation)
 
     def cap(self, limit: int) -> None:
         """The credit pays ``limit`` tokens of each choice and no more; they are held."""
@@ -168,69 +211,135 @@ class Meter:
         return self.reserved.windows if self.reserved is not None else ()
 
     def touch(self) -> Touch:
-        """What the ledger is told while the request runs: how far it has come, and a larger hold where it needs one."""
+        """The touch of a running request: its checkpoint, and a larger hold if it needs one."""
         request, admitted = self._request, self._admission
         assert request is not None
         target, output = request.progress()
-        amount, most = 0, 0 if self.reserved is None else self.reserved.most
+        amount = 0
         if admitted.billed and (needed := self._needed(output)) > self._held_output:
             self._asked_output = needed
-            amount = min(admitted.costs.usual(needed), most)
+            amount = min(admitted.costs.usual(needed), self._granted)
             if needed > self._most_output:
                 amount = max(admitted.costs.worst(needed), amount)
-        return Touch(self._principal.pid, self._rid, LEASE_MS, amount, self._orphan(target, output), most)
+        return Touch(self._principal.pid, self._rid, LEASE_MS, amount, self._orphan(target, output), self._granted)
 
     def _needed(self, output: int) -> int:
         """Output tokens of one choice to hold, if ``output`` of all choices were seen so far: what was seen, with half
         again, since estimates are low rather than high; and what may have been produced unseen, by the time that it
-        took: reasoning, or an answer that is not streamed. It passes the longest answer only if more was seen: then
-        that was not known, or the host ignores its limit.
+        took: reasoning, or an answer that is not streamed. It passes the longest answer only if far more was seen
+        (`most_seen`): then that was not known, or the host ignores its limit.
         """
         admitted = self._admission
         if not output:
             self._unseen_ms = now_ms() - self._started_ms
-        speed = self._services.learning.reasoning_speed(admitted.model.name)
+        speed = self._books.learning.reasoning_speed(admitted.model.name)
         unseen = self._unseen_ms * (UNSEEN_SPEED if speed is None else 2 * speed) // 1_000
         seen = -(-output // admitted.head.choices)
-        if seen > self._most_output:
-            return seen + MORE_OUTPUT
+        if output > self.most_seen:
+            return seen + max(MORE_OUTPUT, seen // 8)
         needed = -(-seen * 3 // 2) + unseen
         return min(needed + MORE_OUTPUT, self._most_output) if needed > self._held_output else needed
 
-    def raised(self) -> None:
-        """The ledger holds what the last `touch` asked for."""
-        self._held_output = self._asked_output
+    @property
+    def most_seen(self) -> int:
+        """Output tokens, of all choices, that an answer within its limit is never estimated at: `TOLERANCE` times the
+        longest, since an odd text has several times the tokens that were expected of it, and `MORE_OUTPUT` for each.
+        What is seen beyond it was produced in spite of the limit, and from then on there is no tolerance.
+        """
+        choices = self._admission.head.choices
+        return self._most_output * choices if self._ignored else (self._most_output * TOLERANCE + MORE_OUTPUT) * choices
 
-    def decide(self, answer: Answer, outcome: Outcome, target: CatalogTarget) -> UsageRecord | None:
-        """The record, or ``None`` for a void; the first call decides for all later ones."""
-        if self._decided:
-            return self.record
-        self._decided = True
-        settled = accounting.settlement(
-            answer, expected=self._admission.input_expected, reasoned=self._reasoned(answer, target)
-        )
+    def _beyond_lowered(self) -> CreditsExhausted | None:
+        """Why the gateway ends an answer that exceeds a lowered limit: it has all the credit that was left."""
+        if self.output_limit is None:
+            return None
+        return CreditsExhausted(needed=self._admission.least, held=self._granted, available=0)
+
+    def granted(self, standing: Standing) -> None:
+        """What the ledger says to the last `touch`."""
+        self._granted = max(self._granted, standing.most)
+        if standing.touched is not Touched.HELD:
+            return
+        self._held_output = self._asked_output
+        if self._held_output > self._most_output:
+            self._most_output, self._ignored = self._held_output, True
+        self.watch()
+
+    def watch(self) -> None:
+        """Look at the credit as soon as more has come than an answer within its limit can have."""
+        request = self._request
+        if request is not None and self._admission.billed:
+            request.at_output(max(MORE_OUTPUT, self.most_seen - request.progress()[1]), self._hurry)
+
+    def _hurry(self) -> None:
+        """Called inside a read of the answer: nothing is asked of it, and it is not ended, before the read returns."""
+        asyncio.get_running_loop().call_soon(self._outgrown)
+
+    def _outgrown(self) -> None:
+        request, error = self._request, self._beyond_lowered()
+        if request is None:
+            return
+        if error is None or self._cancellation is None:
+            self._books.leases.hurry(self)
+        elif request.progress()[1] > self.most_seen:
+            self._cancellation.stop(error, Outcome.CREDITS_EXHAUSTED)
+        else:  # its provider states less than was counted
+            self.watch()
+
+    def decide(self, answer: Answer, stopped: Outcome | None, target: CatalogTarget) -> None:
+        """Choose between a record and a void; the first call decides for all later ones.
+
+        Args:
+            answer: How the answer ended.
+            stopped: Why it was stopped, as `Answer.outcome` takes it.
+            target: Who answered.
+        """
+        if self.decided or not self._admission.billed:
+            return
+        self.decided = True
+        reasoned = self._reasoned(answer, target) if answer.ending is Ending.STOPPED else 0
+        settled = accounting.settlement(answer, expected=self._admission.input.expected, reasoned=reasoned)
         if settled is None:
-            return None
+            return
+        outcome = answer.outcome(stopped)
         record = self._record(settled, outcome, target)
-        if answer.ending is Ending.STOPPED and not answer.headed and self._forgiven(record):
-            return None
+        if self._exceeds(settled.usage, target):
+            self._instruments.limits_ignored.inc(target.provider.name)
+            granted = self._within_grant(record)
+            if granted is not record and self.output_limit is None:
+                self.beyond = record
+            record = granted
+        if not answer.status and answer.ending is Ending.STOPPED and self._forgiven(record):
+            return
         self.record = record
-        if self._exceeds(settled, target):
-            self._services.instruments.limits_ignored.inc(target.provider.name)
         if settled.basis is Basis.REPORTED and outcome is Outcome.COMPLETED:
-            self._learn(answer, settled.usage, target)
-        return record
+            self._whole = answer, settled.usage, target
+
+    async def cover(self) -> None:
+        """Ask the ledger for what the answer costs beyond what was granted, since its host ignored the request's own
+        limit. Call it after `decide`, where there is time: without it, or if the ledger has no more, the charge is what
+        was granted. Raises nothing.
+        """
+        beyond = self.beyond
+        if beyond is None:
+            return
+        touch = Touch(self._principal.pid, self._rid, LEASE_MS, beyond.charge, None, self._granted)
+        (standing,) = await self._books.ledger.touch_each([touch])
+        if standing is not None:
+            self._granted = max(self._granted, standing.most)
+            self.record = self._within_grant(beyond)
 
     def _forgiven(self, record: UsageRecord) -> bool:
         """Nothing is charged for a request that was left before its response head, and so it counts as one that nobody
-        pays for, unless a newer keystroke took its place. The gateway's own end of it is no matter of the account's.
+        pays for, unless a newer keystroke took its place. If the gateway itself ended it, it does not count against the
+        account.
         """
         if record.outcome == Outcome.DRAINED:
             return True
-        if not self._services.abandoned.forgives(self._principal.pid, record.charge):
+        if not self._books.abandoned.forgives(self._principal.pid, record.charge):
             return False
-        if record.outcome == Outcome.CLIENT_ABORT:
-            self._services.unpaid.add(self._principal.pid)
+        if record.outcome in {Outcome.CLIENT_ABORT, Outcome.UPSTREAM_TIMEOUT}:
+            self._books.unpaid.add(self._principal.pid)
         return True
 
     def _reasoned(self, answer: Answer, target: CatalogTarget) -> int:
@@ -238,13 +347,13 @@ class Meter:
         admitted = self._admission
         if not (answer.begun and answer.waited_ms and estimate.thinks_unseen(target, admitted.head.weight)):
             return 0
-        tokens = estimate.reasoning(answer.waited_ms, self._services.learning.reasoning_speed(admitted.model.name))
+        tokens = estimate.reasoning(answer.waited_ms, self._books.learning.reasoning_speed(admitted.model.name))
         limit = admitted.head.output_limit if self.output_limit is None else self.output_limit
         return tokens if limit is None else min(tokens, max(0, limit * admitted.head.choices - answer.output))
 
     def _learn(self, answer: Answer, usage: Usage, target: CatalogTarget) -> None:
         """Take note of a whole answer with the provider's own counts."""
-        admitted, learning, pid = self._admission, self._services.learning, self._principal.pid
+        admitted, learning, pid = self._admission, self._books.learning, self._principal.pid
         name = admitted.model.name
         learning.observe(
             name,
@@ -257,80 +366,73 @@ class Meter:
         if usage.out_reasoning and estimate.thinks_unseen(target, admitted.head.weight):
             learning.observe_reasoning(name, pid, tokens=usage.out_reasoning, milliseconds=answer.waited_ms)
 
-    def settle(self, decide: Callable[[], UsageRecord | None]) -> UsageRecord | None:
-        """Hand over what was decided, or is now by ``decide`` (``None``: nothing is owed). Call once, at the end."""
-        services = self._services
-        services.leases.end(self)
-        self._request = None
-        record = self.record
-        try:
-            if not self._decided:
-                record = decide()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the hold must be given back
-            # Never lose the hold to a bug of the gateway: the reaper would charge an orphan.
-            services.log.failure(Event.HANDLER_FAILED, error, rid=self._rid)
-        if record is None:
-            services.settler.void(self._principal.pid, self._rid)
+    def settle(self) -> None:
+        """Hand over what was decided; what was not, is void. Call once, at the end."""
+        if self.record is None:
+            self._books.settler.void(self._principal.pid, self._rid)
         else:
-            services.settler.submit(record)
-        return record
+            self._books.settler.submit(self.record)
+        self._books.leases.end(self)
+        self._request = None
+        if self._whole is not None:
+            self._learn(*self._whole)
 
     def _orphan(self, target: CatalogTarget, output: int) -> UsageRecord | None:
-        """What the reaper charges if this process dies now; ``None`` for an operation that nobody bills."""
+        """What the reaper charges if this process dies now; ``None`` for an operation that is not billed."""
         if not self._admission.billed:
             return None
-        settled = accounting.estimated(self._admission.input_expected, output)
-        return self._record(settled, Outcome.LOST, target)
+        settled = accounting.estimated(self._admission.input.expected, output)
+        record = self._record(settled, Outcome.LOST, target)
+        return self._within_grant(record) if self._exceeds(settled.usage, target) else record
+
+    def _within_grant(self, record: UsageRecord) -> UsageRecord:
+        """What is owed for an answer beyond its limit: no more than the ledger granted, and beyond a limit that was
+        lowered, no more than it granted at first (decision 024).
+        """
+        if self.reserved is None:
+            return record
+        most = self._granted if self.output_limit is None else self.reserved.most
+        return record if record.charge <= most else msgspec.structs.replace(record, charge=most)
 
     def _record(self, settled: accounting.Settlement, outcome: Outcome, target: CatalogTarget) -> UsageRecord:
-        services, provider = self._services, target.provider.name
-
-        def price_of(model: str) -> pricing.Price | None:
-            return self._catalog.price_of(target, model)
-
-        record = accounting.record(
+        """What the counts cost, whatever was granted."""
+        admitted, provider = self._admission, target.provider.name
+        model, stated = admitted.model, settled.stated.model
+        if admitted.further and stated is not None:
+            model = self._further(provider, stated) or model
+        return accounting.record(
             accounting.Identity(
                 self._rid,
                 self._principal.pid,
                 provider,
-                self._answering(provider, settled.stated.model),
+                model.name,
                 self._started_ms,
                 target.price.version,
             ),
             settled,
             outcome,
             price=target.price,
-            asked=self._admission.head.variant,
-            price_of=price_of,
+            asked=admitted.head.variant,
+            price_of=partial(self._catalog.price_of, target),
             settled_ms=now_ms(),
-            abort=services.config.billing.abort,
-            members=self._admission.head.members,
+            abort=self._books.abort,
+            members=admitted.head.members,
             searches=target.searches,
         )
-        reserved = self.reserved
-        if reserved is None or not self._exceeds(settled, target):
-            return record
-        # Beyond a limit that was lowered nothing is charged; else only what the account had when the request began.
-        most = reserved.most if self.output_limit is not None else max(reserved.most, reserved.balance - reserved.held)
-        return msgspec.structs.replace(record, charge=min(record.charge, most))
 
-    def _answering(self, provider: str, stated: str | None) -> str:
-        """The closed name of the model that answered: the one that was asked, or a further one that the request named
-        and the answer states.
-        """
-        admitted = self._admission
-        if stated is not None:
-            for model in admitted.further.values():
-                served = at_provider(model, provider)
-                if served is not None and (stated == served.model or is_snapshot(stated, (served.model,))):
-                    return model.name
-        return admitted.model.name
+    def _further(self, provider: str, stated: str) -> Model | None:
+        """The further model that the request named and the answer states, if it is one."""
+        for model in self._admission.further.values():
+            served = at_provider(model, provider)
+            if served is not None and (stated == served.model or is_snapshot(stated, (served.model,))):
+                return model
+        return None
 
-    def _exceeds(self, settled: accounting.Settlement, target: CatalogTarget) -> bool:
+    def _exceeds(self, usage: Usage, target: CatalogTarget) -> bool:
         """The provider produced more than the limit that it was sent or the longest answer that was held for, or called
         its tools more often.
         """
-        head, usage = self._admission.head, settled.usage
+        head = self._admission.head
         longest = self._admission.most_output if self.output_limit is None else self.output_limit
         if usage.output_tokens > longest * head.choices:
             return True

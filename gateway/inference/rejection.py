@@ -1,4 +1,4 @@
-"""A provider's error, wherever it came: as a status with a body, or inside a 2xx before any output."""
+"""A provider's error: as a status with a body, or inside a 2xx before any output."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from gateway.http.codings import Corrupt, TooMuch, codings_of, decoder
 from gateway.inference.answer import Answer, Ending
 from gateway.inference.relay import Relay
 from metering import clock
+from providers.hosts.host import Host
 from providers.redaction import LONGEST_ERROR
 from providers.retry import retry_delay
 
@@ -17,14 +18,14 @@ UNSTATED: Final = 502  # what an error inside a 2xx means that does not say its 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """What is judged and passed on in place of an answer.
+    """What is judged and forwarded instead of an answer.
 
     Attributes:
         status: The HTTP status, or the one that the error means.
         body: The error as the provider sent it, without a content coding; ``None`` if it is too long or broken. It may
             quote the request: it is neither logged nor shown.
-        wait: Seconds to wait, if it says so.
-        inside: It came inside a 2xx.
+        wait: Seconds to wait, if stated.
+        inside: It arrived inside a 2xx.
     """
 
     status: int
@@ -33,11 +34,17 @@ class Rejection:
     inside: bool
 
 
-def rejection_of(relay: Relay, answer: Answer) -> Rejection | None:
-    """The error of an attempt that ended in one; ``None`` for every other ending, and for an end without an error."""
+def rejection_of(relay: Relay, answer: Answer, host: Host) -> Rejection | None:
+    """The error of an attempt that ended in one; ``None`` for every other ending, and for an end without an error.
+
+    It has the form and the status of the dialect, whichever ``host`` sent it.
+    """
     if answer.ending is Ending.REFUSED:
         body = _decoded(relay)
         wait = retry_delay(relay.headers, body or b"", clock.now_ms() / 1000)
+        said = None if body is None else host.error(relay.status, relay.headers, body)
+        if said is not None:
+            return Rejection(said.status, said.body, wait, inside=False)
         return Rejection(relay.status, body, wait, inside=False)
     if answer.ending is Ending.FAILED and answer.error is not None:
         error = answer.error

@@ -1,17 +1,20 @@
 """Carries one answer from the provider's connection to the client's transport.
 
-The relay is the sink of an upstream `Connection`. Its state, and what takes it from one to the next:
+The relay is the sink of an upstream `Connection`. Its states; each line is one transition:
 
-    WAITING --- head ---> HOLDING --- open ---> FLOWING --- linger ---> LINGERING
-       |                     |                     |                        |
-       +-------- end, fault, stop or abort: ENDED from any of them ---------+
+    WAITING   -> HOLDING    the response head
+    HOLDING   -> FLOWING    `open`
+    FLOWING   -> LINGERING  `linger`
+    any       -> ENDED      the end of the answer, a fault, `stop` or `close`
 
 * WAITING: no response head yet.
 * HOLDING: the body is kept here, because nothing was sent to the client yet. An object of up to `HOLD_BYTES` stays
-  here until it is complete, so that its charge can stand in a header. A stream stays until its first output, so that
+  here until it is complete, so that its charge can be in a header. A stream stays until its first output, so that
   a failure before it can still be failed over or become an error status; the exchange opens it when `ready` is done.
+  So does an object of which nothing but spaces has come for as long: its provider sends them as signs of life.
 * FLOWING: every fragment goes to the client in the callback that read it. No task, no queue, no future per fragment:
-  this is what the gateway costs.
+  this is what the gateway costs. Of an object that was opened for its spaces these go, and the rest when it is
+  complete and good, or too large to hold: the client has nothing yet that could be charged.
 * LINGERING: the client has left. The scanner reads on for a moment, for the usage; nothing is kept and nothing sent.
 * ENDED: `fault` says whether HTTP ended well.
 
@@ -35,7 +38,7 @@ from gateway.upstream.connection import Connection, Headers
 from gateway.upstream.faults import Fault
 from providers.dialect import Scanner
 
-__all__ = ["HOLD_BYTES", "Relay", "RelayState", "Watch", "reset"]
+__all__ = ["HOLD_BYTES", "Relay", "RelayState", "Watch", "chunk_of", "reset"]
 
 HOLD_BYTES = 262_144
 OPENING_SECONDS = 2.0  # a stream without output is held for no longer
@@ -43,6 +46,13 @@ OPENING_SECONDS = 2.0  # a stream without output is held for no longer
 # The frame heads of RFC 9112 section 7.1 for the sizes that streams really have.
 _CHUNK_HEADS = tuple(b"%x\r\n" % size for size in range(4096))
 _CRLF = b"\r\n"
+_SPACE = b" \t\r\n"  # of JSON
+
+
+def chunk_of(data: bytes) -> bytes:
+    """``data`` as one chunk (RFC 9112 section 7.1)."""
+    size = len(data)
+    return b"".join((_CHUNK_HEADS[size] if size < 4096 else b"%x\r\n" % size, data, _CRLF))
 
 
 class RelayState(Enum):
@@ -58,15 +68,19 @@ class Watch(NamedTuple):
 
     Attributes:
         scanner: What watches the body, ``None`` for an error's.
-        flows: The body goes on as it comes (a stream); otherwise it is held (an object).
-        sse: It is taken for an event stream, whatever its label.
+        flows: The body is forwarded as it arrives (a stream); otherwise it is held (an object).
+        sse: It is treated as an event stream, for any content type.
         changes: What the scanner shows may differ from what it was fed: the provider's length does not hold.
+        decoded: The scanner shows the body without the provider's content coding.
+        content_type: Of what the scanner shows, if that is not the provider's.
     """
 
     scanner: Scanner | None
     flows: bool
     sse: bool = False
     changes: bool = False
+    decoded: bool = False
+    content_type: str | None = None
 
 
 class Relay:
@@ -86,6 +100,7 @@ class Relay:
         "_client",
         "_connection",
         "_feed",
+        "_heard",
         "_held",
         "_held_bytes",
         "_left",
@@ -93,6 +108,8 @@ class Relay:
         "_on_answer",
         "_opening",
         "_sent",
+        "_size",
+        "_swallowed",
         "_timer",
         "_written",
         "ended",
@@ -118,7 +135,7 @@ class Relay:
 
         Args:
             loop: The event loop.
-            connection: Where the answer comes from.
+            connection: The connection of the answer.
             on_answer: Called with status and headers.
             opening: Seconds for which a stream without output is held.
         """
@@ -130,6 +147,9 @@ class Relay:
         self._chunked = False
         self._held: list[bytes] = []
         self._held_bytes = 0
+        self._heard = True  # since `heard` was last asked: something was written that did not take the fast path
+        self._swallowed = False  # something was read of which nothing was written
+        self._size = 0  # of what was scanned when `heard` was last asked
         self._left = 0  # bytes that may still be read while lingering
         self._feed: Callable[[bytes], bytes] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -191,8 +211,16 @@ class Relay:
                 self._decidable()
                 return
         scanner = self.watch.scanner
-        if self.watch.flows and scanner is not None and (scanner.begun or scanner.error is not None):
+        if not self.watch.flows:
+            if self._timer is None and scanner is not None and data and not data.strip(_SPACE):
+                self._timer = self._loop.call_later(self._opening, self._pass_spaces)
+        elif scanner is not None and (scanner.begun or scanner.error is not None):
             self._decidable()
+
+    def _pass_spaces(self) -> None:
+        """Only spaces have come for as long as an opening may be held: open it for them."""
+        if not any(data.strip(_SPACE) for data in self._held):
+            _wake(self.ready)
 
     def _decidable(self) -> None:
         if self._timer is not None:
@@ -204,19 +232,31 @@ class Relay:
         if self._feed is not None:
             data = self._feed(data)
             if not data:
+                self._swallowed = True
                 return
         self._write(data)
+
+    def _space_out(self, data: bytes) -> None:
+        """Pass on the spaces before an object, and hold the object."""
+        if self._feed is not None:
+            data = self._feed(data)
+        if not self._held and not data.strip(_SPACE):
+            if data:
+                self._write(data)
+            return
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > HOLD_BYTES:
+            self.watch = self.watch._replace(flows=True)
+            self.on_data = self._flow
+            self._write(self.take())
 
     def _write(self, data: bytes) -> None:
         client = self._client
         if client is None:
             return
-        if self._chunked:
-            size = len(data)
-            head = _CHUNK_HEADS[size] if size < 4096 else b"%x\r\n" % size
-            client.write(b"".join((head, data, _CRLF)))
-        else:
-            client.write(data)
+        self._heard = True
+        client.write(chunk_of(data) if self._chunked else data)
 
     def _watch_only(self, data: bytes) -> None:
         if self._feed is not None:
@@ -232,7 +272,16 @@ class Relay:
             if rest:
                 self._feed = None
                 self.on_data(rest)
+        if self.state is RelayState.FLOWING:
+            self._write_object()
         self._end()
+
+    def _write_object(self) -> None:
+        """The whole object that was held behind its spaces, if it is good: else the client sees a cut."""
+        scanner = self.watch.scanner
+        if self._held and scanner is not None and scanner.ended and scanner.error is None:
+            self._write(self.held())
+            self._held = []
 
     def on_fault(self, fault: Fault) -> None:
         self.fault = fault
@@ -257,32 +306,58 @@ class Relay:
         return b"".join(self._held)
 
     def take(self) -> bytes:
-        """What was held so far, to be sent together with the headers."""
-        held, self._held = self._held, []
-        self._held_bytes = 0
-        return held[0] if len(held) == 1 else b"".join(held)
+        """What may flow of what was held so far, to be sent together with the headers."""
+        held = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+        object_ = b"" if self.watch.flows else held.lstrip(_SPACE)
+        self._held = [object_] if object_ else []
+        self._held_bytes = len(object_)
+        return held[: len(held) - len(object_)] if object_ else held
 
     def open(self, transport: asyncio.Transport, *, chunked: bool) -> None:
-        """The client's headers are out: pass on what was held, and everything that follows at once."""
+        """The client's headers are out: forward what was held, and everything that follows at once."""
         connection = self._connection
         self._client = client = ClientSide(transport, direct=chunked and connection is not None)
         self._chunked = chunked
         held = self.take()
-        self.on_data = self._flow
+        flows = self.watch.flows
+        self.on_data = self._flow if flows else self._space_out
         if held:
-            self._write(held)  # it was scanned when it came
+            self._write(held)  # it was scanned when it arrived
         if connection is not None:
             self.state = RelayState.FLOWING
-            if chunked:
+            if chunked and flows:
                 scanner = self.watch.scanner
                 glance = scanner.glance if scanner is not None else None
                 connection.flow(glance, self._feed, client, self._rewritten)
             connection.resume()
+        elif not flows:
+            self._write_object()
 
     def _rewritten(self, shown: bytes) -> None:
         """What is left of a chunk in which something was hidden."""
         if shown:
             self._write(shown)
+        else:
+            self._swallowed = True
+
+    def heard(self) -> bool:
+        """Whether the client was sent anything since this was last asked; true the first time."""
+        size = self.watch.scanner.size if self.watch.scanner is not None else 0
+        heard = self._heard or (size != self._size and not self._swallowed)
+        self._size, self._heard, self._swallowed = size, False, False
+        return heard
+
+    def sign(self, data: bytes) -> None:
+        """Send a sign of life, past the scanner, if an event stream stands between two of its events.
+
+        Not after its end, and not if bytes wait for the client.
+        """
+        client, connection, scanner = self._client, self._connection, self.watch.scanner
+        if client is None or connection is None or scanner is None or self.state is not RelayState.FLOWING:
+            return
+        if scanner.sse and scanner.at_boundary and not scanner.ended and scanner.error is None and not client.waiting():
+            self._write(data)
+            connection.plain = False  # the next chunk waits for what the transport has not sent
 
     def add(self, data: bytes) -> None:
         """Send the gateway's own bytes (an error event) after what flowed, past the scanner."""
@@ -290,7 +365,7 @@ class Relay:
         self._flow(data)
 
     def linger(self, most: int) -> None:
-        """The client has left: read on, at most ``most`` bytes, for the usage only. `ended` is done when that is over.
+        """The client has left: read on, at most ``most`` bytes, for the usage only. `ended` is done after that.
 
         Call it while FLOWING, and `stop` afterwards: the answer may still be on its way.
         """
@@ -320,6 +395,12 @@ class Relay:
         if self._connection is not None:
             self._connection.close()
             self.on_fault(Fault.STOPPED)
+
+    def expire(self) -> None:
+        """No time is left to wait for the response head; does nothing once that has come."""
+        if self._connection is not None and self.state is RelayState.WAITING:
+            self._connection.close()
+            self.on_fault(Fault.DEADLINE)
 
     def close(self) -> None:
         """Drop every reference to content, to the transport and to the connection, which closes unless the answer has

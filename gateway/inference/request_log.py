@@ -6,69 +6,92 @@ from gateway.auth.regions import astray, promised
 from gateway.inference.admission import Admission
 from gateway.inference.answer import Answer, Ending
 from gateway.inference.forwarding import Forwarding
-from gateway.inference.services import Services
+from gateway.inference.services import Signals
 from gateway.names import Rid
 from gateway.telemetry.log import Event, Fields, NoRecord
 from metering.usage import Outcome, UsageRecord
+from providers.conversation.translator import Translated
 from providers.dialect import Operation
 
 
 def note(
-    services: Services,
+    signals: Signals,
     forwarding: Forwarding,
     record: UsageRecord | None,
     *,
     rid: Rid,
     operation: Operation,
     admission: Admission,
+    translation: Translated | None,
     stopped: Outcome | None,
     started: float,
+    now: float,
     region: str,
 ) -> None:
     """Count a request and log it.
 
     Args:
-        services: The worker's.
+        signals: The worker's.
         forwarding: How it went, before it is closed.
-        record: Its settlement; ``None`` where nothing is owed.
+        record: Its settlement; ``None`` if nothing is owed.
         rid: The request.
         operation: What was asked for.
         admission: What was decided.
+        translation: How it went on in another dialect, if it did.
         stopped: Why it was stopped, if it was.
-        started: When it came, of the loop's clock.
+        started: When it arrived, by the loop's clock.
+        now: Of the same clock.
         region: What its session is pinned to.
     """
-    instruments, relay = services.instruments, forwarding.relay
+    instruments, relay = signals.instruments, forwarding.relay
     answer = forwarding.answer()
     told: Outcome | NoRecord = NoRecord.PROVIDER_ERROR
     if record is not None:
         told = Outcome(record.outcome)
     elif answer.ending is Ending.WHOLE or (answer.ending is Ending.STOPPED and stopped is not None):
-        told = answer.outcome(stopped or Outcome.COMPLETED)
+        told = answer.outcome(stopped)
+    provider = forwarding.target.provider.name
     instruments.requests.inc(operation.value, told.value)
+    instruments.model_requests.inc(provider, admission.model.name, told.value)
+    instruments.request_time.observe(now - started)
+    if relay is not None and relay.status:
+        instruments.provider_first_byte.observe(forwarding.first_byte - forwarding.sent_at, provider)
+        if forwarding.attempts == 1:
+            instruments.gateway_time.observe(forwarding.sent_at - started)
+    if translation is not None:
+        instruments.translated.inc(operation.value, translation.host.value)
+        for member in translation.dropped:
+            instruments.translation_dropped.inc(member)
+    if answer.report.reasoning_dropped:
+        instruments.reasoning_dropped.inc(provider)
     if record is not None:
         inputs, outputs = _totals(record)
         instruments.records.inc(record.basis)
         instruments.charged.inc(record.provider, by=record.charge)
         instruments.tokens.inc(record.provider, "input", by=inputs)
         instruments.tokens.inc(record.provider, "cache_read", by=record.cache_read)
+        instruments.tokens.inc(record.provider, "cache_write", by=_written(record))
         instruments.tokens.inc(record.provider, "output", by=outputs)
-        _check_place(services, forwarding, rid, region)
-        _check_answer(services, forwarding, answer, rid)
-        _check_prices(services, forwarding, admission, record, rid)
-    if not services.log.requests:
+        if told is Outcome.COMPLETED and outputs > 1 and relay is not None and relay.watch.flows:
+            instruments.token_time.observe((now - forwarding.first_byte) / (outputs - 1))
+        _check_place(signals, forwarding, rid, region)
+        _check_answer(signals, forwarding, answer, rid)
+        _check_prices(signals, forwarding, admission, record, rid)
+    if not signals.log.requests:
         return
     fields: Fields = {
         "rid": rid,
         "operation": operation,
-        "provider": forwarding.target.provider.name,
+        "provider": provider,
         "model": admission.model.name,
         "status": relay.status if relay is not None else 0,
         "outcome": told,
         "first_byte_ms": int((forwarding.first_byte - started) * 1000) if forwarding.first_byte else -1,
-        "duration_ms": int((services.loop.time() - started) * 1000),
+        "duration_ms": int((now - started) * 1000),
         "attempts": forwarding.attempts,
     }
+    if translation is not None:
+        fields["translated"] = translation.host
     if answer.fault is not None:
         fields["fault"] = answer.fault
     if record is not None:
@@ -76,51 +99,48 @@ def note(
         fields["cache_read_tokens"] = record.cache_read
         fields["output_tokens"] = outputs
         fields["charge"] = record.charge
-    services.log.request(**fields)
+    signals.log.request(**fields)
 
 
-def _check_answer(services: Services, forwarding: Forwarding, answer: Answer, rid: Rid) -> None:
-    """Raise the alarm if an answer was charged of which nobody here could read the counts, or could believe them."""
+def _check_answer(signals: Signals, forwarding: Forwarding, answer: Answer, rid: Rid) -> None:
+    """Raise the alarm if an answer was charged whose counts could not be read, or were impossible."""
     provider = forwarding.target.provider
     if not answer.readable:
-        services.instruments.unreadable.inc(provider.name)
-        services.log.error(Event.ANSWER_UNREADABLE, rid=rid, provider=provider.name)
+        signals.instruments.unreadable.inc(provider.name)
+        signals.log.error(Event.ANSWER_UNREADABLE, rid=rid, provider=provider.name)
     if answer.report.suspect:
-        services.instruments.suspect.inc(provider.name)
-        services.log.warning(Event.USAGE_SUSPECT, rid=rid, provider=provider.name)
+        signals.instruments.suspect.inc(provider.name)
+        signals.log.warning(Event.USAGE_SUSPECT, rid=rid, provider=provider.name)
 
 
 def _check_prices(
-    services: Services, forwarding: Forwarding, admission: Admission, record: UsageRecord, rid: Rid
+    signals: Signals, forwarding: Forwarding, admission: Admission, record: UsageRecord, rid: Rid
 ) -> None:
     """Say that a record is charged without a price for all that was stated (docs/billing.md)."""
     if record.unpriced:
         provider = forwarding.target.provider.name
-        services.instruments.unpriced.inc(provider)
-        services.log.warning(Event.USAGE_UNPRICED, rid=rid, provider=provider, model=admission.model.name)
+        signals.instruments.unpriced.inc(provider)
+        signals.log.warning(Event.USAGE_UNPRICED, rid=rid, provider=provider, model=admission.model.name)
 
 
-def _check_place(services: Services, forwarding: Forwarding, rid: Rid, region: str) -> None:
-    """Raise the alarm where the provider says that it answered from elsewhere than was promised."""
+def _check_place(signals: Signals, forwarding: Forwarding, rid: Rid, region: str) -> None:
+    """Raise the alarm if the provider states another region than the promised one."""
     scanner, provider = forwarding.scanner, forwarding.target.provider
-    promise = promised(region, provider.region)
+    promise = promised(region, forwarding.target.handling.region)
     if promise is None or scanner is None:
         return
     variant = scanner.report().variant
     if variant is not None and astray(variant.geography, promise):
-        services.instruments.astray.inc(provider.name)
-        services.log.error(Event.REGION_ASTRAY, rid=rid, provider=provider.name, region=promise)
+        signals.instruments.astray.inc(provider.name)
+        signals.log.error(Event.REGION_ASTRAY, rid=rid, provider=provider.name, region=promise)
+
+
+def _written(record: UsageRecord) -> int:
+    return record.cache_write_5m + record.cache_write_1h + record.cache_write_other
 
 
 def _totals(record: UsageRecord) -> tuple[int, int]:
     inputs = (
-        record.in_uncached
-        + record.cache_read
-        + record.cache_write_5m
-        + record.cache_write_1h
-        + record.cache_write_other
-        + record.tool_in
-        + record.audio_in
-        + record.image_in
+        record.in_uncached + record.cache_read + _written(record) + record.tool_in + record.audio_in + record.image_in
     )
     return inputs, record.out_visible + record.out_reasoning + record.audio_out + record.image_out

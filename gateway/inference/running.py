@@ -1,36 +1,68 @@
-"""The requests that one worker is serving now, so that a drain can wait for them and an event can end them.
+"""The requests that a worker is serving, so that a drain can wait for them and an event can end them.
 
-An event (a revocation, a newer keystroke) names a session, never a request: the worker that serves it finds out here.
+A revocation names a session; this module finds the session's requests on this worker.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from collections.abc import Callable
 
 from gateway.errors import GatewayError
 from metering.usage import Outcome
 
 
-class Stoppable(Protocol):
-    """A request that can be ended from outside."""
+class Cancellation:
+    """How one request is ended from outside, and why it was: all that sessions, lanes and leases know of it.
+
+    Make it in the request's task, which is cancelled; once the client's headers are out, set ``act`` to what ends the
+    stream in place of that.
+
+    Attributes:
+        act: Ends the request at once.
+        error: What its caller gets; ``None`` if it was not ended.
+        outcome: What its record says if the answer did not come to its own end; ``None`` if it did.
+    """
+
+    __slots__ = ("_task", "act", "error", "outcome")
+
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self.act: Callable[[], object] = task.cancel
+        self.error: GatewayError | None = None
+        self.outcome: Outcome | None = None
 
     def stop(self, error: GatewayError, outcome: Outcome) -> None:
-        """End it now: the caller gets ``error``, the record says ``outcome``. Harmless where it has ended."""
-        ...
+        """End it now: the caller gets ``error``, the record says ``outcome``. The first one decides."""
+        if self.error is None:
+            self.error, self.outcome = error, outcome
+            self.act()
+
+    def caught(self) -> GatewayError | None:
+        """What to raise instead of the `asyncio.CancelledError` that the request has caught; ``None``: the caught
+        one.
+        """
+        return None if self.error is None or self._task.uncancel() else self.error
 
 
 class Running:
-    """Tasks of this worker's requests, and of inference requests their session."""
+    """Tasks of this worker's requests, and of inference requests their session.
+
+    Attributes:
+        draining: The worker is about to end: no new requests begin, running ones continue.
+    """
 
     def __init__(self) -> None:
         self.tasks: set[asyncio.Task[object]] = set()
-        self._sessions: dict[str, set[Stoppable]] = {}
+        self.draining = False
+        self._sessions: dict[str, set[Cancellation]] = {}
 
     def __len__(self) -> int:
         return len(self.tasks)
 
-    def begin(self, sid: str, request: Stoppable) -> None:
+    def begin(self, sid: str, request: Cancellation) -> None:
         """An inference request of a session begins. The caller must call `end` for it."""
         held = self._sessions.get(sid)
         if held is None:
@@ -38,7 +70,7 @@ class Running:
         else:
             held.add(request)
 
-    def end(self, sid: str, request: Stoppable) -> None:
+    def end(self, sid: str, request: Cancellation) -> None:
         """It ended."""
         held = self._sessions.get(sid)
         if held is not None:

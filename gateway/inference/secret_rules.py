@@ -1,8 +1,8 @@
-"""The rules of what is a secret: patterns that others keep, and what is no secret although it looks like one.
+"""The rules for secrets: patterns of other projects, and exceptions that only look like a secret.
 
-A pattern finds candidates; a check decides by the candidate and what stands around it, in time that does not depend on
-the text, and says which part of it is the secret. A check says no only to what cannot be a secret (a version is no
-host, a time is no card) or is nobody's (``noreply@``, a password to ``localhost``).
+A pattern finds candidates. A check then decides from the candidate and its context, in time that does not depend on the
+text, and says which part is the secret. It rejects only what cannot be a secret (a version is not a host, a time is not
+a card) or belongs to nobody (``noreply@``, a password for ``localhost``).
 
 Sources: the patterns of bc-detect-secrets' plugins; e-mail addresses by the pattern of the HTML standard (section
 4.10.5.1.5, "valid e-mail address"); payment cards by the networks' prefixes and lengths (ISO/IEC 7812) and the check
@@ -33,7 +33,7 @@ class Rule(NamedTuple):
         kind: Of what it finds, as placeholders say it.
         group: The group that is the secret; 0 for all that the pattern matches.
         check: Decides about a candidate.
-        shortest: Below this length the group is no secret by itself.
+        shortest: A shorter group is not a secret by itself.
     """
 
     pattern: Any
@@ -68,7 +68,7 @@ _HEX: Final = re.compile(r"[0-9a-f]+|[0-9A-F]+")
 
 
 def credentials() -> tuple[list[Rule], int]:
-    """The rules for credentials, and how many patterns RE2 does not take (look-behind). Raises ImportError."""
+    """The rules for credentials, and how many patterns RE2 does not support (look-behind). Raises ImportError."""
     plugins = import_module("detect_secrets.plugins")
     regex_detector: Any = import_module("detect_secrets.plugins.base").RegexBasedDetector
     re2 = import_module("re2")
@@ -127,7 +127,7 @@ def _as_found(_text: str, start: int, end: int) -> Span | None:
 
 
 def _begins(text: str, start: int, end: int) -> Span | None:
-    """A token begins where no word goes on, and is no part of longer data."""
+    """A token that is not a part of a longer word or of longer data."""
     start, end = _trimmed(text, start, end)
     if start > 0 and _WORD.match(text, start - 1):
         return None
@@ -135,7 +135,7 @@ def _begins(text: str, start: int, end: int) -> Span | None:
 
 
 def _alone(text: str, start: int, end: int) -> Span | None:
-    """A token of a fixed length: no word goes on at either side."""
+    """A token of a fixed length: no word continues at either side."""
     if end < len(text) and _WORD.match(text, end):
         return None
     return _begins(text, start, end)
@@ -149,7 +149,7 @@ def _named(text: str, start: int, end: int) -> Span | None:
 
 
 def _after(name: re.Pattern[str]) -> Check:
-    """Of a token that one of these names stands before, no further than `_GAP`."""
+    """A token after one of these names, at a distance of at most `_GAP`."""
 
     def check(text: str, start: int, end: int) -> Span | None:
         before = text[max(0, start - _GAP_LENGTH) : start].split("\n")[-_GAP_LINES:]
@@ -199,7 +199,7 @@ _TEMPLATE: Final = re.compile(r"[<{%].*|.*[>}%]|[*x.•_-]+|your[_-].*|my[_-]?(?
 
 
 def _password(text: str, start: int, end: int) -> Span | None:
-    """Not one to this machine, and not what stands for one in documents."""
+    """Not a password for this machine, and not a stand-in for one in documents."""
     word = text[start:end]
     if (
         len(word) < _SHORTEST_PASSWORD
@@ -313,7 +313,7 @@ _SUFFIXES: Final = frozenset(
         *("service", "socket", "timer", "target", "mount", "automount", "slice", "scope", "device", "swap"),
     )
 )
-# Nobody's: services that an address logs in to, and senders that nobody answers.
+# Addresses of nobody: services to log in to, and senders that are not read.
 _SERVICES: Final = frozenset(
     (
         *("git", "hg", "svn", "cvs", "bzr", "gitea", "forgejo", "x-access-token", "x-token-auth", "oauth2"),
@@ -324,7 +324,7 @@ _SERVICES: Final = frozenset(
 
 
 def _email(text: str, start: int, end: int) -> Span | None:
-    """An address of somebody: its domain is one, and its local part is no service and no part of a URL."""
+    """An address of a person: its domain is valid, and its local part is neither a service nor a part of a URL."""
     at = text.index("@", start, end)
     slashes = text.find("//", start, at)
     if slashes >= 0 and not _URL_PART.match(text, slashes + 2, at):

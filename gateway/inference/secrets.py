@@ -1,4 +1,4 @@
-"""What a worker does with secrets in prompts: the detector and the rule of its configuration, built at start."""
+"""Treats secrets in prompts: the worker's detector and configured rule, built at its start."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from providers.masking.masking import TooMany, Vault, masking
 from providers.masking.places import REQUESTS
 
 _BLOCKED = (
-    "The prompt holds what looks like a credential or personal data, which this account does not send to providers. "
-    "Remove it, or have the policy changed."
+    "The prompt contains what looks like a credential or personal data, which the gateway's policy does not send to "
+    "providers. Remove it, or ask the operator to change the policy."
 )
 _TOO_MANY = (
-    "The prompt holds more numbers, addresses and keys than are searched for secrets in one request. "
-    "Send less at a time, or have the policy changed."
+    "The prompt contains more numbers, addresses and keys than the gateway searches for secrets in one request. "
+    "Send less, or ask the operator to change the policy."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """``restores``: callers get back what was masked. ``key``: the identity key, of which placeholders are made."""
+    """``restores``: callers get back what was masked. ``key``: the identity key, which keys the placeholders."""
 
     detector: Detector
     blocks: bool

@@ -1,7 +1,7 @@
 """Telephone numbers in international form, by libphonenumber's metadata.
 
-The library's own parser takes 60 us a number, and a prompt may hold 80,000. Here a number is a number if one of the
-patterns matches that the metadata gives for its country code: the same answer for numbers in full, 20 times as fast.
+The library's parser takes 60 us per number, and a prompt may contain 80,000. Here a number is valid if it matches one
+of the metadata's patterns for its country code. The result is the same for complete numbers, 20 times as fast.
 
 https://github.com/google/libphonenumber
 """

@@ -10,7 +10,10 @@ from gateway.errors import (
     GatewayError,
     ProviderUnavailable,
     RateLimited,
+    RetentionUnavailable,
+    TokenExpired,
     TokenInvalid,
+    TokenRevoked,
 )
 from gateway.http.answers import error_of_path, error_of_refusal, error_response, rate_limit_headers, sentence
 from metering.ledger.ledger import Window
@@ -27,6 +30,8 @@ def all_errors(tree=GatewayError):
 def make(kind):
     if kind is CreditsExhausted:
         return CreditsExhausted(needed=3, held=2, available=1)
+    if kind is RetentionUnavailable:
+        return RetentionUnavailable(limit=0, least=30)
     return kind("GET") if kind.code == "method_not_allowed" else kind()
 
 
@@ -100,6 +105,13 @@ def test_a_long_wait_is_not_slept_through(seconds, header, should):
         headers = error_response(error, Family.OPENAI, "r").headers
         assert headers["Retry-After"] == header
         assert headers.get("x-should-retry") == should
+
+
+@pytest.mark.parametrize(
+    ("error", "should"), [(TokenInvalid(), "false"), (TokenRevoked(), "false"), (TokenExpired(), None)]
+)
+def test_only_a_token_that_can_be_refreshed_is_worth_another_try(error, should):
+    assert error_response(error, Family.ANTHROPIC, "r").headers.get("x-should-retry") == should
 
 
 def test_rate_limit_headers():

@@ -58,6 +58,54 @@ async def test_of_several_one_slice_is_run_in_each_turn_of_the_loop():
     assert {turn[0] for turn in slices_of_turns[:3]} == {"a", "b", "c"}  # nobody waits for another's end
 
 
+async def test_while_others_are_at_work_there_are_turns_without_a_slice():
+    loop = asyncio.get_running_loop()
+    now = [0.0]
+    work, turns = [], []
+    slices = Slices(seconds=0.002, clock=lambda: now[0])
+
+    def steps():
+        for number in range(20):
+            now[0] += 0.002
+            work.append(number)
+            yield
+
+    def other():
+        turns.append(len(work))
+        now[0] += 0.001
+        if len(work) < 20:
+            loop.call_soon(other)
+
+    loop.call_soon(other)
+    await slices.run(steps(), "")
+    assert len(turns) > 2 * len(set(turns))  # it has several turns for each slice
+
+
+async def test_what_is_nearly_done_does_not_wait_for_what_is_long():
+    now, done = [0.0], []
+    slices = Slices(seconds=0.002, clock=lambda: now[0])
+
+    def steps(count):
+        for _ in range(count):
+            now[0] += 0.002
+            yield
+
+    async def run(holder, count):
+        await slices.run(steps(count), holder)
+        done.append(holder)
+
+    loop = asyncio.get_running_loop()
+    long = [loop.create_task(run(f"long {number}", 200)) for number in range(20)]
+    while now[0] < 0.5:
+        await asyncio.sleep(0)
+    begun = now[0]
+    await run("short", 3)
+    assert now[0] - begun < 0.03  # three slices of its own, and a few of others
+    for task in long:
+        task.cancel()
+    await asyncio.gather(*long, return_exceptions=True)
+
+
 async def test_an_error_ends_the_work_and_frees_the_turn():
     def failing():
         yield from range(10)

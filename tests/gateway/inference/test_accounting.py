@@ -18,8 +18,9 @@ REPORTED = Usage(in_uncached=100, cache_read=20, out_visible=30)
 EXPECTED = Expected(uncached=400, cached=100)
 
 
-def settle(ending, usage=None, *, output=7, status=200, written=True, **more):
-    answer = Answer(ending, status, written=written, begun=True, report=Report(usage=usage, **more), output=output)
+def settle(ending, usage=None, *, output=7, status=200, written=True, begun=True, **more):
+    report = Report(usage=usage, **more)
+    answer = Answer(ending, status, written=written, begun=begun, report=report, output=output)
     return settlement(answer, expected=EXPECTED)
 
 
@@ -220,3 +221,20 @@ def test_the_length_of_each_context_decides_its_own_step():
         settled_ms=2,
     )
     assert found.cost == 160 * 100
+
+
+@pytest.mark.parametrize(
+    ("usage", "output", "expected", "basis"),
+    [
+        (Usage(in_uncached=100, out_visible=0), 300, 300, Basis.PARTIAL),
+        (Usage(in_uncached=100, out_visible=0, out_reasoning=0), 300, 300, Basis.PARTIAL),
+        (Usage(in_uncached=100, out_visible=0), 15, 0, Basis.REPORTED),  # a blank, or marks of a template
+        (Usage(in_uncached=100, out_visible=0, out_reasoning=9), 300, 9, Basis.REPORTED),
+        (Usage(in_uncached=0, out_visible=0), 300, 0, Basis.REPORTED),  # it says that it counts nothing
+        (Usage(in_uncached=100, out_visible=1), 300, 1, Basis.REPORTED),
+    ],
+)
+@pytest.mark.parametrize("begun", [True, False], ids=["stream", "object"])
+def test_text_that_was_delivered_is_not_none(usage, output, expected, basis, begun):
+    settled = settle(Ending.WHOLE, usage, output=output, begun=begun)
+    assert (settled.usage.output_tokens, settled.basis) == (expected, basis)

@@ -77,13 +77,18 @@ def test_input_is_bounded_by_the_context_window_and_choices_count(decide):
         ({"model": "pro"}, {}, "model_not_in_plan"),
         ({"model": "m", "service_tier": "flex"}, {}, "unsupported_feature"),
         ({"model": "m", "max_tokens": 5}, {"operation": Operation.ANTHROPIC_MESSAGES}, "unsupported_feature"),
-        ({"model": "m", "web_search_options": {}}, {}, "privacy_unsupported"),
+        ({"model": "m", "web_search_options": {}, "tool_choice": "required"}, {}, "privacy_unsupported"),
     ],
 )
 def test_what_is_refused(decide, body, more, code):
     with pytest.raises(GatewayError) as caught:
         decide(body, **more)
     assert caught.value.code == code
+
+
+def test_a_tool_that_the_request_does_not_insist_on_is_taken_out(decide):
+    head = decide({"model": "m", "web_search_options": {}}).head
+    assert (head.server_tools, head.removed_tools) == (frozenset(), {"openai_web_search"})
 
 
 def test_a_tier_that_the_model_names_may_use_it(decide):
@@ -98,7 +103,7 @@ def test_what_was_learnt_of_a_model_replaces_the_usual_figures(decide):
         learning.observe("m", f"{number}", estimated=1_000, input_tokens=1_500, cached_tokens=0, output_tokens=300)
     learning.observe("m", "p", estimated=0, input_tokens=1_000, cached_tokens=800, output_tokens=300)
     after = decide(body, learning=learning)
-    assert after.input_expected.tokens == pytest.approx(1.5 * before.input_expected.tokens, rel=0.05)
-    assert after.input_expected.cached == after.input_expected.tokens * 8 // 10
+    assert after.input.expected.tokens == pytest.approx(1.5 * before.input.expected.tokens, rel=0.05)
+    assert after.input.expected.cached == after.input.expected.tokens * 8 // 10
     assert (before.output_tokens, after.output_tokens) == (USUAL_OUTPUT, learning.usual_output("m"))
     assert decide(body, learning=learning, hold="worst").output_tokens == 10_000

@@ -90,9 +90,3 @@ def test_the_rules_hold_for_every_combination():
 )
 def test_what_a_record_says(answer, outcome):
     assert answer.outcome(Outcome.REVOKED) is outcome
-
-
-def test_only_a_whole_answer_whose_last_byte_came_ends_as_http_ends_it():
-    assert Answer(Ending.WHOLE, 200).clean
-    assert not Answer(Ending.WHOLE, 200, Fault.CLOSED).clean
-    assert not any(Answer(ending, 200).clean for ending in Ending if ending is not Ending.WHOLE)

@@ -38,7 +38,7 @@ def configured(models, tools=()):
             "server": {"data_dir": "never-made"},
             "providers": {family.value: {"kind": family.value, **STATEMENT} for family in Family}
             | {"spare": {"kind": "openai", "company": "openai", "base_url": "http://127.0.0.1:9", **STATEMENT}},
-            "policy": {"server_tools": sorted(tools)},
+            "policy": {"server_tools": sorted(tools), "server_tools_refuse": "refuse"},
             "models": json.loads(models, parse_float=Decimal),
         },
         Path("gateway.toml"),
@@ -180,3 +180,45 @@ def test_a_target_at_which_something_has_no_price_is_no_fallback(asked, stated, 
         return
     admitted = decide(config, Operation.OPENAI_RESPONSES, body)
     assert [target.provider.name for target in admitted.targets] == left
+
+
+# Output that is no text.
+
+SPOKEN, DRAWN = {"audio_out": 20}, {"image_out": 40}
+
+
+@pytest.mark.parametrize(
+    ("asked", "needed"),
+    [
+        (None, {}),
+        (["text"], {}),
+        (["TEXT"], {}),
+        ([], {}),
+        ("text", {}),
+        (["text", "audio"], SPOKEN),
+        (["AUDIO"], SPOKEN),
+        ("audio", SPOKEN),
+        (["image", "text"], DRAWN),
+        (["TEXT", "IMAGE", "AUDIO"], SPOKEN | DRAWN),
+        ([1, 3], SPOKEN),
+        ([{}], {}),  # the provider's to refuse
+    ],
+)
+@pytest.mark.parametrize("operation", [Operation.OPENAI_CHAT, Operation.GEMINI_GENERATE, Operation.GEMINI_STREAM])
+def test_audio_and_images_are_asked_for_where_they_have_a_price(operation, asked, needed):
+    family = operation.family
+    body = {"model": "m", "messages": []} if family is Family.OPENAI else {"contents": []}
+    if asked is not None:
+        body |= (
+            {"modalities": asked} if family is Family.OPENAI else {"generationConfig": {"responseModalities": asked}}
+        )
+    named = None if family is Family.OPENAI else "m"
+    for prices in ({}, SPOKEN, DRAWN, SPOKEN | DRAWN):
+        config = configured(model(family, prices))
+        if needed.keys() <= prices.keys():
+            assert decide(config, operation, body, named).targets
+            continue
+        with pytest.raises(GatewayError) as refused:
+            decide(config, operation, body, named)
+        assert refused.value.code == "unsupported_feature"
+        assert "no price of their own" in refused.value.message

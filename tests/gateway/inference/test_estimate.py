@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from gateway.inference.estimate import of_input, reasoning
 from metering.learning import LEAST_FACTOR, MOST_FACTOR
 from providers.dialect import Operation
-from providers.media.medium import Detail, Kind, Medium
+from providers.measures import Detail, Kind, Medium, TextWeight, Weight
 from providers.steps import at_once
 from providers.tools.catalog import TOOLS_BY_ID
-from providers.weight.weight import TextWeight, Weight
 from providers.wires import WIRES
 
 MODELS = st.sampled_from(

@@ -3,7 +3,7 @@ never charged more than it has.
 
 The provider of this test is the most expensive one that a request can meet: it reads as much as the bound says, uses
 each of its tools as often as it may, and produces exactly what the bytes that it was sent allow. Now and then it ignores
-a limit that was lowered. The ledger is the real one.
+the limit, its own or a lowered one, and the client leaves or waits for the end. The ledger is the real one.
 """
 
 import asyncio
@@ -27,13 +27,14 @@ from gateway.inference.admission import admit, read_head
 from gateway.inference.answer import Answer, Ending
 from gateway.inference.meter import Meter
 from metering.learning import Learning
-from metering.ledger.ledger import Ledger, Limits
+from metering.ledger.ledger import Limits
 from metering.store.embedded import Embedded
 from metering.store.store import open_store
 from metering.usage import Outcome, Report, Usage
 from providers.dialect import Family, Operation, Target
 from providers.steps import at_once
 from providers.wires import WIRES
+from tests.ledger_fixtures import RaisingLedger
 
 EXAMPLES = int(os.environ.get("LEDGER_EXAMPLES", "25"))
 STATEMENT = {"api_keys": ["k"], "retention_days": 0, "training": False, "region": "global"}
@@ -72,12 +73,13 @@ REQUESTS = st.fixed_dictionaries(
         "thinking": st.booleans(),
     }
 )
-# Start a request, or end the one at this place among those that run: at a target, in a tier, by a host that obeys or not.
+# Start a request, or end the one at this place among those that run: at a target, in a tier, by a host that obeys or not,
+# with the client there or not.
 OBEYS = st.sampled_from([True, True, True, False])
 STEPS = st.lists(
     st.tuples(st.just("start"), REQUESTS)
     | st.tuples(st.just("start"), REQUESTS)
-    | st.tuples(st.just("end"), st.tuples(st.integers(0, 9), st.integers(0, 2), st.booleans(), OBEYS))
+    | st.tuples(st.just("end"), st.tuples(st.integers(0, 9), st.integers(0, 2), st.booleans(), OBEYS, st.booleans()))
     | st.tuples(st.just("touch"), st.integers(0, 9)),
     min_size=2,
     max_size=20,
@@ -156,20 +158,18 @@ class Account:
         self.running = []
         self.records = []
         self.count = 0
-        self.services = SimpleNamespace(
-            loop=asyncio.get_running_loop(),
+        self.books = SimpleNamespace(
             ledger=ledger,
-            catalog=catalog,
-            config=config,
+            abort=config.billing.abort,
             learning=Learning(),
             spool=SimpleNamespace(full=False, intent=self._intent),
             limits=SimpleNamespace(of=lambda _tiers: Limits()),
-            instruments=SimpleNamespace(
-                reserve=SimpleNamespace(observe=lambda _seconds: None),
-                limits_ignored=SimpleNamespace(inc=lambda _provider: None),
-            ),
             leases=SimpleNamespace(begin=lambda *_: None, end=lambda *_: None),
             settler=SimpleNamespace(void=None, submit=self.records.append),
+        )
+        self.instruments = SimpleNamespace(
+            reserve=SimpleNamespace(observe=lambda _seconds: None),
+            limits_ignored=SimpleNamespace(inc=lambda _provider: None),
         )
 
     async def _intent(self, *_):
@@ -183,11 +183,13 @@ class Account:
         head = at_once(read_head(wire, body, path_model, self.config.policy))
         admitted = admit(
             wire, head, (), catalog=self.catalog, config=self.config, principal=principal,
-            learning=self.services.learning,
+            learning=self.books.learning,
         )  # fmt: skip
         self.count += 1
-        meter = Meter(self.services, f"r{self.count}", principal, admitted)
-        request = SimpleNamespace(progress=lambda: (admitted.targets[0], 0))
+        meter = Meter(
+            self.books, self.instruments, self.catalog, rid=f"r{self.count}", principal=principal, admission=admitted
+        )
+        request = SimpleNamespace(progress=lambda: (admitted.targets[0], 0), at_output=lambda *_: None)
         if (refused := await self._refusal(meter, request)) is not None:
             account = await self.ledger.account("pguarantee")
             balance = account.granted - account.spent
@@ -199,12 +201,12 @@ class Account:
 
     async def _refusal(self, meter, request):
         try:
-            await meter.reserve(request)
+            await meter.reserve(request, None)
         except CreditsExhausted as refused:
             return refused
         return None
 
-    async def end(self, place, target, standard, obeys):
+    async def end(self, place, target, standard, obeys, waits):
         wire, body, path_model, admitted, meter = self.running.pop(place % len(self.running))
         target = admitted.targets[target % len(admitted.targets)]
         sent = at_once(wire.splice(body, admitted.head, Target(target.model, output_limit=meter.output_limit)))
@@ -215,14 +217,23 @@ class Account:
         if wire.operation is Operation.OPENAI_COMPACT:
             longest = admitted.most_output
         output = min(longest if limit is None else limit, admitted.model.max_output or 10**9)
-        if meter.output_limit is not None and not obeys:
+        if not obeys:
             output = 10 * longest
         usage = dearest(target, admitted, output * admitted.head.choices)
         variant = None if standard else admitted.head.variant
         answer = Answer(Ending.WHOLE, 200, written=True, begun=True, report=Report(usage, variant))
-        record = meter.settle(lambda: meter.decide(answer, Outcome.COMPLETED, target))
+        account = await self.ledger.account("pguarantee")
+        alone = not self.running
+        meter.decide(answer, Outcome.CLIENT_ABORT, target)
+        if waits:
+            await meter.cover()
+        record = meter.record
+        meter.settle()
         assert record is self.records.pop()
-        assert record.charge <= meter.reserved.most
+        if obeys or not waits or meter.output_limit is not None:
+            assert record.charge <= meter.reserved.most
+        elif alone:  # what it costs, as long as there is credit
+            assert record.charge == min(record.cost, account.granted - account.spent)
         await self.ledger.settle([record])
         assert (await self.ledger.account("pguarantee")).spent <= self.granted
 
@@ -260,7 +271,7 @@ def test_no_account_is_charged_more_than_it_has(folder, models, billing, credit,
 
     async def run():
         store = await open_store("embedded:", data_dir=folder)
-        ledger = Ledger(store, timeout=10)
+        ledger = RaisingLedger(store, timeout=10)
         await ledger.load()
         try:
             await store.client.flushall()
@@ -274,9 +285,10 @@ def test_no_account_is_charged_more_than_it_has(folder, models, billing, credit,
                     await account.end(*what)
                 elif account.running:
                     meter = account.running[what % len(account.running)][-1]
-                    await ledger.touch_each([meter.touch()])
+                    (standing,) = await ledger.touch_each([meter.touch()])
+                    meter.granted(standing)
             while account.running:
-                await account.end(0, 0, False, True)
+                await account.end(0, 0, False, True, True)
             assert (await ledger.account("pguarantee")).held == 0
         finally:
             await ledger.close()

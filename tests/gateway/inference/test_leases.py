@@ -6,10 +6,11 @@ import pytest
 
 from gateway.errors import CreditsExhausted, TokenRevoked
 from gateway.inference.leases import Leases
-from metering.ledger.ledger import Ledger, Limits, Reservation, Touch
+from metering.ledger.ledger import Limits, Reservation, Touch, Touched
 from metering.store.embedded import Embedded
 from metering.store.store import open_store
 from metering.usage import Outcome
+from tests.ledger_fixtures import RaisingLedger
 
 PID = "pleases"
 
@@ -24,11 +25,13 @@ class Held:
         self.stopped = asyncio.get_running_loop().create_future()
 
     def touch(self):
+        assert self.rid, "it has ended"
         self.touched += 1
         return Touch(PID, self.rid, 60_000, self.wants)
 
-    def raised(self):
-        self.rises += 1
+    def granted(self, standing):
+        self.rises += standing.touched is Touched.HELD
+        self.most = standing.most
 
     def stop(self, error, outcome):
         self.stopped.set_result((error, outcome))
@@ -46,7 +49,7 @@ def folder(tmp_path_factory):
 async def ledger(folder):
     store = await open_store("embedded:", data_dir=folder)
     await store.client.flushall()
-    ledger = Ledger(store, timeout=5)
+    ledger = RaisingLedger(store, timeout=5)
     await ledger.load()
     await ledger.grant(PID, 100, "g")
     yield ledger
@@ -94,10 +97,40 @@ async def test_one_that_is_not_due_yet_is_left_alone(ledger):
     await leases.close()
 
 
+async def test_one_that_outgrows_what_it_may_cost_is_touched_at_once_and_once(ledger):
+    leases = Leases(asyncio.get_running_loop(), ledger, every=3600.0, turn=3600.0)
+    first, second = await reserve(ledger, leases, "r1", wants=30), await reserve(ledger, leases, "r2", wants=40)
+    for held in (first, first, second):
+        leases.hurry(held)
+    await until(lambda: first.rises and second.rises)
+    leases.hurry(first)  # while nobody is being touched, and while somebody is
+    await until(lambda: first.rises > 1)
+    assert (first.touched, second.touched) == (2, 1)
+    leases.end(second)
+    leases.hurry(second)
+    leases.hurry(first)
+    await until(lambda: first.rises > 2)
+    assert second.touched == 1
+    await leases.close()
+
+
+async def test_one_that_ends_after_it_was_found_due_keeps_no_other_from_being_touched(ledger):
+    leases = Leases(asyncio.get_running_loop(), ledger, every=3600.0, turn=3600.0)
+    first, second = await reserve(ledger, leases, "r1", wants=30), await reserve(ledger, leases, "r2", wants=40)
+    for held in (first, second):
+        leases.hurry(held)
+    await asyncio.sleep(0)  # both are due, and what touches them has not run
+    leases.end(first)
+    first.rid = ""
+    await until(lambda: second.rises)
+    assert first.touched == 0
+    await leases.close()
+
+
 async def test_a_growing_answer_raises_its_hold(ledger, leases):
     held = await reserve(ledger, leases, "r1", wants=70)
     await leases.touch([held])
-    assert held.rises == 1
+    assert (held.rises, held.most) == (1, 70)
     assert (await ledger.account(PID)).held == 70
 
 
@@ -108,6 +141,7 @@ async def test_an_answer_that_the_account_cannot_pay_ends(ledger, leases):
     assert isinstance(error, CreditsExhausted)
     assert (error.needed, error.held, error.available) == (90, 50, 50)
     assert outcome is Outcome.CREDITS_EXHAUSTED
+    assert second.most == 70  # all that the account has beside the 30 of the first
     assert not first.stopped.done()
     assert (await ledger.account(PID)).held == 50
 

@@ -2,7 +2,6 @@
 
 from types import SimpleNamespace
 
-import msgspec
 import pytest
 
 from gateway.auth.principal import Mode, Principal
@@ -10,7 +9,7 @@ from gateway.config import AbortRule
 from gateway.inference.answer import Answer, Ending
 from gateway.inference.meter import MORE_OUTPUT, UNSEEN_SPEED, Meter
 from metering.learning import ENOUGH_SPEEDS, Learning
-from metering.ledger.ledger import Reserved
+from metering.ledger.ledger import Reserved, Standing, Touched
 from metering.usage import Outcome, Report, Usage
 from tests.gateway.inference.test_holds import TOKEN, admitted, chat
 
@@ -26,13 +25,19 @@ def clock(monkeypatch):
 def running(found, *, most=None, learning=None):
     """A meter after its reserve, and the output that is seen of its request."""
     principal = Principal("s", "p", "default", Mode.CLOUD, 2**53)
-    config = SimpleNamespace(billing=SimpleNamespace(abort=None))
-    services = SimpleNamespace(catalog=None, config=config, learning=learning or Learning())
-    meter = Meter(services, "r", principal, found)
-    seen = SimpleNamespace(output=0)
-    meter._request = SimpleNamespace(progress=lambda: (found.targets[0], seen.output))
+    books = SimpleNamespace(abort=AbortRule.PRODUCED, learning=learning or Learning())
+    instruments = SimpleNamespace(limits_ignored=SimpleNamespace(inc=lambda _provider: None))
+    meter = Meter(
+        books, instruments, SimpleNamespace(price_of=lambda *_: None), rid="r", principal=principal, admission=found
+    )
+    seen = SimpleNamespace(output=0, watched=None)
+    meter._request = SimpleNamespace(
+        progress=lambda: (found.targets[0], seen.output),
+        at_output=lambda output, _call: setattr(seen, "watched", output),
+    )
     granted = found.worst if most is None else most
     meter.reserved = Reserved(granted, 0, found.amount, granted, ())
+    meter._granted = granted
     if granted < found.worst:
         meter.cap(found.limit(granted))
     return meter, seen
@@ -41,7 +46,7 @@ def running(found, *, most=None, learning=None):
 def held(meter):
     """What the next touch asks for, which the ledger grants."""
     touch = meter.touch()
-    meter.raised()
+    meter.granted(Standing(Touched.HELD, max(touch.amount, touch.most)))
     return touch.amount
 
 
@@ -95,10 +100,14 @@ def test_a_limit_that_was_lowered_is_all_that_is_held_unless_more_is_seen(clock)
     assert meter.output_limit == 5_000
     clock.now += 3_600_000
     assert held(meter) == 0
-    seen.output = 5_000
+    seen.output = meter.most_seen
+    assert meter.most_seen == 8 * 5_000 + MORE_OUTPUT
     assert held(meter) == 0
-    seen.output = 5_001
-    assert held(meter) == found.costs.worst(5_001 + MORE_OUTPUT) > meter.reserved.most
+    seen.output += 1
+    assert held(meter) == found.costs.worst(seen.output + seen.output // 8) > meter.reserved.most
+    assert meter.output_limit == 5_000
+    assert meter.most_seen == seen.output + seen.output // 8  # no tolerance any more
+    assert seen.watched == meter.most_seen - seen.output > MORE_OUTPUT
 
 
 def test_several_choices_share_what_is_seen(clock):
@@ -113,20 +122,33 @@ def test_several_choices_share_what_is_seen(clock):
     [
         (10**9, None, 5_000, 5_000),  # a host that counts reasoning beside the limit: it is paid for
         (10**9, None, 100, 100),
-        (2_000, None, 5_000, 2_000),  # no more than the account had
+        (2_000, None, 5_000, 2_000),  # no more than the account has beside its other requests
         (2_000, None, 1_900, 1_900),
+        (0, None, 5_000, 100),
         (100, 50, 5_000, 50),  # beyond a lowered limit nothing
     ],
 )
-def test_more_output_than_was_held_for_is_charged_up_to_what_the_account_had(clock, had, lowered, output, charged):
+@pytest.mark.parametrize("stated", [True, False])
+async def test_more_output_than_was_held_for_is_charged_up_to_what_the_ledger_grants(
+    clock, had, lowered, output, charged, stated
+):
     found = admitted(chat(max_tokens=100))
     meter, _ = running(found, most=None if lowered is None else found.costs.worst(lowered))
     of_output = 4 * TOKEN
-    meter.reserved = msgspec.structs.replace(meter.reserved, balance=7 + found.costs.worst(had), held=7)
-    meter._services.config = SimpleNamespace(billing=SimpleNamespace(abort=AbortRule.PRODUCED))
-    meter._services.instruments = SimpleNamespace(limits_ignored=SimpleNamespace(inc=lambda _provider: None))
-    report = Report(Usage(in_uncached=found.input_bound, out_visible=output))
-    answer = Answer(Ending.WHOLE, 200, written=True, begun=True, report=report)
-    record = meter.decide(answer, Outcome.COMPLETED, found.targets[0])
+    asked = []
+
+    async def touch_each(touches):
+        asked.extend(touches)
+        (touch,) = touches
+        most = max(touch.most, min(touch.amount, found.costs.worst(had)))
+        return [Standing(Touched.HELD if most >= touch.amount else Touched.CREDITS, most)]
+
+    meter._books.ledger = SimpleNamespace(touch_each=touch_each)
+    report = Report(Usage(in_uncached=found.input_bound, out_visible=output if stated else None))
+    answer = Answer(Ending.WHOLE, 200, written=True, begun=True, report=report, output=output)
+    meter.decide(answer, Outcome.CLIENT_ABORT, found.targets[0])
+    await meter.cover()
+    assert len(asked) == (lowered is None and output > 100)  # within the limit it costs no call
+    record = meter.record
     assert record.charge == found.input_bound * TOKEN + charged * of_output
     assert (record.cost, record.out_visible) == (found.input_bound * TOKEN + output * of_output, output)

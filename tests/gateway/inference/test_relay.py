@@ -1,13 +1,19 @@
 """The relay between two real sockets: what comes from the provider goes to the client as it is."""
 
 import asyncio
+import contextlib
 import socket
+from unittest.mock import patch
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
+from gateway.inference import relay as relay_module
 from gateway.inference.relay import HOLD_BYTES, Relay, RelayState, Watch, reset
 from gateway.upstream.connection import Connection
 from gateway.upstream.faults import Fault
+from tests.gateway.states import documented, watched
 from tests.gateway.upstream_peer import PATIENCE, REQUEST, until
 
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -47,6 +53,9 @@ class Counting:
         raise NotImplementedError
 
     def estimated_output(self):
+        raise NotImplementedError
+
+    def at_output(self, tokens, call):
         raise NotImplementedError
 
 
@@ -440,3 +449,156 @@ async def test_a_reset_is_not_a_clean_end():
         await reader.read()
     writer.close()
     server.close()
+
+
+DOCUMENTED = documented(relay_module, RelayState)
+STEPS = ("open", "pause", "resume", "linger", "stop", "close", "cut")
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    steps=st.lists(st.sampled_from([*STEPS, STREAM_HEAD, chunk(b"seen"), b"0\r\n\r\n", b"junk"]), max_size=10),
+    streaming=st.booleans(),
+    begun=st.booleans(),
+)
+@example(steps=[STREAM_HEAD, "open", "linger", "stop"], streaming=True, begun=True)
+@example(steps=[STREAM_HEAD, "open", b"0\r\n\r\n"], streaming=True, begun=True)
+def test_its_state_changes_only_as_its_module_says(steps, streaming, begun):
+    seen = set()
+
+    async def run():
+        with patch(f"{__name__}.Relay", watched(Relay, seen)):
+            pair = await Pair().open(scanner=Counting(begun=begun), streaming=streaming)
+        relay = pair.relay
+        for step in steps:
+            if isinstance(step, bytes):
+                with contextlib.suppress(OSError):
+                    pair.say(step)
+            elif step == "open" and relay.state in {RelayState.HOLDING, RelayState.ENDED}:
+                relay.open(pair.protocol.transport, chunked=True)
+            elif step == "linger" and relay.state is RelayState.FLOWING:
+                relay.linger(10)
+            elif step == "cut":
+                with contextlib.suppress(OSError):
+                    pair.provider.shutdown(socket.SHUT_WR)
+                pair.connection._reader()
+            elif step in {"pause", "resume", "stop", "close"}:
+                getattr(relay, step)()
+            assert relay.over is (relay._connection is None)  # what has ended has nothing of the connection
+        relay.close()
+        pair.close()
+
+    asyncio.run(run())
+    assert seen <= DOCUMENTED
+
+
+async def test_the_states_that_its_module_lists_happen(make):
+    seen = set()
+    with patch(f"{__name__}.Relay", watched(Relay, seen)):
+        for last in range(4):
+            pair = await make(scanner=Counting())
+            steps = (
+                lambda pair: pair.say(STREAM_HEAD),
+                lambda pair: pair.relay.open(pair.protocol.transport, chunked=True),
+                lambda pair: pair.relay.linger(10),
+            )
+            for step in steps[:last]:
+                step(pair)
+            pair.relay.stop()
+    assert seen == DOCUMENTED
+
+
+OBJECT = b'{"answer": "whole"}'
+
+
+class Whole(Counting):
+    """A scanner of an object that is complete with its last bracket."""
+
+    sse = False
+    at_boundary = False
+
+    @property
+    def ended(self):
+        return self.seen.endswith(b"}")
+
+    seen = b""
+
+    def feed(self, data):
+        self.seen += data
+        return super().feed(data)
+
+
+async def beating(make, scanner):
+    """An object before which spaces came for as long as an opening is held, and whose client is opened for them."""
+    pair = await make(scanner=scanner, streaming=False, opening=0.01)
+    pair.say(STREAM_HEAD + chunk(b"\n"))
+    async with asyncio.timeout(PATIENCE):
+        await pair.relay.ready
+    assert not pair.relay.over
+    return pair
+
+
+async def test_spaces_before_an_object_pass_and_the_object_when_it_is_complete(make):
+    pair = await beating(make, Whole())
+    pair.relay.open(pair.protocol.transport, chunked=True)
+    assert await pair.heard(6) == chunk(b"\n")
+    pair.say(chunk(b" \r\n"))
+    assert await pair.heard(8) == chunk(b" \r\n")
+    for start in range(len(OBJECT)):
+        assert not pair.relay.over
+        pair.say(chunk(OBJECT[start : start + 1]))
+    pair.say(b"0\r\n\r\n")
+    assert await pair.heard(len(chunk(OBJECT))) == chunk(OBJECT)
+    assert (pair.relay.over, pair.relay.fault, pair.relay.watch.flows) == (True, None, False)
+
+
+async def test_an_object_that_came_before_its_client_was_opened_is_not_taken_with_the_spaces(make):
+    pair = await beating(make, Whole())
+    pair.say(chunk(OBJECT[:5]))
+    assert pair.relay.take() == b"\n"
+    pair.say(chunk(OBJECT[5:]) + b"0\r\n\r\n")
+    assert pair.relay.over
+    assert pair.relay.take() == b""
+    pair.relay.open(pair.protocol.transport, chunked=True)
+    assert await pair.heard(len(chunk(OBJECT))) == chunk(OBJECT)
+
+
+@pytest.mark.parametrize("what", ["error", "cut", "incomplete"])
+async def test_an_object_behind_spaces_that_is_not_good_does_not_pass(make, what):
+    scanner = Whole()
+    pair = await beating(make, scanner)
+    pair.relay.open(pair.protocol.transport, chunked=True)
+    assert await pair.heard(6) == chunk(b"\n")
+    scanner.error = object() if what == "error" else None
+    pair.say(chunk(OBJECT[:-1] if what == "incomplete" else OBJECT))
+    if what == "cut":
+        pair.provider.close()
+        pair.connection._reader()
+    else:
+        pair.say(b"0\r\n\r\n")
+    assert pair.relay.over
+    pair.relay.close()
+    pair.protocol.transport.close()
+    assert await asyncio.get_running_loop().sock_recv(pair.client, 100) == b""
+
+
+async def test_an_object_behind_spaces_that_is_too_large_to_hold_flows(make):
+    pair = await beating(make, Whole())
+    pair.relay.open(pair.protocol.transport, chunked=False)
+    for _ in range(HOLD_BYTES // 16_384 + 1):
+        assert not pair.relay.watch.flows
+        pair.say(chunk(b"x" * 16_384))
+    assert pair.relay.watch.flows
+    assert len(await pair.heard(HOLD_BYTES)) > HOLD_BYTES
+    pair.say(chunk(b"more"))
+    assert (await pair.heard(4)).endswith(b"more")
+
+
+async def test_an_object_is_not_opened_for_spaces_that_it_follows_at_once(make):
+    pair = await make(scanner=Whole(), streaming=False, opening=0.01)
+    pair.say(STREAM_HEAD + chunk(b"\n"))
+    pair.say(chunk(b"{"))
+    await asyncio.sleep(0.05)  # the time for which an opening is held, several times
+    assert not pair.relay.ready.done()
+    pair.say(chunk(b"}") + b"0\r\n\r\n")
+    assert pair.relay.held() == b"\n{}"

@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from gateway.inference.encoded import Encoded, unreadable
+from gateway.inference.encoded import Encoded
 from gateway.inference.responses import watch_of
 from providers.dialect import Head, Operation
 from providers.masking.masking import Vault
@@ -50,7 +50,7 @@ def test_scanned_and_held(status, headers, stream, scanned, flows):
 def test_what_nobody_here_can_read(headers):
     scanner = watch_of(CHAT, Head(model="m", stream=True), 200, headers).scanner
     assert scanner.feed(b"bytes") == b"bytes"
-    assert unreadable(scanner)
+    assert not scanner.readable
     assert (scanner.begun, scanner.ended) == (True, False)
     assert scanner.finish() == b""
     assert scanner.ended  # HTTP's end is the only one that it has
@@ -62,12 +62,12 @@ def test_what_is_labelled_as_any_bytes_is_read_by_its_first_one(kind):
     headers = [(b"content-type", kind)]
     stream = watch_of(CHAT, Head(model="m", stream=True), 200, headers).scanner
     assert stream.feed(STREAM) == STREAM
-    assert (unreadable(stream), stream.ended, stream.report().usage.output_tokens) == (False, True, 1)
+    assert (stream.readable, stream.ended, stream.report().usage.output_tokens) == (True, True, 1)
     for asked in (True, False):
         error = watch_of(CHAT, Head(model="m", stream=asked), 200, headers).scanner
         error.feed(b' {"error": {"message": "m", "code": 429}}')
         error.finish()
-        assert (unreadable(error), error.begun, error.error.status) == (False, False, 429)
+        assert (error.readable, error.begun, error.error.status) == (True, False, 429)
 
 
 @pytest.mark.parametrize("kind", [b"text/event-stream", b"text/plain", b"text/plain; charset=utf-8", None])

@@ -7,11 +7,14 @@ of its own.
 
 from __future__ import annotations
 
+import gc
 import gzip
 import os
 import random
 import time
+from base64 import b32encode
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 
 import pytest
 
@@ -22,10 +25,10 @@ from gateway.inference.encoded import Bounded
 from gateway.inference.secrets import make_secrets
 from gateway.upstream.connection import RECV_BYTES
 from providers.dialect import Head, Operation, Refusal, Target
-from providers.masking.masking import TooMany, Vault, masking
+from providers.masking.masking import NAME_LENGTH, TooMany, Vault, masking
 from providers.masking.places import REQUESTS
 from providers.wires import WIRES
-from tests.slowness import slowness
+from tests.slowness import TRIES, slowness
 
 SECONDS = float(os.environ.get("SLOWEST_SECONDS", "5"))
 SEED = 20
@@ -48,13 +51,16 @@ REQUEST_SHAPES = {
         (b'{"model":"m","messages":[', b'{"role":"user","content":[{}]},', b"{}]}"),
         (b'{"model":"m","messages":[{"content":[', b'{"file":{}},', b"{}]}]}"),
         (b'{"model":"m","messages":[{"content":"', b"a\\n", b'"}]}'),
+        (b'{"model":"m","messages":[{"content":[', b'{"prompt_cache_breakpoint":{}},', b"{}]}]}"),
         (b'{"model":"m","messages":[],"tools":[', b'{"type":"function"},', b"{}]}"),
+        (b'{"model":"m","messages":[{"content":[', b'{"image_url":"h%74tp"},', b"{}]}]}"),
         (b'{"model":"m",', b'"a":"b",', b'"messages":[]}'),
     ],
     Operation.OPENAI_RESPONSES: [(b'{"model":"m","input":[', b'{"content":[{}]},', b"{}]}")],
     Operation.ANTHROPIC_MESSAGES: [
         (b'{"model":"m","max_tokens":1,"messages":[', b'{"content":[{"content":[{}]}]},', b"{}]}"),
         (b'{"model":"m","max_tokens":1,"messages":[],"fallbacks":[', b'{"model":"a"},', b"{}]}"),
+        (b'{"model":"m","max_tokens":1,"messages":[{"content":[', b'{"cache_control":{}},', b"{}]}]}"),
     ],
     Operation.GEMINI_GENERATE: [
         (b'{"contents":[', b'{"parts":[{"partMetadata":{}}]},', b"{}]}"),
@@ -101,7 +107,7 @@ def reading(operation: Operation, body: bytes) -> Iterator[None]:
     yield
     head = yield from wire.read(plain, "m")
     yield
-    yield from wire.splice(plain, head, Target("n", alias=True, pseudonym="p", output_limit=16))
+    yield from wire.splice(plain, head, Target("n", alias=True, pseudonym="p", output_limit=16, uncached=True))
 
 
 def watching(operation: Operation, body: bytes) -> Iterator[None]:
@@ -140,6 +146,9 @@ def search(
     longest = most = 0.0
     slow = costly = b""
     best = [(0.0, shape) for shape in shapes]
+    # Collecting what other tests left is no work of a step.
+    gc.collect()
+    gc.freeze()
     until = time.monotonic() + seconds
     tries = 0
     while tries < 2 * len(shapes) or time.monotonic() < until:
@@ -150,15 +159,21 @@ def search(
         body = start + unit * (draw.choice((30, 60, 120)) * KIB // len(unit)) + end
         costs = list(timed(run(body)))
         score = sum(costs) / (len(body) / KIB)
-        if score > most:
-            most, costly = score, unit
-        if max(costs) > longest:
-            # Once more: what took long for another reason does not do so twice.
-            again = max(timed(run(body)))
-            if min(again, max(costs)) > longest:
-                longest, slow = min(again, max(costs)), unit
+        step = max(costs)
+        if score > most or step > longest:
+            # Again: what took long for another reason, such as a neighbour of this machine, does not do so each time.
+            for _ in range(TRIES):
+                costs = list(timed(run(body)))
+                score, step = min(score, sum(costs) / (len(body) / KIB)), min(step, max(costs))
+                if score <= most and step <= longest:
+                    break
+            if score > most:
+                most, costly = score, unit
+            if step > longest:
+                longest, slow = step, unit
         best.append((score, (start, unit, end)))
         best = sorted(best, key=lambda found: -found[0])[:8]
+    gc.unfreeze()
     return longest, most, slow, costly
 
 
@@ -187,7 +202,7 @@ def test_no_text_is_slow_to_search_for_secrets():
     operation = Operation.OPENAI_CHAT
 
     def run(body: bytes) -> Iterator[object]:
-        vault = Vault(lambda secret: f"n{len(secret)}")
+        vault = Vault(lambda secret: b32encode(sha256(secret.encode()).digest()).decode()[:NAME_LENGTH])
         return masking(body, Search(secrets.detector), vault, REQUESTS[operation.family])
 
     shapes = [(b'{"messages":[{"content":"', unit, b'"}]}') for unit in (b"+14155550100 ", b"a@b.example ", b"sk-")]
