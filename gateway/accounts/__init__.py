@@ -1,1 +1,1 @@
-"""What is done to an account, whoever asks: the command line, a service or the person."""
+"""The acts on an account, for the command line, services and the person."""

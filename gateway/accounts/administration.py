@@ -1,81 +1,52 @@
-"""What services and operators do to accounts: the same acts for the internal API and the command line.
+"""The acts on an account, implemented once for the command line, services and the portal.
+
+An entrance (`gateway.cli`, `gateway.internal`, `gateway.portal`) authorises the caller, finds the account, calls one
+act and renders its result. The export is in `gateway.accounts.export`, the correction in `metering.accounts.rights`.
 
 Rules:
 
-1. Every act that reads or changes one person's account is noted in the audit stream first, with who
-   asked for it (``actor``: a service token's name, or an `Actor`).
-2. An account is named by the user's id at the sign-in service; the pid never has to be known outside.
+1. Every act that reads or changes a person's account is first recorded in the audit stream, with its actor
+   (a service token's name, or an `Actor`).
+2. An act that changes an account returns after the change survives the loss of the store's primary.
+3. An act that may create the account takes the user's id at the sign-in service. Every other act takes the pid, which
+   the entrance has found by the user's id or in the portal's cookie.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
+from gateway.accounts.webhooks import WebhookEvent, Webhooks
+from gateway.auth import choice as choices
 from gateway.auth import entitlements as entitlement
-from gateway.auth import revocation, sessions
+from gateway.auth import revocation, sessions, switches
 from gateway.auth.announcements import Announcement, Topic, publish
+from gateway.auth.choice import Choice
 from gateway.auth.entitlements import Entitlements
+from gateway.auth.principal import str_of
+from gateway.auth.switches import Switchable
+from gateway.config import DEFAULT_TIER
 from metering import keys
 from metering.accounts import audit, credit_watch
-from metering.accounts.audit import Action, AuditEntry
+from metering.accounts.audit import Action
 from metering.accounts.identity_map import Accounts
-from metering.accounts.retention import Retention
-from metering.accounts.rights import Erasure, Export, Rights
+from metering.accounts.retention import Forgetter, Retention
+from metering.accounts.rights import Erasure, Rights
 from metering.ledger.ledger import Account, Ledger
 from metering.spool.journal import Journal
 from metering.store.epoch import Epoch
 from metering.store.store import Store
 from metering.stripe import customers as stripe_customers
-from metering.usage import UsageRecord
 
-OnErased = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class PersonExport:
-    """All that is held about a person."""
-
-    export: Export
-    entitlements: Entitlements
-    sessions: tuple[sessions.Session, ...]
-    audit: tuple[AuditEntry, ...]
-
-    def json(self) -> dict[str, Any]:
-        stated = self.entitlements
-        return {
-            **self.export.json(),
-            "entitlements": {
-                "version": stated.version,
-                "tier": stated.tier,
-                "models": sorted(stated.models),
-                "region": stated.region,
-                "mode": stated.mode,
-                "org": stated.org,
-                "min_app": dict(stated.min_app),
-            },
-            "sessions": [asdict(session) for session in self.sessions],
-            "audit": [asdict(entry) for entry in self.audit],
-        }
-
-    def csv(self) -> str:
-        """The same, as one table: section, number in it, field, value."""
-        out = io.StringIO()
-        table = csv.writer(out)
-        table.writerow(("section", "number", "field", "value"))
-        for section, content in self.json().items():
-            for number, item in enumerate(content if isinstance(content, list) else [content]):
-                for name, value in item.items() if isinstance(item, dict) else [("rid", item)]:
-                    shown = " ".join(map(str, value)) if isinstance(value, list | tuple) else value
-                    table.writerow((section, number, name, shown))
-        return out.getvalue()
+LONGEST_KEY = 255  # characters of a grant's key, as its caller names it
+BATCH = 256  # accounts that are asked for at a time
 
 
 class Administration:
-    """Acts on accounts. ``on_erased`` is told the pid of each account that was erased."""
+    """Acts on accounts. ``webhooks`` reports an erasure to the operator's service."""
 
     def __init__(
         self,
@@ -85,7 +56,7 @@ class Administration:
         key: bytes,
         *,
         journal: Journal | None = None,
-        on_erased: OnErased | None = None,
+        webhooks: Webhooks | None = None,
     ) -> None:
         self.store = store
         self.ledger = ledger
@@ -93,18 +64,26 @@ class Administration:
         self.key = key
         self.epoch = Epoch(store)
         self._journal = journal
-        self.rights = make_rights(store, ledger, accounts, journal)
-        self._on_erased = on_erased
+        self.rights = _rights(store, ledger, journal)
+        self._webhooks = webhooks or Webhooks()
 
-    async def show(self, user: str, *, actor: str) -> tuple[Account, Entitlements] | None:
-        pid = await self.accounts.pid_of(user)
-        if pid is None:
-            return None
+    async def show(self, pid: str, *, actor: str) -> tuple[Account, Entitlements]:
+        """The account's credits, zeros if nothing was ever granted, and what it may use."""
         await audit.note(self.store, actor, Action.LOOKED_UP, pid)
         return await self._state(pid)
 
+    async def every(self, *, actor: str) -> list[Account]:
+        """Every account of the ledger, by its pid: a scan, for the operator's eyes. Raises as `Ledger.account`."""
+        await audit.note(self.store, actor, Action.LOOKED_UP)
+        names = [str_of(name) async for name in self.store.client.scan_iter(match=keys.ACCOUNTS, count=1_000)]
+        found: list[Account | None] = []
+        for begin in range(0, len(names), BATCH):
+            pids = [name.rpartition(":")[2] for name in names[begin : begin + BATCH]]
+            found += await asyncio.gather(*map(self.ledger.account, pids))  # calls of one loop tick share a pipeline
+        return sorted((account for account in found if account is not None), key=lambda account: account.pid)
+
     async def entitle(self, user: str, stated: Entitlements, *, actor: str) -> tuple[Account, Entitlements] | None:
-        """State what a user may use, making the account; ``None`` where the version is refused.
+        """Set what a user may use; creates the account; ``None`` if the version is refused.
 
         ``stated.org`` is the organisation's own name here; its digest is kept.
 
@@ -119,11 +98,11 @@ class Administration:
         await audit.note(self.store, actor, Action.TIER_SET, pid)
         if not await entitlement.write(self.store.client, pid, stated):
             return None
-        await self.ledger.set_tier(pid, stated.tier or "default")
-        # A newer version may have come in between, whose tier this one has just overwritten.
+        await self.ledger.set_tier(pid, stated.tier or DEFAULT_TIER)
+        # A newer version may have been written in between, whose tier this one has just overwritten.
         while (now := await entitlement.read(self.store.client, pid)).version > stated.version:
             stated = now
-            await self.ledger.set_tier(pid, stated.tier or "default")
+            await self.ledger.set_tier(pid, stated.tier or DEFAULT_TIER)
         await publish(self.store.client, Announcement(Topic.POLICY_CHANGED, pid=pid))
         # Two keys, which a Cluster may have on two primaries: what is stated, and the ledger's tier.
         for key in (entitlement.account_key(pid), keys.tag(keys.partition(pid))):
@@ -131,11 +110,11 @@ class Administration:
         return await self._state(pid)
 
     async def organisation(self, org: str) -> Entitlements:
-        """What was stated of an organisation, by its own name; version 0 where nothing was."""
+        """The entitlements of an organisation, by its name; version 0 if nothing was."""
         return await entitlement.read_org(self.store.client, entitlement.org_digest(self.key, org))
 
     async def entitle_organisation(self, org: str, stated: Entitlements, *, actor: str) -> Entitlements | None:
-        """State what everybody in an organisation may use; ``None`` where the version is refused.
+        """Set what everybody in an organisation may use; ``None`` if the version is refused.
 
         Raises:
             ValueError: A field is not of its form.
@@ -158,55 +137,53 @@ class Administration:
         await credit_watch.forget(self.store, pid)
         return account
 
-    async def export(self, user: str, *, actor: str) -> PersonExport | None:
-        pid = await self.accounts.pid_of(user)
-        if pid is None:
-            return None
-        export = await self.rights.export(pid, actor=actor)
-        if export is None:  # signed in, and nothing granted or used yet
-            export = Export(Account(pid, 0, 0, 0, 0, ""), (), (), ())
-        client = self.store.client
-        return PersonExport(
-            export,
-            await entitlement.read(client, pid),
-            tuple(await sessions.of_account(client, pid)),
-            tuple([entry async for entry in audit.read_audit(self.store) if entry.pid == pid]),
-        )
+    async def choose(self, pid: str, choice: Choice, *, actor: str) -> None:
+        """Set the choices of the account's owner, replacing the earlier ones. Raises as `choice.write`."""
+        await audit.note(self.store, actor, Action.CHOSEN, pid)
+        await choices.write(self.store, pid, choice)
 
-    async def erase(self, user: str, *, actor: str) -> Erasure | None:
-        """Erase a user's account, or ``None`` where there is none. Its running requests end at once.
+    async def erase(self, pid: str, names: Sequence[str], *, actor: str) -> Erasure:
+        """Erase an account and the entries of the identity map that lead to it. Its running requests end at once.
 
         Raises:
             Unconfirmed, redis.RedisError: Not begun: repeat it.
             LedgerUnavailable: As `Rights.erase`.
         """
-        pid = await self.accounts.pid_of(user)
-        if pid is None:
-            return None
         # First: a session that is gone already could not be announced, and would run on from the workers' caches.
         await revocation.revoke_all(self.store, pid, actor=actor, journal=self._journal)
-        erasure = await self.rights.erase(user, actor=actor)
-        if erasure is not None and self._on_erased is not None:
-            self._on_erased(erasure.pid)
+        erasure = await self.rights.erase(pid, names, actor=actor)
+        self._webhooks.emit(WebhookEvent.ACCOUNT_ERASED, pid)
         return erasure
 
-    async def restrict(self, user: str, *, restricted: bool, actor: str) -> Account | None:
-        pid = await self.accounts.pid_of(user)
-        return None if pid is None else await self.rights.restrict(pid, restricted=restricted, actor=actor)
+    async def restrict(self, pid: str, *, restricted: bool, actor: str) -> Account | None:
+        """Refuse the account's new requests, or take them again; ``None`` if nothing was ever granted to it.
 
-    async def rectify(
-        self, user: str, rid: str, *, actor: str, rev: int | None = None, **corrected: int
-    ) -> UsageRecord | None:
-        """Raises as `Rights.rectify`."""
-        pid = await self.accounts.pid_of(user)
-        return None if pid is None else await self.rights.rectify(pid, rid, actor=actor, rev=rev, **corrected)
+        Raises:
+            Unconfirmed, LedgerUnavailable, redis.RedisError: Done perhaps, and might not survive a failover: repeat it.
+        """
+        await audit.note(self.store, actor, Action.RESTRICTED if restricted else Action.UNRESTRICTED, pid)
+        account = await self.ledger.restrict(pid, restricted=restricted)
+        if account is not None:
+            await self.store.confirm(keys.tag(keys.partition(pid)))
+        return account
 
     async def set_customer(self, user: str, customer: str, *, actor: str) -> None:
-        """Lead a user's charges to a customer at Stripe, making the account."""
+        """Lead a user's charges to a customer at Stripe, making the account.
+
+        Raises:
+            ValueError: This is not a customer's id.
+            Unconfirmed, redis.RedisError: Done perhaps, and might not survive a failover: repeat it.
+        """
         pid = await self.accounts.pid_of(user, create=True)
         assert pid is not None
         await audit.note(self.store, actor, Action.CUSTOMER_SET, pid)
         await stripe_customers.assign(self.store, pid, customer)
+        await self.store.confirm(keys.tag(keys.partition(pid)))
+
+    async def switch(self, what: Switchable, name: str, *, off: bool, actor: str) -> None:
+        """Switch a provider, model or key off, or on again. Raises as `switches.switch`."""
+        await audit.note(self.store, actor, Action.SWITCHED_OFF if off else Action.SWITCHED_ON)
+        await switches.switch(self.store, what, name, off=off)
 
     async def _state(self, pid: str) -> tuple[Account, Entitlements]:
         account = await self.ledger.account(pid)
@@ -217,7 +194,12 @@ class Administration:
         await self.store.close()
 
 
-def make_rights(store: Store, ledger: Ledger, accounts: Accounts, journal: Journal | None = None) -> Rights:
+def consumers_of_records(store: Store) -> tuple[Forgetter, ...]:
+    """What each consumer of usage records keeps of an account: see `metering.accounts.retention`, rule 5."""
+    return (partial(stripe_customers.forget, store),)
+
+
+def _rights(store: Store, ledger: Ledger, journal: Journal | None) -> Rights:
     """`Rights` that reach everything that is held about a person."""
     client = store.client
 
@@ -233,8 +215,7 @@ def make_rights(store: Store, ledger: Ledger, accounts: Accounts, journal: Journ
     return Rights(
         store,
         ledger,
-        accounts,
-        Retention(store, ledger),
+        Retention(store, ledger, consumers=consumers_of_records(store)),
         journal=journal,
         forgetters=(forget_sessions, forget_entitlements, forget_level),
     )

@@ -1,17 +1,19 @@
-"""The identity key, store, ledger and accounts of a configuration, opened in one place for all that work on them.
+"""The identity key, store, ledger and accounts of a configuration, opened in one place for every caller.
 
-Each function opens everything or nothing: what was opened before a failure is closed again.
+Each function opens everything or nothing: after a failure it closes what it has opened.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, TypeVar
 
-from gateway.accounts.administration import Administration, OnErased
+from gateway.accounts.administration import Administration
+from gateway.accounts.webhooks import Webhooks
 from gateway.auth.identity import identity_keys, load_key
 from gateway.config import Config, ConfigError
 from metering.accounts.identity_map import Accounts
@@ -38,10 +40,8 @@ class OpenedAccounts(Generic[Kept]):
     accounts: Accounts
     journal: Kept
 
-    def administration(self, on_erased: OnErased | None = None) -> Administration:
-        return Administration(
-            self.store, self.ledger, self.accounts, self.key, journal=self.journal, on_erased=on_erased
-        )
+    def administration(self, webhooks: Webhooks | None = None) -> Administration:
+        return Administration(self.store, self.ledger, self.accounts, self.key, journal=self.journal, webhooks=webhooks)
 
     async def close(self) -> None:
         await self.ledger.close()
@@ -61,15 +61,43 @@ async def open_accounts(config: Config, *, timeout: float = COMMAND_TIMEOUT) -> 
         StoreUnavailable, EmbeddedError: The store cannot be opened.
         LedgerUnavailable: Its functions cannot be loaded.
     """
+    return await _open(config, FileJournal, lambda store, _journal: Ledger(store, timeout=timeout))
+
+
+async def open_serving(config: Config) -> OpenedAccounts[Spool]:
+    """Open what accounts are kept in, for a process that serves requests: its journal is its part of the spool.
+
+    Raises:
+        ConfigError: The identity key cannot be used, or the store is not fit to hold a ledger.
+        StoreUnavailable, EmbeddedError, LedgerUnavailable: As `open_accounts`.
+    """
+
+    def ledger_of(store: Store, spool: Spool) -> Ledger:
+        return Ledger(store, home=spool.home)
+
+    return await _open(config, Spool, ledger_of, check=True)
+
+
+async def _open(
+    config: Config,
+    journal_in: Callable[[Path], Kept],
+    ledger_of: Callable[[Store, Kept], Ledger],
+    *,
+    check: bool = False,
+) -> OpenedAccounts[Kept]:
     key = await asyncio.to_thread(load_key, config)  # the internal listener serves meanwhile
     async with AsyncExitStack() as half_open:
         store = await open_configured(config)
         half_open.push_async_callback(store.close)
-        ledger = Ledger(store, timeout=timeout)
+        if check and (faults := await store.check()):
+            raise ConfigError(tuple(f"store.url: {fault}" for fault in faults))
+        journal = journal_in(config.server.data_dir / SPOOL_FOLDER)
+        if isinstance(journal, Spool):  # the other one opens its files only while it writes
+            half_open.push_async_callback(journal.close)
+        ledger = ledger_of(store, journal)
         half_open.push_async_callback(ledger.close)
         await ledger.load()
         half_open.pop_all()
-    journal = FileJournal(config.server.data_dir / SPOOL_FOLDER)
     return OpenedAccounts(key, store, ledger, Accounts(store, identity_keys(key)), journal)
 
 
@@ -83,34 +111,12 @@ async def opened(config: Config) -> AsyncIterator[OpenedAccounts[FileJournal]]:
         await accounts.close()
 
 
-async def open_serving(config: Config) -> OpenedAccounts[Spool]:
-    """Open what accounts are kept in, for a process that serves requests: its journal is its part of the spool.
-
-    Raises:
-        ConfigError: The identity key cannot be used, or the store is not fit to hold a ledger.
-        StoreUnavailable, EmbeddedError, LedgerUnavailable: As `open_accounts`.
-    """
-    key = load_key(config)
-    async with AsyncExitStack() as half_open:
-        store = await open_configured(config)
-        half_open.push_async_callback(store.close)
-        if faults := await store.check():
-            raise ConfigError(tuple(f"store.url: {fault}" for fault in faults))
-        spool = Spool(config.server.data_dir / SPOOL_FOLDER)
-        half_open.push_async_callback(spool.close)
-        ledger = Ledger(store, home=spool.home)
-        half_open.push_async_callback(ledger.close)
-        await ledger.load()
-        half_open.pop_all()
-    return OpenedAccounts(key, store, ledger, Accounts(store, identity_keys(key)), spool)
-
-
 class OnDemand:
     """Opens an `Administration` when it is first needed, and again after a failure to open it."""
 
-    def __init__(self, config: Config, on_erased: OnErased | None = None) -> None:
+    def __init__(self, config: Config, webhooks: Webhooks | None = None) -> None:
         self._config = config
-        self._on_erased = on_erased
+        self._webhooks = webhooks
         self._opened: Administration | None = None
         self._lock = asyncio.Lock()
 
@@ -119,7 +125,7 @@ class OnDemand:
         async with self._lock:
             if self._opened is None:
                 accounts = await open_accounts(self._config, timeout=SERVICE_TIMEOUT)
-                self._opened = accounts.administration(self._on_erased)
+                self._opened = accounts.administration(self._webhooks)
             return self._opened
 
     async def close(self) -> None:

@@ -2,11 +2,11 @@
 
 Rules:
 
-1. `Webhooks.emit` is synchronous and never raises: it puts the event on a bounded queue. If that is
-   full, the oldest event is dropped, and counted: an event is a hint, the ledger is the truth.
-2. One background task delivers in order of retry time, each event until a 2xx answers or its
-   tries are used up. The receiver must take an event that comes twice (same ``webhook-id``).
-3. An event holds a kind, the account's random id and integers: nothing that a client wrote.
+1. `Webhooks.emit` is synchronous and never raises: it puts the event on a bounded queue. If the
+   queue is full, the oldest event is dropped and counted: an event is only a hint, the ledger is authoritative.
+2. One background task delivers events in order of retry time, each until the receiver answers 2xx or the retries are
+   used up. The receiver must accept an event that arrives twice (with the same ``webhook-id``).
+3. An event contains a type, the account's random id and integers: nothing that a client wrote.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 
 import orjson
 
-from gateway.config.services import WebhookConfig
+from gateway.config.webhooks import WebhookConfig
 from metering.background import Background
 
 QUEUE = 1_000
@@ -45,7 +45,7 @@ class WebhookEvent(StrEnum):
 
 
 class Webhooks(Background):
-    """One process's sender. ``url`` empty: events are dropped where they arise. What is queued at `close` is lost.
+    """One process's sender. Without a ``url``, events are dropped. Queued events are lost at `close`.
 
     Attributes:
         delivered: Events that were answered with a 2xx.

@@ -1,1 +1,1 @@
-"""Which code answers a public path."""
+"""Finds the code that answers a public path."""

@@ -9,12 +9,15 @@ import orjson
 from aiohttp import web
 
 from gateway.auth.principal import Principal
+from gateway.auth.retention import strictest
+from gateway.config import PolicyConfig
 from gateway.errors import MeteringUnavailable, NotFound
+from gateway.evidence.statement import Evidence
 from gateway.http.answers import json_response
-from gateway.inference.services import Services
+from gateway.inference.services import Books
 from gateway.names import is_rid
 from metering import clock
-from metering.ledger.ledger import LedgerUnavailable, State, Window
+from metering.ledger.ledger import Ledger, LedgerUnavailable, State, Window
 from metering.usage import UsageRecord
 
 # The ledger's policy to its name in the configuration, and what it counts.
@@ -25,10 +28,12 @@ _LIMITS = {
     "daily": ("daily_credits", "micro-credits"),
     "monthly": ("monthly_credits", "micro-credits"),
 }
-_GONE = "No request of this account has this id, or its record is past its retention."
+_GONE = "No request of this account has this id, or its record was deleted after its retention."
 
 
-async def usage_record(services: Services, principal: Principal, rid: str, query: str, own_rid: str) -> web.Response:
+async def usage_record(
+    ledger: Ledger, evidence: Evidence, principal: Principal, rid: str, *, query: str, own_rid: str
+) -> web.Response:
     """``GET /v1/requests/{rid}``: the caller's own usage record, or its state until it is settled.
 
     With ``receipt=1`` in the query a settled record comes as a signed receipt.
@@ -40,12 +45,12 @@ async def usage_record(services: Services, principal: Principal, rid: str, query
     if not is_rid(rid):
         raise NotFound(_GONE)
     try:
-        found = await services.ledger.record(principal.pid, rid)
+        found = await ledger.record(principal.pid, rid)
     except LedgerUnavailable:
         raise MeteringUnavailable from None
     if isinstance(found, UsageRecord):
         if "receipt=1" in query.split("&"):
-            return json_response(services.evidence.receipt_body(found), own_rid)
+            return json_response(evidence.receipt_body(found), own_rid)
         return json_response(orjson.dumps({"status": "settled", **msgspec.structs.asdict(found)}), own_rid)
     if found is State.PENDING:
         return json_response(orjson.dumps({"status": "pending", "rid": rid}), own_rid)
@@ -54,7 +59,7 @@ async def usage_record(services: Services, principal: Principal, rid: str, query
     raise NotFound(_GONE)
 
 
-async def account(services: Services, principal: Principal, own_rid: str) -> web.Response:
+async def account(books: Books, policy: PolicyConfig, principal: Principal, own_rid: str) -> web.Response:
     """``GET /v1/account``: credits, each limit that there is and when it refills, and what the policy leaves.
 
     ``refilled_ms`` is Unix milliseconds; a limit that refills ``evenly`` has room for more before that.
@@ -62,10 +67,10 @@ async def account(services: Services, principal: Principal, own_rid: str) -> web
     Raises:
         MeteringUnavailable: The store can't answer.
     """
-    limits = services.limits.of(principal.tiers or (principal.tier,))
+    limits = books.limits.of(principal.tiers or (principal.tier,))
     try:
         found, windows = await asyncio.gather(  # one round trip: both go in one pipeline
-            services.ledger.account(principal.pid), services.ledger.limits(principal.pid, limits)
+            books.ledger.account(principal.pid), books.ledger.limits(principal.pid, limits)
         )
     except LedgerUnavailable:
         raise MeteringUnavailable from None
@@ -85,7 +90,9 @@ async def account(services: Services, principal: Principal, own_rid: str) -> web
         "limits": {_LIMITS[window.policy][0]: _shown(window, now_ms) for window in windows},
         "policy": {
             "regions": sorted(principal.regions) if principal.regions is not None else None,
+            "max_retention_days": strictest(policy.max_retention_days, principal.max_retention_days),
             "models": sorted(principal.models) if principal.models is not None else None,
+            "fallback_companies": sorted(principal.fallback_companies),
             "min_app_version": principal.required_app or None,
         },
     }

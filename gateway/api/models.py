@@ -1,5 +1,13 @@
 """The catalog as each API lists models: OpenAI, Anthropic and Google shapes, paged as each pages.
 
+Rules:
+
+1. A list contains the models that the caller can use: by plan, models, region and retention
+   (`gateway.inference.admission.offered`), and not switched off by its maker (`gateway.catalog.lifecycle`). Those that
+   are served in the dialect of the list come first, then those that its requests are translated for.
+2. A deprecated model is marked in the API's own way, with its last day if that is known: OpenAI's ``shutdown_date``,
+   Anthropic's ``lifecycle`` and ``retires_at``, Google's ``description``.
+
 Sources: OpenAI ``GET /v1/models`` (not paged), Anthropic ``GET /v1/models`` (``limit``, ``after_id``,
 ``before_id``), Google ``GET /v1beta/models`` (``pageSize``, ``pageToken``).
 """
@@ -7,65 +15,148 @@ Sources: OpenAI ``GET /v1/models`` (not paged), Anthropic ``GET /v1/models`` (``
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import Any, Final
 
 import orjson
 from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy
 
-from gateway.auth import policy
+from gateway.auth import policy, retention
 from gateway.auth.principal import Principal
 from gateway.catalog.catalog import Catalog, Model
+from gateway.catalog.lifecycle import Lifecycle, lasting_name
+from gateway.config import Config
 from gateway.errors import InvalidRequest, ModelNotFound
 from gateway.http.answers import json_response
 from gateway.http.fields import first_of
+from gateway.inference.admission import offered
+from gateway.names import NO_DATE
+from metering import clock
 from metering.numbers import whole_number
 from providers.dialect import Family
 
 # Neither API's clients act on the date; a fixed one says that it is not known.
 _CREATED = 0
-_CREATED_AT = "1970-01-01T00:00:00Z"
 _ANTHROPIC_PAGE, _ANTHROPIC_MOST = 20, 1000
 _GOOGLE_PAGE, _GOOGLE_MOST = 50, 1000
 _GENERATING = ["generateContent", "streamGenerateContent", "countTokens"]
+_NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict())
 _EMBEDDING = ["embedContent", "batchEmbedContents", "countTokens"]
 
 
-def _owner(model: Model) -> str:
-    return model.targets[0].provider.company
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A model that its reader can call under ``name``."""
+
+    name: str
+    model: Model
+    owner: str
+    lifecycle: Lifecycle
+    translated: bool = False
 
 
-def _openai(model: Model) -> dict[str, Any]:
-    return {"id": model.name, "object": "model", "created": _CREATED, "owned_by": _owner(model)}
+class Offering:
+    """What one caller can call in one dialect.
+
+    Args:
+        catalog: What is served.
+        config: Whose policy holds.
+        principal: The caller.
+        family: The dialect.
+        headers: Of the request for the list, which may tighten region and retention as any request may.
+        today: In UTC.
+
+    Raises:
+        InvalidRequest: A header is not of its form.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        config: Config,
+        principal: Principal,
+        family: Family,
+        *,
+        headers: CIMultiDictProxy[str] = _NO_HEADERS,
+        today: date | None = None,
+    ) -> None:
+        self._catalog = catalog
+        self._config = config
+        self._principal = principal
+        self._family = family
+        self._pinned = policy.narrow(principal.regions, headers.getall(policy.REGION_HEADER, ()))
+        self._limit = retention.strictest(
+            config.policy.max_retention_days,
+            principal.max_retention_days,
+            retention.asked(headers.getall(retention.RETENTION_HEADER, ())),
+        )
+        self._today = today or datetime.fromtimestamp(clock.now_ms() / 1_000, UTC).date()
+
+    def all(self) -> list[Offer]:
+        found = [offer for model in self._catalog.models if (offer := self._offer(model.name, model)) is not None]
+        return sorted(found, key=lambda offer: offer.translated)
+
+    def find(self, name: str) -> Offer | None:
+        model = self._catalog.resolve(name)
+        return None if model is None else self._offer(model.name, model)
+
+    def _offer(self, name: str, model: Model) -> Offer | None:
+        targets = offered(model, self._family, self._config, self._principal, pinned=self._pinned, limit=self._limit)
+        for target in targets:
+            lifecycle = target.lifecycle
+            if not lifecycle.ended(self._today):
+                lifecycle = replace(lifecycle, deprecated=lifecycle.deprecated or model.deprecated)
+                translated = target.provider.family is not self._family
+                return Offer(name, model, target.provider.company, lifecycle, translated)
+        lasting = lasting_name(targets[0].model) if targets else None
+        other = self._catalog.resolve(lasting) if lasting is not None else None
+        return None if lasting is None or other is None else self._offer(lasting, other)
 
 
-def _anthropic(model: Model) -> dict[str, Any]:
-    return {"type": "model", "id": model.name, "display_name": model.name, "created_at": _CREATED_AT}
-
-
-def _google(model: Model) -> dict[str, Any]:
-    methods = _EMBEDDING if "embed" in model.name else _GENERATING
-    shown: dict[str, Any] = {
-        "name": f"models/{model.name}",
-        "baseModelId": model.name,
-        "version": "001",
-        "displayName": model.name,
-        "supportedGenerationMethods": methods,
+def _openai(offer: Offer) -> dict[str, Any]:
+    ends = offer.lifecycle.ends
+    return {
+        "id": offer.name,
+        "object": "model",
+        "created": _CREATED,
+        "owned_by": offer.owner,
+        "shutdown_date": None if ends is None else ends.isoformat(),
     }
-    if model.context_window:
-        shown["inputTokenLimit"] = model.context_window
-    if model.max_output:
-        shown["outputTokenLimit"] = model.max_output
+
+
+def _anthropic(offer: Offer) -> dict[str, Any]:
+    ends = offer.lifecycle.ends
+    return {
+        "type": "model",
+        "id": offer.name,
+        "display_name": offer.name,
+        "created_at": NO_DATE,
+        "lifecycle": "deprecated" if offer.lifecycle.deprecated else "active",
+        "deprecated_at": None,
+        "retires_at": None if ends is None else f"{ends.isoformat()}T00:00:00Z",
+        "max_input_tokens": offer.model.context_window,
+        "max_tokens": offer.model.max_output,
+    }
+
+
+def _google(offer: Offer) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "name": f"models/{offer.name}",
+        "baseModelId": offer.name,
+        "version": "001",
+        "displayName": offer.name,
+        "supportedGenerationMethods": _EMBEDDING if "embed" in offer.name else _GENERATING,
+    }
+    if offer.lifecycle.deprecated:
+        ends = offer.lifecycle.ends
+        shown["description"] = "Deprecated." if ends is None else f"Deprecated; its maker switches it off on {ends}."
+    if offer.model.context_window:
+        shown["inputTokenLimit"] = offer.model.context_window
+    if offer.model.max_output:
+        shown["outputTokenLimit"] = offer.model.max_output
     return shown
-
-
-def _visible(catalog: Catalog, principal: Principal, family: Family | None) -> list[Model]:
-    """What this caller may use; Anthropic's and Google's lists hold the models that their SDKs can call."""
-    every = family is None or family is Family.OPENAI
-    return [
-        model
-        for model in catalog.models
-        if policy.allows(principal, model) and (every or model.targets[0].provider.family is family)
-    ]
 
 
 def _size(values: Mapping[str, str], name: str, usual: int, most: int) -> int:
@@ -78,26 +169,28 @@ def _size(values: Mapping[str, str], name: str, usual: int, most: int) -> int:
     return min(size, most)
 
 
-def list_models(catalog: Catalog, principal: Principal, family: Family | None, query: str, rid: str) -> web.Response:
-    """One page of the catalog in the caller's shape. Raises `InvalidRequest` for a bad page."""
-    models = _visible(catalog, principal, family)
+def list_models(offering: Offering, family: Family, query: str, rid: str) -> web.Response:
+    """One page of what is offered in the caller's shape. Raises `InvalidRequest` for a bad page."""
+    offers = offering.all()
     values = first_of(query)
     if family is Family.ANTHROPIC:
-        return _anthropic_page(models, values, rid)
+        return _anthropic_page(offers, values, rid)
     if family is Family.GOOGLE:
-        return _google_page(models, values, rid)
-    body: dict[str, Any] = {"object": "list", "data": [_openai(model) for model in models]}
+        return _google_page(offers, values, rid)
+    body: dict[str, Any] = {"object": "list", "data": [_openai(offer) for offer in offers]}
     if "client_version" in values:
-        body["models"] = []  # Codex sends its version, reads this member of its own, and keeps its list if it is empty
+        body["models"] = []  # Codex' own member: an entry would replace its instructions and tools (decision 010)
     return json_response(orjson.dumps(body), rid)
 
 
-def _anthropic_page(models: list[Model], values: Mapping[str, str], rid: str) -> web.Response:
+def _anthropic_page(models: list[Offer], values: Mapping[str, str], rid: str) -> web.Response:
     size = _size(values, "limit", _ANTHROPIC_PAGE, _ANTHROPIC_MOST)
     names: list[str] = [model.name for model in models]
     after, before = values.get("after_id", ""), values.get("before_id", "")
     if (after and after not in names) or (before and before not in names):
-        raise InvalidRequest("This page cursor is not an id of the list.", param="after_id" if after else "before_id")
+        raise InvalidRequest(
+            "This page cursor is not the id of a listed model.", param="after_id" if after else "before_id"
+        )
     if before:
         rest = models[: names.index(before)]
         page, more = rest[-size:], len(rest) > size
@@ -113,22 +206,21 @@ def _anthropic_page(models: list[Model], values: Mapping[str, str], rid: str) ->
     return json_response(orjson.dumps(body), rid, headers={"request-id": rid})
 
 
-def _google_page(models: list[Model], values: Mapping[str, str], rid: str) -> web.Response:
+def _google_page(models: list[Offer], values: Mapping[str, str], rid: str) -> web.Response:
     size = _size(values, "pageSize", _GOOGLE_PAGE, _GOOGLE_MOST)
     start = whole_number(values.get("pageToken") or "0", len(models))
     if start is None:
-        raise InvalidRequest("This page token was not given out here.", param="pageToken")
+        raise InvalidRequest("This page token is not valid. Use the nextPageToken of a page.", param="pageToken")
     body: dict[str, Any] = {"models": [_google(model) for model in models[start : start + size]]}
     if start + size < len(models):
         body["nextPageToken"] = str(start + size)
     return json_response(orjson.dumps(body), rid)
 
 
-def show_model(catalog: Catalog, principal: Principal, family: Family | None, name: str, rid: str) -> web.Response:
+def show_model(offering: Offering, family: Family, name: str, rid: str) -> web.Response:
     """One model. Raises `ModelNotFound`."""
-    wanted = name.removeprefix("models/")
-    found = catalog.resolve(wanted)
-    if found is None or not policy.allows(principal, found):
+    offer = offering.find(name.removeprefix("models/"))
+    if offer is None:
         raise ModelNotFound
-    shape = {Family.ANTHROPIC: _anthropic, Family.GOOGLE: _google}.get(family or Family.OPENAI, _openai)
-    return json_response(orjson.dumps(shape(found)), rid)
+    shape = {Family.ANTHROPIC: _anthropic, Family.GOOGLE: _google}.get(family, _openai)
+    return json_response(orjson.dumps(shape(offer)), rid)

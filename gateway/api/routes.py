@@ -1,17 +1,17 @@
-"""The gateway's own paths: one table, read before a path is looked for among the providers'.
+"""The gateway's own paths: one table, which is looked up before the providers' paths.
 
 Rules:
 
-1. The part that answers a path writes it down; here the parts' paths are put together, and nowhere else.
-2. Errors on the gateway's own paths are problem details (RFC 9457), except that the OAuth endpoints answer theirs
-   themselves (RFC 6749). What is not in this table is a provider's path, or an unknown one in a provider's form.
+1. Each module that answers a path defines it; only this module joins them.
+2. Errors on the gateway's own paths are problem details (RFC 9457), except on the OAuth endpoints (RFC 6749). A path
+   that is not in this table is a provider's path, or an unknown one, whose error has a provider's form.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import StrEnum
 from types import MappingProxyType
 from typing import ClassVar, Final
 
@@ -19,17 +19,21 @@ from gateway.evidence.statement import WELL_KNOWN
 from gateway.http.request import TOKEN_HEADERS
 from gateway.http.resources import Resource, resource_of
 from gateway.oauth import paths as oauth
-from gateway.portal.paths import PagePath
+from gateway.portal import landing
+from gateway.portal.paths import DOCUMENTS, LANDING, PagePath
 
 
-class Part(Enum):
-    """What answers one of the gateway's own paths."""
+class Part(StrEnum):
+    """What answers one of the gateway's own paths; closed, so it may be logged."""
 
-    PORTAL = auto()
-    OAUTH = auto()
-    STATEMENT = auto()
-    ACCOUNT = auto()
-    USAGE_RECORD = auto()
+    LANDING = "landing_page"
+    DOCUMENT = "document"
+    ASSET = "file_of_the_portal"
+    PORTAL = "page_of_the_portal"
+    OAUTH = "sign_in_of_programs"
+    STATEMENT = "privacy_statement"
+    ACCOUNT = "account"
+    USAGE_RECORD = "usage_record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +53,15 @@ class OwnRoute:
     """No provider's form, see rule 2."""
 
 
+_LANDING: Final = OwnRoute(Part.LANDING, landing.METHODS)
+_DOCUMENT: Final = OwnRoute(Part.DOCUMENT, landing.METHODS)
 _PORTAL: Final = OwnRoute(Part.PORTAL)
 _OAUTH: Final = OwnRoute(Part.OAUTH)
 _ACCOUNT: Final = OwnRoute(Part.ACCOUNT, ("GET",))
 TABLE: Final[Mapping[str, OwnRoute]] = MappingProxyType(
     {
         **dict.fromkeys(PagePath, _PORTAL),
+        **dict.fromkeys((PagePath.STYLE, PagePath.SCRIPT), OwnRoute(Part.ASSET, landing.METHODS)),
         **dict.fromkeys((oauth.DEVICE_AUTHORIZATION, oauth.TOKEN, oauth.REVOCATION, oauth.METADATA), _OAUTH),
         WELL_KNOWN: OwnRoute(Part.STATEMENT, ("GET",)),
     }
@@ -69,6 +76,8 @@ def find(path: str, headers: Mapping[str, object]) -> OwnRoute | None:
         path: As sent (percent-encoded), without the query.
         headers: Of the request; finds names whatever their case.
     """
+    if path == LANDING:  # not in the table, whose paths are also told from what follows them
+        return _LANDING
     found = TABLE.get(path)
     if found is not None:
         # A browser has no token: with one, it is an SDK whose base URL has no /v1.
@@ -77,6 +86,8 @@ def find(path: str, headers: Mapping[str, object]) -> OwnRoute | None:
         return found
     if path.startswith(oauth.PREFIX):
         return _OAUTH
+    if path.startswith(DOCUMENTS) or path == DOCUMENTS[:-1]:
+        return _DOCUMENT
     resource = resource_of(path)
     if resource is None:
         return None

@@ -1,1 +1,1 @@
-"""Whose token this is, and what it allows."""
+"""Whose token it is, and what it allows."""

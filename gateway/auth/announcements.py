@@ -1,14 +1,13 @@
-"""What every worker of every gateway must hear of at once: one channel, a closed set of events.
+"""Announcements to every worker of every gateway: one channel, a closed set of events.
 
 Rules:
 
-1. An announcement only makes things faster: whoever missed it is right again within the cache's life.
-   So publishing never fails its caller's work, and a listener that was away says that it may have
-   missed something (``on_gap``).
-2. It holds ids that the gateway drew, and nothing else: no token, no user's text. What is not exactly
-   of that form is dropped.
-3. Ordinary pub/sub: on a Cluster every node passes every announcement on, so one connection to any
-   node hears them all.
+1. An announcement only speeds up a change: a worker that misses it sees the change when its cache entry expires. So a
+   failed announcement does not fail its caller, and a listener reports that it was disconnected and may have missed
+   something (``on_gap``).
+2. It contains only ids that the gateway created: no token and no user's text. A message of another form is dropped.
+3. It is ordinary pub/sub: on a Cluster every node forwards every announcement, so one connection to any node receives
+   all of them.
 """
 
 from __future__ import annotations
@@ -43,6 +42,7 @@ class Topic(StrEnum):
     SESSION_REVOKED = "session_revoked"  # sid; also the end of its refresh family, which has the same id
     POLICY_CHANGED = "policy_changed"  # pid: of the account or of one of its sessions; or org: of its members
     SUPERSEDED = "superseded"  # sid, slot, rid: the older request, which ends
+    SWITCHED = "switched"  # nothing: what is off is in the store
 
 
 class Announcement(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -58,10 +58,12 @@ class Announcement(msgspec.Struct, frozen=True, omit_defaults=True):
     org: str = ""
 
     def valid(self) -> bool:
-        """Whether it names what its topic is about, and holds ids alone."""
+        """Whether it has the ids that its topic requires, and nothing else."""
         if self.topic is Topic.POLICY_CHANGED:
             named = _ORG.fullmatch(self.org) if self.org else _PID.fullmatch(self.pid)
             return named is not None and self.sid == self.rid == "" and not (self.org and self.pid)
+        if self.topic is Topic.SWITCHED:
+            return self == Announcement(Topic.SWITCHED)
         of_session = is_sid(self.sid) and self.pid == self.org == ""
         if self.topic is Topic.SUPERSEDED:
             return of_session and 0 <= self.slot <= 65_535 and keys.is_id(self.rid)
@@ -75,7 +77,7 @@ _decoder = msgspec.json.Decoder(Announcement)
 
 
 async def publish(client: Client, announcement: Announcement) -> bool:
-    """Tell every worker; false where the store could not be asked, which whoever calls may ignore.
+    """Tell every worker; false if the store could not be asked, which the caller may ignore.
 
     Raises:
         ValueError: It is not of its kind's form.
@@ -95,7 +97,7 @@ class Listener:
     Args:
         endpoint: Where the store listens now (`metering.store.store.Store.endpoint`), asked before each connection.
         on_gap: Called at each connection but the first: something may have been missed.
-        on_fault: Gets what a handler raised; the listener goes on.
+        on_fault: Gets the exceptions of handlers; the listener continues.
     """
 
     def __init__(
@@ -118,7 +120,7 @@ class Listener:
         self._handlers[topic].append(handler)
 
     async def start(self, timeout: float = CONNECT_SECONDS) -> None:
-        """Begin to listen; waits for the first subscription, but goes on without it after ``timeout`` seconds."""
+        """Start listening. Waits up to ``timeout`` seconds for the first subscription."""
         self._task = asyncio.get_running_loop().create_task(self._run())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._listening.wait(), timeout)

@@ -1,14 +1,15 @@
-"""Limits what strangers may ask of sign-in: user codes and started sign-ins (in the store), look-ups at one worker.
+"""Limits attempts of strangers at the sign-in: user codes and started sign-ins (in the store), look-ups (in a worker).
 
 Rules:
 
-1. An address is never stored. What is counted is its prefix (/24 of IPv4, /56 of IPv6, as one customer
-   has them), as a keyed digest that changes with each window and is deleted at its end.
-2. An attempt is counted before its outcome is known: guesses that come at once don't slip through.
-3. Nobody can close a door for others. Over `everywhere`, each network still has `SCARCE` attempts a minute: a guesser
-   with many networks gets little from each, and a person needs one.
-4. What nobody can guess is not refused: tokens and device codes have 256 random bits. Their look-ups cost a round trip
-   each, so a network that sends many wrong ones has one look-up at a time; a right one waits its turn, and passes.
+1. An address is never stored. The count is of its prefix (/24 of IPv4, /56 of IPv6: the size of one customer), under a
+   keyed digest that changes with each window and is deleted at its end.
+2. An attempt is counted before its outcome is known, so that concurrent guesses count too.
+3. Nobody can lock out others. Above `everywhere`, each network still has `SCARCE` attempts a minute: an attacker with
+   many networks gains little from each, and a person needs one attempt.
+4. Tokens and device codes have 256 random bits and cannot be guessed, so a valid one is never refused. But a look-up
+   costs a round trip, so a network that sends many wrong ones gets one look-up at a time, and each further wrong one is
+   answered `REST_SECONDS` later. A valid one waits for its turn.
 """
 
 from __future__ import annotations
@@ -27,19 +28,20 @@ from gateway.auth.principal import Client
 from gateway.errors import MeteringUnavailable, RateLimited
 
 WINDOW_S = 60
-PER_PREFIX = 10  # user codes a minute; of 2.56e10 codes, nobody hits a live one so
+PER_PREFIX = 10  # user codes a minute; too few to guess one of 2.56e10 codes
 PER_ACCOUNT = 10  # the same for who is signed in: networks are cheaper than accounts
 EVERYWHERE = 1_000
 SCARCE = 3  # for each network once all together are over `EVERYWHERE`
-GRANTS_PER_PREFIX = 60  # sign-ins started a minute: an office behind one address, each of whom tries again
+GRANTS_PER_PREFIX = 60  # sign-ins started a minute: enough for an office behind one address
 GRANTS_EVERYWHERE = 6_000  # a minute; each is held for 10 minutes
 FAILED_LOOK_UPS = 120  # a minute and prefix, at one worker: then one look-up at a time
+REST_SECONDS = 0.25  # before the answer to a wrong one, once there were that many
 MOST_PREFIXES = 50_000
 MESSAGE = "Too many attempts from this network."
 
 
 def prefix_of(address: str) -> str:
-    """The network that an address belongs to; what is no address is one network of its own."""
+    """The network that an address belongs to; a value that is not an address is one network."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:
@@ -114,7 +116,7 @@ class LookUps:
 
     @contextlib.asynccontextmanager
     async def turn(self, address: str) -> AsyncIterator[None]:
-        """Look one up inside; what is wrong with it may be raised, `failed` counts it."""
+        """Look one up inside the block; if it was wrong, await `failed` after it, so that valid ones do not wait."""
         self._turn_over()
         prefix = prefix_of(address)
         if self._failed.get(prefix, 0) < self._most:
@@ -124,12 +126,15 @@ class LookUps:
         async with lock:
             yield
 
-    def failed(self, address: str) -> None:
-        """What was looked up from this address was not valid."""
+    async def failed(self, address: str) -> None:
+        """Count a wrong one from this address. Above the limit, return `REST_SECONDS` later."""
         self._turn_over()
         prefix = prefix_of(address)
-        if prefix in self._failed or len(self._failed) < MOST_PREFIXES:
-            self._failed[prefix] = self._failed.get(prefix, 0) + 1
+        count = self._failed.get(prefix, 0) + 1
+        if count > 1 or len(self._failed) < MOST_PREFIXES:
+            self._failed[prefix] = count
+        if count > self._most:
+            await asyncio.sleep(REST_SECONDS)
 
     def _turn_over(self) -> None:
         """Forget what a past window counted."""

@@ -2,13 +2,13 @@
 
 Rules:
 
-1. A cached answer is at most `CACHE_SECONDS` old, so that a revocation or another policy is seen within that time
-   even where its announcement is lost; `forget` drops an entry at once, also one that is being loaded.
-2. Definite denials are cached like principals. Errors of the store never are, and never become a 401:
-   a client that is told 401 throws its token away.
-3. The cache is keyed by a digest: a token is not kept.
-4. A session, its account's entitlements, whether it lives, and its organisation's entitlements are read in one round
-   trip once it is known which they are: a session never changes its account. The first time takes one more for each.
+1. A cached answer is at most `CACHE_SECONDS` old, so that a revocation or a changed policy takes effect within that
+   time even if its announcement is lost. `forget` drops an entry at once, also one that is being loaded.
+2. Definite denials are cached like principals. Errors of the store are not cached and never become a 401, on which a
+   client would discard its token.
+3. The cache is keyed by a digest of the token; the token is not kept.
+4. A session, its account's entitlements and existence, and its organisation's entitlements are read in one round trip
+   if the account and organisation are already known; the first time needs one more round trip for each.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from metering.clock import now_ms
 
 CACHE_SECONDS = 5.0
 CACHE_ENTRIES = 100_000
-STALE = 0.0  # when an entry was good until that was forgotten: it still tells which keys to read
+STALE = 0.0  # the expiry of an entry that was forgotten: it still says which keys to read
 STORE_TIMEOUT = 0.25  # as for every call that a request waits for
 
 _DENIALS: dict[Denial, type[GatewayError]] = {
@@ -41,7 +41,7 @@ _DENIALS: dict[Denial, type[GatewayError]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """Hashes of the store, empty where none was asked for, and whether the account was erased."""
+    """Hashes of the store, empty if none was asked for, and whether the account was erased."""
 
     session: Any
     account: Any

@@ -1,11 +1,11 @@
-"""How a function of the identity's library is called, and how the library gets onto a store.
+"""Calls functions of the identity library, and loads the library into a store.
 
 Rules:
 
-1. One library, named with its version: two versions serve side by side during an upgrade.
-2. A primary without the library (new, emptied, failed over to) gets it at the first call that misses
-   it, and the call is repeated: it had not run.
-3. These calls are rare (a login, a refresh), so they go the ordinary way of the client.
+1. The library's name contains its version, so that two versions can serve at the same time during an upgrade.
+2. If a primary lacks the library (it is new, was emptied, or took over), the first call loads it and is repeated: it
+   had not run.
+3. These calls are rare (a login, a refresh), so they use the ordinary client.
 """
 
 from __future__ import annotations

@@ -1,12 +1,15 @@
-"""What a session may do: everything that organisation, account, user, session and request state, joined. Pure.
+"""What a session may do: the policies of organisation, account, user, session and request, joined. Pure.
 
 Rules:
 
-1. The strictest wins, whoever states it: sets are intersected, ``local`` beats ``cloud``, the higher minimum version
-   beats the lower. No input can loosen what another one states; a request's headers are one more input.
-2. Empty states nothing. What is stated and not known is the strictest of its kind: an unknown mode is local, an
+1. The strictest wins, whichever source states it: sets are intersected, ``local`` beats ``cloud``, the higher minimum
+   version beats the lower, the lower retention limit the higher. No source can loosen another one; a request's headers
+   are one more source.
+2. Fallback companies are the one permission: nobody has it who is not given it, and whoever states companies must name
+   one for it to be allowed.
+3. Empty states nothing. An unknown value counts as the strictest of its kind: an unknown mode is local, an
    unknown region has no provider, an app version that can't be read is older than every other.
-3. `resolve` runs when a session is loaded, never for a request: its result is cached with the principal.
+4. `resolve` runs when a session is loaded, never for a request: its result is cached with the principal.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from gateway.auth.choice import Choice
 from gateway.auth.entitlements import Entitlements
 from gateway.auth.principal import Mode, Principal
 from gateway.auth.regions import UNPINNED
+from gateway.auth.retention import strictest
 from gateway.errors import AppUpgradeRequired
 
 if TYPE_CHECKING:
@@ -50,6 +54,10 @@ def resolve(session: Principal, account: Entitlements, org: Entitlements, choice
         mode=Mode.LOCAL if is_local(session.mode, modes) else Mode.CLOUD,
         models=_models(stated),
         regions=narrow(None, (session.region, account.region, org.region, choice.region)),
+        max_retention_days=strictest(
+            session.max_retention_days, account.max_retention_days, org.max_retention_days, choice.max_retention_days
+        ),
+        fallback_companies=_companies(stated),
         required_app=required if outdated else "",
         org=account.org,
     )
@@ -89,7 +97,7 @@ def version_key(text: str) -> tuple[tuple[int, ...], int]:
     """What versions are compared by: numbers as numbers (``1.10`` is above ``1.9``), ``1.2`` is ``1.2.0``.
 
     A pre-release (``1.2.0-beta``) is below its release, ``+build`` counts for nothing (Semantic Versioning, section
-    11, but for the order of pre-releases among each other). What is no version is below every one.
+    11, except for the order of pre-releases). A text that is not a version is below every version.
     """
     match = _VERSION.fullmatch(text)
     if match is None:
@@ -106,6 +114,11 @@ def _models(stated: Sequence[Entitlements]) -> frozenset[str] | None:
         if one.models:
             models = one.models if models is None else models & one.models
     return models
+
+
+def _companies(stated: Sequence[Entitlements]) -> frozenset[str]:
+    lists = [one.fallback_companies for one in stated if one.fallback_companies is not None]
+    return frozenset.intersection(*lists) if lists else frozenset()
 
 
 def _required(platform: str, stated: Sequence[Entitlements]) -> str:

@@ -23,6 +23,7 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import RedisError
 
+from gateway.auth import retention
 from gateway.auth.identity import digest
 from gateway.auth.secret_text import SECRET_LENGTH
 from metering import clock
@@ -77,11 +78,14 @@ class Principal:
 
     Attributes:
         tier: The plan to show.
+        begun_ms: When its sign-in, or its personal token, began, however often tokens were refreshed since.
         region: What the session itself is pinned to; ``regions`` is what counts.
-        tiers: Every plan that holds; empty is ``tier`` alone.
+        tiers: Every plan that applies; empty means only ``tier``.
         models: Names of the models that may be used, ``None`` is every one.
         regions: Where prompts may be processed, ``None`` is anywhere.
-        required_app: The lowest app version that may be used, where the session's own is older.
+        max_retention_days: For how long a provider may keep them, ``None`` means no limit.
+        fallback_companies: Which companies may answer if the selected one fails.
+        required_app: The lowest accepted app version, if the session's is older.
         org: Digest of the account's organisation, or empty.
         scopes: What it may be used for.
     """
@@ -91,12 +95,15 @@ class Principal:
     tier: str
     mode: Mode
     expires_ms: int
+    begun_ms: int = 0
     region: str = ""
     app_version: str = ""
     platform: str = ""
     tiers: tuple[str, ...] = ()
     models: frozenset[str] | None = None
     regions: frozenset[str] | None = None
+    max_retention_days: int | None = None
+    fallback_companies: frozenset[str] = frozenset()
     required_app: str = ""
     org: str = ""
     scopes: frozenset[Scope] = EVERY_SCOPE
@@ -112,7 +119,7 @@ def family_key(sid: str) -> str:
 
 
 def is_sid(text: str) -> bool:
-    """Whether ``text`` can be a session id, and so may stand in a key."""
+    """Whether ``text`` can be a session id, and so may be part of a key."""
     return _SID.fullmatch(text) is not None
 
 
@@ -127,7 +134,7 @@ def worth_trying(tokens: Sequence[str]) -> Sequence[str]:
 
     Agents send a leftover beside the one that counts: another service's bearer with ``x-api-key``, or a key of the
     environment with a bearer. What has the form of the gateway's own tokens is tried, each once; if nothing has it,
-    the first is what the caller is told about.
+    the first is reported to the caller.
     """
     if len(tokens) < 2:
         return tokens
@@ -161,7 +168,7 @@ async def lookup(client: Client, key: bytes, token: str, now_ms: int | None = No
 
 
 def judge(fields: dict[str, str], key: bytes, token: str, now_ms: int | None = None) -> Principal | Denial:
-    """What a session's stored fields say about a well-formed token of it. Pure but for the clock."""
+    """What a session's stored fields say about a well-formed token of it. Pure except for the clock."""
     presented = token_digest(key, token).encode()
     if hmac.compare_digest(fields.get("digest", "").encode(), presented):
         expires = int(fields["expires"])
@@ -179,9 +186,11 @@ def judge(fields: dict[str, str], key: bytes, token: str, now_ms: int | None = N
         tier=fields["tier"],
         mode=Mode.CLOUD if fields.get("mode") == Mode.CLOUD else Mode.LOCAL,
         expires_ms=expires,
+        begun_ms=int(fields["created"]),
         region=fields.get("region", ""),
         app_version=fields.get("app", ""),
         platform=fields.get("platform", ""),
+        max_retention_days=retention.stored(fields.get("max_retention_days", "")),
         scopes=scopes_of(fields),
     )
 
@@ -195,7 +204,7 @@ def scopes_of(fields: Mapping[str, str]) -> frozenset[Scope]:
 
 
 async def read_session(client: Client, sid: str) -> dict[str, str]:
-    """The stored fields of a session, empty where there is none."""
+    """The stored fields of a session, empty if there is none."""
     return texts(await client.hgetall(session_key(sid)))
 
 

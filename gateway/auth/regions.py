@@ -2,14 +2,14 @@
 
 Rules:
 
-1. A request that is pinned to regions (`gateway.auth.policy` joins who pins it) reaches only providers that
-   the operator states to process there, the fallbacks too. No other region is a substitute:
-   ``global`` is no part of the EU, and the operator's own machines (``local``) are wherever they are.
-2. What is no region's name pins to nothing that exists, so that a misspelt pin refuses and never widens.
-3. A request's own word (``inference_geo``) may not contradict the pin, nor what the operator states of the provider.
-   Where a provider takes such a word, a pinned request gets it.
-4. An answer is astray when it states a place that is not the promised one. One that states nothing,
-   or ``global``, says nothing: it is the operator's statement that holds then.
+1. A request that is pinned to regions (`gateway.auth.policy` joins the pins) reaches only providers whose stated region
+   is one of them, for its model and its fallbacks. No other region is a substitute: ``global`` is not a part of the EU,
+   and the operator's machines (``local``) can be anywhere.
+2. An unknown region name matches no provider, so that a misspelt pin refuses requests and never widens the choice.
+3. A request's ``inference_geo`` may contradict neither the pin nor the operator's statement about the provider. If the
+   provider supports it, the gateway sets it for a pinned request.
+4. An answer is astray if it states a region other than the promised one. If it states nothing, or ``global``, the
+   operator's statement counts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
-from gateway.config import Region
+from gateway.config import DataHandling, Region
 from gateway.errors import RegionUnavailable
 from metering.usage import Geography
 
@@ -25,30 +25,29 @@ UNPINNED = frozenset({"", Region.GLOBAL.value})
 _PLACES = {Geography.US: Region.US, Geography.EU: Region.EU}
 
 
-class _Provider(Protocol):
+class Stated(Protocol):
+    """What prompts can be sent to, and what becomes of them there."""
+
     @property
-    def region(self) -> Region: ...
+    def handling(self) -> DataHandling: ...
 
 
-class _Located(Protocol):
-    @property
-    def provider(self) -> _Provider: ...
+Place = TypeVar("Place", bound=Stated)
 
 
-Place = TypeVar("Place", bound=_Located)
+def within(targets: Iterable[Place], regions: frozenset[str] | None, param: str | None = None) -> tuple[Place, ...]:
+    """The targets that a request pinned to these regions may use, in order; all of them if it is not pinned.
 
-
-def within(targets: Iterable[Place], regions: frozenset[str] | None) -> tuple[Place, ...]:
-    """The targets that a request pinned to these regions may use, in order; all where it is not pinned.
+    ``param`` is the member of the request that names their model, for the error.
 
     Raises:
         RegionUnavailable: None is left; where the pins have no region in common (the empty set) there never is one.
     """
     if regions is None:
         return tuple(targets)
-    left = tuple(target for target in targets if target.provider.region.value in regions)
+    left = tuple(target for target in targets if target.handling.region.value in regions)
     if not left:
-        raise RegionUnavailable
+        raise RegionUnavailable(param=param)
     return left
 
 
@@ -65,7 +64,7 @@ def consistent(targets: Iterable[Place], asked: str | None, regions: frozenset[s
     """
     if asked is None:
         return tuple(targets)
-    left = tuple(target for target in targets if target.provider.region.value in {asked, *UNPINNED, Region.LOCAL.value})
+    left = tuple(target for target in targets if target.handling.region.value in {asked, *UNPINNED, Region.LOCAL.value})
     if not left or (regions is not None and asked not in regions):
         raise RegionUnavailable(param="inference_geo")
     return left

@@ -1,15 +1,15 @@
-"""Revokes sessions so that it holds: in the store, on every worker, and through a failover.
+"""Revokes sessions durably: in the store, on every worker, and through a failover.
 
 Rules:
 
-1. The order is: write, announce, journal, confirm. Workers hear of it as soon as it is written.
-2. It is answered once it survives the loss of the primary; where that is not certain, `Unconfirmed`
-   says so, and repeating the call is harmless.
-3. Who asked for it is in the audit stream before it is written; what is revoked already is not noted
-   again, so that nobody who holds an old token fills the stream. An app that signs itself out is noted,
-   too: the store can't tell it from a thief of its token, and the stream is to say why a session ended.
-4. What was revoked `SETTLED_S` ago is not written, announced and confirmed again: whoever repeats an unconfirmed call
-   does so sooner, and nobody makes the workers and the disk work by an old token.
+1. The order is: write, announce, journal, confirm. Workers learn of it as soon as it is written.
+2. The call returns after the revocation survives the loss of the primary. If that is not certain, it raises
+   `Unconfirmed`, and the call can be repeated.
+3. The actor is recorded in the audit stream before the revocation is written. A second revocation is not recorded, so
+   that an old token cannot fill the stream. The sign-out of an app is recorded too: the store cannot distinguish it
+   from a thief of its token.
+4. A session that was revoked `SETTLED_S` ago is not revoked again: a caller repeats an unconfirmed call sooner, and an
+   old token must not cause work on the workers and the disk.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SETTLED_S = 60
 
 
 async def revoke(store: Store, sid: str, *, actor: str, journal: Journal | None = None) -> bool:
-    """Revoke a session and its refresh tokens; false where there is none. ``actor``: as in `metering.accounts.audit`.
+    """Revoke a session and its refresh tokens; false if there is none. ``actor``: as in `metering.accounts.audit`.
 
     Raises:
         Unconfirmed: It is done, but might not survive a failover: repeat the call.

@@ -1,7 +1,7 @@
-"""Draws and derives the secrets of this gateway: all in base 62, all of 256 bits.
+"""Creates the secrets of this gateway: 256 bits each, in base 62.
 
-A secret is drawn at random, or derived from another one with the identity key: the successor of a
-refresh token is, so that it need not be kept to be given out a second time.
+A secret is random, or derived from another one with the identity key. The successor of a refresh token is derived, so
+that the gateway can return it a second time without storing it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def drawn(length: int = SECRET_LENGTH, alphabet: str = ALPHABET) -> str:
 
 
 def derived(key: bytes, purpose: str, text: str, length: int = SECRET_LENGTH) -> str:
-    """What ``text`` leads to for whoever has ``key``, and for nobody else: HMAC-SHA-256 in base 62."""
+    """HMAC-SHA-256 of ``text`` with ``key``, in base 62."""
     number = int.from_bytes(hmac.digest(key, f"{purpose}\0{text}".encode("utf-8", "surrogateescape"), "sha256"))
     figures = []
     for _ in range(length):

@@ -1,8 +1,8 @@
-"""Sessions in the store: made, listed, revoked.
+"""Sessions in the store: creates, lists and revokes them.
 
 A session is the hash ``s:{<sid>}``; ``ss:<pid>`` is the account's session ids by expiry, for listing
-and erasure. Both expire by themselves. A revoked session is kept until it would have expired, and an
-expired one for a day longer, so that the caller is told which of the two it was.
+and erasure. Both expire by themselves. A revoked session is kept until it would have expired, and an expired
+one for a day longer, so that the error can say which of the two it is.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from gateway.auth import retention
 from gateway.auth.principal import (
     SID_LENGTH,
     TOKEN_PREFIX,
@@ -55,7 +56,7 @@ class Issued:
 class Session:
     """What is held about a session, without its token's digest.
 
-    ``name`` is of a personal access token alone: its owner's word for it, of a form that `personal` checks.
+    ``name`` exists only for a personal access token: the name that its owner chose, in a form that `personal` checks.
     """
 
     sid: str
@@ -70,6 +71,7 @@ class Session:
     revoked_ms: int | None
     name: str = ""
     scopes: tuple[Scope, ...] = tuple(sorted(Scope))
+    max_retention_days: int | None = None
 
     @property
     def personal(self) -> bool:
@@ -77,12 +79,43 @@ class Session:
         return self.name != ""
 
 
+@dataclass(frozen=True, slots=True)
+class TokenTimes:
+    """What is held about the tokens of a session, without their digests. Times are Unix milliseconds.
+
+    Attributes:
+        sid: The session.
+        client: Of a sign-in, the client that its refresh tokens were given to.
+        scope: What they are for.
+        until_ms: When they end.
+        rotated_ms: When they were refreshed last.
+        access_expires_ms: When the access token ends.
+        former_expires_ms: When the one before it ends.
+    """
+
+    sid: str
+    client: str
+    scope: str
+    until_ms: int | None
+    rotated_ms: int | None
+    access_expires_ms: int
+    former_expires_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndedSession:
+    """A session of which only its entry in the account's index is left."""
+
+    sid: str
+    ended_ms: int
+
+
 def index_key(pid: str) -> str:
     return f"ss:{pid}"
 
 
 def check_label(*labels: str) -> None:
-    """Raises `ValueError` where one is not a short word of letters, digits and ``. _ + -``, or empty."""
+    """Raises `ValueError` if one is not a short word of letters, digits and ``. _ + -``, or empty."""
     if not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError("a label holds characters other than letters, digits and . _ + -, or is longer than 32")
 
@@ -96,6 +129,7 @@ async def create(
     mode: Mode = Mode.CLOUD,
     life_s: int = DEFAULT_LIFE_S,
     region: str = "",
+    max_retention_days: int | None = None,
     app_version: str = "",
     platform: str = "",
     keep_s: int | None = None,
@@ -104,8 +138,9 @@ async def create(
 ) -> Issued:
     """Make a session and its token. The labels are short words of letters, digits and ``. _ + -``.
 
-    ``life_s`` is the token's life; ``keep_s`` that of a session whose tokens are refreshed. ``prefix`` is what the
-    token starts with, ``more`` further fields of the session: those of `gateway.portal.personal`.
+    ``max_retention_days`` is a limit of `gateway.auth.retention`, ``life_s`` the token's life, ``keep_s`` that of a
+    session whose tokens are refreshed. ``prefix`` is what the token starts with, ``more`` further fields of the
+    session: those of `gateway.portal.personal`.
 
     Raises:
         ValueError: A label is none.
@@ -140,6 +175,8 @@ async def create(
         "until": until,
         **more,
     }
+    if max_retention_days is not None:
+        fields["max_retention_days"] = max_retention_days
     async with client.pipeline(transaction=True) as pipe:
         pipe.hset(session_key(sid), mapping=fields)
         pipe.pexpireat(session_key(sid), gone)
@@ -151,6 +188,47 @@ async def create(
 async def of_account(client: Client, pid: str) -> list[Session]:
     """The account's sessions that are still held, personal access tokens too, oldest expiry first."""
     return await _read(client, await _indexed(client, pid))
+
+
+async def ended_of_account(client: Client, pid: str) -> list[EndedSession]:
+    """What the account's index still names of sessions that have expired."""
+    entries: list[Any] = await client.zrange(index_key(pid), 0, -1, withscores=True)
+    ends = {str_of(sid): int(until) for sid, until in entries}
+    held = {session.sid for session in await _read(client, list(ends))}
+    return [EndedSession(sid, until) for sid, until in ends.items() if sid not in held]
+
+
+async def tokens_of(client: Client, sids: Sequence[str]) -> list[TokenTimes]:
+    """What is held about the tokens of these sessions, in their order."""
+    found: list[TokenTimes] = []
+    for begin in range(0, len(sids), BATCH):
+        batch = sids[begin : begin + BATCH]
+        async with client.pipeline(transaction=False) as pipe:
+            for sid in batch:
+                pipe.hgetall(session_key(sid))
+                pipe.hgetall(family_key(sid))
+            replies = [texts(reply) for reply in await pipe.execute()]
+        found += [
+            _tokens(sid, session, family)
+            for sid, session, family in zip(batch, replies[::2], replies[1::2], strict=True)
+            if session
+        ]
+    return found
+
+
+def _tokens(sid: str, session: Mapping[str, str], family: Mapping[str, str]) -> TokenTimes:
+    def time(fields: Mapping[str, str], name: str) -> int | None:
+        return int(fields[name]) if name in fields else None
+
+    return TokenTimes(
+        sid,
+        family.get("client", ""),
+        family.get("scope", ""),
+        time(family, "until"),
+        time(family, "rotated"),
+        int(session["expires"]),
+        time(session, "before_expires"),
+    )
 
 
 async def all_held(client: Client) -> list[Session]:
@@ -197,16 +275,17 @@ def _session(sid: str, fields: Mapping[str, str]) -> Session | None:
         revoked_ms=int(fields["revoked"]) if "revoked" in fields else None,
         name=fields.get("name", ""),
         scopes=tuple(sorted(scopes_of(fields))),
+        max_retention_days=retention.stored(fields.get("max_retention_days", "")),
     )
 
 
 async def revoke(client: Client, sid: str) -> bool:
-    """Revoke a session; false where there is none. Revoking twice keeps the first time."""
+    """Revoke a session; false if there is none. Revoking twice keeps the first time."""
     session = await get(client, sid)
     if session is None:
         return False
     name = session_key(sid)
-    # Where the session goes in between, the expiry in the past takes the new field with it.
+    # If the session expires in between, the expiry in the past also deletes the new field.
     async with client.pipeline(transaction=True) as pipe:
         pipe.hsetnx(name, "revoked", str(now_ms()))
         pipe.pexpireat(name, session.expires_ms + EXPIRED_GRACE_MS)

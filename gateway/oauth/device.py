@@ -3,10 +3,10 @@
 Rules:
 
 1. A grant is the hash ``d:{<handle>}``; the handle is a keyed digest of the user code, and the device
-   code names it, so that both codes lead to the one key. The store holds neither code.
+   code names it, so that both codes lead to one key. The store holds neither code.
 2. Every step is one call of the function library: of two polls that race, one redeems.
-3. A grant can be decided for ten minutes. It is kept as long again, so that a device that polls late
-   is told `expired_token` and not `invalid_grant`.
+3. A grant can be decided for ten minutes. It is kept for ten more, so that a device that polls late gets
+   `expired_token` and not `invalid_grant`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gateway.auth.functions import call, call_for_texts
 from gateway.auth.identity import digest
 from gateway.auth.principal import Client, str_of
 from gateway.auth.secret_text import SECRET_LENGTH, drawn
-from gateway.oauth.software import check_software
+from gateway.oauth.software import readable
 
 CODE_PREFIX = "cgx_dc_"
 USER_ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"  # RFC 8628 section 6.1: no vowels, hence no words; no digits to confuse
@@ -54,7 +54,7 @@ class PollDenied(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What the device is told. Times are seconds; the user code is in two groups."""
+    """The answer to the device. Times are seconds; the user code is in two groups."""
 
     device_code: str
     user_code: str
@@ -77,7 +77,7 @@ class PendingGrant:
 
 @dataclass(frozen=True, slots=True)
 class Redeemed:
-    """An approved grant: whoever gets this makes the session. It is given once."""
+    """An approved grant, from which the caller creates the session. It is returned once."""
 
     pid: str
     tier: str
@@ -120,13 +120,12 @@ def _handle(key: bytes, code: str) -> str:
 async def start(
     client: Client, key: bytes, *, client_id: str, app_version: str = "", platform: str = "", scope: str = ""
 ) -> Started:
-    """Begin a grant.
+    """Begin a grant. Of ``app_version`` and ``platform``, what is `readable` is kept.
 
     Raises:
-        ValueError: ``app_version`` or ``platform`` is of no known form (`gateway.oauth.software`).
         redis.RedisError: The store cannot answer.
     """
-    check_software(app_version, platform)
+    software = readable(app_version, platform)
     for _ in range(MOST_DRAWS):
         code = drawn(USER_CODE_LENGTH, USER_ALPHABET)
         handle = _handle(key, code)
@@ -138,8 +137,8 @@ async def start(
             digest(key, "device-code", device_code),
             client_id,
             scope,
-            app_version,
-            platform,
+            software.version,
+            software.platform,
             INTERVAL_S * 1_000,
             LIFE_S * 1_000,
             LIFE_S * 1_000,
@@ -150,7 +149,7 @@ async def start(
 
 
 async def pending(client: Client, key: bytes, user_code: str) -> PendingGrant | None:
-    """The grant of a user code, whatever its state, or ``None``. The caller limits attempts (`attempts`).
+    """The grant of a user code, in any state, or ``None``. The caller limits attempts (`attempts`).
 
     Raises redis-py's errors.
     """
@@ -173,12 +172,12 @@ async def pending(client: Client, key: bytes, user_code: str) -> PendingGrant | 
 
 
 async def approve(client: Client, key: bytes, user_code: str, *, pid: str, tier: str) -> bool:
-    """Let the device in as ``pid``; false where there is nothing (left) to decide. Raises redis-py's errors."""
+    """Approve the device for ``pid``; false if there is nothing (left) to decide. Raises redis-py's errors."""
     return await _decide(client, key, user_code, GrantState.APPROVED, pid, tier)
 
 
 async def deny(client: Client, key: bytes, user_code: str) -> bool:
-    """Refuse the device; false where there is nothing (left) to decide. Raises redis-py's errors."""
+    """Refuse the device; false if there is nothing (left) to decide. Raises redis-py's errors."""
     return await _decide(client, key, user_code, GrantState.DENIED)
 
 
@@ -190,10 +189,10 @@ async def _decide(client: Client, key: bytes, user_code: str, state: GrantState,
 
 
 async def poll(client: Client, key: bytes, device_code: str, *, client_id: str) -> Redeemed | PollDenied:
-    """What the device's question gets. `Redeemed` at most once, whoever asks at the same time.
+    """The answer to a device's poll. `Redeemed` at most once, also for concurrent polls.
 
-    Raises redis-py's errors, after which the device may ask again unless the call had run: then it is
-    told `invalid_grant` and the person starts over.
+    Raises redis-py's errors, after which the device may ask again unless the call had run: then it gets
+    `invalid_grant`, and the person starts again.
     """
     match = _DEVICE_CODE.fullmatch(device_code)
     if match is None:

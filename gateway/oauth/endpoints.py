@@ -2,9 +2,9 @@
 
 Rules:
 
-1. Errors have RFC 6749's body. A store that does not answer is a 503, never `invalid_grant`: a client
-   that is told that throws its refresh token away.
-2. Answers are `Cache-Control: no-store`, and the same for what is unknown and what is wrong.
+1. Errors have RFC 6749's body. If the store does not answer, the answer is 503, never `invalid_grant`, on
+   which a client would discard its refresh token.
+2. Answers are `Cache-Control: no-store`, and the same for unknown and for wrong codes and tokens.
 3. Clients are public (RFC 8252 section 8.5: an app can't keep a secret); `client_id` says which one it is.
 4. Nothing of a request is logged: its parameters are secrets.
 """
@@ -16,31 +16,34 @@ from collections.abc import Awaitable, Callable, Mapping
 import orjson
 from aiohttp import web
 
+from gateway.accounts.opening import OpenedAccounts
 from gateway.auth import revocation
 from gateway.auth.attempts import LookUps, StartedGrants
 from gateway.auth.principal import Denial, StoreFailure, family_key, lookup, sid_of
+from gateway.config import Config
 from gateway.errors import GatewayError, InvalidRequest, MeteringUnavailable, MethodNotAllowed, NotFound
 from gateway.http.answers import SERVER_NAME, sentence
-from gateway.http.fields import fields_of
-from gateway.http.request import FORM_SECONDS, address_of, read_body
-from gateway.inference.services import Services
-from gateway.oauth import device, paths, refresh, software
+from gateway.http.fields import FORM_TYPE, fields_of
+from gateway.http.proxies import address_of
+from gateway.http.request import FORM_SECONDS, read_body
+from gateway.inference.services import Shares
+from gateway.oauth import device, paths, refresh
 from gateway.oauth.device import Redeemed
 from gateway.oauth.paths import CLIENT, DEVICE_GRANT
 from gateway.oauth.refresh import Reused, Tokens
 from metering.accounts import audit
 from metering.accounts.audit import Action, Actor
 from metering.accounts.living import AccountGone
+from metering.spool.spool import Spool
 from metering.store.store import Unconfirmed
 
 REFRESH_GRANT = "refresh_token"
 SCOPE = "inference"
 MOST_BYTES = 8_192
 MOST_FIELDS = 32
-FORM = "application/x-www-form-urlencoded"
-_SEND_A_FORM = f"Send the parameters as {FORM}."
-_ONE_SCOPE = f"The one scope is {SCOPE}."
-_GRANTS = f"Served are {DEVICE_GRANT} and {REFRESH_GRANT}."
+_SEND_A_FORM = f"Send the parameters as {FORM_TYPE}."
+_ONE_SCOPE = f"The only scope is {SCOPE}."
+_GRANTS = f"The supported grant types are {DEVICE_GRANT} and {REFRESH_GRANT}."
 
 Form = Mapping[str, str]
 
@@ -58,10 +61,18 @@ class OAuthError(Exception):
 class OAuth:
     """The endpoints of one worker. ``emit`` gets (kind, pid) of what an account's owner should hear of."""
 
-    def __init__(self, services: Services, emit: Callable[[str, str], None] | None = None) -> None:
-        self._services = services
+    def __init__(
+        self,
+        opened: OpenedAccounts[Spool],
+        shares: Shares,
+        config: Config,
+        emit: Callable[[str, str], None] | None = None,
+    ) -> None:
+        self._opened = opened
+        self._shares = shares
+        self._config = config
         self._emit = emit or (lambda _kind, _pid: None)
-        self._started = StartedGrants(services.store.client, services.identity_key)
+        self._started = StartedGrants(opened.store.client, opened.key)
         self._look_ups = LookUps()
         self._posts: dict[str, Callable[[web.BaseRequest, Form], Awaitable[object]]] = {
             paths.DEVICE_AUTHORIZATION: self._device_authorization,
@@ -103,44 +114,40 @@ class OAuth:
             return response
 
     async def _form(self, request: web.BaseRequest) -> Form:
-        """The parameters of the body. Raises `OAuthError` where one comes twice (RFC 6749 section 3.2)."""
-        if request.content_type != FORM:
+        """The parameters of the body. Raises `OAuthError` if one comes twice (RFC 6749 section 3.2)."""
+        if request.content_type != FORM_TYPE:
             raise OAuthError("invalid_request", _SEND_A_FORM)
-        services = self._services
-        with services.bodies.hold(address_of(request, services.config.server.behind_tls_proxy)) as share:
-            body = await read_body(request, MOST_BYTES, share, FORM_SECONDS, services.slices)
+        with self._shares.bodies.hold(address_of(request, self._config.server)) as share:
+            body = await read_body(request, MOST_BYTES, share, FORM_SECONDS, self._shares.slices)
         try:
             pairs = fields_of(body.decode(), MOST_FIELDS, strict=True)
         except (ValueError, InvalidRequest):
             raise OAuthError("invalid_request", "The body is not a form.") from None
         form = dict(pairs)
         if len(form) != len(pairs):
-            raise OAuthError("invalid_request", "A parameter comes twice.")
+            raise OAuthError("invalid_request", "A parameter is sent twice. Send it once.")
         return {name: value for name, value in form.items() if value}  # an empty one counts as left out
 
     def _client(self, form: Form) -> str:
         client_id = form.get("client_id", "")
-        if client_id != CLIENT and client_id not in self._services.config.oauth.clients:
-            raise OAuthError("invalid_client", "This client_id is not known here.", 401)
+        if client_id != CLIENT and client_id not in self._config.oauth.clients:
+            raise OAuthError("invalid_client", "This client_id is unknown.", 401)
         return client_id
 
     async def _device_authorization(self, request: web.BaseRequest, form: Form) -> object:
-        services = self._services
+        opened = self._opened
         client_id = self._client(form)
         if form.get("scope", SCOPE) != SCOPE:
             raise OAuthError("invalid_scope", _ONE_SCOPE)
         await self._started.admit(self._address(request))
-        try:
-            started = await device.start(
-                services.store.client,
-                services.identity_key,
-                client_id=client_id,
-                app_version=form.get("app_version", ""),
-                platform=form.get("platform", ""),
-                scope=SCOPE,
-            )
-        except ValueError:
-            raise OAuthError("invalid_request", software.RULE) from None
+        started = await device.start(
+            opened.store.client,
+            opened.key,
+            client_id=client_id,
+            app_version=form.get("app_version", ""),
+            platform=form.get("platform", ""),
+            scope=SCOPE,
+        )
         uri = f"{self._base(request)}{paths.VERIFICATION}"
         return {
             "device_code": started.device_code,
@@ -162,17 +169,17 @@ class OAuth:
         raise OAuthError("unsupported_grant_type", _GRANTS)
 
     async def _redeem(self, request: web.BaseRequest, form: Form) -> object:
-        services = self._services
+        opened = self._opened
         client_id = self._client(form)
         if "device_code" not in form:
             raise OAuthError("invalid_request", "device_code is missing.")
-        client, key = services.store.client, services.identity_key
+        client, key = opened.store.client, opened.key
         address = self._address(request)
         async with self._look_ups.turn(address):
             found = await device.poll(client, key, form["device_code"], client_id=client_id)
         if not isinstance(found, Redeemed):
             if found.value == "invalid_grant":
-                self._look_ups.failed(address)
+                await self._look_ups.failed(address)
             raise OAuthError(found.value, _WHY[found.value])
         try:
             tokens = await refresh.begin(client, key, found, client_id=client_id)
@@ -182,48 +189,44 @@ class OAuth:
         return _tokens(tokens)
 
     async def _refresh(self, request: web.BaseRequest, form: Form) -> object:
-        services = self._services
+        opened = self._opened
         if "refresh_token" not in form:
             raise OAuthError("invalid_request", "refresh_token is missing.")
         client_id = self._client(form) if "client_id" in form else ""
         address = self._address(request)
-        try:
-            async with self._look_ups.turn(address):
-                found = await refresh.rotate(
-                    services.store.client,
-                    services.identity_key,
-                    form["refresh_token"],
-                    client_id=client_id,
-                    app_version=form.get("app_version", ""),
-                )
-        except ValueError:
-            raise OAuthError("invalid_request", software.RULE) from None
-        if not isinstance(found, Tokens):
-            self._look_ups.failed(address)
+        async with self._look_ups.turn(address):
+            found = await refresh.rotate(
+                opened.store.client,
+                opened.key,
+                form["refresh_token"],
+                client_id=client_id,
+                app_version=form.get("app_version", ""),
+            )
         if isinstance(found, Tokens):
-            await services.store.confirm(family_key(found.sid))
+            await opened.store.confirm(family_key(found.sid))
             return _tokens(found)
         if isinstance(found, Reused):
             self._emit("refresh_reuse", found.pid)
-            await revocation.made_known(services.store, found.sid, journal=services.spool)
+            await revocation.made_known(opened.store, found.sid, journal=opened.journal)
             # The one act that is noted after it: the store finds the reuse and revokes in one step.
-            await audit.note(services.store, Actor.GATEWAY, Action.REVOKED, found.pid)
+            await audit.note(opened.store, Actor.GATEWAY, Action.REVOKED, found.pid)
+        await self._look_ups.failed(address)
         raise OAuthError("invalid_grant", _WHY["invalid_grant"])
 
     async def _revoke(self, request: web.BaseRequest, form: Form) -> object:
-        """RFC 7009: 200 whatever the token was. An access token ends its session as well."""
-        services = self._services
+        """RFC 7009: 200 for any token. An access token revokes its session too."""
+        opened = self._opened
         if "token" not in form:
             raise OAuthError("invalid_request", "token is missing.")
-        client, key, token = services.store.client, services.identity_key, form["token"]
+        client, key, token = opened.store.client, opened.key, form["token"]
         address = self._address(request)
         async with self._look_ups.turn(address):
             sid = refresh.sid_of_refresh(key, token)
             if sid is None and await lookup(client, key, token) is not Denial.TOKEN_INVALID:
                 sid = sid_of(token)
             if sid is not None:
-                await revocation.revoke(services.store, sid, actor=Actor.APP, journal=services.spool)
-        self._look_ups.failed(address)  # whatever it was: a sign-out is rare, and its answer is the same
+                await revocation.revoke(opened.store, sid, actor=Actor.APP, journal=opened.journal)
+        await self._look_ups.failed(address)  # for every token: a sign-out is rare, and its answer is always the same
         return {}
 
     def _metadata(self, request: web.BaseRequest) -> object:
@@ -241,19 +244,19 @@ class OAuth:
         }
 
     def _address(self, request: web.BaseRequest) -> str:
-        return address_of(request, self._services.config.server.behind_tls_proxy)
+        return address_of(request, self._config.server)
 
     def _base(self, request: web.BaseRequest) -> str:
         """The configured address, or the one by which this caller reached the listener."""
-        return self._services.config.own_address(request.headers.get("Host", ""))
+        return self._config.own_address(request.headers.get("Host", ""))
 
 
 _WHY = {
-    "authorization_pending": "Nobody has decided yet. Ask again after the interval.",
-    "slow_down": "Asked too soon: the interval is 5 seconds longer from now on.",
-    "access_denied": "The person refused. Start over if that was not meant.",
-    "expired_token": "The code has expired. Start over.",
-    "invalid_grant": "The code or refresh token is not valid (any more). Sign in again.",
+    "authorization_pending": "The person has not decided yet. Poll again after the interval.",
+    "slow_down": "Polled too soon. From now on the interval is 5 seconds longer.",
+    "access_denied": "The person refused. If that was a mistake, start again.",
+    "expired_token": "The code has expired. Start again.",
+    "invalid_grant": "The code or refresh token is not valid, or not any longer. Sign in again.",
 }
 
 

@@ -2,13 +2,12 @@
 
 Rules:
 
-1. The family of refresh tokens (`gateway.auth.principal.family_key`) and the session ``s:{<sid>}`` share their id: what
-   is revoked, limited or listed is the session, however often its tokens change. The store holds keyed digests alone.
-2. A refresh token is used once. Its successors are derived from it with the identity key, so that a
-   client whose answer was lost gets the very same ones again, for `GRACE_S`, though nobody kept them.
-3. A refresh token that comes again later was stolen or copied: the session is revoked (RFC 9700
-   section 4.14.2). That it is a genuine old one, and no text of somebody who knows the session's id,
-   is proved by the check at its end, without asking the store.
+1. The family of refresh tokens (`gateway.auth.principal.family_key`) and the session ``s:{<sid>}`` have the same
+   id: the session is revoked, limited or listed, however often its tokens change. The store has only keyed digests.
+2. A refresh token is used once. Its successors are derived from it with the identity key, so that a client whose answer
+   was lost gets the same ones again for `GRACE_S`, although they are not stored.
+3. A refresh token that is used again later was stolen or copied: the session is revoked (RFC 9700 section 4.14.2). The
+   check value at its end proves, without the store, that it is a genuine old token and not a forged one.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from gateway.auth.identity import digest
 from gateway.auth.principal import SID_LENGTH, TOKEN_PREFIX, Client, family_key, session_key, token_digest
 from gateway.auth.secret_text import SECRET_LENGTH, derived, drawn
 from gateway.oauth.device import Redeemed
-from gateway.oauth.software import check_software
+from gateway.oauth.software import readable
 from metering.accounts import living
 from metering.clock import DAY_SECONDS
 
@@ -61,7 +60,7 @@ class RefreshDenied(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reused:
-    """An old refresh token came again: its session has just been revoked."""
+    """An old refresh token was used again: its session has just been revoked."""
 
     sid: str
     pid: str
@@ -117,13 +116,11 @@ async def rotate(
         key: The identity key.
         token: As it came.
         client_id: Must be the family's own where given (public clients need not say it).
-        app_version: Replaces the session's where given: the app may have been updated.
+        app_version: Replaces the session's if it is `readable`: the app may have been updated.
 
     Raises:
-        ValueError: ``app_version`` is of no known form.
         redis.RedisError: The store cannot answer; the same call may be repeated.
     """
-    check_software(app_version)
     sid = sid_of_refresh(key, token)
     session = None if sid is None else await sessions.get(client, sid)
     if sid is None or session is None or not await living.lives(client, session.pid):
@@ -140,7 +137,7 @@ async def rotate(
         ACCESS_LIFE_S * 1_000,
         GRACE_S * 1_000,
         client_id,
-        app_version,
+        readable(app_version).version,
     )
     if state == "ok":
         return Tokens(sid, access, successor, int(rest[0]) // 1_000, rest[1])

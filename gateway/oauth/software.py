@@ -1,36 +1,48 @@
-"""What a device may say about its software at a sign-in: a version, and one of the known platforms. Pure.
+"""What a device may state about its software at a sign-in: a version and a known platform. Pure.
 
-A session keeps both for 30 days and more, so neither may be a text of the client's own choice: a version is numbers
-and one of a few words, as in Semantic Versioning 2.0.0 without free identifiers; a platform is an operating system,
-a processor and a kind of program, each out of a closed set.
+Rules:
+
+1. A session stores both for 30 days and more, so neither may be a text of the client's choice: a version is numbers
+   and one of a few words, as in Semantic Versioning 2.0.0 without free identifiers; a platform is an operating system,
+   a processor and a kind of program, each from a closed set.
+2. No sign-in fails because of either: a value of another form is ignored. For a minimum version, a missing version is
+   older than every version (`gateway.auth.policy.version_key`).
+3. Shortening a version never makes it higher: build metadata does not count (section 10), and numbers are removed only
+   at the end.
 """
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 SYSTEMS = ("linux", "macos", "darwin", "windows", "win32", "freebsd", "web")
 PROCESSORS = ("x64", "x86_64", "amd64", "arm64", "aarch64", "universal")
 PROGRAMS = ("ide", "cli", "helper", "example")
 STAGES = ("alpha", "beta", "rc", "dev", "preview", "nightly", "insider")
 
-RULE = (
-    f"app_version is up to four numbers such as 1.4.2, with -{', -'.join(STAGES)} and a number behind where it is no"
-    f" release; platform is one of {', '.join(SYSTEMS)}, with -{', -'.join(PROCESSORS)} and"
-    f" -{', -'.join(PROGRAMS)} where stated."
+_STAGE = rf"-(?:{'|'.join(STAGES)})"
+_MORE = r"(?:\.[0-9]+)*"  # left out
+_VERSION = re.compile(
+    rf"(?P<numbers>v?[0-9]{{1,5}}(?:\.[0-9]{{1,5}}){{0,3}})"
+    rf"(?:(?P<stage>{_STAGE}(?:\.[0-9]{{1,5}})?){_MORE}|{_MORE}(?:{_STAGE}{_MORE})?)"
+    r"(?:\+[0-9A-Za-z.-]*)?"
 )
-
-_VERSION = re.compile(rf"v?[0-9]{{1,5}}(?:\.[0-9]{{1,5}}){{0,3}}(?:-(?:{'|'.join(STAGES)})(?:\.[0-9]{{1,5}})?)?")
 _PLATFORM = re.compile(rf"(?:{'|'.join(SYSTEMS)})(?:-(?:{'|'.join(PROCESSORS)}))?(?:-(?:{'|'.join(PROGRAMS)}))?")
 
 
-def check_software(app_version: str = "", platform: str = "") -> None:
-    """Empty states nothing.
+class Software(NamedTuple):
+    """What is kept of a device's word; empty is unknown."""
 
-    Raises:
-        ValueError: One is outside its closed form. The text holds neither.
+    version: str
+    platform: str
+
+
+def readable(app_version: str = "", platform: str = "") -> Software:
+    """What of these is of a closed form; never fails.
+
+    ``1.4.2-rc.1+5114f85`` is ``1.4.2-rc.1``, and ``1.105.20261128`` is ``1.105``: a number has five digits at most.
     """
-    if app_version and not _VERSION.fullmatch(app_version):
-        raise ValueError("app_version is not of the closed form")
-    if platform and not _PLATFORM.fullmatch(platform):
-        raise ValueError("platform is not of the closed set")
+    found = _VERSION.fullmatch(app_version)
+    version = "" if found is None else found["numbers"] + (found["stage"] or "")
+    return Software(version, platform if _PLATFORM.fullmatch(platform) else "")

@@ -1,8 +1,7 @@
-"""``/account``: what the owner of an account sees and may do. Every act is on the signed-in account alone."""
+"""``/account``: the page of the signed-in account and its acts. Every act applies only to that account."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from aiohttp import web
 
-from gateway.accounts.webhooks import WebhookEvent
+from gateway.accounts.export import export_account
 from gateway.auth import choice, revocation, sessions
 from gateway.auth.principal import Scope
 from gateway.auth.sessions import Session
@@ -27,17 +26,17 @@ if TYPE_CHECKING:
 
 
 async def show(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
-    services, pid = portal.services, session.pid
-    account = await services.ledger.account(pid)
+    opened, pid = portal.opened, session.pid
+    account = await opened.ledger.account(pid)
     if account is None:  # erased since the sign-in
         return end(portal)
     since = now_ms() - chart.DAYS * DAY_MS
-    records = [record async for record in read_usage(services.store, pid=pid, since_ms=since)]
+    records = [record async for record in read_usage(opened.store, pid=pid, since_ms=since)]
     main = account_page.account_page(
         account,
         chart.usage(records, datetime.now(UTC).date()),
         await _live(portal, pid),
-        await choice.read(services.store.client, pid),
+        await choice.read(opened.store.client, pid),
         token=form_token(portal.key, session),
         done=visit.fields.get("done", ""),
     )
@@ -47,40 +46,36 @@ async def show(portal: Portal, visit: Visit, session: PortalSession) -> web.Resp
 async def _live(portal: Portal, pid: str) -> list[Session]:
     """The sessions that still work, newest first."""
     now = now_ms()
-    held = await sessions.of_account(portal.services.store.client, pid)
+    held = await sessions.of_account(portal.opened.store.client, pid)
     live = [session for session in held if session.revoked_ms is None and session.expires_ms > now]
     return sorted(live, key=lambda session: -session.created_ms)
 
 
 async def _revoke(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
-    # Compared here: what a form holds is no key that the store is asked for, and could be in its slow log.
-    held = await sessions.of_account(portal.services.store.client, session.pid)
+    # Compared here: a form's text is not sent to the store as a key, since its slow log could keep it.
+    held = await sessions.of_account(portal.opened.store.client, session.pid)
     found = next((one for one in held if one.sid == visit.fields.get("sid")), None)
     if found is None:  # another account's looks the same
-        return portal.fault(visit, 404, "Not found", "This session is not there any more.")
-    await revocation.revoke(portal.services.store, found.sid, actor=Actor.PORTAL, journal=portal.services.spool)
+        return portal.fault(visit, 404, "Not found", "This session no longer exists.")
+    await revocation.revoke(portal.opened.store, found.sid, actor=Actor.PORTAL, journal=portal.opened.journal)
     return page.see_other(f"{PagePath.ACCOUNT}?done=revoked#sessions")
 
 
-async def _end_all(portal: Portal, pid: str) -> None:
-    services = portal.services
-    await revocation.revoke_all(services.store, pid, actor=Actor.PORTAL, journal=services.spool)
-
-
 async def _revoke_all(portal: Portal, _visit: Visit, session: PortalSession) -> web.Response:
-    await _end_all(portal, session.pid)
+    opened = portal.opened
+    await revocation.revoke_all(opened.store, session.pid, actor=Actor.PORTAL, journal=opened.journal)
     return page.see_other(f"{PagePath.ACCOUNT}?done=all-revoked#sessions")
 
 
 async def _token(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
     name, days = visit.fields.get("name", "").strip(), visit.fields.get("days", "")
     if days not in account_page.TOKEN_LIVES:
-        return portal.fault(visit, 400, "Not accepted", "Choose one of the times of the page.")
-    services = portal.services
+        return portal.fault(visit, 400, "Not accepted", "Choose one of the listed times.")
+    opened = portal.opened
     try:
         issued = await personal.create(
-            services.store,
-            services.identity_key,
+            opened.store,
+            opened.key,
             pid=session.pid,
             name=name,
             scopes=(Scope.INFERENCE, Scope.MODELS),
@@ -92,23 +87,22 @@ async def _token(portal: Portal, visit: Visit, session: PortalSession) -> web.Re
 
 
 async def _policy(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
-    mode, region = visit.fields.get("mode", ""), visit.fields.get("region", "")
-    if mode not in account_page.MODES or region not in account_page.REGIONS:
-        return portal.fault(visit, 400, "Not accepted", "Choose one of the modes and regions of the page.")
-    await choice.write(portal.services.store, session.pid, choice.Choice(mode, region))
+    mode, region, days = (visit.fields.get(name, "") for name in ("mode", "region", "retention"))
+    if mode not in account_page.MODES or region not in account_page.REGIONS or days not in account_page.RETENTIONS:
+        return portal.fault(visit, 400, "Not accepted", "Choose from the listed modes, regions and times.")
+    chosen = choice.Choice(mode, region, int(days) if days else None)
+    await portal.administration.choose(session.pid, chosen, actor=Actor.PORTAL)
     return page.see_other(f"{PagePath.ACCOUNT}?done=policy#policy")
 
 
 async def _export(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
-    export = await portal.rights.export(session.pid, actor=Actor.PORTAL)
-    if export is None:
+    held = await export_account(portal.opened.store, portal.opened.ledger, session.pid, actor=Actor.PORTAL)
+    if held is None:
         return end(portal)
     if visit.fields.get("form") == "csv":
-        body, kind, name = export.csv().encode(), "text/csv", "codegrex-usage.csv"
+        body, kind, name = held.usage_csv().encode(), "text/csv", "codegrex-usage.csv"
     else:
-        held = await sessions.of_account(portal.services.store.client, session.pid)
-        document = {**export.json(), "sessions": [dataclasses.asdict(one) for one in held]}
-        body, kind, name = orjson.dumps(document), "application/json", "codegrex-account.json"
+        body, kind, name = orjson.dumps(held.json()), "application/json", "codegrex-account.json"
     headers = {**page.HEADERS, **page.NOT_KEPT, "Content-Disposition": f'attachment; filename="{name}"'}
     return web.Response(body=body, content_type=kind, headers=headers)
 
@@ -116,9 +110,7 @@ async def _export(portal: Portal, visit: Visit, session: PortalSession) -> web.R
 async def _delete(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
     if visit.fields.get("confirm") != "delete":
         return portal.fault(visit, 400, "Not deleted", "Type the word delete to confirm.")
-    await _end_all(portal, session.pid)
-    await portal.rights.erase_known(session.pid, session.names, actor=Actor.PORTAL)
-    portal.services.webhooks.emit(WebhookEvent.ACCOUNT_ERASED, session.pid)
+    await portal.administration.erase(session.pid, session.names, actor=Actor.PORTAL)
     return end(portal)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from gateway.auth.choice import REGIONS as CHOSEN_REGIONS
 from gateway.auth.choice import Choice
 from gateway.auth.sessions import Session
-from gateway.config import Region
 from gateway.portal.chart import UsageByDay, draw
 from gateway.portal.page import amount, esc, hidden, when
 from gateway.portal.paths import PagePath
@@ -16,7 +16,7 @@ from metering.ledger.ledger import Account
 DONE = {
     "revoked": "It was revoked.",
     "all-revoked": "All sessions were revoked.",
-    "policy": "Your choice is saved. It holds from the next request on.",
+    "policy": "Your choice is saved. It applies to your next request.",
 }
 _REGIONS = {
     "": "Anywhere",
@@ -33,7 +33,9 @@ _REGIONS = {
     "au": "Australia",
 }
 REGIONS = frozenset(_REGIONS)
-assert REGIONS - {""} == {region.value for region in Region} - {"global", "local"}
+assert REGIONS - {""} == set(CHOSEN_REGIONS)
+_RETENTIONS = {"": "As long as the provider states", "30": "30 days at most", "0": "Not at all"}
+RETENTIONS = frozenset(_RETENTIONS)
 _MODES = (
     ("", "Cloud", "Prompts go to the provider of the model that you select."),
     ("local", "Local only", "Prompts never leave your machine. Requests to cloud models are refused."),
@@ -123,17 +125,24 @@ def _policy(policy: Choice, token: str) -> str:
         f'<span class="quiet">{text}</span></span></label>'
         for value, name, text in _MODES
     )
-    regions = "".join(
-        f'<option value="{value}"{" selected" if policy.region == value else ""}>{name}</option>'
-        for value, name in _REGIONS.items()
-    )
+    regions = _options(_REGIONS, policy.region)
+    days = policy.max_retention_days
+    retentions = _options(_RETENTIONS, "" if days is None else str(days))
     return (
         '<section class="card" aria-labelledby="policy"><h2 id="policy">Where prompts may go</h2>'
         f'<form method="post" action="{PagePath.POLICY}">{hidden("form_token", token)}'
         f"<fieldset><legend>Processing mode</legend>{modes}</fieldset>"
         f'<label for="region">Process in</label><select id="region" name="region">{regions}</select>'
+        f'<label for="retention">May be kept</label><select id="retention" name="retention">{retentions}</select>'
         '<p class="quiet">Your plan or organisation may restrict this further; the strictest setting holds.</p>'
         '<button class="main">Save</button></form></section>'
+    )
+
+
+def _options(names: Mapping[str, str], selected: str) -> str:
+    return "".join(
+        f'<option value="{value}"{" selected" if value == selected else ""}>{name}</option>'
+        for value, name in names.items()
     )
 
 
@@ -158,7 +167,7 @@ def token_made(secret: str, name: str) -> str:
     return (
         '<h1>Access token</h1><section class="card" aria-labelledby="made">'
         f'<h2 id="made">{esc(name)}</h2>'
-        '<p role="status">Copy the token now: it is not shown again. Whoever has it can use your credits.</p>'
+        '<p role="status">Copy the token now: it is not shown again. Anybody who has it can use your credits.</p>'
         f'<label for="secret">Token</label><textarea id="secret" readonly rows="3">{esc(secret)}</textarea>'
         f'<p><a href="{PagePath.ACCOUNT}#tokens">Back to the account</a></p></section>'
     )

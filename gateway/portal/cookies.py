@@ -1,11 +1,11 @@
-"""The portal's signed cookies: a session that holds an account id, and the state of a sign-in under way.
+"""The portal's signed cookies: a session with an account id, and the state of a running sign-in.
 
 Rules:
 
 1. A cookie is ``<body>.<mac>``; the mac is keyed with the identity key and names its purpose, so that no cookie
-   stands in for another. Nothing about portal sessions is stored.
-2. The user's own id is in no cookie: the account's id and the names of the identity map (keyed digests), which an
-   erasure needs, are. Whether that account lives still is not in it (`gateway.portal.portal`).
+   can be used as another one. Nothing about portal sessions is stored.
+2. A cookie contains the account's id and the names of the identity map (keyed digests), which an erasure needs, but not
+   the user's id. Whether the account still exists is checked in the store (`gateway.portal.portal`).
 3. Every form carries the session's form token (a keyed digest of its nonce), compared in constant time.
 """
 
@@ -43,7 +43,7 @@ class PortalSession(msgspec.Struct, frozen=True):
 
 
 class SignIn(msgspec.Struct, frozen=True):
-    """A sign-in that began here: ``state`` must come back with the token; then the person goes on at ``next``."""
+    """A sign-in that began here: ``state`` must be returned with the token; then the person continues at ``next``."""
 
     state: str
     next: str
@@ -62,7 +62,7 @@ def new_session(pid: str, names: Sequence[str]) -> PortalSession:
 
 
 def new_sign_in(path: str) -> SignIn:
-    """``path`` is where the person wanted to go; what is no page of the portal becomes its first."""
+    """``path`` is the page that the person wanted; a path that is not a page of the portal becomes its first page."""
     return SignIn(secrets.token_hex(16), path if _NEXT.fullmatch(path) else START, _now() + SIGN_IN_SECONDS)
 
 
@@ -73,7 +73,7 @@ def seal(key: bytes, value: PortalSession | SignIn) -> str:
 
 
 def open_session(key: bytes, text: str) -> PortalSession | None:
-    """The session of a cookie, or ``None`` where it is forged, broken or over."""
+    """The session of a cookie, or ``None`` if it is forged, broken or over."""
     return _open(key, text, PortalSession)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.config import DEFAULT_TIER
-from gateway.http import request as inbound
+from gateway.http.proxies import address_of
 from gateway.oauth import device
 from gateway.oauth.device import GrantState
 from gateway.portal import device_page
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 async def show(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
-    """Ask for the code, or show what it stands for. Wrong, expired and used codes look the same."""
+    """Ask for the code, or show what it approves. Wrong, expired and used codes look the same."""
     code = visit.fields.get("user_code", "")
     if not code:
         return portal.html(session, "Connect a device", device_page.enter())
     await _count(portal, visit, session)
-    grant = await device.pending(portal.services.store.client, portal.key, code)
+    grant = await device.pending(portal.opened.store.client, portal.key, code)
     if grant is None or grant.state is not GrantState.PENDING or grant.expires_ms <= time.time() * 1_000:
         return _wrong(portal, session)
     main = device_page.confirm(code, grant, _title(portal, grant.client_id), form_token(portal.key, session))
@@ -33,14 +33,14 @@ async def show(portal: Portal, visit: Visit, session: PortalSession) -> web.Resp
 
 async def decide(portal: Portal, visit: Visit, session: PortalSession) -> web.Response:
     """Write down what the person chose. Anything but ``approve`` and ``deny`` decides nothing."""
-    client, code = portal.services.store.client, visit.fields.get("user_code", "")
+    client, code = portal.opened.store.client, visit.fields.get("user_code", "")
     decision = visit.fields.get("decision", "")
     await _count(portal, visit, session)
     done = False
     if decision == "approve":
-        account = await portal.services.ledger.account(session.pid)
+        account = await portal.opened.ledger.account(session.pid)
         if account is None:  # erased since the sign-in
-            return portal.fault(visit, 403, "Not accepted", "This account is no longer there. Sign in again.")
+            return portal.fault(visit, 403, "Not accepted", "This account no longer exists. Sign in again.")
         done = await device.approve(client, portal.key, code, pid=session.pid, tier=account.tier or DEFAULT_TIER)
     elif decision == "deny":
         done = await device.deny(client, portal.key, code)
@@ -52,15 +52,14 @@ async def decide(portal: Portal, visit: Visit, session: PortalSession) -> web.Re
 
 
 def _title(portal: Portal, client_id: str) -> str:
-    """The app's name as the operator states it; the id where that is all there is."""
-    client = portal.services.config.oauth.clients.get(client_id)
+    """The app's name in the configuration, else its id."""
+    client = portal.config.oauth.clients.get(client_id)
     return client.title if client is not None else client_id
 
 
 async def _count(portal: Portal, visit: Visit, session: PortalSession) -> None:
-    """An attempt at a user code, whatever comes of it. Raises `RateLimited`."""
-    behind_proxy = portal.services.config.server.behind_tls_proxy
-    await portal.attempts.admit(inbound.address_of(visit.request, behind_proxy), session.pid)
+    """Count an attempt at a user code. Raises `RateLimited`."""
+    await portal.attempts.admit(address_of(visit.request, portal.config.server), session.pid)
 
 
 def _wrong(portal: Portal, session: PortalSession) -> web.Response:

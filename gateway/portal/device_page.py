@@ -6,7 +6,7 @@ from gateway.oauth.device import PendingGrant, normalized, shown
 from gateway.portal.page import esc, hidden, when
 from gateway.portal.paths import PagePath
 
-WRONG = "This code is wrong, has expired or was used. Check it, or start again on the device."
+WRONG = "This code is wrong, expired or already used. Check it, or start again on the device."
 
 
 def enter(fault: str = "") -> str:
@@ -49,9 +49,12 @@ def confirm(user_code: str, grant: PendingGrant, app: str, token: str) -> str:
 
 def decided(*, approved: bool) -> str:
     if approved:
-        title, text = "Device connected", "Return to your device: it continues by itself. You may close this page."
+        title, text = "Device connected", "Return to your device. You may close this page."
     else:
-        title, text = "Device refused", "It gets no access. If you did not start this, nothing more is to be done."
+        title, text = (
+            "Device refused",
+            "The device gets no access. If you did not start this sign-in, you need not do anything else.",
+        )
     return (
         f'<section class="card narrow" role="status"><h1>{title}</h1><p>{text}</p>'
         f'<p><a href="{PagePath.ACCOUNT}">See your account</a></p></section>'

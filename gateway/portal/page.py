@@ -3,9 +3,9 @@
 Rules:
 
 1. Every value that is not written in this code goes through `esc`.
-2. Nothing is loaded from another origin, and no style or script stands in a page: the content security
-   policy allows neither.
-3. Pages hold what belongs to one person: they are never cached.
+2. A page loads nothing from another origin and contains no inline style or script: the content security policy allows
+   neither.
+3. Pages contain data of one person, so they are never cached.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ POLICY = (
 HEADERS = {
     "Server": SERVER_NAME,
     "Content-Security-Policy": POLICY,
-    # not no-referrer: a browser would then send "Origin: null" with our own forms
+    # not no-referrer: a browser would then send "Origin: null" with the portal's forms
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -65,8 +65,10 @@ def hidden(name: str, value: str) -> str:
     return f'<input type="hidden" name="{esc(name)}" value="{esc(value)}">'
 
 
-def page(title: str, main: str, *, development: bool, form_token: str = "") -> str:
-    """A whole document. ``form_token`` is set where somebody is signed in."""
+def page(
+    title: str, main: str, *, development: bool, form_token: str = "", home: PagePath | str = PagePath.ACCOUNT
+) -> str:
+    """A whole document. ``form_token`` is set where somebody is signed in; the brand leads to ``home``."""
     account = ""
     if form_token:
         account = (
@@ -82,7 +84,7 @@ def page(title: str, main: str, *, development: bool, form_token: str = "") -> s
         f'<link rel="stylesheet" href="{PagePath.STYLE}"><script src="{PagePath.SCRIPT}" defer></script></head>'
         '<body><a class="skip" href="#main">Skip to content</a>'
         f"{_DEVELOPMENT if development else ''}"
-        f'<header><a class="brand" href="{PagePath.ACCOUNT}">CodeGrex</a>{account}</header>'
+        f'<header><a class="brand" href="{home}">CodeGrex</a>{account}</header>'
         f'<main id="main" tabindex="-1">{main}</main></body></html>'
     )
 
@@ -94,7 +96,7 @@ def html(text: str, status: int = 200) -> web.Response:
 
 
 def see_other(location: str) -> web.Response:
-    """303: the browser fetches ``location``, so that reloading repeats nothing. ``location`` is ours."""
+    """303: the browser fetches ``location``, so that reloading repeats nothing. ``location`` is local."""
     return web.Response(status=303, headers={**HEADERS, **NOT_KEPT, "Location": location})
 
 
@@ -103,7 +105,7 @@ def _asset(name: str) -> bytes:
     return files("gateway.portal").joinpath("assets", name).read_bytes()
 
 
-def asset(path: PagePath) -> web.Response:
+def asset(path: PagePath, rid: str) -> web.Response:
     """The style or the script."""
     name = path.rpartition("/")[2]
     kind = "text/css" if name.endswith(".css") else "text/javascript"
@@ -111,5 +113,5 @@ def asset(path: PagePath) -> web.Response:
         body=_asset(name),
         content_type=kind,
         charset="utf-8",
-        headers={**HEADERS, "Cache-Control": "max-age=300"},
+        headers={**HEADERS, "Cache-Control": "max-age=300", "x-request-id": rid},
     )

@@ -6,6 +6,12 @@ from enum import StrEnum
 
 from gateway.oauth.paths import VERIFICATION
 
+LANDING = "/"
+"""The page about the gateway itself, which has no portal's session and is there without a portal."""
+
+DOCUMENTS = "/docs/"
+"""The documents of this version, by their names below it."""
+
 
 class PagePath(StrEnum):
     """Every path that the portal answers, exactly as a browser sends it."""

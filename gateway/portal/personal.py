@@ -1,11 +1,11 @@
-"""Personal access tokens: made by their owner for tools that take one static key.
+"""Personal access tokens: created by their owner for tools that need one static key.
 
 Rules:
 
-1. One is a session (`gateway.auth.sessions`) with a name and scopes: it is authenticated, announced as revoked,
-   listed for its owner and erased as every session is. Its token is never refreshed.
-2. A name is its owner's word for it. It has a narrow form, is shown to its owner alone and is never logged.
-3. Each expires. An account has at most `MOST` that work.
+1. A personal access token is a session (`gateway.auth.sessions`) with a name and scopes: it is authenticated, revoked,
+   listed and erased like every session. It is never refreshed.
+2. Its owner chooses the name. The name has a restricted form, is shown only to the owner and is never logged.
+3. Each token expires. An account can have at most `MOST` valid ones.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ MOST = 50
 LONGEST_LIFE_S = 366 * DAY_SECONDS
 
 _SCOPES = f"Choose at least one of the scopes {', '.join(Scope)}."
-_LIFE = f"A token lasts from 1 to {LONGEST_LIFE_S // DAY_SECONDS} days."
-_FULL = f"An account has {MOST} personal access tokens at most. Revoke one that is not used."
+_LIFE = f"A token is valid for 1 to {LONGEST_LIFE_S // DAY_SECONDS} days."
+_FULL = f"An account can have at most {MOST} personal access tokens. Revoke one that is not used."
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._+-]{0,30}[A-Za-z0-9])?")
 
 
 class InvalidToken(ValueError):
-    """A token that cannot be made; the message says the mend and quotes nothing."""
+    """A token that cannot be made; the message says how to fix it and quotes nothing."""
 
 
 async def create(
@@ -60,7 +60,7 @@ async def create(
     """
     if not _NAME.fullmatch(name):
         raise InvalidToken(
-            "A name is 1 to 32 letters, digits, blanks and . _ + -, with a letter or digit at both ends."
+            "A name has 1 to 32 letters, digits, spaces and . _ + -, and starts and ends with a letter or digit."
         )
     if not scopes:
         raise InvalidToken(_SCOPES)

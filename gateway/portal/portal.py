@@ -1,14 +1,15 @@
-"""The portal: who asks, whether the form is ours, and which page answers.
+"""The portal: who is signed in, whether a form is genuine, and which page answers.
 
 Rules:
 
-1. A form is accepted only if ``Origin`` is our own and, for somebody who is signed in, the form token of the session
-   is in it. Both, always: neither alone is trusted.
-2. What a browser sends is bounded before it is read, and shown again only escaped.
-3. A cookie says who was signed in; the store is asked whether that account lives, before any page or form is answered.
-4. Where anybody who asks is the local developer, only this machine's browser may ask: the portal answers to a loopback
-   name, so that a foreign name which was pointed at this machine can't reach it, and to nothing that came through a
-   proxy or a tunnel, whose other end may be anybody.
+1. A form is accepted only if its ``Origin`` is the portal's and, for a signed-in person, it has the form token of the
+   session. Both are always required.
+2. The size of a browser's input is limited before it is read, and the input is only shown escaped.
+3. A cookie says who has signed in. Before any page or form is answered, the store is asked whether the account still
+   exists.
+4. The development sign-in accepts every visitor as the local developer, so it answers only this machine's browser: only
+   under a loopback name, so that DNS rebinding does not reach it, and not through a proxy or tunnel, whose other end
+   can be anybody.
 """
 
 from __future__ import annotations
@@ -20,13 +21,17 @@ from dataclasses import dataclass, replace
 import orjson
 from aiohttp import web
 
+from gateway.accounts.administration import Administration
+from gateway.accounts.opening import OpenedAccounts
 from gateway.addresses import is_loopback, name_of_host
 from gateway.auth.attempts import UserCodeAttempts
 from gateway.auth.principal import StoreFailure
+from gateway.config import Config
 from gateway.errors import MeteringUnavailable, MethodNotAllowed, NotFound, RateLimited
 from gateway.http import request as inbound
 from gateway.http.fields import first_of
-from gateway.inference.services import Services
+from gateway.http.proxies import address_of
+from gateway.inference.services import Shares
 from gateway.portal import account, cookies, device, page, sign_in
 from gateway.portal.cookies import PortalSession
 from gateway.portal.page import esc
@@ -34,6 +39,7 @@ from gateway.portal.paths import PagePath
 from gateway.portal.supabase import Verifier
 from metering.accounts.living import lives
 from metering.ledger.ledger import LedgerConflict, LedgerUnavailable
+from metering.spool.spool import Spool
 from metering.store.store import Unconfirmed
 
 MOST_FORM = 32_768  # bytes: an access token is the longest thing that is posted
@@ -58,17 +64,26 @@ class Visit:
 class Portal:
     """Built once a worker, with the first request for a page."""
 
-    def __init__(self, services: Services, verifier: Verifier | None) -> None:
-        self.services = services
-        self.accounts = services.accounts
-        self.rights = services.rights
+    def __init__(
+        self,
+        opened: OpenedAccounts[Spool],
+        administration: Administration,
+        shares: Shares,
+        config: Config,
+        verifier: Verifier | None,
+    ) -> None:
+        self.opened = opened
+        self.accounts = opened.accounts
+        self.administration = administration
+        self.config = config
+        self._shares = shares
         self.verifier = verifier
-        self.attempts = UserCodeAttempts(services.store.client, services.identity_key)
-        self.secure = services.config.server.over_tls
+        self.attempts = UserCodeAttempts(opened.store.client, opened.key)
+        self.secure = config.server.over_tls
 
     @property
     def key(self) -> bytes:
-        return self.services.identity_key
+        return self.opened.key
 
     async def answer(self, request: web.BaseRequest, rid: str) -> web.StreamResponse:
         """Answer one request for a page.
@@ -83,15 +98,11 @@ class Portal:
         return response
 
     async def _answer(self, request: web.BaseRequest, path: PagePath, query: str) -> web.StreamResponse:
-        if path in (PagePath.STYLE, PagePath.SCRIPT):
-            if request.method not in ("GET", "HEAD"):
-                raise MethodNotAllowed("GET")
-            return page.asset(path)
         host = request.headers.get("Host", "")
         if self.verifier is None and not is_loopback(name_of_host(host)):
             raise NotFound
         if self.verifier is None and inbound.came_through_a_proxy(request):
-            elsewhere = Visit(request, path, {}, None, self.services.config.own_address(host))
+            elsewhere = Visit(request, path, {}, None, self.config.own_address(host))
             return self.fault(elsewhere, 403, "Not accepted", _THIS_MACHINE)
         if request.method == "GET":
             fields: Mapping[str, str] = first_of(query, MOST_FIELDS)
@@ -99,14 +110,14 @@ class Portal:
             fields = await self._body(request)
         else:
             raise MethodNotAllowed("GET, POST")
-        visit = Visit(request, path, fields, None, self.services.config.own_address(host))
+        visit = Visit(request, path, fields, None, self.config.own_address(host))
         try:
             visit = replace(visit, session=await self._session(request))
             return await (self._post(visit) if request.method == "POST" else self._get(visit))
         except LedgerConflict:  # erased since the question in `_session`
             return sign_in.end(self)
         except (StoreFailure, OSError, LedgerUnavailable, Unconfirmed, MeteringUnavailable):
-            return self.fault(visit, 503, "Not available", "The service can't answer right now. Please try again.")
+            return self.fault(visit, 503, "Not available", "The service is not available right now. Please try again.")
         except RateLimited as error:
             response = self.fault(visit, 429, "Too many attempts", "Please wait a minute, then try again.")
             response.headers["Retry-After"] = str(math.ceil(error.retry_after or 60))
@@ -115,7 +126,7 @@ class Portal:
     async def _session(self, request: web.BaseRequest) -> PortalSession | None:
         """Who is signed in, if the account lives. The one place at which a cookie is read, for every page and form."""
         session = cookies.open_session(self.key, request.cookies.get(self.cookie(cookies.SESSION_COOKIE), ""))
-        if session is None or not await lives(self.services.store.client, session.pid):
+        if session is None or not await lives(self.opened.store.client, session.pid):
             return None
         return session
 
@@ -158,9 +169,9 @@ class Portal:
         return self.fault(visit, 403, "Not accepted", text)
 
     async def _body(self, request: web.BaseRequest) -> Mapping[str, str]:
-        services = self.services
-        with services.bodies.hold(inbound.address_of(request, services.config.server.behind_tls_proxy)) as share:
-            body = await inbound.read_body(request, MOST_FORM, share, inbound.FORM_SECONDS, services.slices)
+        shares = self._shares
+        with shares.bodies.hold(address_of(request, self.config.server)) as share:
+            body = await inbound.read_body(request, MOST_FORM, share, inbound.FORM_SECONDS, shares.slices)
         if request.content_type == "application/json":
             try:
                 found = orjson.loads(body)
@@ -186,7 +197,7 @@ class Portal:
         return f"__Host-{name}" if self.secure else name
 
     def set_cookie(self, response: web.Response, name: str, value: str, seconds: int) -> None:
-        """Set, or with 0 seconds drop, one of our cookies."""
+        """Set, or with 0 seconds delete, a cookie of the portal."""
         response.set_cookie(
             self.cookie(name), value, max_age=seconds, path="/", httponly=True, secure=self.secure, samesite="Lax"
         )

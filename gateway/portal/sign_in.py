@@ -1,8 +1,8 @@
-"""How a person comes into the portal, and out of it.
+"""Signing in to the portal, and out of it.
 
-``/portal/sign-in`` notes a state in a cookie and sends the browser to the sign-in service with ``redirect_to``; that
-one sends it back to ``/portal/callback?state=...#access_token=...``. The callback's script posts the token here. The
-state must be the cookie's own, so that nobody can be signed in to somebody else's account by a link.
+``/portal/sign-in`` sets a state in a cookie and sends the browser to the sign-in service with ``redirect_to``. The
+service sends it back to ``/portal/callback?state=...#access_token=...``. The callback's script posts the token here.
+The state must match the cookie, so that a link cannot sign a person in to another account.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 import orjson
 from aiohttp import web
 
+from gateway.names import DEVELOPER
 from gateway.portal import cookies, page
 from gateway.portal.page import esc, hidden
 from gateway.portal.paths import PagePath
@@ -21,9 +22,8 @@ from gateway.portal.supabase import AnonymousUser, AssuranceTooLow, IssuerAway, 
 if TYPE_CHECKING:
     from gateway.portal.portal import Portal, Visit
 
-DEVELOPER = "developer"
 _REFUSED = {
-    AnonymousUser.code: "Anonymous users can't use this service. Sign in with an account.",
+    AnonymousUser.code: "Anonymous users cannot use this service. Sign in with an account.",
     AssuranceTooLow.code: "This service needs a second factor. Set one up where you sign in, and sign in with it.",
 }
 
@@ -51,7 +51,7 @@ def begin(portal: Portal, visit: Visit) -> web.Response:
     sign_in = cookies.new_sign_in(visit.fields.get("next", ""))
     if portal.verifier is None:
         return page.see_other(sign_in.next)
-    url = portal.services.config.portal.sign_in_url
+    url = portal.config.portal.sign_in_url
     back = f"{visit.origin}{PagePath.CALLBACK}?state={sign_in.state}"
     response = page.see_other(f"{url}{'&' if '?' in url else '?'}{urlencode({'redirect_to': back})}")
     sealed = cookies.seal(portal.key, sign_in)
@@ -73,15 +73,15 @@ def callback(portal: Portal) -> web.Response:
 
 
 def _reasons() -> str:
-    """What a policy refuses, for the script to show the one that it was told."""
+    """The texts for refused users; the script shows the one that the answer names."""
     return "".join(f'<p data-reason="{code}" hidden>{esc(text)}</p>' for code, text in _REFUSED.items())
 
 
 async def finish(portal: Portal, visit: Visit) -> web.Response:
     """``POST /portal/session``: an access token, in the body or as a bearer, becomes the portal's session.
 
-    200 ``{"next": path}``; 401 where the token or the state is not good; 403 where the policy does not let its user in;
-    503 where the issuer's keys can't be had.
+    200 ``{"next": path}``; 401 if the token or the state is not valid; 403 if the policy does not accept the user; 503
+    if the issuer's keys cannot be fetched.
     """
     sign_in = cookies.open_sign_in(portal.key, visit.request.cookies.get(portal.cookie(cookies.SIGN_IN_COOKIE), ""))
     if portal.verifier is None or sign_in is None:
@@ -105,9 +105,9 @@ async def finish(portal: Portal, visit: Visit) -> web.Response:
 
 
 async def finish_development(portal: Portal, visit: Visit) -> web.Response:
-    """Sign in the local user; there only where no sign-in service is configured, on this machine alone."""
-    if not portal.services.config.development_sign_in:
-        return portal.fault(visit, 404, "Not found", "There is no development sign-in here.")
+    """Sign in the local user; exists only if no sign-in service is configured, and only for this machine."""
+    if not portal.config.development_sign_in:
+        return portal.fault(visit, 404, "Not found", "This gateway has no development sign-in.")
     response = page.see_other(cookies.new_sign_in(visit.fields.get("next", "")).next)
     await _sign_in(portal, response, DEVELOPER)
     return response
@@ -122,7 +122,7 @@ def end(portal: Portal) -> web.Response:
 async def _sign_in(portal: Portal, response: web.Response, user: str) -> None:
     pid = await portal.accounts.pid_of(user, create=True)
     assert pid is not None
-    await portal.services.ledger.grant(pid, 0, f"portal:{pid}")  # makes the account, where it is new
+    await portal.opened.ledger.grant(pid, 0, f"portal:{pid}")  # creates a new account
     session = cookies.new_session(pid, portal.accounts.names(user))
     sealed = cookies.seal(portal.key, session)
     portal.set_cookie(response, cookies.SESSION_COOKIE, sealed, cookies.SESSION_SECONDS)

@@ -3,13 +3,13 @@
 Rules:
 
 1. A verifier has one kind of key and a fixed list of algorithms: the token's own ``alg`` chooses
-   nothing. ``none`` and an HMAC made with a public key have no verifier that would take them.
-2. The keys come from the issuer's JWKS alone, never from a header of the token (``jku``, ``jwk``).
-3. An unknown ``kid`` fetches the set once more, and at most once in `REFETCH_SECONDS`: whoever sends
-   invented ones can't make this a hammer. When a fetch fails, the keys that are known stay.
-4. No message holds a part of a token.
-5. Which people are let in is the operator's `Policy`. What a claim says that is not known is the less of it: a user is
-   anonymous unless ``is_anonymous`` is false or missing, and an unknown ``aal`` is no second factor.
+   nothing. No verifier accepts ``none`` or an HMAC made with a public key.
+2. The keys come only from the issuer's JWKS, never from a header of the token (``jku``, ``jwk``).
+3. An unknown ``kid`` fetches the set once more, at most once in `REFETCH_SECONDS`, so that
+   invented ones cannot cause many fetches. If a fetch fails, the known keys stay.
+4. No message contains a part of a token.
+5. The operator's `Policy` decides which users are accepted. An unknown claim counts as the weaker value: a user is
+   anonymous unless ``is_anonymous`` is false or missing, and an unknown ``aal`` is not a second factor.
 
 Claims: https://supabase.com/docs/guides/auth/jwt-fields; keys: https://supabase.com/docs/guides/auth/signing-keys
 """
@@ -27,10 +27,10 @@ import jwt
 import orjson
 from jwt.exceptions import PyJWKError, PyJWTError
 
-from gateway.config.portal import Assurance
+from gateway.config.supabase import Assurance
 
 ALGORITHMS: Final = {"EC": "ES256", "RSA": "RS256"}
-ROLE: Final = "authenticated"  # `anon` and `service_role` are no people
+ROLE: Final = "authenticated"  # `anon` and `service_role` are not people
 MOST_TOKEN: Final = 16_384  # characters
 MOST_JWKS: Final = 262_144  # bytes
 LIFE_SECONDS: Final = 600.0
@@ -41,7 +41,7 @@ _CLAIMS: Final = ["exp", "iss", "aud", "sub"]
 
 
 class NotSignedIn(Exception):
-    """The token is no valid access token of a user of this issuer."""
+    """The token is not a valid access token of a user of this issuer."""
 
 
 class NotAllowed(NotSignedIn):
@@ -60,7 +60,7 @@ class AssuranceTooLow(NotAllowed):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Which of an issuer's users are let in; as in `gateway.config.portal.SupabaseConfig`."""
+    """Which of an issuer's users are accepted; as in `gateway.config.supabase.SupabaseConfig`."""
 
     allow_anonymous: bool = False
     min_aal: Assurance = Assurance.AAL1
@@ -89,7 +89,7 @@ class PublicKeyVerifier:
         issuer: What ``iss`` must be.
         audience: What ``aud`` must be.
         jwks_url: Where the keys are.
-        policy: Which users are let in.
+        policy: Which users are accepted.
         clock: Monotonic seconds, for tests.
     """
 
@@ -152,7 +152,7 @@ class PublicKeyVerifier:
 
 
 class SharedSecretVerifier:
-    """Legacy HS256: the project's shared secret, and nothing else. Only built where one is configured."""
+    """Legacy HS256: only the project's shared secret. Built only if one is configured."""
 
     def __init__(self, issuer: str, audience: str, secret: bytes, policy: Policy = Policy()) -> None:
         self._issuer = issuer
@@ -167,7 +167,7 @@ class SharedSecretVerifier:
 
 
 def _header(token: str) -> dict[str, Any]:
-    """The token's header, not verified. Raises `NotSignedIn` where it is no token."""
+    """The token's header, not verified. Raises `NotSignedIn` if it is not a token."""
     if len(token) > MOST_TOKEN:
         raise NotSignedIn
     try:
@@ -203,7 +203,7 @@ def _subject(  # noqa: PLR0917 - each caller passes its own, in the order of its
 def _public_keys(body: bytes) -> dict[str, jwt.PyJWK]:
     """The signing keys of a JWKS (RFC 7517) that are of a kind we take; others are passed over.
 
-    Raises ValueError for what is no JWKS.
+    Raises ValueError if it is not a JWKS.
     """
     document = orjson.loads(body)
     entries = document.get("keys") if isinstance(document, dict) else None

@@ -20,7 +20,7 @@ from metering.ledger.types import LedgerConflict
 from metering.store.store import Store
 from metering.stripe import customers
 from tests.gateway.accounts.test_administration import everything
-from tests.gateway.billing_fixtures import KEY, USER, accounts, admin, erased
+from tests.gateway.billing_fixtures import KEY, USER, accounts, admin, erase, erased
 from tests.ledger_fixtures import embedded_url, folder, ledger, store, store_url
 
 __all__ = ["accounts", "admin", "embedded_url", "erased", "folder", "ledger", "store", "store_url"]
@@ -54,7 +54,7 @@ async def made(admin: Administration) -> str:
 async def test_it_is_refused_and_taken_back(admin: Administration, store: Store, what: str) -> None:
     pid = await made(admin)
     await WRITES[what](store, pid)
-    await admin.erase(USER, actor="cli")
+    await erase(admin, actor="cli")
     assert not await lives(store.client, pid)
     assert await left(store, pid) == set()
     with pytest.raises(AccountGone):
@@ -73,7 +73,7 @@ async def test_it_is_gone_however_the_two_meet(admin: Administration, store: Sto
             await WRITES[what](store, pid)
 
         done = asyncio.gather(act(), return_exceptions=True)
-        await admin.erase(USER, actor="cli")
+        await erase(admin, actor="cli")
         [outcome] = await done
         assert outcome is None or isinstance(outcome, LedgerConflict), outcome
         assert await left(store, pid) == set(), outcome
@@ -83,7 +83,7 @@ async def test_refresh_tokens_go_with_their_session(admin: Administration, store
     pid = await made(admin)
     await refresh.begin(store.client, KEY, Redeemed(pid, "default", "inference", "", ""), client_id="codegrex-ide")
     assert [name async for name in store.client.scan_iter(match="f:*")]
-    await admin.erase(USER, actor="cli")
+    await erase(admin, actor="cli")
     assert not [name async for name in store.client.scan_iter(match="[fs]:*")]
 
 
@@ -95,7 +95,7 @@ async def test_a_link_that_an_erasure_missed_leads_nowhere(
     [name] = accounts.names(USER)
     link = await store.client.get(name)
     issued = await sessions.create(store.client, KEY, pid=pid, tier="default")
-    await admin.rights.erase_known(pid, (), actor="cli")
+    await admin.rights.erase(pid, (), actor="cli")
     assert await store.client.get(name) == link
     assert await accounts.pid_of(USER) is None
     assert await store.client.get(name) is None

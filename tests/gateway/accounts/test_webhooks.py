@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gateway.accounts.webhooks import WebhookEvent, Webhooks, make_webhooks, signature
-from gateway.config.services import WebhookConfig
+from gateway.config.webhooks import WebhookConfig
 
 SECRET = b"s" * 24
 

@@ -28,7 +28,8 @@ TOKENS = ["Authorization", "x-api-key", "x-goog-api-key"]
 
 @pytest.mark.parametrize("path", PagePath)
 def test_every_path_of_the_portal_is_found_only_as_written(path: str) -> None:
-    assert find(path, {}) == OwnRoute(Part.PORTAL)
+    asset = path in (PagePath.STYLE, PagePath.SCRIPT)
+    assert find(path, {}) == (OwnRoute(Part.ASSET, ("GET", "HEAD")) if asset else OwnRoute(Part.PORTAL))
     assert find(path + "/", {"Authorization": ""}) == (ACCOUNT if path == PagePath.ACCOUNT else None)
     assert find("/v1" + path, {}) == (ACCOUNT if path == PagePath.ACCOUNT else None)
 
@@ -39,6 +40,29 @@ def test_every_path_of_the_portal_is_found_only_as_written(path: str) -> None:
 def test_sign_in_is_found_with_every_path_under_its_prefix(path: str) -> None:
     assert find(path, {}) == OwnRoute(Part.OAUTH)
     assert find("/" + path, {}) is None
+
+
+def test_the_page_about_the_gateway_is_the_root_and_nothing_else() -> None:
+    assert find("/", {}) == OwnRoute(Part.LANDING, ("GET", "HEAD"))
+    assert find("/", {"Authorization": "x"}) == OwnRoute(Part.LANDING, ("GET", "HEAD"))
+
+
+@pytest.mark.parametrize(
+    ("path", "family"),
+    [
+        ("/v1/account", None),
+        (f"/v1/requests/{RID}", None),
+        ("/.well-known/ai-privacy", None),
+        ("/device", None),
+        ("/nothing", Family.OPENAI),
+        ("/v1/nothing", Family.OPENAI),
+        ("/v1/messages/nothing", Family.ANTHROPIC),
+        ("/v1beta/nothing", Family.GOOGLE),
+    ],
+)
+def test_whose_form_an_error_has(path: str, family: Family | None) -> None:
+    found = find(path, {}) or resolve("GET", path, None)
+    assert found.family is family
 
 
 @pytest.mark.parametrize("header", TOKENS)
@@ -64,7 +88,7 @@ def test_a_record_is_found_under_every_base_url(path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["", "/", "*", "/v1/chat/completions", "/v1/responses", "/v1/models/account", "/v1/models/requests/x", "/v1/requests", "/v1/requests/",
+    ["", "//", "/v1", "/v1/", "/index.html", "*", "/v1/chat/completions", "/v1/responses", "/v1/models/account", "/v1/models/requests/x", "/v1/requests", "/v1/requests/",
      "/v1/requests/a/b", "/v1/accounts", "/v1/account/revoke", "/v1beta/account", "/v1alpha/requests/x", "/upload/requests/x", "/v1.5/account",
      "/oauth", "/portal", "/portal/", "/portal/none", "/devices", "/.well-known/none", "/v1/requests/%ff", "/v1beta/models/requests:generateContent"],
 )  # fmt: skip

@@ -85,6 +85,7 @@ async def test_every_node_of_a_cluster_passes_it_on(cluster: Store) -> None:
         Announcement(Topic.SESSION_REVOKED, sid=SID, rid="r"),
         Announcement(Topic.POLICY_CHANGED, pid="P"),
         Announcement(Topic.POLICY_CHANGED, pid=PID, sid=SID),
+        Announcement(Topic.SWITCHED, pid=PID),
         Announcement(Topic.SUPERSEDED, sid=SID, slot=65_536, rid="r"),
         Announcement(Topic.SUPERSEDED, sid=SID, slot=-1, rid="r"),
         Announcement(Topic.SUPERSEDED, sid=SID, rid="a text"),

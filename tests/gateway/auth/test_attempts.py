@@ -106,9 +106,9 @@ async def test_a_network_with_many_wrong_ones_has_one_look_up_at_a_time(clock: l
             most[running[-1]] = max(most.get(running[-1], 0), running.count(running[-1]))
             await asyncio.sleep(0)
             running.remove(prefix_of(address))
-            if not good:
-                look_ups.failed(address)
-            return good
+        if not good:
+            await look_ups.failed(address)
+        return good
 
     await asyncio.gather(*(look_up("192.0.2.1") for _ in range(5)))
     assert most.pop("192.0.2.0/24") == 5
@@ -125,9 +125,25 @@ async def test_a_network_with_many_wrong_ones_has_one_look_up_at_a_time(clock: l
     assert most == {"192.0.2.0/24": 3}
 
 
-def test_what_is_counted_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_wrong_ones_are_answered_late_and_only_after_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+
+    monkeypatch.setattr("gateway.auth.attempts.asyncio.sleep", rest)
+    look_ups = LookUps(2)
+    for _ in range(5):
+        async with look_ups.turn("192.0.2.1"):
+            assert rests == [attempts.REST_SECONDS] * len(rests)
+        await look_ups.failed("192.0.2.1")
+    await look_ups.failed("10.0.0.1")
+    assert len(rests) == 3
+
+
+async def test_what_is_counted_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.auth.attempts.MOST_PREFIXES", 3)
     look_ups = LookUps()
     for n in range(10):
-        look_ups.failed(f"10.0.{n}.1")
+        await look_ups.failed(f"10.0.{n}.1")
     assert len(look_ups._failed) == 3

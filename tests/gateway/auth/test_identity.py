@@ -2,12 +2,26 @@ from __future__ import annotations
 
 import multiprocessing
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gateway.auth.identity import KEY_FILE, ROTATION_DAYS, digest, load_key, pseudonym
+from gateway.auth.identity import (
+    KEY_FILE,
+    LONGEST_DAYS,
+    ROTATION_DAYS,
+    cache_key,
+    digest,
+    load_key,
+    period,
+    pseudonym,
+)
 from gateway.config import Config, ConfigError, IdentityConfig, ServerConfig
+from gateway.oauth.refresh import REFRESH_LIFE_S
+from metering.clock import DAY_MS, DAY_SECONDS
 
 
 def config(folder: Path) -> Config:
@@ -74,19 +88,56 @@ def test_digests_depend_on_key_purpose_and_text() -> None:
     assert all(len(text) == 64 for text in digests)
 
 
-def test_pseudonyms_rotate_for_everybody_at_once() -> None:
-    key, day = b"k" * 32, 86_400
-    start = 700 * ROTATION_DAYS * day
-    days = [start + number * day for number in range(3 * ROTATION_DAYS)]
-    for pid in ("p1", "p2"):
-        names = [pseudonym(key, pid, "openai", now) for now in days]
-        assert len(set(names)) == 3
-        changes = [number for number in range(1, len(names)) if names[number] != names[number - 1]]
-        assert changes == [ROTATION_DAYS, 2 * ROTATION_DAYS]
+MIDNIGHT = 700 * ROTATION_DAYS * DAY_MS
+"""When a period begins."""
 
 
-def test_pseudonyms_are_stable_at_one_provider_and_unlinked_between_two() -> None:
-    key = b"k" * 32
-    assert pseudonym(key, "p1", "openai") == pseudonym(key, "p1", "openai")
-    assert len({pseudonym(key, pid, provider) for pid in ("p1", "p2") for provider in ("a", "b")}) == 4
-    assert "p1" not in pseudonym(key, "p1", "openai")
+@given(
+    begun=st.integers(0, 2 * LONGEST_DAYS * DAY_MS),
+    other=st.integers(0, 2 * LONGEST_DAYS * DAY_MS),
+    ages=st.lists(st.integers(0, 400 * DAY_MS), min_size=2, max_size=8).map(sorted),
+)
+def test_a_period_belongs_to_the_sign_in(begun: int, other: int, ages: list[int]) -> None:
+    begun, other, longest = MIDNIGHT + begun, MIDNIGHT + other, LONGEST_DAYS * DAY_MS
+    seen = [period(begun, begun + age) for age in ages]
+    for (age, one), (later, two) in pairwise(zip(ages, seen, strict=True)):
+        assert (one == two) == (age // longest == later // longest)  # changes at the multiples and nowhere else
+    assert seen[0] >= begun // (ROTATION_DAYS * DAY_MS)
+    same = begun // (ROTATION_DAYS * DAY_MS) == other // (ROTATION_DAYS * DAY_MS)
+    assert (period(begun, begun) == period(other, other)) == same  # for all accounts at the same midnight
+    for age, one in zip(ages, seen, strict=True):
+        # No pseudonym is older than the sign-ins of its period get.
+        assert begun + age < (one + 1) * ROTATION_DAYS * DAY_MS + longest
+
+
+def test_a_sign_in_of_which_the_clock_says_that_it_is_yet_to_come_has_begun() -> None:
+    assert period(MIDNIGHT, MIDNIGHT - 5_000) == period(MIDNIGHT, MIDNIGHT)
+
+
+def test_tokens_that_are_refreshed_do_not_outlast_their_pseudonym() -> None:
+    assert REFRESH_LIFE_S <= LONGEST_DAYS * DAY_SECONDS
+    assert period(MIDNIGHT, MIDNIGHT + REFRESH_LIFE_S * 1_000 - 1) == period(MIDNIGHT, MIDNIGHT)
+
+
+def test_pseudonyms_are_one_for_each_account_provider_and_period() -> None:
+    names = {
+        pseudonym(b"k" * 32, pid, provider, of) for pid in ("p1", "p2") for provider in ("a", "b") for of in (1, 2)
+    }
+    assert len(names) == 8
+    assert pseudonym(b"k" * 32, "p1", "a", 1) in names
+    assert not any("p1" in name for name in names)
+
+
+def test_cache_keys_tell_conversations_accounts_and_providers_apart_and_fit_the_api() -> None:
+    names = {
+        cache_key(key, pid, provider, of, text)
+        for key in (b"k" * 32, b"l" * 32)
+        for pid in ("p1", "p2")
+        for provider in ("a", "b")
+        for of in (1, 2)
+        for text in ("", "thread one", "thread two", "x" * 4_096)
+    }
+    assert len(names) == 64
+    assert all(len(name) <= 64 for name in names)
+    assert cache_key(b"k" * 32, "p1", "a", 1, "thread one") in names
+    assert pseudonym(b"k" * 32, "p1", "a", 1) not in names

@@ -29,27 +29,39 @@ stated = st.builds(
     region=st.sampled_from(REGIONS),
     mode=st.sampled_from(["", "cloud", "local", "Cloud", "new"]),
     min_app=st.dictionaries(st.sampled_from(["macos", "linux"]), st.sampled_from(VERSIONS)),
+    max_retention_days=st.sampled_from([None, 0, 7, 30]),
+    fallback_companies=st.none() | st.frozensets(st.sampled_from(NAMES)),
 )
 sessions = st.builds(
-    lambda mode, region, app, platform: replace(SESSION, mode=mode, region=region, app_version=app, platform=platform),
+    lambda mode, region, app, platform, days: replace(
+        SESSION, mode=mode, region=region, app_version=app, platform=platform, max_retention_days=days
+    ),
     st.sampled_from(Mode),
     st.sampled_from(REGIONS),
     st.sampled_from(["", "nonsense", *VERSIONS]),
     st.sampled_from(["", "macos", "linux"]),
+    st.sampled_from([None, 0, 7, 30]),
+)
+
+chosen = st.builds(
+    Choice, st.sampled_from(["", "cloud", "local"]), st.sampled_from(REGIONS), st.sampled_from([None, 0, 30])
 )
 
 
-def allowed(principal: Principal, asked_modes: list[str], asked_regions: list[str]) -> set[tuple[str, str]]:
-    """Every pair of model and region that a request may use."""
+def allowed(principal: Principal, asked_modes: list[str], asked_regions: list[str]) -> set[tuple[str, str, int]]:
+    """Every model, region and retention that a request may use."""
     if policy.is_local(principal.mode, asked_modes) or principal.required_app:
         return set()
     regions = policy.narrow(principal.regions, asked_regions)
+    limit = principal.max_retention_days
     return {
-        (model.name, region)
+        (model.name, region, days)
         for model in CATALOG
         if policy.allows(principal, model)
         for region in ("global", "eu", "us")
         if regions is None or region in regions
+        for days in (0, 7, 30, 90)
+        if limit is None or days <= limit
     }
 
 
@@ -64,7 +76,7 @@ def test_no_statement_loosens_what_the_others_say(
         assert everything <= allowed(policy.resolve(session, NONE, org), modes, regions)
     if account.tier:
         assert everything <= allowed(policy.resolve(session, account, NONE), modes, regions)
-    free = replace(session, mode=Mode.CLOUD, region="", app_version="9", platform="")
+    free = replace(session, mode=Mode.CLOUD, region="", app_version="9", platform="", max_retention_days=None)
     assert everything <= allowed(policy.resolve(free, account, org), modes, regions)
 
 
@@ -141,6 +153,23 @@ def test_a_model_must_be_in_every_plan(of_account: str, of_org: str, tiers: tupl
     assert {model.name for model in CATALOG if policy.allows(found, model)} == names
 
 
+@pytest.mark.parametrize(
+    ("of_account", "of_org", "allowed"),
+    [
+        (None, None, ""),
+        ("ab", None, "ab"),
+        (None, "ab", "ab"),
+        ("ab", "bc", "b"),
+        ("", "ab", ""),  # an empty list forbids all
+        ("ab", "", ""),
+    ],
+)
+def test_a_fallback_company_is_allowed_by_name(of_account: str | None, of_org: str | None, allowed: str) -> None:
+    lists = (None if names is None else frozenset(names) for names in (of_account, of_org))
+    account, org = (Entitlements(1, fallback_companies=names) for names in lists)
+    assert policy.resolve(SESSION, account, org).fallback_companies == frozenset(allowed)
+
+
 def test_models_without_one_in_common_are_none_and_not_every_one() -> None:
     one, other = Entitlements(1, "pro", frozenset("ab")), Entitlements(1, models=frozenset("bc"))
     assert policy.resolve(SESSION, one, other).models == {"b"}
@@ -182,9 +211,9 @@ def test_versions_are_in_this_order() -> None:
     assert sorted(VERSIONS, key=policy.version_key) == VERSIONS
 
 
-@given(sessions, stated, stated, st.builds(Choice, st.sampled_from(["", "cloud", "local"]), st.sampled_from(REGIONS)))
+@given(sessions, stated, stated, chosen)
 def test_what_the_user_chose_only_tightens(
     session: Principal, account: Entitlements, org: Entitlements, choice: Choice
 ) -> None:
-    chosen = allowed(policy.resolve(session, account, org, choice), [], [])
-    assert chosen <= allowed(policy.resolve(session, account, org), [], [])
+    left = allowed(policy.resolve(session, account, org, choice), [], [])
+    assert left <= allowed(policy.resolve(session, account, org), [], [])

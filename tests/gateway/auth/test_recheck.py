@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import RedisError
 
-from gateway.auth import recheck as module
+from gateway.auth import missed as module
 from gateway.auth import sessions
 from gateway.auth.recheck import BATCH, Recheck
 from metering.store.store import Store, open_store

@@ -7,24 +7,19 @@ import pytest
 
 from gateway.auth.policy import narrow
 from gateway.auth.regions import astray, consistent, promised, within
-from gateway.config import Region
+from gateway.config import DataHandling, Region
 from gateway.errors import RegionUnavailable
 from metering.usage import Geography
 
 
 @dataclass(frozen=True)
-class Provider:
-    region: Region
-
-
-@dataclass(frozen=True)
 class Target:
-    provider: Provider
+    handling: DataHandling
     name: str = ""
 
 
 def targets(*regions: Region) -> list[Target]:
-    return [Target(Provider(region), f"{index}") for index, region in enumerate(regions)]
+    return [Target(DataHandling(0, False, region), f"{index}") for index, region in enumerate(regions)]
 
 
 def pin(*regions: str) -> frozenset[str] | None:
@@ -41,7 +36,7 @@ def test_without_a_pin_every_target_stays_in_order():
 
 @pytest.mark.parametrize("region", [region for region in Region if region is not Region.GLOBAL])
 def test_a_pin_keeps_the_targets_of_its_region_alone(region):
-    assert [target.provider.region for target in within(EVERYWHERE * 2, pin(region.value))] == [region, region]
+    assert [target.handling.region for target in within(EVERYWHERE * 2, pin(region.value))] == [region, region]
 
 
 def test_neither_the_whole_world_nor_the_operators_machines_are_the_eu():

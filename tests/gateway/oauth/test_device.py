@@ -157,10 +157,11 @@ async def test_a_user_code_in_use_is_drawn_anew(store: Store, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("label", ["aWordOfItsOwn", "has space", "x" * 33, "ünïcode"])
-async def test_what_the_device_says_about_itself_is_of_a_closed_form(store: Store, label: str) -> None:
-    for name in ("app_version", "platform"):
-        with pytest.raises(ValueError, match="closed"):
-            await device.start(store.client, KEY, client_id=APP, **{name: label})
+async def test_nothing_is_kept_of_words_of_the_devices_own(store: Store, label: str) -> None:
+    started = await device.start(store.client, KEY, client_id=APP, app_version=label, platform=label)
+    grant = await device.pending(store.client, KEY, started.user_code)
+    assert grant is not None
+    assert (grant.app_version, grant.platform) == ("", "")
 
 
 async def test_on_a_cluster(cluster: Store) -> None:

@@ -56,11 +56,10 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
 
 @pytest.fixture
 def oauth() -> OAuth:
-    config = SimpleNamespace(server=SimpleNamespace(behind_tls_proxy=False), oauth=SimpleNamespace(clients={}))
-    services: Any = SimpleNamespace(
-        store=SimpleNamespace(client=None), identity_key=b"k" * 32, config=config, spool=None
-    )
-    return OAuth(services)
+    config: Any = SimpleNamespace(server=SimpleNamespace(behind_tls_proxy=False), oauth=SimpleNamespace(clients={}))
+    opened: Any = SimpleNamespace(store=SimpleNamespace(client=None), key=b"k" * 32, journal=None)
+    shares: Any = SimpleNamespace()
+    return OAuth(opened, shares, config)
 
 
 def caller(address: str) -> Any:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 
+from gateway.auth.choice import Choice
 from gateway.auth.sessions import Session
-from gateway.portal.account_page import session_row
+from gateway.portal.account_page import account_page, session_row
+from gateway.portal.chart import usage
 
 SIGNED_IN = Session("s" * 20, "p1", "t", "cloud", "", "1.2.3", "macos", 0, 86_400_000, None)
 
@@ -36,3 +39,12 @@ def test_no_value_is_markup() -> None:
     bad = '"><b>'
     assert "<b>" not in session_row(replace(SIGNED_IN, sid=bad, platform=bad), bad)
     assert "<b>" not in session_row(replace(SIGNED_IN, name=bad), bad)
+
+
+def test_what_was_chosen_is_selected() -> None:
+    for days, value in ((None, ""), (0, "0"), (30, "30")):
+        page = account_page(None, usage((), date(2026, 1, 1)), (), Choice("", "eu", days), token="form", done="")
+        assert '<option value="eu" selected>' in page
+        retention = page.split('<select id="retention"')[1].split("</select>")[0]
+        assert retention.count(" selected") == 1
+        assert f'<option value="{value}" selected>' in retention

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from gateway.config.portal import Assurance
+from gateway.config.supabase import Assurance
 from gateway.portal.supabase import (
     LIFE_SECONDS,
     REFETCH_SECONDS,
