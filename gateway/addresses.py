@@ -20,6 +20,6 @@ def is_loopback(host: str) -> bool:
 
 
 def name_of_host(header: str) -> str:
-    """The name or address in a ``Host`` header, in lower case and without its port; empty if it is no host."""
+    """The name or address in a ``Host`` header, in lower case and without its port; empty if it is not a host."""
     found = _HOST.fullmatch(header)
     return "" if found is None else found[1].lower()

@@ -2,11 +2,11 @@
 
 Rules:
 
-1. A message is a sentence of this code base that says how to fix it. It never quotes a request, an
-   answer, a foreign exception or a client-chosen string. The numbers of an error are its members; `sentence` of
-   `gateway.http.answers` adds them where the error becomes an answer.
-2. Foreign errors (store, sockets, TLS, parsers) become one of these at one seam, `exchange`.
-3. Raising one of these before `reserve` holds nothing and charges nothing.
+1. A message is a fixed sentence of this code base that says how to fix the problem. It never quotes a request, an
+   answer, a foreign exception or a client-chosen string. The numbers of an error are its attributes; `sentence` of
+   `gateway.http.answers` adds them to the message of the answer.
+2. Foreign errors (store, sockets, TLS, parsers) become one of these in one place, `exchange`.
+3. An error that is raised before `reserve` holds nothing and charges nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import ClassVar
 
 
 class GatewayError(Exception):
-    """An answer that the gateway gives in place of a provider's.
+    """An answer that the gateway gives instead of a provider's.
 
     Attributes:
         status: HTTP status.
@@ -25,12 +25,12 @@ class GatewayError(Exception):
         retry_after: Seconds after which the same request may succeed, or ``None``.
         param: The documented name of the request member at fault, or ``None``.
         headers: Further answer headers that belong to this error.
-        should_retry: What ``x-should-retry`` says, or ``None`` where SDKs decide by the status.
+        should_retry: What ``x-should-retry`` says, or ``None`` if SDKs decide by the status.
     """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
-    default_message: ClassVar[str] = "The gateway failed. Please retry; if it persists, tell support the x-request-id."
+    default_message: ClassVar[str] = "The gateway failed. Retry; if it fails again, send the x-request-id to support."
     should_retry: bool | None = None
 
     def __init__(
@@ -56,12 +56,19 @@ class InvalidRequest(GatewayError):
 
 class UnsupportedFeature(InvalidRequest):
     code = "unsupported_feature"
-    default_message = "This feature is not served by the gateway."
+    default_message = "The gateway does not serve this feature."
 
 
 class PrivacyUnsupported(InvalidRequest):
     code = "privacy_unsupported"
-    default_message = "This feature would make the provider keep content; the gateway refuses it."
+    default_message = "This feature would make the provider keep content, so the gateway refuses it."
+
+
+class ThreadUnsupported(PrivacyUnsupported):
+    """The provider's own code. On it, the provider's SDKs resend all messages."""
+
+    code = "thread_unsupported_request"
+    default_message = "The gateway does not serve threads, since the provider would keep them: resend the messages."
 
 
 class Superseded(InvalidRequest):
@@ -82,6 +89,7 @@ class Unauthorized(GatewayError):
 
 class TokenInvalid(Unauthorized):
     code = "token_invalid"
+    should_retry = False  # else SDKs and agents repeat a 401 for minutes
     default_message = (
         "The session token is missing or not valid. Send it as 'Authorization: Bearer', 'x-api-key' or "
         "'x-goog-api-key'; sign in again to get one."
@@ -89,12 +97,15 @@ class TokenInvalid(Unauthorized):
 
 
 class TokenExpired(Unauthorized):
+    """``should_retry`` stays ``None``: token helpers refresh the token when the client repeats the request."""
+
     code = "token_expired"
-    default_message = "The session token has expired. Refresh it once, else sign in again."
+    default_message = "The session token has expired. Refresh it once; if that fails, sign in again."
 
 
 class TokenRevoked(Unauthorized):
     code = "token_revoked"
+    should_retry = False
     default_message = "The session was revoked. Sign in again."
 
 
@@ -102,9 +113,9 @@ class CreditsExhausted(GatewayError):
     """The account cannot pay for the request; amounts are micro-credits.
 
     Attributes:
-        needed: What the request needs at least.
-        held: What running requests of the account may still cost.
-        available: What is left beside that.
+        needed: The least that the request needs.
+        held: The most that running requests of the account may cost.
+        available: The credits that are not held.
     """
 
     status = 402
@@ -112,8 +123,8 @@ class CreditsExhausted(GatewayError):
     default_message = "Not enough credits. Top up, lower the output limit, or send less context."
 
     def __init__(self, *, needed: int, held: int, available: int, retry_after: float | None = None) -> None:
-        """``retry_after`` is given if the credits suffice once running requests have ended. Otherwise nothing is to
-        be waited for: clients would wait for credits that nobody buys.
+        """``retry_after`` is given if the credits will suffice when running requests have ended. Otherwise it is
+        ``None``: clients would wait for credits that nobody buys.
         """
         super().__init__(
             None if retry_after is None else "Not enough credits while other requests of this account are running.",
@@ -137,22 +148,22 @@ class Forbidden(GatewayError):
 class LocalMode(Forbidden):
     code = "local_mode"
     default_message = (
-        "This session is in local mode: prompts do not leave the machine. Use the local broker, or switch the session "
-        "to cloud mode in the account settings."
+        "This session is in local mode, so its prompts are sent to no provider. Use the local broker, or switch the "
+        "session to cloud mode in the account settings."
     )
 
 
 class ForeignOrigin(Forbidden):
     code = "foreign_origin"
     default_message = (
-        "The local broker answers programs of this machine, not web pages: call it by its loopback address, from "
-        "outside a browser."
+        "The local broker answers programs on this machine, not web pages: call its loopback address, not from a "
+        "browser."
     )
 
 
 class ModelNotInPlan(Forbidden):
     code = "model_not_in_plan"
-    default_message = "The plan of this account does not include this model. Choose another one or change the plan."
+    default_message = "The plan of this account does not include this model. Choose another model, or change the plan."
 
 
 class RegionUnavailable(Forbidden):
@@ -160,10 +171,31 @@ class RegionUnavailable(Forbidden):
     default_message = "No provider of this model runs in the region that this session is pinned to."
 
 
+class RetentionUnavailable(Forbidden):
+    """Amounts are days.
+
+    Attributes:
+        limit: The longest time for which prompts may be kept.
+        least: The shortest time for which a provider of the model keeps them.
+    """
+
+    code = "retention_unavailable"
+    default_message = (
+        "Every provider of this model keeps prompts for longer than this session or request allows. Choose another "
+        "model, or raise the limit (max_retention_days, x-max-retention-days)."
+    )
+
+    def __init__(self, *, limit: int, least: int, param: str | None = None) -> None:
+        super().__init__(param=param)
+        self.limit = limit
+        self.least = least
+
+
 class AccountRestricted(Forbidden):
     code = "account_restricted"
     default_message = (
-        "This account takes no new requests for now, as its owner or support asked. Ask support to lift it."
+        "New requests of this account are refused, because its owner or support restricted it. Ask support to lift the "
+        "restriction."
     )
 
 
@@ -178,7 +210,7 @@ class InsufficientScope(Forbidden):
     def __init__(self, scope: str = "") -> None:
         challenge = f'Bearer error="insufficient_scope", scope="{scope}"'
         super().__init__(
-            f"This token has not the scope {scope}. Use one that was made with it.",
+            f"This token lacks the scope {scope}. Use a token that has it.",
             headers={"WWW-Authenticate": challenge},
         )
 
@@ -186,13 +218,13 @@ class InsufficientScope(Forbidden):
 class ModelNotFound(GatewayError):
     status = 404
     code = "model_not_found"
-    default_message = "This model is not served here. GET /v1/models lists the ones that are."
+    default_message = "The gateway does not serve this model. GET /v1/models lists the models that it serves."
 
 
 class NotFound(GatewayError):
     status = 404
     code = "not_found"
-    default_message = "There is nothing at this path."
+    default_message = "This path does not exist."
 
 
 class MethodNotAllowed(GatewayError):
@@ -200,7 +232,7 @@ class MethodNotAllowed(GatewayError):
     code = "method_not_allowed"
 
     def __init__(self, allowed: str) -> None:
-        super().__init__(f"This path takes {allowed}.", headers={"Allow": allowed})
+        super().__init__(f"This path accepts only {allowed}.", headers={"Allow": allowed})
 
 
 class RequestTimeout(GatewayError):
@@ -210,33 +242,43 @@ class RequestTimeout(GatewayError):
 
 
 class Conflict(GatewayError):
-    """``rev``: the rank that a record has now, if that is what the statement contradicts."""
+    """``rev``: the current rank of the record, if the request named another one."""
 
     status = 409
     code = "conflict"
-    default_message = "What is stated here contradicts what was stated before."
+    default_message = "This contradicts what was stated before."
 
     def __init__(self, message: str | None = None, *, rev: int | None = None) -> None:
         super().__init__(message)
         self.rev = rev
 
 
+class NotReloaded(Conflict):
+    """``faults``: what is wrong with the configuration file, a line each, in the words of its readers."""
+
+    default_message = "The configuration file has faults, and nothing of it was taken."
+
+    def __init__(self, faults: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.faults = faults
+
+
 class RequestTooLarge(GatewayError):
     status = 413
     code = "request_too_large"
-    default_message = "The request body is larger than this gateway takes. Send less context or smaller attachments."
+    default_message = "The request body is too large for this gateway. Send less context or smaller attachments."
 
 
 class UnsupportedEncoding(GatewayError):
     status = 415
     code = "unsupported_encoding"
-    default_message = "This content encoding is not supported. Send the body without one, or in gzip, deflate or zstd."
+    default_message = "This content encoding is not supported. Send the body uncompressed, or in gzip, deflate or zstd."
 
 
 class UpgradeRequired(GatewayError):
     status = 426
     code = "upgrade_required"
-    default_message = "WebSockets are not served here: use HTTP streaming on the same path."
+    default_message = "The gateway does not serve WebSockets: use HTTP streaming on the same path."
     should_retry = False
 
 
@@ -255,7 +297,7 @@ class ConcurrencyLimited(GatewayError):
 class HeadersTooLarge(GatewayError):
     status = 431
     code = "headers_too_large"
-    default_message = "The request's headers are larger than this gateway takes."
+    default_message = "The request's headers are too large for this gateway."
 
 
 class Unavailable(GatewayError):
@@ -267,28 +309,28 @@ class Unavailable(GatewayError):
 
 class MeteringUnavailable(Unavailable):
     code = "metering_unavailable"
-    default_message = "Usage can't be metered right now, so no request is sent to a provider. Retry shortly."
+    default_message = "The gateway cannot meter usage right now, so it sends no request to a provider. Retry shortly."
 
 
 class ProviderUnavailable(Unavailable):
     code = "provider_unavailable"
-    default_message = "The provider can't be used right now. Nothing was charged. Retry shortly."
+    default_message = "The provider is not available right now. Nothing was charged. Retry shortly."
 
 
 class Draining(Unavailable):
     code = "draining"
-    default_message = "This server is shutting down. Retry: another one answers."
+    default_message = "This server is shutting down. Retry: another server will answer."
 
 
 class Overloaded(Unavailable):
     code = "overloaded"
-    default_message = "This server holds as many request bytes as it may. Retry: another one may answer."
+    default_message = "This server has no memory left for request bodies. Retry: another server may answer."
 
 
 class UpstreamError(GatewayError):
     status = 502
     code = "upstream_error"
-    default_message = "The provider's answer ended in an error of the connection. Retry."
+    default_message = "The connection to the provider failed before its answer was complete. Retry."
 
     def __init__(self, message: str | None = None, *, retry_after: float = 1.0) -> None:
         super().__init__(message, retry_after=retry_after)

@@ -1,4 +1,4 @@
-"""A file that is either the old one or the whole new one, also after a crash."""
+"""Writes a file atomically: after a crash it is either the old or the complete new one."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Texts that may stand in a log, a label or a record, told apart by type from texts that may not.
+"""Types for texts that may be in a log, a label or a record, distinct from other texts.
 
-Rule: a plain ``str`` never becomes one of these by a cast at the place where it is logged. They are
-made where they come into being: names where configuration and price lists are read, ids where they
-are drawn.
+Rule: a plain ``str`` never becomes one of these by a cast where it is logged. They are created at their origin: names
+where configuration and price lists are read, ids where they are generated.
 """
 
 from __future__ import annotations
@@ -19,6 +18,8 @@ Closed = NewType("Closed", str)
 Rid = NewType("Rid", str)
 """A request id of this gateway's own making: ``req_`` and 32 hex digits."""
 
+NO_DATE = "1970-01-01T00:00:00Z"  # of a model whose day nobody states: Anthropic's lists must have one
+DEVELOPER = "developer"  # the user of a development sign-in, and of `dev`
 LOG_LEVELS = ("debug", "info", "warning", "error")  # from most to least
 
 _RID = re.compile(r"req_[0-9a-f]{32}")

@@ -2,34 +2,48 @@
 
 Rules:
 
-1. Exit codes: 0 done, 1 a fault, 2 wrong usage. Each fault is one line on standard error that
-   says how to fix it; never a traceback for something that the operator can fix.
-2. ``--json`` writes to standard output what programs read, one object a line, and nothing else.
-3. A command's module is imported when that command runs, so that none waits for another's imports.
+1. Exit codes: 0 success, 1 failure, 2 wrong usage. Each failure is one line on standard error that says how to fix it;
+   an error that the operator can fix never causes a traceback.
+2. ``--json`` writes one object per line to standard output, and nothing else.
+3. A command's module is imported when that command runs, so that no command waits for another one's imports.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
 import click
 
-from gateway.hardening.environment import forget_tls
+from gateway import variables
+from gateway.cli.examples import examples
+from gateway.hardening.environment import restart_clean
 
 COMMANDS = {
+    "init": ("gateway.cli.init", "init"),
+    "doctor": ("gateway.cli.doctor", "doctor"),
     "serve": ("gateway.cli.serve", "serve"),
     "dev": ("gateway.cli.dev", "dev"),
     "sessions": ("gateway.cli.sessions", "sessions"),
     "usage": ("gateway.cli.usage", "usage"),
     "accounts": ("gateway.cli.accounts", "accounts"),
+    "switches": ("gateway.cli.switches", "switches"),
     "token": ("gateway.cli.token", "token"),
     "export": ("gateway.cli.export", "export"),
+    "top": ("gateway.cli.top", "top"),
     "check": ("gateway.cli.check", "check"),
+    "verify-install": ("gateway.cli.verify_install", "verify_install"),
     "privacy": ("gateway.cli.privacy", "privacy"),
     "local": ("gateway.cli.local", "local"),
 }
+
+
+# `serve` and `dev` restart themselves when they know which variables are needed. `local` and `token` run on users'
+# machines and are not restarted.
+_AS_STARTED = frozenset(("serve", "dev", "local", "token"))
 
 
 class Commands(click.Group):
@@ -47,15 +61,21 @@ class Commands(click.Group):
         return command
 
 
-@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples("init", "check --config gateway.toml", "serve --config gateway.toml", "serve --help"),
+)
 @click.version_option(version("codegrex-gateway"), prog_name="codegrex-gateway", message="%(prog)s %(version)s")
 def cli() -> None:
     """The gateway between an AI IDE and its model providers: it meters exactly and keeps no content."""
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """The entry point. Whatever the environment says, no command hands out keys or trusts further authorities."""
-    forget_tls()
+    """The entry point. Only environment variables of the allow-list have an effect on a command."""
+    variables.narrow()
+    if arguments is None and os.name == "posix" and _AS_STARTED.isdisjoint(sys.argv[1:2]):
+        restart_clean(sys.argv[1:], strict=False)
     return cli.main(arguments, prog_name="codegrex-gateway")
 
 

@@ -1,4 +1,4 @@
-"""``check``: is the configuration right, and with ``--live``, do the keys and the store work?"""
+"""``check``: is the configuration valid, and with ``--live``, do the keys and the store work?"""
 
 from __future__ import annotations
 
@@ -6,29 +6,36 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from gateway.catalog import catalog, published
+from gateway.catalog import catalog, lifecycle, published
 from gateway.catalog.catalog import Catalog
+from gateway.catalog.naming import asks_before_caching
+from gateway.catalog.retention import contradictions, first_of, out_of_limit
+from gateway.cli.examples import examples
 from gateway.cli.live import verify
 from gateway.cli.options import OperatorError, config_option, json_option, load_config, write_json, write_table
-from gateway.config import Config, ConfigError, ProviderConfig
+from gateway.config import CacheIsolation, Config, ConfigError, DataHandling, ProviderConfig
 from gateway.evidence.egress import egress
-from gateway.evidence.statement import policy_of
+from gateway.evidence.statement import hosts_of, models_of, policy_of
+from providers.tools.catalog import TOOLS_BY_ID
 from providers.wires import WIRES
 
 
-@click.command()
+@click.command(epilog=examples("check --config gateway.toml", "check --live"))
 @config_option
-@click.option("--live", is_flag=True, help="Also ask each provider whether it takes our keys, and the store.")
+@click.option(
+    "--live", is_flag=True, help="Also ask each provider whether it accepts its keys, and whether the store answers."
+)
 @json_option
 def check(config_path: Path, live: bool, as_json: bool) -> None:
-    """Check the configuration; nothing is started and nothing written."""
+    """Check the configuration. Starts nothing and writes nothing."""
     try:
         config = load_config(config_path)
-        found = _catalog(config)
+        found = open_catalog(config)
     except OperatorError as fault:
         if as_json:
             write_json({"valid": False, "faults": [_parts(line) for line in fault.lines]})
@@ -54,7 +61,7 @@ def check(config_path: Path, live: bool, as_json: bool) -> None:
         sys.exit(OperatorError.exit_code)
 
 
-def _catalog(config: Config) -> Catalog:
+def open_catalog(config: Config) -> Catalog:
     """The catalog as the workers would see it, without a trace in the data directory."""
     with tempfile.TemporaryDirectory() as folder:
         elsewhere = replace(config, server=replace(config.server, data_dir=Path(folder)))
@@ -68,14 +75,14 @@ def _catalog(config: Config) -> Catalog:
 def _paths(provider: ProviderConfig) -> Iterator[tuple[str, str]]:
     """Each operation of a provider's API, and the URL that it is asked at."""
     for operation, wire in WIRES.items():
-        if operation.family is provider.family:
-            yield operation.value, provider.endpoint.url(wire.path("MODEL"))
+        if provider.serves(operation):
+            yield operation.value, provider.url(wire, "MODEL")
 
 
 def _parts(line: str) -> dict[str, str]:
     key, _, rest = line.partition(": ")
-    wrong, _, mend = rest.rpartition("; ")
-    return {"key": key, "wrong": wrong, "mend": mend}
+    wrong, _, fix = rest.rpartition("; ")
+    return {"key": key, "wrong": wrong, "fix": fix}
 
 
 def _summary(config: Config, found: Catalog) -> dict[str, object]:
@@ -83,8 +90,10 @@ def _summary(config: Config, found: Catalog) -> dict[str, object]:
         "valid": True,
         "faults": [],
         "providers": sorted(config.providers),
+        "warnings": warnings_of(config, found),
         "statements": policy_of(config)["providers"],
-        "egress": [{"host": str(place), "for": place.for_, "prompts": place.prompts} for place in egress(config)],
+        "handling": models_of(found),
+        "egress": hosts_of(config),
         "paths": {name: dict(_paths(provider)) for name, provider in sorted(config.providers.items())},
         "models": len(found.models),
         "price_version": found.price_version,
@@ -94,19 +103,32 @@ def _summary(config: Config, found: Catalog) -> dict[str, object]:
 def _describe(config: Config, found: Catalog) -> None:
     write_table(
         "providers",
-        ("provider", "speaks", "at", "keys", "keeps (days)", "trains", "region"),
+        ("provider", "API", "at", "keys", "keeps (days)", "trains", "region"),
         (
             (
                 provider.name,
-                provider.family.value,
+                provider.kind,
                 provider.endpoint,
-                len(provider.api_keys),
-                provider.retention_days,
-                "yes" if provider.training else "no",
-                provider.region.value,
+                provider.key_count,
+                *_stated(provider.handling),
             )
             for provider in config.providers.values()
         ),
+    )
+    write_table(
+        "models" if config.models else "models that differ from their provider",
+        ("model", "provider", "its name there", "keeps (days)", "trains", "region"),
+        (
+            (model.name, target.provider.name, target.model, *_stated(target.handling))
+            for model in found.models
+            for target in model.targets
+            if config.models or target.handling != target.provider.handling  # hundreds are published
+        ),
+    )
+    write_table(
+        "tools that run at the provider",
+        ("name", "allowed"),
+        ((name, "yes" if name in config.policy.server_tools else "no") for name in sorted(TOOLS_BY_ID)),
     )
     write_table(
         "connects to",
@@ -128,4 +150,36 @@ def _describe(config: Config, found: Catalog) -> None:
         f"{len(found.models)} models, prices {found.price_version}, "
         f"1 credit = {config.billing.credit_usd} USD, users pay {paid}"
     )
+    for warning in warnings_of(config, found):
+        click.echo(f"warning: {warning}")
     click.echo("the configuration is valid")
+
+
+def warnings_of(config: Config, found: Catalog) -> list[str]:
+    stated = found.models if config.models else ()  # of the published ones, lists of models leave out what has ended
+    return [
+        *contradictions(found),
+        *out_of_limit(found, config.policy.max_retention_days),
+        *_cached_by_themselves(config, found),
+        *lifecycle.ends_of(stated, datetime.now(UTC).date()),
+    ]
+
+
+def _cached_by_themselves(config: Config, found: Catalog) -> Iterator[str]:
+    """A sentence if nothing may be cached and models are served that do it unasked."""
+    if config.policy.cache_isolation is not CacheIsolation.NONE:
+        return
+    names = [
+        model.name
+        for model in found.models
+        if not any(asks_before_caching(target.provider.family, target.model) for target in model.targets)
+    ]
+    if names:
+        yield (
+            f"policy.cache_isolation: {len(names)} of {len(found.models)} models cache prompts unasked, so the gateway "
+            f"refuses their chat completions and responses ({first_of(names)}); remove them, or add newer models"
+        )
+
+
+def _stated(handling: DataHandling) -> tuple[int, str, str]:
+    return handling.retention_days, "yes" if handling.training else "no", handling.region.value

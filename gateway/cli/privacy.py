@@ -2,56 +2,59 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import tempfile
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 import orjson
 
+from gateway import variables
+from gateway.cli.examples import examples
 from gateway.cli.options import OperatorError, config_option, json_option, load_config, write_json, write_table
-from gateway.config import Config
+from gateway.cli.running import ask, internal_url
 from gateway.evidence.signing import SignatureFault, opened
 from gateway.evidence.statement import code_digest, policy_digest
-from gateway.hardening.environment import clean
 from gateway.hardening.process import OWN, Measure, Measured
 
-PATIENCE = 5.0
 MEANINGS = {
-    Measure.NOT_DUMPABLE: "no core file; memory unreadable for others of the same user",
+    Measure.NOT_DUMPABLE: "no core file; other processes of the same user cannot read the memory",
     Measure.CORE_LIMIT: "the size limit of core files is zero",
-    Measure.NO_NEW_PRIVILEGES: "no program started from here gains rights",
-    Measure.WRITES_CONFINED: "Landlock: writes in the data directory and the log's folder alone",
-    Measure.INSPECTION_REFUSED: "seccomp: looking into other processes fails",
+    Measure.NO_NEW_PRIVILEGES: "no program that the gateway starts can gain privileges",
+    Measure.WRITES_CONFINED: "Landlock: the process can write only to the data directory and the log's folder",
+    Measure.INSPECTION_REFUSED: "seccomp: the process cannot inspect other processes",
     Measure.DEBUG_OFF: "no development mode, fault handler or tracing",
-    Measure.REMOTE_DEBUG_OFF: "the interpreter runs no code that another process hands it",
-    Measure.OWN_USER: "the machine's part: run as a user of its own",
-    Measure.READ_ONLY_ROOT: "the machine's part: a read-only container",
-    Measure.SWAP_OFF: "the machine's part: nothing is written to swap",
+    Measure.ENVIRONMENT_CLOSED: "only environment variables that docs/privacy.md names have an effect",
+    Measure.REMOTE_DEBUG_OFF: "the interpreter runs no code from another process",
+    Measure.OWN_USER: "set up by the operator: the gateway runs as a user of its own",
+    Measure.READ_ONLY_ROOT: "set up by the operator: the container's root is read-only",
+    Measure.SWAP_OFF: "set up by the operator: the machine has no swap",
 }
 
 
-@click.group()
+@click.group(epilog=examples("privacy status", "privacy verify statement.json"))
 def privacy() -> None:
-    """What protects content here, and whether evidence is genuine."""
+    """Show how content is protected, and verify evidence."""
 
 
-@privacy.command()
+@privacy.command(epilog=examples("privacy status", "privacy status --url http://127.0.0.1:9090 --json"))
 @config_option
-@click.option("--url", help="The internal listener of a running gateway; else the configuration's.")
+@click.option("--url", help="Internal listener of a running gateway. Default: the one of the configuration.")
 @json_option
 def status(config_path: Path, url: str | None, as_json: bool) -> None:
-    """What holds here, what the kernel lacks, and what holds of the workers of a running gateway."""
-    tried = _try()
+    """Show how processes are hardened on this machine.
+
+    Lists the measures that work on this machine, the ones that its kernel lacks, and the ones that are active in the
+    workers of a running gateway.
+    """
+    tried = try_hardening()
+    count, switches = variables.dropped()
+    tried["variables_dropped"] = {"count": count, "switches": switches}
     config = load_config(config_path, need_keys=False) if config_path.exists() else None
     digests = {"code": code_digest(), "policy": None if config is None else policy_digest(config)}
     if url is None and config is not None:
-        url = _internal_url(config)
+        url = internal_url(config)
     running = None if url is None else _ask(url)
     if as_json:
         write_json({**tried, **digests, "running": running})
@@ -64,30 +67,30 @@ def status(config_path: Path, url: str | None, as_json: bool) -> None:
         raise OperatorError(*missing)
 
 
-@privacy.command()
+@privacy.command(epilog=examples("privacy verify statement.json receipt.json --key KEY"))
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--key", help="The public key that they must be signed with, as an earlier statement had it.")
+@click.option("--key", help="The public key that must have signed them, from an earlier statement.")
 @json_option
 def verify(files: tuple[Path, ...], key: str | None, as_json: bool) -> None:
-    """Check statements and receipts, offline: signatures, and that all are signed by --key.
+    """Verify signed statements and receipts, offline.
 
-    A statement is what GET /.well-known/ai-privacy answers; a receipt the value of x-receipt, or what
-    GET /v1/requests/RID?receipt=1 answers.
+    Checks each signature, and that --key made all of them. A statement is the answer to GET /.well-known/ai-privacy. A
+    receipt is the value of x-receipt, or the answer to GET /v1/requests/RID?receipt=1.
     """
     faults: list[str] = []
     if key is None:  # anybody can sign with a key of their own
-        faults.append("the signer is unknown: give the public key of a statement that you got before with --key")
+        faults.append("the signer is unknown: with --key, give the public key of a statement that you got earlier")
     here = code_digest()
     rows: list[tuple[str, ...]] = []
     for path in files:
         try:
             document, public = opened(path.read_bytes())
         except SignatureFault as fault:
-            faults.append(f"{path}: {fault}; get it anew from the gateway")
+            faults.append(f"{path}: {fault}; fetch it again from the gateway")
             continue
         key = key or public
         if public != key:
-            faults.append(f"{path}: signed with another key than the others or --key; do not rely on it")
+            faults.append(f"{path}: signed with another key than --key or the other files; do not rely on it")
         code = document.get("code") == here
         if as_json:
             found = {"file": str(path), "valid": public == key, "public_key": public, "code_is_this": code}
@@ -99,12 +102,12 @@ def verify(files: tuple[Path, ...], key: str | None, as_json: bool) -> None:
         raise OperatorError(*faults)
 
 
-def _try() -> dict[str, Any]:
+def try_hardening() -> dict[str, Any]:
     """What a process hardened on this machine says of itself."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(  # noqa: S603 - our own module
-            [sys.executable, "-m", "gateway.hardening.trial", folder],
-            env=clean(os.environ),
+            variables.python("gateway.hardening.trial", folder),
+            env=variables.for_child(),
             stdout=subprocess.PIPE,
             check=True,
         )
@@ -112,27 +115,20 @@ def _try() -> dict[str, Any]:
     return found
 
 
-def _internal_url(config: Config) -> str | None:
-    if not config.internal.port:
-        return None  # any free one: only --url can tell
-    host = f"[{config.internal.host}]" if ":" in config.internal.host else config.internal.host
-    return f"http://{host}:{config.internal.port}"
-
-
 def _ask(url: str) -> dict[str, Any] | None:
-    """What the workers of a running gateway say; ``None`` where none answers."""
-    parts = urlsplit(url)
-    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)  # no proxy variable is read
+    """What the workers of a running gateway say; ``None`` if none answers."""
     try:
-        connection.request("GET", "/hardening")
-        answer = connection.getresponse()
-        found = orjson.loads(answer.read())
+        found = orjson.loads(ask(url, "/hardening"))
         held = {measure.value: int(found["held"].get(measure, 0)) for measure in Measure}  # an older version has fewer
-        return {"workers": int(found["workers"]), "held": held}
-    except (OSError, HTTPException, ValueError, KeyError, TypeError, AttributeError):
-        return None  # nobody listens there, or somebody else
-    finally:
-        connection.close()
+        told = found.get("variables_dropped", {})  # nor did it tell this
+        switches = [name for name in told.get("switches", ()) if name in variables.SWITCHES]
+        return {
+            "workers": int(found["workers"]),
+            "held": held,
+            "variables_dropped": {"count": int(told.get("count", 0)), "switches": switches},
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # nothing listens there, or another program does
 
 
 def _show(tried: dict[str, Any], running: dict[str, Any] | None) -> None:
@@ -142,16 +138,21 @@ def _show(tried: dict[str, Any], running: dict[str, Any] | None) -> None:
     rows = [(measure.value, tried["here"][measure], of_workers(measure), MEANINGS[measure]) for measure in Measure]
     write_table("hardening", ("measure", "here", "running workers", "meaning"), rows)
     click.echo(f"Landlock ABI {tried['landlock_abi']}" if tried["landlock_abi"] else "this kernel has no Landlock")
+    for whose, told in (("this command", tried), ("the running gateway", running)):
+        if told is not None:
+            gone = told["variables_dropped"]
+            among = f", among them {', '.join(gone['switches'])}" if gone["switches"] else ""
+            click.echo(f"environment variables that have no effect on {whose}: {gone['count']}{among}")
     if running is None:
-        click.echo("no running gateway was asked, or it did not answer: give --url of its internal listener")
+        click.echo("no running gateway answered: name its internal listener with --url")
 
 
 def _missing(tried: dict[str, Any], running: dict[str, Any] | None) -> list[str]:
-    """Where a running gateway has less than its machine could give."""
+    """The measures that a running gateway lacks although its machine supports them."""
     if running is None:
         return []
     return [
-        f"{measure}: holds of {running['held'][measure]} of {running['workers']} workers; "
+        f"{measure}: active in {running['held'][measure]} of {running['workers']} workers; "
         'set [hardening] mode = "enforce" and restart'
         for measure in OWN
         if tried["here"][measure] == Measured.YES and running["held"][measure] < running["workers"]

@@ -29,7 +29,7 @@ async def pid_of(at: OpenedAccounts[FileJournal], user: str) -> str:
     """The account of a user who has one. Raises `OperatorError` otherwise."""
     pid = await at.accounts.pid_of(user)
     if pid is None:
-        raise OperatorError("that user has no account; make one with: codegrex-gateway sessions create")
+        raise OperatorError("the user has no account; create one with: codegrex-gateway sessions create")
     return pid
 
 
@@ -39,17 +39,19 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run(work)
     except ConfigError as error:
         raise OperatorError(*error.faults) from None
-    except EmbeddedError as error:
+    except (EmbeddedError, StoreUnavailable) as error:
         raise OperatorError(f"store.url: {error}") from None
-    except (StoreUnavailable, LedgerUnavailable, StoreFailure, TimeoutError):
-        fix = "check store.url, its credentials, and that the server runs"
-        raise OperatorError(f"store.url: the store does not answer as it should; {fix}") from None
+    except (LedgerUnavailable, StoreFailure, TimeoutError):
+        fix = "check store.url and its credentials, and that the server runs"
+        raise OperatorError(f"store.url: the store does not answer correctly; {fix}") from None
     except OSError as error:
-        fix = "check that this user may write there, and run the same again"
-        raise OperatorError(f"server.data_dir: its files can't be used ({error.strerror}); {fix}") from None
+        fix = "check that this user may write there, and run the command again"
+        raise OperatorError(f"server.data_dir: its files cannot be used ({error.strerror}); {fix}") from None
     except Unconfirmed:
         raise OperatorError(
-            "store: done, but it might not survive the loss of the server yet; run the same again"
+            "store: done, but a crash of the store could still undo it; run the command again"
         ) from None
     except LedgerConflict:
-        raise OperatorError("the ledger refused: the account was erased or would exceed the largest amount") from None
+        raise OperatorError(
+            "the ledger refused: the account was erased, or the amount would exceed the largest possible one"
+        ) from None

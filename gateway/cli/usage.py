@@ -1,4 +1,4 @@
-"""``usage list | show``: what requests used."""
+"""``usage list | show``: the usage records of requests."""
 
 from __future__ import annotations
 
@@ -9,15 +9,8 @@ import click
 import msgspec
 
 from gateway.accounts.opening import opened
-from gateway.cli.options import (
-    OperatorError,
-    Since,
-    config_option,
-    json_option,
-    load_config,
-    local_time,
-    write_table,
-)
+from gateway.cli.examples import examples
+from gateway.cli.options import OperatorError, Since, config_option, json_option, load_config, local_time, write_table
 from gateway.cli.store import note, pid_of, run
 from gateway.config import Config
 from metering import keys
@@ -26,25 +19,31 @@ from metering.reading.reader import read_usage
 from metering.usage import INPUT_COUNTS, OUTPUT_COUNTS, UsageRecord
 
 COLUMNS = ("request", "account", "model", "settled", "input", "output", "charge", "basis", "outcome")
+BRIEF = ("request", "model", "charge", "outcome")
 
 
-@click.group()
+@click.group(epilog=examples("usage list --since 24h", "usage show RID"))
 def usage() -> None:
-    """What requests used."""
+    """Show the usage records of requests."""
 
 
-@usage.command("list")
+@usage.command("list", epilog=examples("usage list --since 24h", "usage list --user alice --since 2026-07-01 --json"))
 @config_option
-@click.option("--user", default=None, help="Only this user's.")
-@click.option("--since", type=Since(), default=None, help="2026-01-31, 2026-01-31T12:00Z, or a span such as 24h.")
+@click.option("--user", default=None, help="Only records of this user.")
+@click.option(
+    "--since",
+    type=Since(),
+    default=None,
+    help="Only records since then: 2026-01-31, 2026-01-31T12:00Z, or a duration such as 24h.",
+)
 @json_option
 def list_(config_path: Path, user: str | None, since: int | None, as_json: bool) -> None:
-    """Usage records, oldest first; amounts are micro-credits. With --json one record a line."""
+    """List usage records, oldest first, in micro-credits."""
     config = load_config(config_path, need_keys=False)
     shown: list[UsageRecord] = []
     run(_list(config, user, since, None if as_json else shown))
     if not as_json:
-        write_table(f"{len(shown)} requests", COLUMNS, (_row(record) for record in shown))
+        write_table(f"{len(shown)} requests", COLUMNS, (_row(record) for record in shown), brief=BRIEF)
 
 
 async def _list(config: Config, user: str | None, since: int | None, shown: list[UsageRecord] | None) -> None:
@@ -73,13 +72,15 @@ def _row(record: UsageRecord) -> tuple[object, ...]:
     )
 
 
-@usage.command()
+@usage.command(epilog=examples("usage show RID", "usage show RID --user alice --json"))
 @config_option
 @click.argument("rid")
-@click.option("--user", default=None, help="Whose it is: found at once; without it all records are looked through.")
+@click.option(
+    "--user", default=None, help="The request's user. Without it, the command searches the records of all users."
+)
 @json_option
 def show(config_path: Path, rid: str, user: str | None, as_json: bool) -> None:
-    """The usage record of one request."""
+    """Show the usage record of one request."""
     began = time.monotonic()
     record = run(_show(load_config(config_path, need_keys=False), rid, user))
     write_record(record, as_json=as_json)
@@ -101,7 +102,7 @@ async def _show(config: Config, rid: str, user: str | None) -> UsageRecord:
                     break
         if found is None:
             raise OperatorError(
-                "no record has this request id: it is running, was never charged, or is past its retention"
+                "no record has this request id: the request still runs, was not charged, or its record was deleted"
             )
         await note(at, Action.LOOKED_UP, found.pid)
         return found

@@ -1,13 +1,12 @@
-"""Ed25519 (RFC 8032) over documents, so that what a gateway stated can be shown to somebody else.
+"""Ed25519 (RFC 8032) over documents, so that a reader can show to others what a gateway stated.
 
 Rules:
 
-1. The key is derived from the identity key: gateways that share one sign alike, and nothing more has
-   to be kept. The public half is sent with every signature; whoever compares it with one that was
-   obtained before knows that it is the same gateway.
-2. What is signed is a document's canonical form: JSON with sorted keys and no spaces, of texts,
-   integers, booleans, lists and objects alone, behind a fixed line that belongs to no other protocol.
-3. ``cryptography`` is imported with the first signature: a worker that is never asked has no use for it.
+1. The key is derived from the identity key, so gateways that share one have the same signing key, and nothing more must
+   be stored. Every signature includes the public key, which a reader compares with an earlier one.
+2. The signature is over a document's canonical form: JSON with sorted keys and no spaces, with only strings, integers,
+   booleans, lists and objects, after a fixed line that no other protocol uses.
+3. ``cryptography`` is imported with the first signature, since most workers never sign.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What a process does to itself, so that it gives nothing away."""
+"""Hardening: how a process confines itself at its start and hides its memory."""

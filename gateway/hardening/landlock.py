@@ -2,9 +2,9 @@
 
 Rules:
 
-1. Reading and executing are not handled: they stay as the file modes have them. What is handled is
-   every right that can put bytes or names on a disk, of which a kernel knows more the newer it is.
-2. A named folder gives all of them beneath it, but no device files. A named file gives writing alone.
+1. Reading and executing are not restricted; file modes decide about them. Restricted is every right that can put bytes
+   or names on a disk; newer kernels have more of these rights.
+2. A named folder allows all of them below it, except device files. A named file allows only writing.
 3. The domain is inherited by children and can only be narrowed. Nothing may start before it that
    must be confined, and nothing after it may need another place.
 
@@ -76,7 +76,7 @@ class _PathBeneath(ctypes.Structure):
 
 
 def abi() -> int:
-    """The version of Landlock that this kernel speaks; 0 where it has none, or it is switched off."""
+    """The version of Landlock that this kernel speaks; 0 if it has none, or it is switched off."""
     try:
         return syscall(_CREATE_RULESET, None, 0, _VERSION)
     except OSError:

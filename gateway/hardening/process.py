@@ -1,13 +1,13 @@
-"""What a process does to itself at start, and what really holds of it, found by asking the kernel.
+"""The hardening of a process at its start, and the measures that are active, as reported by the kernel.
 
 Rules:
 
 1. `harden` runs before the first byte of a client is read, before any thread starts, and once more
    in each worker: ``execve`` makes a process dumpable again, everything else is inherited.
-2. A measure that the kernel lacks is not applied; `observe` says so. Nothing is assumed to hold because it was asked
-   for.
-3. The only places that can be written afterwards are the data directory, the log file's folder,
-   the folder of the embedded store's socket where that is elsewhere, and ``/dev/null``.
+2. A measure that the kernel lacks is not applied, and `observe` reports that. A measure does not count as active
+   because it was requested.
+3. Afterwards the process can write only to the data directory, the log file's folder, the folder of the embedded
+   store's socket if that is elsewhere, and ``/dev/null``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DISCARD = Path("/dev/null")
 
 
 class Measure(StrEnum):
-    """What can hold of a process. The first seven are the gateway's own doing, the others the machine's."""
+    """What can hold of a process. The first eight are the gateway's own doing, the others the machine's."""
 
     NOT_DUMPABLE = "not_dumpable"  # no core file, no /proc/PID/mem for the same user
     CORE_LIMIT = "core_limit_zero"
@@ -43,13 +43,14 @@ class Measure(StrEnum):
     WRITES_CONFINED = "writes_confined"
     INSPECTION_REFUSED = "inspection_refused"
     DEBUG_OFF = "debug_modes_off"
+    ENVIRONMENT_CLOSED = "environment_closed"
     REMOTE_DEBUG_OFF = "remote_debugging_off"
     OWN_USER = "not_root"
     READ_ONLY_ROOT = "read_only_root"
     SWAP_OFF = "swap_off"
 
 
-OWN = tuple(Measure)[:7]
+OWN = tuple(Measure)[:8]
 
 
 class Measured(StrEnum):
@@ -77,8 +78,6 @@ def harden(config: Config) -> None:
     if config.hardening.mode is HardeningMode.OFF:
         return
     faulthandler.disable()
-    for name in filter(environment.is_switch, list(os.environ)):
-        del os.environ[name]
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError):
@@ -103,6 +102,7 @@ def observe() -> dict[Measure, Measured]:
         Measure.WRITES_CONFINED: _held(linux and landlock.confined(), lacked=not landlock.abi()),
         Measure.INSPECTION_REFUSED: _held(seccomp.refused(), lacked=not seccomp.supported()),
         Measure.DEBUG_OFF: _held(not environment.debugging()),
+        Measure.ENVIRONMENT_CLOSED: _held(environment.closed()),
         Measure.REMOTE_DEBUG_OFF: _held(not environment.remote_debugging()),
         Measure.OWN_USER: _held(os.geteuid() != 0),
         Measure.READ_ONLY_ROOT: _held(bool(os.statvfs("/").f_flag & os.ST_RDONLY)),

@@ -1,12 +1,12 @@
-"""A seccomp filter: calls that look into processes, or around the rules, fail with ``EPERM``.
+"""A seccomp filter: calls that inspect processes or bypass the other rules fail with ``EPERM``.
 
 Rules:
 
 1. A list of refusals, not of permissions: an interpreter, a TLS library and a store server make more
-   calls than a list of permissions could keep up with. What is refused is what reads or steers
-   another process, and what would go around this filter or around Landlock.
-2. Calls of another architecture's or of the x32 table are refused whole: their numbers differ.
-3. Refused means an error that programs handle, never a kill.
+   calls than a list of permissions could keep up with. Refused are calls that read or control
+   another process, and calls that would bypass this filter or Landlock.
+2. All calls of another architecture or of the x32 table are refused, since their numbers differ.
+3. A refused call returns an error that programs handle; it never kills the process.
 
 Numbers: the kernel's ``syscall_64.tbl`` and ``asm-generic/unistd.h``.
 """
@@ -74,7 +74,7 @@ def program(machine: str) -> bytes:
     numbers = [columns[column] for columns in REFUSED.values()]
     checks = [(_AT_LEAST, _X32)] if machine == "x86_64" else []
     checks += [(_EQUAL, number) for number in numbers]
-    # The refusal stands last, behind the permission: a check that hits jumps over what is between.
+    # The refusal is last, after the permission: a check that matches jumps over the instructions between.
     code = [(_LOAD, 0, 0, _ARCH_OFFSET), (_EQUAL, 0, len(checks) + 2, arch), (_LOAD, 0, 0, _NUMBER_OFFSET)]
     code += [(kind, len(checks) - index, 0, value) for index, (kind, value) in enumerate(checks)]
     code += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE)]
@@ -100,7 +100,7 @@ def refuse() -> None:
 def refused(name: str = "process_vm_readv") -> bool:
     """Whether a call of the table fails with ``EPERM`` here, found by making it with no arguments.
 
-    On its own memory and for no bytes at all `process_vm_readv` succeeds where nothing refuses it.
+    On its own memory and for no bytes at all `process_vm_readv` succeeds unless the filter refuses it.
     """
     if MACHINE not in _MACHINES:
         return False

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import orjson
 
+from gateway import variables
 from gateway.config import Config, ServerConfig
 from gateway.hardening import landlock
 from gateway.hardening.process import harden, observe
@@ -23,4 +24,5 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    variables.narrow()
     main(Path(sys.argv[1]))

@@ -1,1 +1,1 @@
-"""The operator's listener: health, metrics and the API for services."""
+"""The operator's listener: health, metrics, the console and the API for services."""

@@ -2,9 +2,9 @@
 
 Rules:
 
-1. The token is checked before the body is read, in the same time for each wrong one.
-2. No answer and no log line quotes what was sent. A user's id is in a path, and paths are not logged.
-3. An answer that says that something was done comes after it survives the store's loss.
+1. The token is checked before the body is read, in constant time.
+2. No answer and no log line quotes the request. Paths contain users' ids and are not logged.
+3. An act is answered after it survives the loss of the store's primary.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from aiohttp import web
 from gateway.accounts.opening import OnDemand
 from gateway.auth.principal import StoreFailure
 from gateway.config import ConfigError
-from gateway.config.services import ServiceScope, ServiceToken
+from gateway.config.changes import Reloaded
+from gateway.config.internal import ServiceScope, ServiceToken
 from gateway.errors import (
     Conflict,
     GatewayError,
@@ -34,7 +35,7 @@ from gateway.http.answers import SERVER_NAME, error_response
 from gateway.internal.body import body_of
 from gateway.internal.introspection import introspect
 from gateway.internal.openapi import document
-from gateway.internal.operations import OPERATIONS, Call, PlainText, ServiceOperation
+from gateway.internal.operations import OPERATIONS, Call, PlainText, Served, ServiceOperation
 from gateway.names import new_rid
 from gateway.telemetry.log import Event, Log
 from metering.ledger.ledger import LedgerConflict, LedgerUnavailable
@@ -46,9 +47,20 @@ _STORE_ERRORS = (LedgerUnavailable, StoreUnavailable, StoreFailure, EmbeddedErro
 
 
 class ServiceApi:
-    """The API for services. ``tokens`` empty: every call is refused."""
+    """The API for services. ``tokens`` empty: every call is refused. ``served`` returns what entitlements may name; it
+    raises `ConfigError` if that is unknown at the moment. ``reload`` is that of `gateway.process.reloading`.
+    """
 
-    def __init__(self, tokens: Sequence[ServiceToken], admin: OnDemand, log: Log) -> None:
+    def __init__(
+        self,
+        tokens: Sequence[ServiceToken],
+        admin: OnDemand,
+        log: Log,
+        served: Callable[[], Awaitable[Served]],
+        reload: Callable[[str], Awaitable[Reloaded]],
+    ) -> None:
+        self._served = served
+        self._reload = reload
         self._tokens = [(sha256(token.secret.encode()).digest(), token) for token in tokens]
         self._admin = admin
         self._log = log
@@ -66,12 +78,19 @@ class ServiceApi:
         return web.Response(body=self._openapi, content_type="application/json", headers={"Server": SERVER_NAME})
 
     def _handler(self, operation: ServiceOperation) -> Any:
-        decode = None if operation.body is None else msgspec.json.Decoder(operation.body).decode
-
         async def handle(request: web.Request) -> web.Response:
             async def work(token: ServiceToken) -> object:
-                body = None if decode is None else await _read(request, decode)
-                call = Call(token.name, request.match_info, request.query, request.headers, body, self._known)
+                body = None if operation.body is None else await _read(request, operation.body)
+                call = Call(
+                    token.name,
+                    request.match_info,
+                    request.query,
+                    request.headers,
+                    body,
+                    self._known,
+                    self._served,
+                    self._reload,
+                )
                 return await operation.handler(await self._admin.get(), call)
 
             return await self._answer(request, operation.scope, work)
@@ -94,7 +113,9 @@ class ServiceApi:
         except GatewayError as error:
             return error_response(error, None, rid)
         except LedgerConflict:
-            conflict = Conflict("The ledger refused: the key was used otherwise, or an amount is too large.")
+            conflict = Conflict(
+                "The ledger refused: the idempotency key was used for another amount, or an amount is too large."
+            )
             return error_response(conflict, None, rid)
         except _STORE_ERRORS as error:
             self._log.failure(Event.STORE_FAULT, error)
@@ -102,13 +123,14 @@ class ServiceApi:
         headers = {"Server": SERVER_NAME, "x-request-id": rid, "Cache-Control": "no-store"}
         if isinstance(found, PlainText):
             return web.Response(text=found.content, content_type=found.content_type, headers=headers)
-        return web.Response(body=msgspec.json.encode(found), content_type="application/json", headers=headers)
+        body = msgspec.json.encode(found, order="deterministic")  # the models of an account are a set
+        return web.Response(body=body, content_type="application/json", headers=headers)
 
     def _authenticate(self, request: web.Request, scope: ServiceScope) -> ServiceToken:
         kind, _, given = request.headers.get("Authorization", "").partition(" ")
         digest = sha256(given.strip().encode("utf-8", "surrogateescape")).digest()
         found: ServiceToken | None = None
-        for known, token in self._tokens:  # all of them, so that the time tells nothing
+        for known, token in self._tokens:  # all of them, so that the time reveals nothing
             if hmac.compare_digest(known, digest):
                 found = token
         if found is None or kind.lower() != "bearer":
@@ -118,9 +140,29 @@ class ServiceApi:
         return found
 
 
-async def _read(request: web.Request, decode: Any) -> Any:
+async def _read(request: web.Request, kind: type[msgspec.Struct]) -> Any:
+    """The body. Raises `InvalidRequest`, which names the member at fault and quotes nothing that was sent."""
     body = await body_of(request)
     try:
-        return decode(body)
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise _fault(error) from None
     except (msgspec.DecodeError, ValueError):
-        raise InvalidRequest("The body is not what /internal/openapi.json says.") from None
+        raise InvalidRequest("The body is not JSON: see docs/billing.md, Bodies.") from None
+
+
+_PLACE = re.compile(r" - at (?:`key` in )?`\$\.?(?P<place>[^`]*)`$")
+_MISSING = re.compile(r"Object missing required field `(?P<name>\w+)`")
+
+
+def _fault(error: msgspec.ValidationError) -> InvalidRequest:
+    """What is wrong with a body: names the member, in the words of its type, and quotes nothing that was sent."""
+    said = str(error)
+    if missing := _MISSING.match(said):
+        return InvalidRequest("A member is missing: see docs/billing.md, Bodies.", param=missing["name"])
+    if said.startswith("Object contains unknown field"):
+        return InvalidRequest("The body has an unknown member: see docs/billing.md, Bodies.")
+    place = _PLACE.search(said)
+    if place is None or not place["place"]:
+        return InvalidRequest("The body does not match /internal/openapi.json.")
+    return InvalidRequest("This member does not match /internal/openapi.json.", param=place["place"])

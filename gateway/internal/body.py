@@ -21,4 +21,4 @@ async def body_of(request: web.Request) -> bytes:
     except web.HTTPRequestEntityTooLarge:
         raise RequestTooLarge from None
     except (RequestPayloadError, HttpProcessingError, ValueError):
-        raise InvalidRequest("The body's framing or its Content-Encoding is broken.") from None
+        raise InvalidRequest("The body's framing or Content-Encoding is not valid.") from None

@@ -1,20 +1,24 @@
-"""The internal listener: liveness, readiness, metrics, what holds of the workers, and the API for services.
+"""The internal listener: liveness, readiness, version, metrics, the console, hardening, and the API for services.
 
-Served by the process that supervises, over all workers. Loopback unless the operator says otherwise.
+The supervising process serves it for all workers, on loopback unless configured otherwise.
 """
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
 from aiohttp import web
 
+from gateway import variables
+from gateway.catalog.published import list_version
 from gateway.errors import MethodNotAllowed, NotFound
 from gateway.http.answers import error_response
+from gateway.internal.console import Console
 from gateway.names import new_rid
-from gateway.telemetry.instruments import Instruments
+from gateway.telemetry.instruments import RELEASE, Instruments
 
 Readiness = Callable[[], Awaitable[list[str]]]
 
@@ -55,8 +59,17 @@ def make_internal(
             body=instruments.registry.render(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         )
 
+    async def release(_request: web.Request) -> web.Response:
+        body = {"version": RELEASE, "python": platform.python_version(), "price_list": list_version()}
+        return web.Response(body=orjson.dumps(body), content_type="application/json")
+
     async def hardening(_request: web.Request) -> web.Response:
-        body = {"workers": instruments.registry.rows, "held": instruments.hardening()}
+        count, switches = variables.dropped()
+        body = {
+            "workers": instruments.registry.rows,
+            "held": instruments.hardening(),
+            "variables_dropped": {"count": count, "switches": switches},
+        }
         return web.Response(body=orjson.dumps(body), content_type="application/json")
 
     application = web.Application(middlewares=[_unrouted])
@@ -64,6 +77,8 @@ def make_internal(
     application.router.add_get("/livez", livez)
     application.router.add_get("/readyz", readyz)
     application.router.add_get("/metrics", metrics)
+    application.router.add_get("/version", release)
+    Console(instruments).add_to(application)
     if add_api is not None:
         add_api(application)
     return application

@@ -1,10 +1,10 @@
-"""Token introspection (RFC 7662), for the operator's services: on the internal listener alone.
+"""Token introspection (RFC 7662), for the operator's services, only on the internal listener.
 
 Rules:
 
-1. What is not active is ``{"active": false}`` and nothing else, whatever the reason (section 2.2).
-2. A store that does not answer is an error, never an inactive token.
-3. It answers from the store, not from a cache: a revocation is seen at once.
+1. The answer for an inactive token is only ``{"active": false}``, for any reason (section 2.2).
+2. If the store does not answer, that is an error, not an inactive token.
+3. It reads the store, not a cache, so a revocation is seen at once.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from aiohttp import web
 from gateway.accounts.opening import OnDemand
 from gateway.auth.principal import Principal, lookup
 from gateway.errors import InvalidRequest
-from gateway.http.fields import fields_of
+from gateway.http.fields import FORM_TYPE, fields_of
 from gateway.internal.body import body_of
 
-FORM = "application/x-www-form-urlencoded"
 MOST_FIELDS = 8
-_SEND = f"Send the token as the parameter token of a body of {FORM}, once."
+_SEND = f"Send the token once, as the parameter token of a body of {FORM_TYPE}."
 
 
 class Introspection(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -44,7 +43,7 @@ async def introspect(request: web.Request, admin: OnDemand) -> Introspection:
         redis.RedisError: The store cannot answer, or what opening it raises.
     """
     try:
-        text = (await body_of(request)).decode() if request.content_type == FORM else ""
+        text = (await body_of(request)).decode() if request.content_type == FORM_TYPE else ""
         fields = fields_of(text, MOST_FIELDS, strict=True)
     except (ValueError, InvalidRequest):
         raise InvalidRequest(_SEND, param="token") from None

@@ -1,18 +1,20 @@
-"""The internal listener of the process that supervises: started beside the workers, closed after them.
+"""The internal listener of the supervising process: started with the workers, closed after them.
 
-What it needs for the services' API is imported and opened only where a service is configured.
+The services' API is imported and opened only if a service is configured.
 """
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
-from gateway.accounts.webhooks import WebhookEvent, Webhooks, make_webhooks
+from gateway.accounts.webhooks import Webhooks, make_webhooks
 from gateway.config import Config
+from gateway.config.changes import Reloaded
 from gateway.internal.health import make_internal
 from gateway.telemetry.instruments import Instruments
 from gateway.telemetry.log import Log
@@ -36,20 +38,42 @@ class InternalListener:
     @classmethod
     async def start(
         cls,
-        config: Config,
+        current: Callable[[], Config],
         sockets: Sequence[socket.socket],
         instruments: Instruments,
         missing: Callable[[], Awaitable[list[str]]],
+        *,
         log: Log,
+        reload: Callable[[str], Awaitable[Reloaded]],
     ) -> Self:
+        """Begin to serve.
+
+        Args:
+            current: The configuration, which a reload changes.
+            sockets: Listening ones.
+            instruments: Bound to the shared memory of all workers.
+            missing: As `make_internal` takes it.
+            log: Takes faults of the store.
+            reload: Reloads the configuration for an actor. Raises `ConfigError`.
+        """
+        config = current()
         webhooks = make_webhooks(config.webhooks)
         admin, add_api = None, None
         if config.internal.tokens:
-            from gateway.accounts.opening import OnDemand  # noqa: PLC0415 - only where a service is configured
+            from gateway.accounts.opening import OnDemand  # noqa: PLC0415 - only if a service is configured
+            from gateway.auth.switches import switchable  # noqa: PLC0415
+            from gateway.catalog import catalog  # noqa: PLC0415
             from gateway.internal.api import ServiceApi  # noqa: PLC0415
+            from gateway.internal.operations import Served  # noqa: PLC0415
 
-            admin = OnDemand(config, on_erased=lambda pid: webhooks.emit(WebhookEvent.ACCOUNT_ERASED, pid))
-            add_api = ServiceApi(config.internal.tokens, admin, log).add_to
+            async def served() -> Served:
+                config = current()
+                models = frozenset(model.name for model in (await asyncio.to_thread(catalog.load, config)).models)
+                companies = frozenset(provider.company for provider in config.providers.values())
+                return Served(frozenset(config.tiers), models, companies, switchable(config, models))
+
+            admin = OnDemand(config, webhooks)
+            add_api = ServiceApi(config.internal.tokens, admin, log, served, reload).add_to
         application = make_internal(instruments, missing, add_api)
         runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_SECONDS)
         await runner.setup()

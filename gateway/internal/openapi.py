@@ -13,7 +13,7 @@ import msgspec
 from gateway.internal.operations import ServiceOperation
 from gateway.internal.shapes import Problem
 
-_ALWAYS = (400, 401, 403, 503)  # whatever the operation
+_ALWAYS = (400, 401, 403, 503)  # for every operation
 _REF = "#/components/schemas/{name}"
 
 
@@ -51,7 +51,7 @@ def _operation(one: ServiceOperation, schema_of: dict[Any, Any]) -> dict[str, An
         "summary": one.summary,
         "security": [{"service": [one.scope.value]}],
         "parameters": _parameters(one),
-        "responses": {"200": {"description": "Done.", "content": content}}
+        "responses": {"200": {"description": "Success.", "content": content}}
         | {str(status): _problem(status, schema_of) for status in sorted({*_ALWAYS, *one.errors})},
     }
     if one.body is not None:

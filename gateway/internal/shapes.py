@@ -1,5 +1,5 @@
-"""What goes over the internal API, as types: the handlers decode and encode with them, and the OpenAPI
-document is generated from them, so that the two cannot differ.
+"""The types of the internal API's bodies: the handlers decode and encode with them, and the OpenAPI document is
+generated from them, so that code and document cannot differ.
 
 Amounts are integer micro-credits, times Unix milliseconds.
 """
@@ -11,24 +11,27 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from gateway.accounts.administration import PersonExport
-from gateway.auth.entitlements import Entitlements
+from gateway.auth.choice import Choice
+from gateway.auth.entitlements import LONGEST_COMPANY, Entitlements
+from gateway.auth.switches import Switchable
+from gateway.config.providers import MOST_RETENTION_DAYS
 from metering.accounts.rights import Erasure
 from metering.ledger.ledger import Account
-from metering.usage import COUNTS, UsageRecord
+from metering.usage import COUNTS, LARGEST_AMOUNT, UsageRecord
 
-LARGEST = 2**53
-Amount = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
-Version = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
+Amount = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_AMOUNT)]
+Version = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_AMOUNT)]
 LONGEST_LABEL = 64
 LABEL = "^[A-Za-z0-9._+/-]*$"
 Label = Annotated[str, msgspec.Meta(max_length=LONGEST_LABEL, pattern=LABEL)]
+RetentionDays = Annotated[int, msgspec.Meta(ge=0, le=MOST_RETENTION_DAYS)]
+Company = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_COMPANY)]
 ModelName = Annotated[str, msgspec.Meta(max_length=128)]
 
 
 class UsagePage(msgspec.Struct, frozen=True):
-    """Records, oldest first. ``after`` leads on, and is what `ack` takes. Another ``epoch`` than on the
-    last page: the store was away or failed over; read the last 15 minutes again.
+    """Records, oldest first. ``after`` is the cursor: the next page begins there, and `ack` takes it. If ``epoch``
+    differs from the last page's, the store was interrupted or failed over: see docs/billing.md, After a failover.
     """
 
     records: tuple[UsageRecord, ...]
@@ -37,7 +40,7 @@ class UsagePage(msgspec.Struct, frozen=True):
 
 
 class Ack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything up to this place is booked, durably."""
+    """Every record up to the cursor ``after`` is booked, durably."""
 
     after: str
 
@@ -47,8 +50,9 @@ class Acknowledged(msgspec.Struct, frozen=True):
 
 
 class OrganisationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole of what an organisation's accounts may use. ``version`` grows with each change; ``models``
-    empty is all.
+    """Everything that an organisation's accounts may use. ``version`` grows with each change. An empty ``models``
+    means all. ``max_retention_days``: for how long a provider may keep prompts; if absent, there is no limit.
+    ``fallback_companies`` may answer if the selected company fails; if absent, nothing is stated.
     """
 
     version: Version
@@ -57,15 +61,24 @@ class OrganisationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     region: Label = ""
     mode: Literal["", "cloud", "local"] = ""
     min_app: dict[Label, Label] = {}
+    max_retention_days: RetentionDays | None = None
+    fallback_companies: tuple[Company, ...] | None = None
 
     def value(self) -> Entitlements:
         return Entitlements(
-            self.version, self.tier, frozenset(self.models), self.region, self.mode, min_app=self.min_app
+            self.version,
+            self.tier,
+            frozenset(self.models),
+            self.region,
+            self.mode,
+            min_app=self.min_app,
+            max_retention_days=self.max_retention_days,
+            fallback_companies=None if self.fallback_companies is None else frozenset(self.fallback_companies),
         )
 
 
 class EntitlementsBody(OrganisationBody, frozen=True, forbid_unknown_fields=True):
-    """The whole of what a user may use. ``org`` is the name of the organisation that the account belongs to."""
+    """Everything that a user may use. ``org`` is the name of the account's organisation."""
 
     org: Label = ""
 
@@ -74,7 +87,7 @@ class EntitlementsBody(OrganisationBody, frozen=True, forbid_unknown_fields=True
 
 
 class EntitlementsShape(msgspec.Struct, frozen=True):
-    """``version`` 0: nothing was stated yet."""
+    """``version`` 0: none were set."""
 
     version: int
     tier: str
@@ -83,11 +96,22 @@ class EntitlementsShape(msgspec.Struct, frozen=True):
     mode: str
     org: str
     min_app: dict[str, str]
+    max_retention_days: int | None
+    fallback_companies: tuple[str, ...] | None
 
     @classmethod
     def of(cls, stated: Entitlements) -> EntitlementsShape:
-        models = tuple(sorted(stated.models))
-        return cls(stated.version, stated.tier, models, stated.region, stated.mode, stated.org, dict(stated.min_app))
+        return cls(
+            stated.version,
+            stated.tier,
+            tuple(sorted(stated.models)),
+            stated.region,
+            stated.mode,
+            stated.org,
+            dict(stated.min_app),
+            stated.max_retention_days,
+            None if stated.fallback_companies is None else tuple(sorted(stated.fallback_companies)),
+        )
 
 
 class Credits(msgspec.Struct, frozen=True):
@@ -127,55 +151,41 @@ class RestrictionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     restricted: bool
 
 
+class ChoiceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All choices of a user; an absent one means no choice. The strictest of choice and entitlements applies."""
+
+    mode: Literal["", "cloud", "local"] = ""
+    region: Label = ""
+    max_retention_days: RetentionDays | None = None
+
+    def value(self) -> Choice:
+        return Choice(self.mode, self.region, self.max_retention_days)
+
+
+class SwitchBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    off: bool
+
+
+class SwitchShape(msgspec.Struct, frozen=True):
+    """A provider, model or key that is off. A key is ``PROVIDER:POSITION``, counted from 1 in ``api_keys``."""
+
+    what: Switchable
+    name: str
+    since_ms: int
+
+
+class SwitchesShape(msgspec.Struct, frozen=True):
+    """Everything that is off."""
+
+    off: tuple[SwitchShape, ...]
+
+
 class CustomerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     customer: str
 
 
-class Granted(msgspec.Struct, frozen=True):
-    at_ms: int
-    amount: int
-
-
-class SessionShape(msgspec.Struct, frozen=True):
-    sid: str
-    pid: str
-    tier: str
-    mode: str
-    region: str
-    app_version: str
-    platform: str
-    created_ms: int
-    expires_ms: int
-    revoked_ms: int | None
-    name: str  # of a personal access token
-    scopes: tuple[str, ...]
-
-
-class AuditShape(msgspec.Struct, frozen=True):
-    at_ms: int
-    actor: str
-    action: str
-    pid: str
-
-
-class ExportShape(msgspec.Struct, frozen=True):
-    """All that is held about a person. ``running``: requests that are not settled yet."""
-
-    account: Credits
-    grants: tuple[Granted, ...]
-    running: tuple[str, ...]
-    records: tuple[UsageRecord, ...]
-    entitlements: EntitlementsShape
-    sessions: tuple[SessionShape, ...]
-    audit: tuple[AuditShape, ...]
-
-    @classmethod
-    def of(cls, held: PersonExport) -> ExportShape:
-        return msgspec.convert(held.json(), cls)
-
-
 class ErasureShape(msgspec.Struct, frozen=True):
-    """``waiting``: records that are deleted once billing has booked them."""
+    """``waiting``: records that will be deleted when billing has booked them."""
 
     pid: str
     deleted: int
@@ -186,8 +196,20 @@ class ErasureShape(msgspec.Struct, frozen=True):
         return cls(erasure.pid, erasure.deleted, erasure.waiting)
 
 
+class ReloadShape(msgspec.Struct, frozen=True):
+    """Names in gateway.toml: what ``changed``, and what differs from the running gateway and ``needs_restart``.
+    ``workers``: in how many the new version holds.
+    """
+
+    changed: tuple[str, ...]
+    needs_restart: tuple[str, ...]
+    workers: int
+
+
 class Problem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """RFC 9457, with the gateway's stable ``code``. ``rev``: the rank of a record that was not as stated."""
+    """RFC 9457, with the gateway's stable ``code``. ``rev``: the current rank of the record, if the
+    correction named another one.
+    """
 
     type: str
     title: str
@@ -199,15 +221,15 @@ class Problem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     rev: int | None = None
 
 
-# The integers of a record that a correction may state; what it leaves out stays. ``rev`` is the rank that it corrects:
-# if the record has another one, nothing is done.
+# The integers of a record that a correction may state; absent ones do not change. ``rev`` is the rank that it corrects:
+# if the record has another rank, the correction is refused.
 CorrectionBody = msgspec.defstruct(
     "CorrectionBody",
     [
-        (name, Annotated[int, msgspec.Meta(ge=0, le=LARGEST)] | msgspec.UnsetType, msgspec.UNSET)
+        (name, Annotated[int, msgspec.Meta(ge=0, le=LARGEST_AMOUNT)] | msgspec.UnsetType, msgspec.UNSET)
         for name in (*COUNTS, "cost", "charge")
     ]
-    + [("rev", Annotated[int, msgspec.Meta(ge=0, le=LARGEST)] | msgspec.UnsetType, msgspec.UNSET)]
+    + [("rev", Annotated[int, msgspec.Meta(ge=0, le=LARGEST_AMOUNT)] | msgspec.UnsetType, msgspec.UNSET)]
     + [("unpriced", Annotated[int, msgspec.Meta(ge=0, le=1)] | msgspec.UnsetType, msgspec.UNSET)],
     frozen=True,
     forbid_unknown_fields=True,

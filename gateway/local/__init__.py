@@ -1,1 +1,1 @@
-"""The broker for the user's own machine: it knows no cloud, no account and no store."""
+"""The broker for the user's own machine, without cloud, account or store."""

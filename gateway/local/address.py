@@ -1,11 +1,11 @@
-"""Where an engine listens: a literal loopback address with a port, or a Unix socket. Nothing else.
+"""The address of an engine: a literal loopback address with a port, or a Unix socket.
 
 Rules:
 
-1. An address is a literal. A name, ``localhost`` too, is refused: whoever answers for a name decides
-   where the connection goes, and may decide otherwise the next time.
-2. Loopback is 127.0.0.0/8 and ::1. An IPv4 address mapped into IPv6 is the IPv4 address. Everything
-   else that may reach this machine (0.0.0.0, ::, ::127.0.0.1, its own other addresses) is refused.
+1. An address is a literal. A name is refused, ``localhost`` too: a resolver decides where a name leads, and can decide
+   differently the next time.
+2. Loopback is 127.0.0.0/8 and ::1. An IPv4 address mapped into IPv6 is the IPv4 address. Every
+   other address that may reach this machine (0.0.0.0, ::, ::127.0.0.1, its own other addresses) is refused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _WRITTEN: Final = re.compile(r"(?:http://)?(?:\[([^\]]*)\]|([^:/\[\]]*)):([0-9]{
 
 
 class AddressRefused(ValueError):
-    """This is no address that an engine may have. The message says what is; it quotes nothing."""
+    """An engine may not have this address. The message says which ones are allowed; it quotes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,16 @@ class Tcp:
     host: str
     port: int
 
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True)
 class Unix:
     path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
 
 
 Address: TypeAlias = Tcp | Unix
@@ -64,7 +70,7 @@ def parse_address(text: str) -> Address:
     if text.startswith("unix:"):
         path = text.removeprefix("unix:").removeprefix("//")
         if not path.startswith("/") or "\0" in path:
-            raise AddressRefused("A Unix socket is named by its whole path: unix:/path/to/socket.")
+            raise AddressRefused("Write a Unix socket with its absolute path: unix:/path/to/socket.")
         return Unix(path)
     found = _WRITTEN.fullmatch(text)
     if found is None:
@@ -89,7 +95,7 @@ def check_address(address: Address) -> Address:
     host = loopback(address.host)
     if host is None:
         raise AddressRefused(
-            "Local mode connects to this machine's loopback alone, and a name is not an address: write 127.0.0.1 or "
+            "Local mode connects only to this machine's loopback, and a name is not an address: write 127.0.0.1 or "
             "[::1], not localhost or another host."
         )
     return Tcp(host, address.port)

@@ -1,28 +1,30 @@
 """The local broker: a listener on 127.0.0.1 for the programs of this machine, in front of its engines.
 
-Nothing of a request is kept: no file is written, no request is logged, there is no store and no
-account. The token that an SDK sends is not read and not sent on.
+It keeps nothing of a request: it writes no file, logs no request, and has no store and no account. It does not read or
+forward the token that an SDK sends.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
+import orjson
 from aiohttp import web
 
 from gateway.errors import (
     GatewayError,
+    MethodNotAllowed,
     NotFound,
     UpgradeRequired,
 )
 from gateway.http import request as inbound
-from gateway.http.answers import SERVER_NAME, error_of_path, error_response, send_refusal
-from gateway.http.resources import resource_of
+from gateway.http.answers import SERVER_NAME, error_of_path, error_response, json_response, send_refusal
+from gateway.http.resources import Resource, resource_of
 from gateway.http.server import Server
 from gateway.local import isolation, process_guard
 from gateway.local.directory import Directory
@@ -35,7 +37,25 @@ from gateway.telemetry.log import Event, Log
 from providers.dialect import Family
 from providers.paths import PathFault, Route, Surface, family_of_headers, resolve
 
+OnStarted: TypeAlias = Callable[[int, Directory], None]
+
 BACKLOG: Final = 128
+# What the cloud gateway says of an account, in the same form: here nothing is paid for, limited or stated.
+ACCOUNT: Final = orjson.dumps(
+    {
+        "tier": None,
+        "mode": "local",
+        "credits": None,
+        "limits": {},
+        "policy": {
+            "regions": ["local"],
+            "max_retention_days": 0,
+            "models": None,
+            "fallback_companies": [],
+            "min_app_version": None,
+        },
+    }
+)
 BODIES: Final = 512 << 20  # bytes of request bodies held at a time; the machine's one user gets half
 
 
@@ -50,7 +70,7 @@ class Broker:
         self._log = log
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request; never raises but for cancellation and faults of ours."""
+        """Answer one request; raises only on cancellation and bugs."""
         rid = new_rid()
         path, _, query = request.raw_path.partition("?")
         found = _find(request, path)
@@ -60,7 +80,11 @@ class Broker:
             if cors and request.method == "OPTIONS":
                 return web.Response(status=204, headers={"Server": SERVER_NAME, **cors, **preflight(request.headers)})
             if found is None:
-                raise NotFound("Local mode has no accounts and keeps no records.")
+                raise NotFound("Local mode keeps no usage records.")
+            if isinstance(found, Resource):
+                if request.method != "GET":
+                    raise MethodNotAllowed("GET")
+                return json_response(ACCOUNT, rid, headers=cors)
             if isinstance(found, PathFault):
                 raise error_of_path(found)
             response = await self._answer(request, found, query, rid, cors)
@@ -100,14 +124,15 @@ class Broker:
         return error_response(error, _form(_find(request, path)), rid)
 
 
-def _form(found: Route | PathFault | None) -> Family | None:
-    return found.family if found is not None else None
+def _form(found: Route | PathFault | Resource | None) -> Family | None:
+    return found.family if isinstance(found, Route | PathFault) else None
 
 
-def _find(request: web.BaseRequest, path: str) -> Route | PathFault | None:
-    """What a path is, or None for the resources of an account, which only the cloud gateway has."""
-    if resource_of(path) is not None:
-        return None
+def _find(request: web.BaseRequest, path: str) -> Route | PathFault | Resource | None:
+    """What a path is, or None for records of requests, which only the cloud gateway has."""
+    own = resource_of(path)
+    if own is not None:
+        return own[0] if own[0] is Resource.ACCOUNT else None
     return resolve(request.method, path, family_of_headers(request.headers))
 
 
@@ -120,17 +145,23 @@ def listen(port: int) -> socket.socket:
         sock.bind(("127.0.0.1", port))
     except OSError:
         sock.close()
-        raise SettingsError("The port is taken: choose another one with --port.") from None
+        raise SettingsError("The port is in use: choose another one with --port.") from None
     sock.listen(BACKLOG)
     return sock
 
 
-async def serve(settings: Settings, sock: socket.socket, log: Log, engine: isolation.EngineProcess | None) -> int:
-    """Serve until SIGTERM or SIGINT."""
+async def serve(
+    settings: Settings,
+    sock: socket.socket,
+    log: Log,
+    engine: isolation.EngineProcess | None,
+    on_started: OnStarted | None = None,
+) -> int:
+    """Serve until SIGTERM, SIGINT or SIGHUP; SIGHUP is ignored if the parent ignores it (nohup)."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C ends the loop there
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             loop.add_signal_handler(number, stop.set)
     loop.set_exception_handler(lambda _loop, context: _note(log, context))
     port = sock.getsockname()[1]
@@ -138,6 +169,8 @@ async def serve(settings: Settings, sock: socket.socket, log: Log, engine: isola
     broker = Broker(settings, directory, port, log)
     server = await loop.create_server(Server(broker.handle, broker.broken, log, loop), sock=sock)
     log.info(Event.STARTED, port=port, count=len(await directory.look()))
+    if on_started is not None:
+        on_started(port, directory)
     try:
         await stop.wait()
     finally:
@@ -154,14 +187,18 @@ def _note(log: Log, context: dict[str, object]) -> None:
     log.failure(Event.LOOP_ERROR, error if isinstance(error, BaseException) else RuntimeError())
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, log: Log, on_started: OnStarted | None = None) -> int:
     """Listen, isolate where that was asked for, put up the guard, serve. The process's exit code.
+
+    Args:
+        settings: How it runs.
+        log: Where it logs.
+        on_started: Called with the port and what was found once requests are served.
 
     Raises:
         SettingsError: The port is taken.
         IsolationError: The kernel gives no empty namespace, or the engine can't be started.
     """
-    log = Log()
     sock = listen(settings.port)
     engine = None
     if settings.isolate:
@@ -169,4 +206,4 @@ def run(settings: Settings) -> int:
         if settings.engine_command:
             engine = isolation.EngineProcess(settings.engine_command)
     process_guard.install()
-    return asyncio.run(serve(settings, sock, log, engine))
+    return asyncio.run(serve(settings, sock, log, engine, on_started))

@@ -1,7 +1,7 @@
-"""Refuses to start where a cloud provider's credentials can be seen.
+"""Refuses to start if the process has a cloud provider's credentials.
 
-The broker would not use them. It refuses all the same: a process that has no key can't spend one,
-whatever else goes wrong in it or in a library. Messages name the variable or the key, never its value.
+The broker would not use them, but a process without a key cannot use one even if there is a bug in it or in a library.
+Messages name the variable or the key, never its value.
 """
 
 from __future__ import annotations

@@ -1,15 +1,14 @@
-"""The engines of this machine and their models: who is there, and who runs what was asked for.
+"""The engines of this machine and their models, and which engine serves a requested model.
 
 Rules:
 
-1. A request goes to the engine that lists its model, and to no other: where that one fails, the
-   request fails. Two engines with a model of the same name are told apart by ``engine/model``; without
-   it the first in the order of the list has it.
-2. A model that its engine runs in a cloud is refused: by its name, by the engine's list, and once more
-   by asking the engine right before the prompt is sent.
-3. On a usual port only an engine that is known by its answers is used, since anything may listen
-   there. What the user named is used whoever it is.
-4. Looking asks for lists and sends empty requests. It never sends content.
+1. A request goes only to the engine that lists its model: if that engine fails, the request fails. ``engine/model``
+   distinguishes models of the same name; without the prefix, the first engine in the order of the list serves it.
+2. A model that its engine runs in a cloud is refused: by its name, by the engine's list, and by asking the engine right
+   before the prompt is sent.
+3. On a usual port, only an engine that is recognised by its answers is used, since any program may listen there. An
+   engine that the user named is always used.
+4. To find engines and models, it requests lists and sends empty requests. It never sends content.
 """
 
 from __future__ import annotations
@@ -46,11 +45,9 @@ _PROBED: Final = {
     Operation.ANTHROPIC_MESSAGES: "/v1/messages",
     Operation.ANTHROPIC_COUNT_TOKENS: "/v1/messages/count_tokens",
 }
-# Every engine has these; one that has not says so itself.
+# Every engine supports these; one that does not answers with an error.
 _EVERYWHERE: Final = frozenset((Operation.OPENAI_CHAT, Operation.OPENAI_COMPLETIONS, Operation.OPENAI_EMBEDDINGS))
-_CLOUD: Final = (
-    "The engine would run this model in a cloud. Local mode serves models that run on this machine: choose another one."
-)
+_CLOUD: Final = "The engine would run this model in a cloud. Choose a model that runs on this machine."
 
 
 @dataclass(frozen=True, slots=True)

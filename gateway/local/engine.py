@@ -1,21 +1,21 @@
-"""One request to an engine on a connection of its own, and its answer, read as it comes.
+"""One request to an engine on its own connection, and its answer, read as it arrives.
 
-Rules of the connection (the only place of local mode that connects). Each check suffices without the others
-(tests/gateway/local/test_layers.py takes each away):
+Rules of the connection (the only place of local mode that connects). Each check is sufficient without the others
+(tests/gateway/local/test_layers.py removes each):
 
 1. The address is a loopback literal, checked again right before it is connected to.
-2. After the connection stands, the kernel is asked who the peer is: it must be that very address.
+2. After connecting, the kernel is asked for the peer's address, which must be the same.
 3. `process_guard` refuses every other connection and every look-up in this process.
 4. No name is resolved, no proxy variable and no other part of the environment is read.
 
 Rules of the answer:
 
-1. A cut never looks like an end: only a body with neither length nor chunks ends with the connection.
-2. A redirect is a fault, whoever asks: none is followed, and none reaches the caller, whose library
-   would follow it with the prompt to wherever it leads.
-3. Who pauses whom: the caller of `EngineAnswer.read` writes to its client and waits while that one's buffer
+1. A cut is never taken for an end: only a body with neither length nor chunks ends with the connection.
+2. A redirect is an error. It is not followed, and not forwarded to the caller, whose library would follow it with the
+   prompt.
+3. Who pauses whom: the caller of `EngineAnswer.read` writes to its client and waits while the client's buffer
    is full; asyncio's reader stops reading from the engine when `BUFFER` bytes wait here.
-4. `EngineAnswer.close` drops the connection at once, which is what makes an engine stop generating.
+4. `EngineAnswer.close` closes the connection at once, which makes an engine stop generating.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def open_socket(address: Address) -> socket.socket:
 
 
 def check_peer(sock: socket.socket, address: Address) -> None:
-    """Refuse a connection that does not end where it was meant to.
+    """Refuse a connection whose peer is not the intended address.
 
     Raises:
         EngineError: FOREIGN.
@@ -99,7 +99,7 @@ def check_peer(sock: socket.socket, address: Address) -> None:
         return  # a Unix socket does not leave the machine
     peer, own = sock.getpeername(), sock.getsockname()
     host = loopback(peer[0])
-    # A socket may connect to itself if nobody listens on a port of the range that the kernel gives out.
+    # If nobody listens on an ephemeral port, a socket may connect to itself.
     if not isinstance(address, Tcp) or host is None or (host, peer[1]) != (address.host, address.port) or peer == own:
         raise EngineError(EngineFault.FOREIGN)
 

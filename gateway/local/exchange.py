@@ -1,10 +1,10 @@
 """One request of local mode, from its body to the last byte of the engine's answer.
 
-Order: read the body; read its head and refuse what would leave the machine (server-side tools, content
-that is somewhere else, what an API would keep); find the engine; send the same bytes where the engine
-has the operation itself, else the translated ones; pass the answer on as it comes.
+Order: read the body; read its head, and refuse what would leave the machine (server-side tools, remote content, stored
+content); find the engine; send the same bytes if the engine supports the operation, else the translated ones; forward
+the answer as it arrives.
 
-How the answer passes and ends is in `passing`.
+`passing` forwards and ends the answer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 from aiohttp import web
 
 from gateway.http import request as inbound
-from gateway.http.answers import SERVER_NAME, error_of_refusal
+from gateway.http.answers import SERVER_NAME, TOOLS_REMOVED, error_of_refusal
 from gateway.http.shares import FairBudget
 from gateway.http.slices import Slices
 from gateway.local.directory import Directory, Engine
@@ -25,19 +25,22 @@ from gateway.local.faults import EngineError, error_of
 from gateway.local.passing import Passing
 from metering.numbers import whole_number
 from providers.anthropic.messages import check_betas
-from providers.conversation.translator import TRANSLATED, Translation, translate, translate_error
+from providers.conversation.failures import translate_error
+from providers.conversation.translator import TRANSLATED, Translation, translate
 from providers.dialect import Family, Head, Operation, ProviderError, Refusal, Target
-from providers.headers import query_string, request_headers, response_headers
+from providers.document.splice import Edits
+from providers.headers import asks_for_events, query_string, request_headers, response_headers
 from providers.local.remote_references import refuse_remote_references
 from providers.steps import Steps, at_once
+from providers.tools.removal import less_refused, remove_tools
 from providers.wires import WIRES
 
 MOST_ERROR: Final = 1 << 20
 BODY_SECONDS: Final = 300.0  # for a whole body
 _TOOLS: Final = (
-    "Server-side tools run at a provider or reach the network, and local mode has neither: run them yourself."
+    "Server-side tools run at a provider or use the network, which local mode does not do: run them on the client."
 )
-_NOT_HERE: Final = "The engine of this model does not have this operation, and it can't be translated into one it has."
+_NOT_HERE: Final = "The engine of this model does not support this operation, and the broker cannot translate it."
 _REFUSALS: Final = frozenset((400, 422))
 """How engines answer a request whose tool choice they do not take."""
 
@@ -78,6 +81,7 @@ class EngineExchange:
         self._family = family
         self._rid = rid
         self._more_headers = more_headers
+        self._tools_removed = ""
         self._always_translate = always_translate
         self._patience = patience
         self._loop = asyncio.get_running_loop()
@@ -92,7 +96,7 @@ class EngineExchange:
         with self._bodies.hold("") as share:
             body = await inbound.read_body(self._request, limit, share, BODY_SECONDS, self._slices)
             try:
-                head = await self._slices.run(self._read(body, path_model), share.holder)
+                head, body = await self._slices.run(self._read(body, path_model), share.holder)
                 engine, model = await self._directory.find(head.model)
                 translation, sent = self._prepare(body, head, engine, model, query)
             except Refusal as refusal:
@@ -107,14 +111,22 @@ class EngineExchange:
             finally:
                 answer.close()
 
-    def _read(self, body: bytes, path_model: str | None) -> Steps[Head]:
-        head = yield from WIRES[self._operation].read(body, path_model)
+    def _read(self, body: bytes, path_model: str | None) -> Steps[tuple[Head, bytes]]:
+        """The head, and the body less the tools that an agent offers on every request and that no engine runs."""
+        wire = WIRES[self._operation]
+        head = less_refused((yield from wire.read(body, path_model)), frozenset())
+        if head.removed_tools:
+            edits = Edits(body, head.members)
+            yield from remove_tools(edits, self._family, head.removed_tools)
+            self._tools_removed = ", ".join(sorted(head.removed_tools))
+            body = edits.build()
+            head = yield from wire.read(body, path_model)
         if self._family is Family.ANTHROPIC:
-            check_betas(self._request.headers.getall("anthropic-beta", ()))
+            check_betas(self._request.headers.getall("anthropic-beta", ()), strip=True)
         if head.server_tools:
             raise Refusal("unsupported_feature", _TOOLS, "tools")
-        refuse_remote_references(self._operation, body)
-        return head
+        refuse_remote_references(body)
+        return head, body
 
     def _prepare(
         self, body: bytes, head: Head, engine: Engine, model: str, query: str
@@ -134,7 +146,7 @@ class EngineExchange:
             model=head.model,
             target=model,
             identity=self._rid.replace("req_", "msg_" if self._family is Family.ANTHROPIC else ""),
-            sse="alt=sse" in query_string(query).replace("$alt", "alt").split("&"),
+            sse=asks_for_events(query),
             named_choice=self._directory.takes_named_choice(engine),
         )
         return translation, translation.body
@@ -193,7 +205,7 @@ class EngineExchange:
             operation=self._operation,
             rid=self._rid,
             stream=True,
-            sse=translation.sse or self._family is Family.ANTHROPIC,
+            translated=True,
         )
         return await self._pass(passing, answer, engine, translation, "application/json")
 
@@ -219,7 +231,7 @@ class EngineExchange:
         return self._whole(error.status, body, engine, {"x-error-origin": "provider"})
 
     async def _refused(self, answer: EngineAnswer, engine: Engine, translation: Translation | None) -> web.Response:
-        """The engine's own error: as it is in the same dialect, with its sentence in another."""
+        """The engine's own error: unchanged in the same dialect, with its message in another one."""
         body = await answer.whole(MOST_ERROR)
         if translation is not None:
             body = translate_error(self._family, answer.status, body, rid=self._rid)
@@ -239,6 +251,8 @@ class EngineExchange:
         }
         if self._family is Family.ANTHROPIC:
             headers["request-id"] = self._rid
+        if self._tools_removed:
+            headers[TOOLS_REMOVED] = self._tools_removed
         return headers
 
     def _whole(self, status: int, body: bytes, engine: Engine, more: dict[str, str] | None = None) -> web.Response:

@@ -1,4 +1,4 @@
-"""Why an exchange with an engine failed, and what the caller is told."""
+"""Why a request to an engine failed, and the caller's error."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ NO_ENGINE = (
     "No engine answers on this machine. Start Ollama, llama.cpp, LM Studio or vLLM, or name its address with --engine."
 )
 _MESSAGES = {
-    EngineFault.CONNECT: "The engine of this model does not answer any more. Start it again; no other one is asked.",
-    EngineFault.CLOSED: "The engine ended the connection before its answer was complete.",
-    EngineFault.PROTOCOL: "The engine's answer is not valid HTTP, or is larger than the broker takes.",
-    EngineFault.REDIRECT: "The engine answered with a redirect. Local mode follows none and passes none on.",
-    EngineFault.FOREIGN: "The engine's address is not of this machine. Local mode connects to loopback alone.",
+    EngineFault.CONNECT: "The engine of this model does not answer. Start it again; the broker asks no other engine.",
+    EngineFault.CLOSED: "The engine closed the connection before its answer was complete.",
+    EngineFault.PROTOCOL: "The engine's answer is not valid HTTP, or is too large for the broker.",
+    EngineFault.REDIRECT: "The engine answered with a redirect. Local mode does not follow or forward redirects.",
+    EngineFault.FOREIGN: "The engine's address is not on this machine. Local mode connects only to loopback.",
 }
 
 

@@ -1,14 +1,13 @@
-"""Puts this process into an empty network namespace: only a loopback of its own, no way out.
+"""Moves this process to an empty network namespace with only a loopback interface.
 
-The order is what makes it useful:
+The order matters:
 
-1. The listening socket is made before. A socket stays in the namespace where it was made, so programs
-   of this machine still reach the broker there, while every socket made later is in the empty one.
-2. A user namespace comes with it, so that no privilege is needed; user and group keep their numbers.
-3. The loopback is brought up, and the kernel is asked which interfaces there are: only ``lo``, else
-   the broker does not start. There is no falling back to a broker that is not isolated.
-4. The engine command, if there is one, is started inside. It inherits no descriptor but the null
-   device, and ends with the broker.
+1. The listening socket is created first. A socket stays in the namespace where it was created, so programs of this
+   machine still reach the broker, while every later socket is in the empty namespace.
+2. A user namespace is created too, so that no privilege is needed; user and group keep their numbers.
+3. The loopback is brought up, and the kernel is asked for its interfaces. If there is any other than ``lo``, the broker
+   does not start. It never falls back to running without isolation.
+4. The engine command, if there is one, is started inside. It inherits only the null device, and ends with the broker.
 
 https://man7.org/linux/man-pages/man7/network_namespaces.7.html
 """
@@ -25,6 +24,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
+
+from gateway import variables
 
 _CLONE_NEWUSER: Final = 0x1000_0000
 _CLONE_NEWNET: Final = 0x4000_0000
@@ -64,7 +65,7 @@ def isolate() -> None:
     except OSError as error:
         raise IsolationError(f"The namespace can't be set up ({os.strerror(error.errno or 0)}).") from None
     if interfaces() != {"lo"}:
-        raise IsolationError("The namespace has more than a loopback.")
+        raise IsolationError("The namespace has an interface other than loopback.")
 
 
 def interfaces() -> set[str]:
@@ -101,6 +102,7 @@ class EngineProcess:
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the user's own command line
                 list(command),
+                env=dict(variables.GIVEN),  # the user's own program, for which nothing here decides
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -114,7 +116,7 @@ class EngineProcess:
         return self._process.poll() is None
 
     def stop(self) -> None:
-        """End it: politely, then at once."""
+        """End it: first with SIGTERM, then with SIGKILL."""
         if self.running:
             self._process.terminate()
             try:

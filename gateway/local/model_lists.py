@@ -1,4 +1,4 @@
-"""The models of this machine's engines, as each API lists models. Lists are short and come in one page."""
+"""The models of this machine's engines, as each API lists models. Lists are short and have one page."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from gateway.errors import ModelNotFound
 from gateway.http.answers import json_response
 from gateway.http.fields import first_of
 from gateway.local.directory import Engine
+from gateway.names import NO_DATE
 from providers.dialect import Family
 
 Names = Sequence[tuple[str, Engine]]
-_EPOCH: Final = "1970-01-01T00:00:00Z"
 
 
 def _openai(name: str, engine: Engine) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def _openai(name: str, engine: Engine) -> dict[str, Any]:
 
 
 def _anthropic(name: str, engine: Engine) -> dict[str, Any]:
-    return {"type": "model", "id": name, "display_name": f"{name} ({engine.kind})", "created_at": _EPOCH}
+    return {"type": "model", "id": name, "display_name": f"{name} ({engine.kind})", "created_at": NO_DATE}
 
 
 def _google(name: str, engine: Engine) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""Keeps web pages out: an engine on the user's machine belongs to programs, not to what a browser shows.
+"""Refuses web pages: engines on the user's machine are for programs, not for pages in a browser.
 
 1. ``Host`` must be a loopback name with the broker's port. A page whose own name was rebound to
    127.0.0.1 (DNS rebinding) still sends its own name here.
 2. ``Origin`` must be absent or allowed by name. Browsers send it with every request of a script that
    could do harm; programs don't send it. ``null`` is an origin like any other.
-3. ``Sec-Fetch-Site`` (https://www.w3.org/TR/fetch-metadata/) tells of the rest, such as images.
+3. ``Sec-Fetch-Site`` (https://www.w3.org/TR/fetch-metadata/) identifies the other requests of pages, such as images.
 
 An origin that was allowed by name gets the CORS headers (https://fetch.spec.whatwg.org/#http-cors-protocol)
 that let its script read the answer; no other one ever gets any.
@@ -23,14 +23,14 @@ _OURS: Final = frozenset(("none", "same-origin"))
 
 
 class OriginCheck:
-    """What one broker lets in."""
+    """Which requests a broker accepts."""
 
     def __init__(self, port: int, allowed: frozenset[str] = frozenset()) -> None:
         self._hosts = frozenset(f"{name}:{port}" for name in _NAMES)
         self._allowed = allowed
 
     def check(self, headers: MultiMapping[str]) -> dict[str, str]:
-        """Refuse a request that a web page made; the CORS headers of the answer, where there are any.
+        """Refuse a request of a web page. Returns the CORS headers of the answer, if there are any.
 
         Raises:
             ForeignOrigin: By its host, its origin or its fetch metadata.
@@ -47,7 +47,7 @@ class OriginCheck:
 
 
 def preflight(headers: MultiMapping[str]) -> dict[str, str]:
-    """What an allowed origin is told before it sends a request; to be joined with what `check` gave."""
+    """The preflight answer to an allowed origin; join it with the headers of `check`."""
     found = {"Access-Control-Allow-Methods": "GET, POST", "Access-Control-Max-Age": "600"}
     asked = headers.get("Access-Control-Request-Headers")
     if asked is not None:

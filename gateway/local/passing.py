@@ -1,12 +1,12 @@
-"""An engine's answer on its way to the client, through what watches it (the same dialect) or translates it.
+"""Forwards an engine's answer to the client, scanned (the same dialect) or translated.
 
 Rules:
 
-1. What only opens an answer is held until its first output, at most `OPENING_SECONDS`; a body that is no stream is held
-   until its end, at most `MOST_HELD` bytes. So an engine that fails inside a 200, or answers with nothing, becomes an
-   error status.
-2. Once output has passed, an answer without its dialect's own end gets the error event and no clean end. Where no event
-   can follow, the connection is reset.
+1. The opening of an answer is held until its first output, at most `OPENING_SECONDS`; a body that is not a stream is
+   held until its end, at most `MOST_HELD` bytes. So an engine that fails inside a 200, or sends no answer, results in
+   an error status.
+2. After output has been forwarded, an answer without its dialect's own end gets the error event and no normal end. If
+   no event can follow, the connection is reset.
 3. Who pauses whom: `StreamResponse.write` waits while the client's buffer is full, and meanwhile nothing is read from
    the engine. A client that goes away cancels the coroutine, which drops the connection to the engine.
 """
@@ -22,14 +22,15 @@ from gateway.errors import UpstreamError
 from gateway.http.server import reset
 from gateway.local.engine import EngineAnswer
 from gateway.local.faults import EngineError, error_of
-from providers.conversation.translator import StreamTranslator, translate_error_event
+from providers.conversation.failures import translate_error_event
+from providers.conversation.translator import StreamTranslator
 from providers.dialect import Operation, ProviderError, Scanner
 from providers.errors import error_event
 
 OPENING_SECONDS: Final = 2.0
 MOST_HELD: Final = 1 << 20
-_NOTHING: Final = "The engine answered with nothing, or with something that is no answer of this API. Try again."
-_ENDED: Final = "The engine's answer stopped before its end. Try again."
+_NOTHING: Final = "The engine sent no answer, or one that is not an answer of this API. Retry."
+_ENDED: Final = "The engine's answer ended before it was complete. Retry."
 
 
 class Passing:
@@ -43,18 +44,18 @@ class Passing:
         operation: Operation,
         rid: str,
         stream: bool,
-        sse: bool = False,
+        translated: bool = False,
         opening: float = OPENING_SECONDS,
     ) -> None:
         """Build it.
 
         Args:
-            answer: The engine's answer, of which nothing was read.
+            answer: The engine's unread answer.
             watcher: Knows where the answer begins and ends, and says what to send.
             operation: What the caller asked for.
             rid: The request's id.
             stream: A stream was asked for.
-            sse: The translator writes an event stream.
+            translated: ``watcher`` writes the caller's own end, and no usage follows it: nothing is read after it.
             opening: Seconds for which what opens a stream is held.
         """
         self._answer = answer
@@ -62,7 +63,7 @@ class Passing:
         self._operation = operation
         self._rid = rid
         self._stream = stream
-        self._sse = sse
+        self._translated = translated
         self._opening = opening
         self._held: list[bytes] = []
         self._over = False
@@ -85,15 +86,15 @@ class Passing:
     @property
     def sse(self) -> bool:
         """What is sent is an event stream; known once the answer is open."""
-        return self._sse if isinstance(self._watcher, StreamTranslator) else self._watcher.sse
+        return self._watcher.sse
 
     @property
     def failure(self) -> ProviderError | None:
-        """What the engine said in place of an answer."""
+        """The engine's error."""
         return None if self._watcher.begun else self._watcher.error
 
     async def _await_output(self) -> None:
-        """A fault before the first output is still an error of its own; after it, what came is passed on first."""
+        """A fault before the first output is raised as an error; after it, what has arrived is forwarded first."""
         try:
             await self._take()
             async with asyncio.timeout(self._opening):
@@ -124,7 +125,6 @@ class Passing:
         """Send the answer; ``response`` has its headers and was not prepared."""
         await response.prepare(request)
         watcher = self._watcher
-        translated = isinstance(watcher, StreamTranslator)
         try:
             while True:
                 for piece in self._held:
@@ -132,7 +132,7 @@ class Passing:
                 self._held.clear()
                 if self._fault is not None:
                     raise self._fault
-                if self._over or (translated and (watcher.ended or watcher.error is not None)):
+                if self._over or (self._translated and (watcher.ended or watcher.error is not None)):
                     break
                 await self._take()
         except EngineError as fault:
@@ -160,7 +160,9 @@ class Passing:
         if not watcher.at_boundary:
             return b""
         if watcher.error is not None:  # in the same dialect its own words have passed, perhaps in another form
-            return translate_error_event(self._operation, watcher.error, rid=self._rid, sse=self.sse)
+            return translate_error_event(
+                self._operation, watcher.error, rid=self._rid, sse=self.sse, sequence=watcher.events
+            )
         error = UpstreamError(_ENDED) if self._fault is None else error_of(self._fault.fault)
         return error_event(
             self._operation,

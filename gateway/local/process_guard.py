@@ -1,10 +1,10 @@
-"""A guard around the whole process: it stands behind every library, and nothing in Python removes it.
+"""A guard for the whole process: it applies to every library, and no Python code can remove it.
 
-Python tells audit hooks of every connection, look-up, program and file before it happens (PEP 578);
-a hook can refuse and can't be removed again. So code that forgot the rules of `engine`, or a
-library that never knew them, gets a `PermissionError` instead of a connection.
+Python calls audit hooks for every connection, look-up, program and file before it happens (PEP 578); a hook can refuse
+and cannot be removed. So code or a library that ignores the rules of `engine` gets a `PermissionError` instead of a
+connection.
 
-It is a second layer, not a sandbox: native code is not asked. ``--isolate`` is for that.
+It is a second layer, not a sandbox: it does not apply to native code. ``--isolate`` does.
 """
 
 from __future__ import annotations

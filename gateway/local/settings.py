@@ -1,6 +1,6 @@
-"""What the local broker is told: a small file of its own, and the options of the command line.
+"""The settings of the local broker: a small file, and the options of the command line.
 
-The hosted gateway's configuration is no file for it: a provider table or a key in it is a reason not to start.
+It is not the configuration of the hosted gateway: the broker does not start if it has a provider table or a key.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Settings:
         engines: Addresses that the user named.
         usual_ports: Look at the usual ports of the known engines too.
         origins: Web origins that may call, such as an editor's own ``vscode-webview://...``.
-        always_translate: Translate Messages even for an engine that has them itself.
+        always_translate: Translate Messages and Responses even for an engine that has them itself.
         isolate: Run in an empty network namespace.
         engine_command: With ``isolate``, the engine to start in there.
         max_body_bytes: The largest request body.
@@ -72,7 +72,7 @@ def read_file(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
-        raise SettingsError("The settings file can't be read.") from None
+        raise SettingsError("The settings file cannot be read.") from None
     except tomllib.TOMLDecodeError:
         raise SettingsError("The settings file is not valid TOML.") from None
 

@@ -1,14 +1,15 @@
-"""When a process of the gateway ends: a signal says so, or its supervisor is gone.
+"""When a process of the gateway ends: on a signal, or if its supervisor has died.
 
 Rules:
 
-1. SIGTERM, SIGINT and SIGHUP say the same: finish what runs, then end. SIGHUP is left alone if the parent ignores it
-   (nohup): the gateway does not read its configuration again.
-2. It holds in every state, also before anything is served: what is done until then goes through `Stopping.or_stop`.
-3. A later signal means "now". One within `SAME_SECONDS` is the same wish: Ctrl-C reaches a whole process group, and
-   ``timeout`` signals its child twice.
-4. A worker holds one end of a pipe whose other end only its supervisor has. The kernel closes that with the supervisor,
-   however it died; nobody writes to it.
+1. SIGTERM and SIGINT mean the same: finish running requests, then end. SIGHUP reloads the configuration of a process
+   that serves (`on_hang_up`). It ends a process whose terminal has gone, unless its parent ignores it (nohup), and one
+   that has nothing to reload.
+2. This applies in every state, also before the process serves: work until then goes through `Stopping.or_stop`.
+3. A second signal ends the process at once. A signal within `SAME_SECONDS` of the first counts as the same one: Ctrl-C
+   reaches a whole process group, and ``timeout`` signals its child twice.
+4. A worker holds one end of a pipe whose other end only its supervisor has. The kernel closes that end when the
+   supervisor dies in any way; nobody writes to it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import time
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any, TypeVar
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SAME_SECONDS = 1.0
 CLEAN_UP_SECONDS = 30.0  # the embedded store writes everything out when it stops
 
@@ -37,6 +38,7 @@ class Stopping:
     Attributes:
         asked: Set once the process is to end.
         hurried: Set once it is to end without waiting for anybody.
+        on_hang_up: What SIGHUP does while the process serves; ``None`` if it ends it.
     """
 
     def __init__(self, parent: int | None = None, on_again: Callable[[], None] | None = None) -> None:
@@ -47,11 +49,21 @@ class Stopping:
         self._parent = parent
         self._loop = asyncio.get_running_loop()
         for number in SIGNALS:
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-                self._loop.add_signal_handler(number, self.stop)
+            self._loop.add_signal_handler(number, self.stop)
+        self.on_hang_up: Callable[[], object] | None = None
+        self._nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        self._had_terminal = _has_terminal()
+        self._loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         if parent is not None:
             os.set_blocking(parent, False)
             self._loop.add_reader(parent, self._orphaned)
+
+    def _hung_up(self) -> None:
+        gone = self._had_terminal and not _has_terminal()
+        if not self._nohup and (gone or self.on_hang_up is None):
+            self.stop()
+        elif self.on_hang_up is not None:
+            self.on_hang_up()
 
     def stop(self) -> None:
         """As a signal does."""
@@ -90,3 +102,12 @@ class Stopping:
         assert self._parent is not None
         self._loop.remove_reader(self._parent)
         self.asked.set()
+
+
+def _has_terminal() -> bool:
+    """Whether the process has a controlling terminal: the kernel takes it away when it hangs up."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True

@@ -2,46 +2,59 @@
 
 Rules:
 
-1. The listening sockets are bound here once and inherited: a worker that dies or drains takes no
-   queued connection with it (a closed SO_REUSEPORT listener resets what is queued on it).
-2. A worker that dies is replaced, in the same metrics row, with a growing pause where it dies at once.
-3. SIGTERM drains every worker and exits 0 when all have settled; a second one ends them (`Stopping`). It holds in every
-   state. A worker that does not end in its time is killed: the spool has what it owes.
-4. A worker that loses its supervisor drains and ends: a new supervisor finds the port and the store free.
-5. One worker needs no supervisor: it serves in this process, with the internal listener beside it.
+1. The supervisor binds the listening sockets once, and workers inherit them: a worker that dies or drains loses no
+   queued connection (closing an SO_REUSEPORT listener resets the connections that are queued on it).
+2. A worker that dies is replaced, in the same metrics row, with a growing back-off if it dies at once.
+3. SIGTERM drains every worker and exits 0 when all have settled; a second signal ends them (`Stopping`), in every
+   state. A worker that does not end in time is killed: the spool has what is unsettled.
+4. A worker whose supervisor has died drains and ends, so that a new supervisor finds the port and the store free.
+5. Only one gateway can use a data directory: the supervisor holds its lock, which the kernel releases when the process
+   ends in any way. Workers (rule 4) and commands do not hold it.
+6. A single worker needs no supervisor: it serves in this process, together with the internal listener.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from gateway import variables
 from gateway.accounts.opening import open_configured
 from gateway.catalog import published
-from gateway.config import Config, ConfigError
+from gateway.config import Config, ConfigError, HardeningMode
 from gateway.hardening.process import harden
+from gateway.http.certificate import expires_or_unknown
 from gateway.internal.listener import InternalListener
 from gateway.process.app import BACKLOG, Worker, make_instruments, make_log
+from gateway.process.reloading import Reloader, note, start_reload
+from gateway.process.service_manager import ServiceManager
 from gateway.process.stopping import Stopping
 from gateway.process.worker import raise_file_limit, run_loop, serve
 from gateway.telemetry import quiet
 from gateway.telemetry.instruments import Instruments
 from gateway.telemetry.log import Event, Log
+from metering.background import end
 from metering.store.store import Store
 
+WORKER = "gateway.process.worker"
+LOCK = "gateway.lock"  # in the data directory
 START_SECONDS = 90.0  # a long append-only file of the embedded store is loaded first
 STUCK_SECONDS = 60.0  # beyond the drain's own bounds, after which a worker hangs
 WATCH_SECONDS = 0.05
 CHECK_SECONDS = 1.0
+RELOAD_SECONDS = 30.0  # for all workers to have read the file
+SPOOL_FULL = "spool: full in every worker"
 QUICK_DEATH_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 10.0
 
@@ -72,21 +85,50 @@ def bind(host: str, port: int) -> list[socket.socket]:
             sock.close()
         reason = os.strerror(error.errno) if error.errno else "unknown address"
         raise ConfigError(
-            (f"server.port: {host}:{port} can't be listened on ({reason}); choose another or end what uses it",)
+            (f"server.port: {host}:{port} cannot be used ({reason}); choose another port, or stop the program on it",)
         ) from None
     return sockets
 
 
+@contextlib.contextmanager
+def sole_use(data_dir: Path) -> Iterator[None]:
+    """Be the only gateway on a data directory, which is created if it is missing.
+
+    Raises:
+        ConfigError: Another one runs on it, or the directory cannot be used.
+    """
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(data_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        fix = "fix its permissions or choose another folder"
+        raise ConfigError((f"server.data_dir: {data_dir} cannot be used ({error.strerror}); {fix}",)) from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fix = "end that gateway, or choose another folder for this one"
+            raise ConfigError((f"server.data_dir: another gateway runs on {data_dir}; {fix}",)) from None
+        yield
+    finally:
+        os.close(lock)
+
+
 async def start_internal(
-    config: Config, instruments: Instruments, missing: Callable[[], Awaitable[list[str]]], log: Log
+    reloader: Reloader, instruments: Instruments, missing: Callable[[], Awaitable[list[str]]], log: Log
 ) -> InternalListener:
     """Serve health, metrics and the API for services."""
+    config = reloader.config
     sockets = bind(config.internal.host, config.internal.port)
-    return await InternalListener.start(config, sockets, instruments, missing, log)
+    if config.server.tls_cert is not None:
+        instruments.certificate_expires.read = partial(expires_or_unknown, config.server.tls_cert)
+    return await InternalListener.start(
+        lambda: reloader.config, sockets, instruments, missing, log=log, reload=reloader.reload
+    )
 
 
 async def store_faults(store: Store) -> list[str]:
-    """What keeps the store from being used."""
+    """Why the store cannot be used."""
     try:
         return [f"store: {fault}" for fault in await asyncio.wait_for(store.check(), CHECK_SECONDS)]
     except Exception:  # noqa: BLE001 - whatever it is, the store does not answer
@@ -94,38 +136,44 @@ async def store_faults(store: Store) -> list[str]:
 
 
 async def worker_faults(worker: Worker) -> list[str]:
-    """What keeps one worker from serving."""
-    faults = ["draining"] if worker.services.draining else []
-    return faults + await store_faults(worker.services.store)
+    """Why one worker cannot serve."""
+    faults = ["draining"] if worker.services.shares.running.draining else []
+    if worker.services.books.spool.full:
+        faults.append(SPOOL_FULL)
+    return faults + await store_faults(worker.store)
 
 
 async def _run_single(
-    config: Config, sockets: list[socket.socket], on_started: Callable[[int, int], None] | None, log: Log
+    config: Config,
+    sockets: list[socket.socket],
+    on_started: Callable[[int, int], None],
+    log: Log,
+    *,
+    reloads: bool,
 ) -> int:
-    instruments = make_instruments(config)
-    descriptor = instruments.registry.create(1)
+    descriptor = make_instruments(config).create(1)
     listeners: list[InternalListener] = []
 
-    async def announce(worker: Worker) -> None:
-        services = worker.services
-        listener = await start_internal(config, services.instruments, lambda: worker_faults(worker), services.log)
+    async def announce(worker: Worker, reloader: Reloader) -> None:
+        signals = worker.services.signals
+        signals.instruments.workers.read = signals.instruments.workers_running.read = lambda: 1
+        listener = await start_internal(reloader, signals.instruments, lambda: worker_faults(worker), signals.log)
         listeners.append(listener)
-        _announce(services.log, sockets, listener.port, 1, on_started)
+        _announce(signals.log, sockets, listener.port, 1, on_started)
 
     try:
-        return await serve(config, sockets, descriptor, 0, log=log, on_ready=announce)
+        return await serve(config, sockets, descriptor, 0, log=log, on_ready=announce, reloads=reloads)
     finally:
         for listener in listeners:
             await listener.close()
 
 
 def _announce(
-    log: Log, sockets: list[socket.socket], internal: int, workers: int, on_started: Callable[[int, int], None] | None
+    log: Log, sockets: list[socket.socket], internal: int, workers: int, on_started: Callable[[int, int], None]
 ) -> None:
     port = int(sockets[0].getsockname()[1])
     log.info(Event.STARTED, port=port, internal_port=internal, workers=workers)
-    if on_started is not None:
-        on_started(port, internal)
+    on_started(port, internal)
 
 
 @dataclass(slots=True)
@@ -154,24 +202,33 @@ class Supervisor:
         self._sockets = sockets
         self._workers = workers
         self._instruments = make_instruments(config)
-        self._metrics = self._instruments.registry.create(workers)
+        self._metrics = self._instruments.create(workers)
         self._instruments.registry.bind(self._metrics, None)
+        self._instruments.workers.read = lambda: workers
+        self._instruments.workers_running.read = lambda: sum(child.runs for child in self._children.values())
+        self._instruments.worker_deaths.read = lambda: self._deaths
         self._log = log
         self._children: dict[int, _Child] = {}
         self._stopping = Stopping(on_again=lambda: self._signal(signal.SIGKILL))
+        self._reloader = Reloader(config, log, self._reload_workers, noted=self._note_reload)
+        self._reloads = 0
         self._lifeline, self._alive = os.pipe()  # the workers have the first end, nobody else the second (`Stopping`)
-        self._quick_deaths = 0
-        self._store: Store | None = None  # only for readiness; opened when it is first asked for
+        self._deaths = self._quick_deaths = 0
+        self._store: Store | None = None  # see `_opened_store`
 
     async def _start(self, row: int) -> None:
         """Start one worker and wait until it serves. Raises `ConfigError` if it does not: then it is gone."""
         reader, writer = os.pipe()
         descriptors = [sock.fileno() for sock in self._sockets]
         handed = (self._metrics, writer, self._lifeline, *descriptors)
-        command = [sys.executable, "-m", "gateway.process.worker", str(self._path), str(row), *map(str, handed)]
-        process = subprocess.Popen(command, pass_fds=handed)  # noqa: S603, ASYNC220 - our module; a fork does not wait
+        arguments = (str(self._path), str(row), *map(str, handed))
+        command, environment = variables.python(WORKER, *arguments), variables.for_child()
+        if self._config.hardening.mode is HardeningMode.OFF:
+            command, environment = [sys.executable, "-m", WORKER, *arguments], variables.for_debugging()
+        process = subprocess.Popen(command, pass_fds=handed, env=environment)  # noqa: S603, ASYNC220 - as above
         os.close(writer)
         child = self._children[row] = _Child(row, process)
+        reloads = self._reloads
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[bytes] = loop.create_future()
 
@@ -185,6 +242,8 @@ class Supervisor:
                 if not await ready:
                     raise ConfigError(("server.workers: a worker did not start; its log says why",))
             child.served = True
+            if reloads != self._reloads:  # it may have read the file before
+                process.send_signal(signal.SIGHUP)
         except TimeoutError:
             child.process.kill()
             raise ConfigError(("server.workers: a worker did not start in time; its log says why",)) from None
@@ -201,15 +260,19 @@ class Supervisor:
             raise errors.exceptions[0] from None
         return True
 
-    async def run(self, on_started: Callable[[int, int], None] | None) -> int:
+    async def run(self, on_started: Callable[[int, int], None]) -> int:
         asyncio.get_running_loop().set_exception_handler(quiet.loop_handler(self._log))
         listener = None
+        hang_ups: set[asyncio.Task[None]] = set()
         try:
             if await self._stopping.or_stop(self._start_all()):
-                listener = await start_internal(self._config, self._instruments, self._missing, self._log)
+                self._stopping.on_hang_up = partial(start_reload, self._reloader, hang_ups)
+                listener = await start_internal(self._reloader, self._instruments, self._missing, self._log)
                 _announce(self._log, self._sockets, listener.port, self._workers, on_started)
                 await self._stopping.or_stop(self._watch())
         finally:
+            for task in tuple(hang_ups):
+                await end(task)
             code = await self._drain()
             if listener is not None:
                 await listener.close()
@@ -222,6 +285,31 @@ class Supervisor:
             if child.runs:
                 child.process.send_signal(number)
 
+    async def _reload_workers(self, _config: Config) -> int:
+        """Have each worker read the file; returns how many use it now."""
+        reloads, total = self._instruments.reloads, self._instruments.registry.total
+        applied, refused = reloads.column("applied"), reloads.column("refused")
+        before, sum_before = total(applied), total(applied) + total(refused)
+        self._reloads += 1
+        asked = [child for child in self._children.values() if child.served and child.runs]
+        for child in asked:
+            child.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + RELOAD_SECONDS
+        while total(applied) + total(refused) - sum_before < len(asked) and all(child.runs for child in asked):
+            if time.monotonic() > deadline:
+                break
+            await asyncio.sleep(WATCH_SECONDS)
+        return total(applied) - before
+
+    async def _note_reload(self, actor: str) -> None:
+        await note(await self._opened_store(), actor)
+
+    async def _opened_store(self) -> Store:
+        """The store, for readiness and the audit stream; opened when it is first asked for."""
+        if self._store is None:
+            self._store = await asyncio.wait_for(open_configured(self._config), CHECK_SECONDS)
+        return self._store
+
     async def _watch(self) -> None:
         """Replace workers that die."""
         while True:
@@ -230,6 +318,8 @@ class Supervisor:
                 if child.runs:
                     continue
                 self._log.error(Event.WORKER_DIED, worker=row, status=child.process.returncode)
+                self._deaths += 1
+                self._instruments.registry.forget(row)
                 quick = time.monotonic() - child.started < QUICK_DEATH_SECONDS
                 self._quick_deaths = self._quick_deaths + 1 if quick else 0
                 if self._quick_deaths:
@@ -241,7 +331,7 @@ class Supervisor:
         """Tell the workers to drain, and wait until all have ended: 0 if each has settled everything."""
         self._signal(signal.SIGTERM)
         for sock in self._sockets:
-            sock.close()  # the workers close theirs: nobody queues where nobody answers
+            sock.close()  # the workers close theirs, so that no connection queues unanswered
         deadline = time.monotonic() + self._config.server.drain_timeout + STUCK_SECONDS
         while any(child.runs for child in self._children.values()):
             if time.monotonic() > deadline:
@@ -253,12 +343,14 @@ class Supervisor:
         faults = ["draining"] if self._stopping.asked.is_set() else []
         if not any(child.runs for child in self._children.values()):
             faults.append("workers: none runs")
+        instruments = self._instruments
+        if instruments.registry.total(instruments.spool_full.column()) >= self._workers:
+            faults.append(SPOOL_FULL)
         try:
-            if self._store is None:
-                self._store = await asyncio.wait_for(open_configured(self._config), CHECK_SECONDS)
+            store = await self._opened_store()
         except Exception:  # noqa: BLE001 - whatever it is, the store does not answer
             return [*faults, "store: does not answer"]
-        return faults + await store_faults(self._store)
+        return faults + await store_faults(store)
 
 
 def run(
@@ -268,6 +360,7 @@ def run(
     on_started: Callable[[int, int], None] | None = None,
     *,
     log: Log | None = None,
+    reloads: bool = True,
 ) -> int:
     """Serve until SIGTERM. The exit code: 0 when everything was drained and settled.
 
@@ -277,24 +370,44 @@ def run(
         workers: Processes; the configuration's number where ``None``.
         on_started: Called with the public and the internal port once requests are served.
         log: Where this process logs; the configuration's own where ``None``.
+        reloads: SIGHUP reloads the configuration; otherwise it means the same as SIGTERM, for one worker.
 
     Raises:
-        ConfigError: The sockets can't be bound, the catalog can't be built, or no worker starts.
+        ConfigError: The data directory can't be used, the sockets can't be bound, the catalog can't be built, or no
+            worker starts.
     """
-    count = workers or config.server.workers
-    config.server.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with sole_use(config.server.data_dir):
+        return _run(config_path, config, workers or config.server.workers, on_started, log, reloads=reloads)
+
+
+def _run(
+    config_path: Path,
+    config: Config,
+    count: int,
+    on_started: Callable[[int, int], None] | None,
+    log: Log | None,
+    *,
+    reloads: bool,
+) -> int:
     published.prepare(config)
     raise_file_limit()  # workers inherit it
     sockets = bind(config.server.host, config.server.port)
+    manager = ServiceManager()
     harden(config)
     log = log or make_log(config)
     quiet.install(log)
+
+    def started(public: int, internal: int) -> None:
+        manager.serves(public, count)
+        if on_started is not None:
+            on_started(public, internal)
+
     if count == 1:
-        return run_loop(_run_single(config, sockets, on_started, log))
+        return run_loop(_run_single(config, sockets, started, log, reloads=reloads))
 
     absolute = config_path.absolute()
 
     async def supervise() -> int:
-        return await Supervisor(absolute, config, sockets, count, log).run(on_started)
+        return await Supervisor(absolute, config, sockets, count, log).run(started)
 
     return asyncio.run(supervise())

@@ -1,6 +1,6 @@
 """One worker process: inherits the listening sockets and the metrics memory, serves, drains, exits.
 
-``python -m gateway.process.worker`` is started by the supervisor alone.
+Only the supervisor starts ``python -m gateway.process.worker``.
 """
 
 from __future__ import annotations
@@ -13,15 +13,19 @@ import resource
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gateway import variables
 from gateway.config import Config
 from gateway.config.load import load
 from gateway.hardening.process import harden
-from gateway.process.app import Worker, make_instruments, make_log
+from gateway.process.app import Worker, make_log
+from gateway.process.reloading import Reloader, note, start_reload
 from gateway.process.stopping import Stopping
 from gateway.telemetry import quiet
+from gateway.telemetry.instruments import Instruments
 from gateway.telemetry.log import Event, Log
 from metering.background import end
 
@@ -39,9 +43,9 @@ def run_loop(main: Coroutine[Any, Any, int]) -> int:
 
 
 async def _with_its_tasks(main: Coroutine[Any, Any, int]) -> int:
-    """What ``main`` returns, once every task that it left is over.
+    """The result of ``main``, after every task that it left has ended.
 
-    The runner cancels each only once, and would wait for ever where that is swallowed (`metering.background.end`).
+    The runner cancels each only once, and would wait for ever if a task ignores that (`metering.background.end`).
     """
     try:
         return await main
@@ -70,15 +74,16 @@ async def serve(
     row: int,
     *,
     log: Log,
-    on_ready: Callable[[Worker], Coroutine[Any, Any, None]],
+    on_ready: Callable[[Worker, Reloader], Coroutine[Any, Any, None]],
     parent: int | None = None,
+    reloads: bool = True,
 ) -> int:
     """Serve until `Stopping` says so, then drain. The process's exit code: 1 if something is unsettled, or it did not
-    start, which the log says, and standard error if an operator can fix it.
+    start, which the log says, and standard error if an operator can fix it. ``reloads``: SIGHUP reloads the
+    configuration, and does not end the process.
     """
     stopping = Stopping(parent)
-    instruments = make_instruments(config)
-    instruments.registry.bind(metrics, row)
+    instruments = Instruments.inherited(metrics, row)
     instruments.note_hardening()
     log.close_over(config.providers)
     try:
@@ -88,16 +93,22 @@ async def serve(
     if worker is None:
         log.info(Event.STOPPED, worker=row)
         return 0
+    reloader = Reloader(config, log, worker.use, noted=partial(note, worker.store) if parent is None else None)
+    hang_ups: set[asyncio.Task[None]] = set()
+    if reloads:
+        stopping.on_hang_up = partial(start_reload, reloader, hang_ups)
     try:
         try:
             settle_memory()
-            await on_ready(worker)
+            await on_ready(worker, reloader)
         except Exception as error:  # noqa: BLE001 - as above
             return _not_started(log, error)
         log.info(Event.WORKER_STARTED, worker=row)
         await stopping.asked.wait()
         settled = await worker.drain(stopping)
     finally:
+        for task in tuple(hang_ups):
+            await end(task)
         await worker.close()
     return 0 if settled else 1
 
@@ -110,6 +121,7 @@ def _not_started(log: Log, error: Exception) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """Arguments: configuration, row, descriptors: metrics, ready, the supervisor's pipe, sockets."""
+    variables.narrow()
     path, row, metrics, ready, parent, *descriptors = arguments
     config = load(Path(path))
     harden(config)
@@ -117,7 +129,7 @@ def main(arguments: Sequence[str]) -> int:
     quiet.install(log)
     sockets = [socket.socket(fileno=int(descriptor)) for descriptor in descriptors]
 
-    async def announce(_worker: Worker) -> None:
+    async def announce(_worker: Worker, _reloader: Reloader) -> None:
         with contextlib.suppress(OSError):
             os.write(int(ready), READY)
             os.close(int(ready))

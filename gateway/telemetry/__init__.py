@@ -1,1 +1,1 @@
-"""What is logged and counted; only closed types can be."""
+"""The log and the metrics, which accept only closed types."""

@@ -1,15 +1,15 @@
-"""The log: one JSON object a line, of an event name and fields that cannot hold content.
+"""The log: one JSON object per line, with an event name and fields that cannot contain content.
 
 Rules:
 
 1. The event is an `Event`, the fields are `Fields`: the type checker refuses anything else, and so
-   does `Log` when it runs, in tests and in service.
-2. A value is a number, a member of an enumeration, a request id, or a `Closed` name: one that this
-   process knew before any request came (`close_over`), such as a configured provider's. A plain
-   ``str`` is none of these. A client's text never is.
-3. No account id, no session id, no process id, no address. A request id is random and says nothing by itself.
-4. Exceptions are logged as their type's name and the place in our own code. Their text and their
-   locals may hold content.
+   does `Log` at run time, in tests and in production.
+2. A value is a number, a member of an enumeration, a request id, or a `Closed` name: one that the process knew before
+   any request (`close_over`), such as the name of a configured provider. A plain ``str``, and so a client's text, is
+   refused.
+3. No account id, session id, process id or address is logged. A request id is random and reveals nothing.
+4. Exceptions are logged as the name of their type and their location in the gateway's code. Their text and locals may
+   contain content.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from enum import Enum, StrEnum
+from http import HTTPMethod
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -36,13 +37,13 @@ class Event(StrEnum):
     DRAINING = "draining"
     DRAINED = "drained"
     REQUEST = "request"
-    REFUSED = "refused"
-    CONNECTIONS_FULL = "connections_full"  # so many clients' were refused or displaced since the last such line
+    REFUSED = "refused"  # a request, by the gateway itself; ``left_out``: how many were omitted since the last line
+    CONNECTIONS_FULL = "connections_full"  # how many clients' were refused or displaced since the last such line
     HANDLER_FAILED = "handler_failed"
     LOOP_ERROR = "loop_error"
     CRASHED = "crashed"  # an exception that nobody caught
-    UNRAISABLE = "unraisable"  # one that nobody could catch, in a destructor or a callback
-    WARNED = "warned"  # a Python warning: its category alone
+    UNRAISABLE = "unraisable"  # one that could not be caught, in a destructor or a callback
+    WARNED = "warned"  # a Python warning: only its category
     STORE_FAULT = "store_fault"
     STORE_AWAY = "store_away"
     STORE_BACK = "store_back"
@@ -54,16 +55,24 @@ class Event(StrEnum):
     RETENTION_FAILED = "retention_failed"
     PRICES_CHANGED = "prices_changed"
     PRICE_CHANGE_FAILED = "price_change_failed"
+    CERTIFICATE_RENEWED = "certificate_renewed"  # the listener's: new connections get it
+    CERTIFICATE_REFUSED = "certificate_refused"  # its files changed into something that cannot serve
     PROVIDER_ACCOUNT_FAULT = "provider_account_fault"  # a provider refuses the operator's key or account: act
-    REGION_ASTRAY = "region_astray"  # an answer came from elsewhere than was promised: alarm
+    TOKEN_UNAVAILABLE = "token_unavailable"  # noqa: S105 - none was issued for a provider that is asked with one
+    REGION_ASTRAY = "region_astray"  # an answer states another region than the promised one: alarm
     ANSWER_UNREADABLE = "answer_unreadable"  # of a coding or content type that is not known here: alarm
     USAGE_UNPRICED = "usage_unpriced"  # a provider stated something that has no price here
     USAGE_SUSPECT = "usage_suspect"  # a provider's counts contradict each other
-    DEVELOPMENT_SIGN_IN = "development_sign_in"  # the portal lets anybody on this machine in
+    RELOADED = "reloaded"  # the configuration: how many names changed
+    SETTING_CHANGED = "setting_changed"  # by a reload: a table or key, or a name in one
+    SETTING_WAITS = "setting_waits"  # it differs in the file, and takes effect at the next start
+    RELOAD_REFUSED = "reload_refused"  # the file has faults; the old configuration stays
+    SWITCHES_CHANGED = "switches_changed"  # ``count``: how many providers, models and keys are off now
+    DEVELOPMENT_SIGN_IN = "development_sign_in"  # the portal signs in anybody on this machine
 
 
 class NoRecord(StrEnum):
-    """How a request without a usage record ended, where no `Outcome` says it."""
+    """How a request without a usage record ended, if no `Outcome` says it."""
 
     PROVIDER_ERROR = "provider_error"
 
@@ -73,10 +82,14 @@ class Fields(TypedDict, total=False):
 
     rid: Rid
     operation: Operation
+    method: HTTPMethod
+    surface: Enum  # the kind of its path, if it has no operation
+    translated: Enum  # the dialect in which the request went on, if that is not the caller's
     provider: Closed
     model: Closed
+    setting: Closed  # its name in gateway.toml
     status: int
-    code: Enum
+    code: Closed
     fault: Enum
     key: int
     region: Enum
@@ -95,6 +108,7 @@ class Fields(TypedDict, total=False):
     internal_port: int
     seconds: float
     count: int
+    left_out: int
 
 
 FIELDS = frozenset(Fields.__annotations__) | {"error", "where"}  # the last two are `failure`'s own
@@ -122,11 +136,11 @@ class Log:
         )
 
     def close_over(self, names: Iterable[str]) -> None:
-        """Add names that this process knew before any request came: they may be logged."""
+        """Add names that this process knew before any request: they may be logged."""
         self._closed.update(names)
 
     def tick(self) -> None:
-        """Let a log file end its day where nobody writes. To be called now and then."""
+        """Rename a log file at the end of its day even if nothing is written. Call it now and then."""
         if self._file is not None:
             self._file.tick()
 
@@ -147,6 +161,10 @@ class Log:
         """The one line of a request."""
         self.info(Event.REQUEST, **fields)
 
+    def refused(self, **fields: Unpack[Fields]) -> None:
+        """The one line of a request that the gateway itself refused (`gateway.api.refusals`)."""
+        self.info(Event.REFUSED, **fields)
+
     def warning(self, event: Event, **fields: Unpack[Fields]) -> None:
         self._check(fields)
         self._log.warning(event.value, **fields)
@@ -156,17 +174,17 @@ class Log:
         self._log.error(event.value, **fields)
 
     def failure(self, event: Event, error: BaseException, **fields: Unpack[Fields]) -> None:
-        """Log that ``error`` happened: its type's name, and the line of our own code that raised it."""
+        """Log ``error``: the name of its type, and the line of the gateway's code that raised it."""
         self._check(fields)
-        self._log.error(event.value, error=type(error).__name__, where=_own_frame(error), **fields)
+        self._log.error(event.value, error=type(error).__name__, where=own_frame(error), **fields)
 
     def warned(self, category: type[Warning]) -> None:
         """Log that the interpreter or a library warned; the text may quote anything."""
         self._log.warning(Event.WARNED.value, error=category.__name__)
 
 
-def _own_frame(error: BaseException) -> str:
-    """``module:line`` of the innermost frame of this project; no locals are looked at."""
+def own_frame(error: BaseException) -> str:
+    """``module:line`` of the innermost frame of this project; without locals."""
     place, trace = "unknown", error.__traceback__
     while trace is not None:
         module = trace.tb_frame.f_globals.get("__name__", "")

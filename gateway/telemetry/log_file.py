@@ -1,12 +1,12 @@
-"""The file of the log: a new one each day (UTC), and none older than it may be.
+"""The log file: a new one each day (UTC), deleted after the configured time.
 
 Rules:
 
 1. Several processes append to one file. A line is one ``write``, so that lines never mix.
-2. When its day is over the file becomes ``NAME.YYYY-MM-DD``, by whichever process writes first; the
-   others see that the name leads elsewhere and follow. A lock on the file that ends decides.
-3. A file is deleted when the first of its lines is ``keep_days`` old: no line is ever kept for longer.
-4. A disk that is full or gone costs lines, never requests.
+2. After its day, the first process that writes renames the file to ``NAME.YYYY-MM-DD``; the others notice that the name
+   is now another file, and follow. A lock on the old file decides who renames.
+3. A file is deleted when its first line is ``keep_days`` old, so that no line is kept for longer.
+4. If the disk is full or missing, lines are lost, but no request fails.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class LogFile:
         """Nothing is buffered here."""
 
     def tick(self) -> None:
-        """End the file where its day is over."""
+        """Rename the file if its day is over."""
         now = int(self._clock())
         if now // DAY_SECONDS != self._day:
             with suppress(OSError):

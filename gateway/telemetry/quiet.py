@@ -1,15 +1,14 @@
-"""Handlers of everything that the interpreter and libraries would print by themselves.
+"""Replaces the handlers with which the interpreter and libraries print errors and warnings.
 
-Python prints an uncaught exception with its text and its source lines, a warning with the line that
-caused it, the event loop the repr of what it worked on, and ``logging`` whatever a library hands it:
-each can quote a request. `install` puts handlers in their place that keep the exception's type and
-the place in our own code.
+Python prints an uncaught exception with its text and its source lines, a warning with the line that caused it, the
+event loop the repr of a callback, and ``logging`` the arguments of a library: each can quote a request. `install`
+replaces them with handlers that keep only the exception's type and its location in the gateway's code.
 
 Rules:
 
 1. Installed in every process that serves, before the first byte of a client is read.
-2. Faults that an operator can fix are this code base's own, hold no content, and are printed as they are (`tell`).
-3. Nothing here raises: a handler that fails would be reported by the handler it replaced.
+2. Errors that an operator can fix are the gateway's own texts without content, and are printed unchanged (`tell`).
+3. The handlers never raise: a failing handler would be reported by the handler that it replaced.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def install(log: Log) -> None:
         log.failure(Event.UNRAISABLE, arguments.exc_value or RuntimeError())
 
     def warned(  # noqa: PLR0917 - the signature of warnings.showwarning
-        message: Warning | str,  # quotes whatever it is about: never used, like what follows
+        message: Warning | str,  # may quote anything: never used, like the following ones
         category: type[Warning],
         filename: str,
         lineno: int,
@@ -75,7 +74,7 @@ def install(log: Log) -> None:
 
 
 def loop_handler(log: Log) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
-    """An event loop's exception handler: the loop's own report quotes raw data, so the type alone is kept."""
+    """An event loop's exception handler: the loop's own report quotes raw data, so only the type is kept."""
 
     def handle(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")

@@ -4,7 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.errors import CreditsExhausted, GatewayError, MethodNotAllowed, TokenExpired, Unavailable
+from gateway.errors import (
+    CreditsExhausted,
+    GatewayError,
+    MethodNotAllowed,
+    RetentionUnavailable,
+    TokenExpired,
+    Unavailable,
+)
 
 
 def tree(kind: type[GatewayError] = GatewayError) -> Iterator[type[GatewayError]]:
@@ -18,6 +25,8 @@ def made(kind: type[GatewayError]) -> GatewayError:
         return CreditsExhausted(needed=3, held=2, available=1)
     if kind is MethodNotAllowed:
         return MethodNotAllowed("POST")
+    if kind is RetentionUnavailable:
+        return RetentionUnavailable(limit=0, least=30)
     return kind()
 
 

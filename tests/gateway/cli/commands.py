@@ -1,10 +1,9 @@
-"""The real command, as a subprocess, on an embedded store in a folder of its own; no server runs."""
+"""The real command, as a process, on an embedded store in a folder of its own; no server runs."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -14,14 +13,16 @@ from typing import Any, TypeVar
 
 import pytest
 
+from gateway import variables
 from gateway.auth.identity import load_key
 from gateway.auth.principal import Denial, Principal, lookup
 from gateway.config.load import load
 from metering.accounts.audit import read_audit
-from metering.ledger.ledger import Ledger, Limits, Reservation
+from metering.ledger.ledger import Limits, Reservation
 from metering.store.store import Store, open_store
 from metering.usage import UsageRecord
-from tests.ledger_fixtures import usage_record
+from tests import fork_server
+from tests.ledger_fixtures import RaisingLedger, usage_record
 
 CONFIG = """
 [providers.openai]
@@ -44,16 +45,21 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Command:
-    """Runs ``codegrex-gateway`` with the configuration of a folder."""
+    """Runs ``codegrex-gateway`` with the configuration of a folder; ``program`` runs it in another way."""
 
     folder: Path
 
     def __call__(self, *arguments: str, env: dict[str, str] | None = None, program: str = "") -> Done:
-        program = program or "from gateway.cli import main; main()"
-        command = [sys.executable, "-c", program, *arguments, "--config", str(self.folder / "gateway.toml")]
-        base = {name: value for name, value in os.environ.items() if not name.endswith("_KEY")}
-        full = {**base, "CLI_TEST_KEY": KEY, "TZ": "UTC", **(env or {})}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=full, timeout=60)
+        arguments = (*arguments, "--config", str(self.folder / "gateway.toml"))
+        full = {**variables.for_child(), "CLI_TEST_KEY": KEY, "TZ": "UTC", **(env or {})}
+        if program:
+            command = [sys.executable, *variables.ISOLATED, "-c", program, *arguments]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, env=full, timeout=60)
+        else:
+            live = "--live" in arguments and {*(env or ())} == {
+                "LIVE"
+            }  # else one of an SDK that reads more as it is imported
+            done = fork_server.run(arguments, full, fork_server.ASKING if live else fork_server.WORKING)
         assert "Traceback" not in done.stderr, done.stderr
         assert KEY not in done.stdout + done.stderr
         return Done(done.returncode, done.stdout, done.stderr)
@@ -104,7 +110,7 @@ def noted(command: Command) -> list[tuple[str, str, str]]:
 
 def hold(command: Command, pid: str, amount: int) -> None:
     async def work(store: Store) -> None:
-        ledger = Ledger(store, timeout=5)
+        ledger = RaisingLedger(store, timeout=5)
         await ledger.load()
         await ledger.reserve(Reservation("held", pid, amount, 10, 60_000, Limits()))
         await ledger.close()
@@ -114,7 +120,7 @@ def hold(command: Command, pid: str, amount: int) -> None:
 
 def settle(command: Command, *records: UsageRecord) -> None:
     async def work(store: Store) -> None:
-        ledger = Ledger(store, timeout=5)
+        ledger = RaisingLedger(store, timeout=5)
         await ledger.load()
         for one in records:
             await ledger.reserve(Reservation(one.rid, one.pid, one.charge, 10, 60_000, Limits()))

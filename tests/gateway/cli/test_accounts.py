@@ -7,10 +7,10 @@ import json
 
 import pytest
 
-from metering.ledger.ledger import Ledger
 from tests.contracts.servers import Server
 from tests.gateway.billing_fixtures import record
 from tests.gateway.cli.commands import command, noted, on_store
+from tests.ledger_fixtures import RaisingLedger
 
 __all__ = ["command"]
 
@@ -21,7 +21,7 @@ def pid(command):
     (made,) = command("sessions", "create", "--user", "ann", "--credits", "5", "--json").lines
 
     async def settle(store):
-        ledger = Ledger(store, timeout=5)
+        ledger = RaisingLedger(store, timeout=5)
         await ledger.load()
         await ledger.settle([record("req_1", made["pid"], charge=7)])
         await ledger.close()
@@ -62,7 +62,7 @@ def test_from_an_export_to_an_erasure_each_act_is_noted(command, pid):
     acts = noted(command)
     assert {(actor, noted_pid) for actor, _, noted_pid in acts} == {("cli", pid)}
     assert [action for _, action, _ in acts] == [
-        "granted", "tier_set", "issued", "exported", "exported", "looked_up", "looked_up", "looked_up", "corrected",
+        "granted", "issued", "exported", "exported", "looked_up", "looked_up", "looked_up", "corrected",
         "restricted", "unrestricted", "revoked", "erased",
     ]  # fmt: skip
 
@@ -87,3 +87,25 @@ def test_a_grant_that_no_replica_holds_is_not_said_to_be_made(command, tmp_path)
         assert command("sessions", "create", "--user", "ann", "--credits", "5").code == 0
     finally:
         server.stop()
+
+
+def test_grants_and_the_list_of_accounts(command):
+    assert command("accounts", "list").out == "0 accounts, in credits\n"
+    for _ in range(2):
+        granted = command("accounts", "grant", "--user", "ann", "--credits", "2.5", "--key", "first", "--json").lines
+        assert granted == [{"granted": 2_500_000, "spent": 0, "held": 0, "available": 2_500_000}]
+    assert "the ledger refused" in command("accounts", "grant", "--user", "ann", "--credits", "3", "--key", "first").err
+    for _ in range(2):
+        shown = command("accounts", "grant", "--user", "bob", "--credits", "1000")
+    assert "granted    2,000 credits\n" in shown.out
+    listed = command("accounts", "list", "--json").lines
+    assert sorted(account["granted"] for account in listed) == [2_500_000, 2_000_000_000]
+    assert {account["tier"] for account in listed} == {"default"}
+    table = command("accounts", "list", env={"COLUMNS": "80"}).out
+    assert all(account["pid"] in table for account in listed)
+    assert max(map(len, table.splitlines())) <= 80
+    command("accounts", "erase", "--user", "ann", "--yes")
+    assert [account["granted"] for account in command("accounts", "list", "--json").lines] == [2_000_000_000]
+    for wrong in (("--user", "ann", "--credits", "0"), ("--user", "ann", "--credits", "1", "--key", "")):
+        assert command("accounts", "grant", *wrong).code == 2
+    assert command("accounts", "grant", "--user", " ", "--credits", "1").code == 1

@@ -8,9 +8,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway.config.load import load
 from tests.gateway.cli.commands import CONFIG, Command, command
+from tests.raw_provider import RawProvider, Request, body
 
 __all__ = ["command"]
 
@@ -19,6 +22,9 @@ def test_check_says_what_would_be_served(command: Command) -> None:
     [found] = command("check", "--json").lines
     [statement] = found.pop("statements")
     assert {"name", "company", "region", "retention_days", "training"} <= statement.keys()
+    [served] = found.pop("handling")
+    target = {"provider": "openai", "model": "gpt-x", "retention_days": 30, "training": False, "region": "us"}
+    assert served == {"name": "m", "targets": [target]}
     [place] = found.pop("egress")
     assert (place["for"], place["prompts"]) == ("providers.openai", True)
     paths = found.pop("paths")["openai"]
@@ -27,6 +33,7 @@ def test_check_says_what_would_be_served(command: Command) -> None:
     assert found == {
         "valid": True,
         "faults": [],
+        "warnings": [],
         "providers": ["openai"],
         "models": 1,
         "price_version": load_version(command),
@@ -68,7 +75,7 @@ def test_check_names_faults_as_json_too(command: Command) -> None:
             {
                 "key": "models[0].price.input",
                 "wrong": "is missing",
-                "mend": "state it in USD per million tokens",
+                "fix": "state it in USD per million tokens",
             }
         ],
     }
@@ -183,6 +190,46 @@ def test_check_live_tells_a_wrong_path_a_limit_and_silence_apart(command: Comman
     assert c.startswith("not reachable (")
 
 
+def test_check_live_asks_clouds_for_what_costs_nothing(command: Command) -> None:
+    key = rsa.generate_private_key(65_537, 2_048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+    def answer(request: Request, _sock: object) -> bytes:
+        if request.path == "/token":
+            return body({"access_token": "t", "expires_in": 60})
+        if request.path == "/refused":
+            return body({"error": "invalid_grant"}, status="400 Bad Request")
+        if b"Bearer wrong-key" in request.head:
+            return body({"message": "no"}, status="403 Forbidden", x_amzn_errortype="UnrecognizedClientException")
+        return body({"message": "no such model"}, status="400 Bad Request", x_amzn_errortype="ValidationException")
+
+    with RawProvider() as cloud:
+        cloud.script = answer
+        for name in ("token", "refused"):
+            account = {"type": "service_account", "client_email": "a@b", "private_key": key.decode(),
+                       "token_uri": f"{cloud.url}/{name}"}  # fmt: skip
+            (command.folder / f"{name}.json").write_text(json.dumps(account))
+        stated = f'base_url = "{cloud.url}"\nretention_days = 0\ntraining = false\nregion = "eu"\n'
+        vertex = 'kind = "vertex"\napi = "google"\nproject = "p1"\nlocation = "eu"\n' + stated
+        command.configure(
+            f'[providers.a]\n{vertex}credentials = "token.json"\n'
+            f'[providers.b]\n{vertex}credentials = "refused.json"\n'
+            f'[providers.c]\nkind = "bedrock"\nlocation = "eu-west-1"\napi_keys = ["AKIA:secret", "wrong-key"]\n{stated}'
+            '[[models]]\nname = "m"\ntargets = [{provider = "c", model = "x"}]\nprice = {input = 1, output = 2}\n'
+        )
+        done = command("check", "--live", "--json")
+    assert done.code == 1
+    assert [(live["provider"], live["ok"], live["message"]) for live in json.loads(done.out)["live"]] == [
+        ("a", True, "accepted: a token was issued"),
+        ("b", False, "no token was issued: check credentials, the service account and the network"),
+        ("c", True, "accepted"),
+        ("c", False, "rejected: the key is not valid"),
+        ("store", True, "accepted"),
+    ]
+    assert {request.path for request in cloud.seen} == {"/token", "/refused", "/model/anthropic.none/invoke"}
+
+
 def test_check_live_without_the_sdk_says_how_to_get_it(command: Command) -> None:
     program = "import sys; sys.modules['openai'] = None\nfrom gateway.cli import main; main()"
     done = command("check", "--live", program=program)
@@ -191,3 +238,38 @@ def test_check_live_without_the_sdk_says_how_to_get_it(command: Command) -> None
         "error: --live needs the package openai, which is not installed; "
         "install it with: pip install 'codegrex-gateway[sdk]'\n"
     )
+
+
+def test_check_warns_of_models_that_their_makers_have_switched_off(command: Command) -> None:
+    command.configure(CONFIG.replace('"gpt-x"', '"gpt-4-0613"'))
+    [warning] = command("check", "--json").lines[0]["warnings"]
+    assert warning.startswith("models: m: gpt-4-0613 at openai was switched off by its maker on 2026-10-23: name")
+
+
+def test_check_warns_where_a_provider_keeps_for_longer_than_is_stated(command: Command) -> None:
+    command.configure(
+        CONFIG.replace("retention_days = 30", "retention_days = 0").replace('"gpt-x"', '"claude-fable-5"')
+    )
+    [found] = command("check", "--json").lines
+    [warning] = found["warnings"]
+    assert "retention_days = 0 of providers.openai is too low" in warning
+    assert found["handling"][0]["targets"][0]["retention_days"] == 30
+    shown = command("check")
+    assert shown.code == 0
+    assert f"warning: {warning}" in shown.out
+    command.configure(CONFIG + "[policy]\nmax_retention_days = 29\n")
+    [warning] = command("check", "--json").lines[0]["warnings"]
+    assert warning.startswith(
+        "policy.max_retention_days: 1 of 1 models have no target that keeps prompts for at most 29 days"
+    )
+    assert "(m)" in warning
+    command.configure(CONFIG + "[policy]\nmax_retention_days = 30\n")
+    assert command("check", "--json").lines[0]["warnings"] == []
+
+
+def test_check_warns_of_models_that_cache_by_themselves(command: Command) -> None:
+    newer = CONFIG.split("[[models]]")[1].replace('"m"', '"new"').replace('"gpt-x"', '"gpt-5.6"')
+    command.configure(CONFIG + "[[models]]" + newer + '[policy]\ncache_isolation = "none"\n')
+    [warning] = command("check", "--json").lines[0]["warnings"]
+    assert warning.startswith("policy.cache_isolation: 1 of 2 models cache prompts unasked")
+    assert "(m)" in warning

@@ -7,17 +7,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from gateway import variables
 from gateway.hardening.process import Measure
-from tests.gateway_process import CLI
+from tests import fork_server
 
 
 def status(folder, *arguments) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [*CLI, "privacy", "status", "--config", str(folder / "none.toml"), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ["privacy", "status", "--config", str(folder / "none.toml"), *arguments]
+    return fork_server.run(command, variables.for_child())
 
 
 def test_without_a_gateway_it_tells_of_the_machine(tmp_path):

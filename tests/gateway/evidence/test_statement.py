@@ -3,31 +3,39 @@
 import hashlib
 import subprocess
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import orjson
 import pytest
 
+from gateway.catalog.catalog import Catalog, CatalogTarget, Model
 from gateway.config import (
     CacheIsolation,
     Config,
+    DataHandling,
     Endpoint,
     IdentityConfig,
     LogConfig,
+    ModelConfig,
     PolicyConfig,
     ProviderConfig,
     Region,
     SecretsRule,
+    TargetConfig,
 )
 from gateway.evidence.signing import opened
 from gateway.evidence.statement import Evidence, code_digest, policy_digest, policy_of
 from gateway.hardening.process import observe
+from metering.pricing import build
 from metering.usage import COUNTS, UsageRecord
 from providers.dialect import Family
 
 ROOT = Path(__file__).parents[3]
+KEPT = DataHandling(30, False, Region.EU)
 PROVIDER = ProviderConfig(
-    "openai", Family.OPENAI, Endpoint(True, "eu.api.openai.com", 443), ("sk-secret",), 30, False, Region.EU, "OpenAI"
+    "openai", Family.OPENAI, Endpoint(True, "eu.api.openai.com", 443), ("sk-secret",), KEPT, "OpenAI"
 )
 CONFIG = Config(path=Path("gateway.toml"), providers={"openai": PROVIDER}, identity=IdentityConfig(b"secret" * 8))
 RECORD = UsageRecord(
@@ -47,9 +55,25 @@ RECORD = UsageRecord(
     **dict.fromkeys(COUNTS, 7),
 )
 
+PRICE = build(
+    {"input": ((0, Decimal(1)),), "output": ((0, Decimal(1)),)},
+    {},
+    credit_usd=Decimal("0.01"),
+    markup=Decimal(1),
+    version="p",
+)
 
-def evidence(config: Config = CONFIG) -> Evidence:
-    return Evidence(config, b"k" * 32, observe(), 5)
+
+def target(model: str, stated: DataHandling | None = None) -> CatalogTarget:
+    return CatalogTarget(PROVIDER, model, PRICE, False, stated)
+
+
+def catalog(*targets: CatalogTarget) -> Catalog:
+    return Catalog((Model("m", targets),), {}, price_version="p")
+
+
+def evidence(config: Config = CONFIG, *targets: CatalogTarget) -> Evidence:
+    return Evidence(config, catalog(*targets or (target("gpt"),)), b"k" * 32, observe(), 5)
 
 
 def test_the_code_s_digest_is_what_sha256sum_says():
@@ -62,12 +86,14 @@ def test_the_code_s_digest_is_what_sha256sum_says():
 @pytest.mark.parametrize(
     "changed",
     [
-        {"providers": {"openai": replace(PROVIDER, training=True)}},
-        {"providers": {"openai": replace(PROVIDER, retention_days=0)}},
-        {"providers": {"openai": replace(PROVIDER, region=Region.US)}},
+        {"providers": {"openai": replace(PROVIDER, handling=replace(KEPT, training=True))}},
+        {"providers": {"openai": replace(PROVIDER, handling=replace(KEPT, retention_days=0))}},
+        {"providers": {"openai": replace(PROVIDER, handling=replace(KEPT, region=Region.US))}},
         {"providers": {"openai": replace(PROVIDER, endpoint=Endpoint(True, "other.example", 443))}},
+        {"models": (ModelConfig("m", (TargetConfig("openai", "gpt"),)),)},
         {"providers": {}},
-        {"policy": PolicyConfig(frozenset({"anthropic_web_search"}))},
+        {"policy": PolicyConfig(server_tools=frozenset())},
+        {"policy": PolicyConfig(max_retention_days=0)},
         {"policy": PolicyConfig(cache_isolation=CacheIsolation.ACCOUNT)},
         {"policy": PolicyConfig(secrets=SecretsRule.MASK)},
         {"log": LogConfig(keep_days=15)},
@@ -120,5 +146,19 @@ def test_a_header_s_receipt_fits_into_a_header():
     assert evidence().receipt_header(RECORD).isascii()
 
 
-def test_a_provider_that_is_configured_no_more_is_nowhere():
-    assert evidence(replace(CONFIG, providers={})).receipt_of(RECORD)["region"] == "unknown"
+def test_a_model_that_is_served_no_more_is_nowhere_and_so_is_one_that_may_have_been_in_two_places():
+    assert evidence().receipt_of(replace_record(model="another"))["region"] == "unknown"
+    both = evidence(CONFIG, target("gpt"), target("other", replace(KEPT, region=Region.US)))
+    assert both.receipt_of(RECORD)["region"] == "unknown"
+
+
+def test_the_statement_and_a_receipt_are_about_the_model_and_not_its_provider():
+    stated = DataHandling(0, True, Region.US)
+    found, _ = opened(evidence(CONFIG, target("claude-fable-5", stated)).statement())
+    place = {"provider": "openai", "model": "claude-fable-5", "retention_days": 30, "training": True, "region": "us"}
+    assert found["models"] == [{"name": "m", "targets": [place]}]
+    assert evidence(CONFIG, target("gpt", stated)).receipt_of(RECORD)["region"] == "us"
+
+
+def replace_record(**changed):
+    return msgspec.structs.replace(RECORD, **changed)

@@ -19,6 +19,7 @@ import ctypes, errno, json, os, resource, signal, socket, subprocess, sys
 from dataclasses import replace
 from pathlib import Path
 from gateway.config import Config, HardeningConfig, HardeningMode, LogConfig, ServerConfig
+from gateway import variables
 from gateway.hardening import environment, kernel, landlock, process, seccomp
 from gateway.hardening.process import Measured, Measure, harden, observe
 
@@ -42,10 +43,10 @@ def run(tmp_path: Path) -> Run:
     """Run a script with ``folder``, ``config`` and ``error`` at hand; it must succeed unless told otherwise."""
 
     def run_script(
-        script: str, *, check: bool = True, env: dict[str, str] | None = None
+        script: str, *, check: bool = True, env: dict[str, str] | None = None, options: tuple[str, ...] = ()
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [sys.executable, "-c", PREPARED + textwrap.dedent(script), str(tmp_path)],
+            [sys.executable, *options, "-c", PREPARED + textwrap.dedent(script), str(tmp_path)],
             capture_output=True,
             text=True,
             cwd=ROOT,

@@ -5,6 +5,7 @@ import resource
 import signal
 from pathlib import Path
 
+from gateway import variables
 from gateway.hardening.process import OWN, Measure, Measured
 from tests.gateway.hardening.conftest import needs_landlock, needs_seccomp
 
@@ -12,18 +13,20 @@ from tests.gateway.hardening.conftest import needs_landlock, needs_seccomp
 @needs_landlock
 @needs_seccomp
 def test_every_measure_of_our_own_holds(run):
-    done = run("""
+    done = run(
+        """
         import faulthandler
         faulthandler.enable()
         before = observe()
-        os.environ["SSLKEYLOGFILE"] = str(folder / "keys")
+        variables.narrow()
         harden(config)
-        assert "SSLKEYLOGFILE" not in os.environ
         print(json.dumps([before, observe()]))
         status = dict(line.split(":\\t", 1) for line in Path("/proc/self/status").read_text().splitlines())
         assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
         assert resource.getrlimit(resource.RLIMIT_CORE) == (0, 0)
-    """)
+    """,
+        options=variables.ISOLATED,
+    )
     before, after = json.loads(done.stdout)
     assert {before[measure] for measure in OWN[:6]} == {Measured.NO}
     assert {after[measure] for measure in OWN} == {Measured.YES}
@@ -91,3 +94,38 @@ def test_it_takes_no_time_to_speak_of(run):
         print(pstats.Stats(profile).total_calls)
     """)
     assert int(done.stdout) < 1_000
+
+
+@needs_seccomp
+def test_what_a_process_of_the_same_user_can_and_cannot(run):
+    """docs/threat-model.md: closed are memory, environment and descriptors; signals and arguments are not."""
+    done = run("""
+        def become_somebody():
+            if not os.geteuid():
+                os.setgid(65534)
+                os.setuid(65534)
+                kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # as a program that this user started
+
+        def child(prepare):
+            ready, tell = os.pipe()
+            pid = os.fork()
+            if not pid:
+                become_somebody()
+                prepare()
+                os.write(tell, b"x")
+                signal.pause()
+            os.read(ready, 1)
+            return pid
+
+        plain, hardened = child(lambda: None), child(lambda: harden(config))
+        become_somebody()
+        for pid in (plain, hardened):
+            places = [Path(f"/proc/{pid}") / name for name in ("environ", "maps", "mem", "fd/0", "cmdline")]
+            opened = [error(lambda place=place: os.close(os.open(place, os.O_RDONLY))) is None for place in places]
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            print(json.dumps(opened))
+    """)
+    plain, hardened = map(json.loads, done.stdout.splitlines())
+    assert plain == [True, True, True, True, True]
+    assert hardened == [False, False, False, False, True]

@@ -7,7 +7,7 @@ from typing import Any
 
 KNOWN = {
     "$ref", "type", "properties", "required", "additionalProperties", "items", "anyOf", "enum", "minimum", "maximum",
-    "maxLength", "minLength", "pattern", "title", "description", "default", "propertyNames",
+    "maxLength", "minLength", "pattern", "title", "description", "default", "propertyNames", "uniqueItems",
 }  # fmt: skip
 TYPES: dict[str, Any] = {
     "object": dict, "array": list, "string": str, "integer": int, "boolean": bool, "null": type(None)
@@ -35,6 +35,8 @@ def faults(value: Any, schema: dict[str, Any], document: dict[str, Any], at: str
         len(value) <= schema.get("maxLength", len(value)) and re.search(schema.get("pattern", ""), value)
     ):
         found.append(f"{at}: text")
+    if schema.get("uniqueItems") and len({str(item) for item in value}) != len(value):
+        found.append(f"{at}: an item comes twice")
     if isinstance(value, dict):
         properties, more = schema.get("properties", {}), schema.get("additionalProperties", {})
         found += [f"{at}: {name} is missing" for name in schema.get("required", ()) if name not in value]

@@ -6,15 +6,21 @@ import itertools
 import json
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from hypothesis import given
+from hypothesis import strategies as st
 from yarl import URL
 
 from gateway.auth import sessions
-from gateway.config.services import ServiceScope, ServiceToken
-from gateway.internal.api import ServiceApi
-from gateway.internal.operations import OPERATIONS
+from gateway.auth.switches import Switchable
+from gateway.config import ConfigError
+from gateway.config.changes import Reloaded
+from gateway.config.internal import ServiceScope, ServiceToken
+from gateway.internal.api import ServiceApi, _fault
+from gateway.internal.operations import OPERATIONS, Served
 from gateway.telemetry.log import Log
 from metering import keys
 from metering.accounts.audit import read_audit
@@ -31,6 +37,15 @@ READER = "reader-of-usage-" + "b" * 32
 PATH = "/internal/accounts/ann%40example.com"
 WANT = {"version": 1, "tier": "pro", "models": ["model-a"]}
 PIDS = [next(p for p in (f"p{i}" for i in itertools.count()) if keys.partition(p) == k) for k in (0, 9, 255)]
+
+
+async def served():
+    return Served(
+        frozenset({"default", "free", "pro"}),
+        frozenset({"a", "b", "model-a"}),
+        frozenset({"acme", "mistral"}),
+        frozenset({(Switchable.PROVIDER, "openai"), (Switchable.MODEL, "a/b"), (Switchable.KEY, "openai:2")}),
+    )
 
 
 class Opened:
@@ -76,6 +91,17 @@ class Caller:
         return None
 
 
+async def reload(actor):
+    """What the API is given: it reloads nothing."""
+    assert actor == "billing"
+    if reload.faults:
+        raise ConfigError(reload.faults)
+    return Reloaded(("models.a",), ("server.port",), 2)
+
+
+reload.faults = ()
+
+
 @pytest.fixture
 async def call(admin, tmp_path):
     tokens = (
@@ -83,7 +109,7 @@ async def call(admin, tmp_path):
         ServiceToken("reader", READER, frozenset({ServiceScope.USAGE_READ})),
     )
     application = web.Application()
-    ServiceApi(tokens, Opened(admin), Log("debug", tmp_path / "log")).add_to(application)
+    ServiceApi(tokens, Opened(admin), Log("debug", tmp_path / "log"), served, reload).add_to(application)
     async with TestClient(TestServer(application)) as client:
         document = await (await client.get("/internal/openapi.json")).json()
         yield Caller(client, document)
@@ -154,11 +180,16 @@ async def test_an_account_from_its_entitlements_to_its_erasure(call, store, ledg
 
     assert (await call("PUT", f"{PATH}/restriction", {"restricted": True}))[1]["restricted"] is True
     assert (await call("PUT", f"{PATH}/restriction", {"restricted": False}))[1]["restricted"] is False
+    chosen = {"mode": "cloud", "region": "eu", "max_retention_days": 30}
+    assert (await call("PUT", f"{PATH}/choice", chosen))[:2] == (200, chosen)
+    status, body, _ = await call("PUT", f"{PATH}/choice", {"region": "global"})
+    assert (status, body["param"]) == (400, "region")
     assert (await call("PUT", f"{PATH}/stripe", {"customer": "cus_1"}))[0] == 200
     assert (await call("PUT", f"{PATH}/stripe", {"customer": "ann"}))[0] == 400
 
     status, body, _ = await call("GET", f"{PATH}/export")
     assert [one["charge"] for one in body["records"]] == [30]
+    assert body["choice"] == chosen
     status, text, _ = await call("GET", f"{PATH}/export?format=csv")
     assert text.startswith("section,number,field,value")
     assert (await call("GET", f"{PATH}/export?format=xml"))[0] == 400
@@ -173,11 +204,41 @@ async def test_an_account_from_its_entitlements_to_its_erasure(call, store, ledg
     noted = [(entry.actor, entry.action) async for entry in read_audit(store)]
     assert {actor for actor, _ in noted} == {"billing"}
     assert {action for _, action in noted} == {
-        "tier_set", "granted", "looked_up", "corrected", "restricted", "unrestricted", "customer_set", "exported", "revoked", "erased"
+        "tier_set", "granted", "looked_up", "corrected", "restricted", "unrestricted", "customer_set", "chosen", "exported",
+        "revoked", "erased",
     }  # fmt: skip
     assert {(m, p) for m, p, s in call.seen if s == 200} == {
         (one.method, one.path) for one in OPERATIONS if "accounts" in one.path
     }
+
+
+async def test_providers_models_and_keys_are_switched_off_and_on(call):
+    assert (await call("GET", "/internal/switches"))[1] == {"off": []}
+    for path in ("provider/openai", "model/a%2Fb", "key/openai:2"):
+        status, body, _ = await call("PUT", f"/internal/switches/{path}", {"off": True})
+        assert status == 200
+    assert [(one["what"], one["name"]) for one in body["off"]] == [
+        ("provider", "openai"),
+        ("model", "a/b"),
+        ("key", "openai:2"),
+    ]
+    assert (await call("PUT", "/internal/switches/provider/openai", {"off": False}))[1]["off"] == body["off"][1:]
+    assert (await call("PUT", "/internal/switches/provider/gone", {"off": False}))[0] == 200
+    for path in ("provider/none", "model/openai", "key/openai:3", "tool/x"):
+        assert (await call("PUT", f"/internal/switches/{path}", {"off": True}))[:2][0] == 404
+    assert (await call("GET", "/internal/switches", token=READER))[0] == 403
+
+
+async def test_the_configuration_is_reloaded_or_its_faults_are_told(call, monkeypatch):
+    status, body, _ = await call("POST", "/internal/reload")
+    assert (status, body) == (200, {"changed": ["models.a"], "needs_restart": ["server.port"], "workers": 2})
+    monkeypatch.setattr(
+        reload, "faults", ("server.port: is out of range; write a number", "x: is not a key; remove it")
+    )
+    status, body, _ = await call("POST", "/internal/reload")
+    assert (status, body["code"]) == (409, "conflict")
+    assert all(fault in body["detail"] for fault in reload.faults)
+    assert (await call("POST", "/internal/reload", token=READER))[0] == 403
 
 
 async def test_an_organisation_is_stated_and_read_by_its_own_name(call):
@@ -189,6 +250,14 @@ async def test_an_organisation_is_stated_and_read_by_its_own_name(call):
     assert (await call("PUT", path, {"version": 3}))[1]["code"] == "conflict"
     assert (await call("PUT", path, {"version": 5, "org": "other"}))[0] == 400  # it belongs to none
     assert (await call("PUT", path, {"version": 5, "region": "E U"}))[0] == 400
+    for days in (-1, 36_501, "30", 1.5):
+        assert (await call("PUT", path, {"version": 5, "max_retention_days": days}))[0] == 400
+    assert (await call("PUT", path, {"version": 5, "max_retention_days": 0}))[1]["max_retention_days"] == 0
+    assert (await call("PUT", path, {"version": 6}))[1]["max_retention_days"] is None
+    allowing = {"version": 7, "fallback_companies": ["mistral", "acme"]}
+    assert (await call("PUT", path, allowing))[1]["fallback_companies"] == ["acme", "mistral"]
+    assert (await call("PUT", path, {"version": 8, "fallback_companies": []}))[1]["fallback_companies"] == []
+    assert (await call("PUT", path, {"version": 9}))[1]["fallback_companies"] is None
     assert (await call("PUT", path, {"version": 5, "region": "EU"}))[0] == 400  # a label, and no region's form
     assert (await call("GET", path, token=READER))[0] == 403
     for name in ("a%20b", "%C3%BC", "x" * 65, "a%0A"):
@@ -246,14 +315,62 @@ async def test_a_bad_page_is_refused(call, query):
 
 
 @pytest.mark.parametrize(
-    "body",
-    ["", "[]", "{", '{"version": 0}', '{"version": "1"}', '{"version": 1, "more": 2}', '{"version": 1, "mode": "x"}',
-     '{"version": 1, "tier": "a b"}', '{"version": 1, "min_app": {"mac": 3}}', '{"version": 1.5}'],
-)  # fmt: skip
-async def test_a_body_that_is_not_what_is_described_is_refused_unquoted(call, body):
-    status, problem, _ = await call("PUT", PATH, raw=body)
-    assert (status, problem["code"]) == (400, "invalid_request")
-    assert problem["detail"] == "The body is not what /internal/openapi.json says."
+    ("body", "param", "said"),
+    [
+        ("", None, "is not JSON"),
+        ("{", None, "is not JSON"),
+        ("[]", None, "The body does not match"),
+        ("{}", "version", "A member is missing"),
+        ('{"version": 0}', "version", "This member does not match"),
+        ('{"version": "1"}', "version", "This member does not match"),
+        ('{"version": 1.5}', "version", "This member does not match"),
+        ('{"version": 1, "more": 2}', None, "an unknown member"),
+        ('{"version": 1, "mode": "secret"}', "mode", "This member does not match"),
+        ('{"version": 1, "tier": "secret word"}', "tier", "This member does not match"),
+        ('{"version": 1, "min_app": {"secret": 3}}', "min_app[...]", "This member does not match"),
+        ('{"version": 1, "min_app": {"secret word": "1"}}', "min_app", "This member does not match"),
+        ('{"version": 1, "min_app": {"mac": "secret"}}', "min_app", "wrong form"),
+        ('{"version": 1, "models": ["a", 3]}', "models[1]", "This member does not match"),
+        ('{"version": 1, "tier": "gold"}', "tier", "configuration has no such plan"),
+        ('{"version": 1, "models": ["a", "secret"]}', "models[1]", "does not serve this model"),
+        (
+            '{"version": 1, "fallback_companies": ["acme", "secret"]}',
+            "fallback_companies[1]",
+            "belongs to this company",
+        ),
+        ('{"version": 1, "max_retention_days": -1}', "max_retention_days", "This member does not match"),
+    ],
+)
+async def test_an_error_names_the_member_and_quotes_nothing(call, body, param, said):
+    for path in (PATH, "/internal/organisations/acme"):
+        status, problem, _ = await call("PUT", path, raw=body)
+        assert (status, problem["code"], problem.get("param")) == (400, "invalid_request", param)
+        assert said in problem["detail"]
+        assert "secret" not in json.dumps(problem)
+
+
+@given(
+    value=st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.just("zebra \u00fc"),
+        lambda inner: (
+            st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["zebra", "tier"]), inner, max_size=2)
+        ),
+        max_leaves=4,
+    ),
+    data=st.data(),
+)
+def test_no_error_of_any_body_quotes_it(value, data):
+    operation = data.draw(st.sampled_from([one for one in OPERATIONS if one.body is not None]))
+    member = data.draw(st.sampled_from([*operation.body.__struct_fields__, "zebra"]))
+    try:
+        msgspec.json.decode(json.dumps({member: value}), type=operation.body)
+    except msgspec.ValidationError as error:
+        fault = _fault(error)
+        assert "zebra" not in f"{fault.message} {fault.param}"
 
 
 async def test_a_store_that_is_away_is_503_and_nothing_of_the_user_is_logged(call, admin, tmp_path, monkeypatch):

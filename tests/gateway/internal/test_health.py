@@ -3,7 +3,7 @@ from __future__ import annotations
 from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.internal.health import make_internal
-from gateway.telemetry.instruments import Instruments
+from gateway.telemetry.instruments import RELEASE, Instruments
 
 
 async def test_ready_says_what_is_missing_and_metrics_are_text() -> None:
@@ -23,6 +23,16 @@ async def test_ready_says_what_is_missing_and_metrics_are_text() -> None:
         waiting = await client.get("/readyz")
         assert (waiting.status, (await waiting.json())["missing"]) == (503, ["store: does not answer"])
         assert "codegrex_local_mode_refusals_total 2" in await (await client.get("/metrics")).text()
+
+
+async def test_the_version_is_told() -> None:
+    async def faults() -> list[str]:
+        return []
+
+    async with TestClient(TestServer(make_internal(Instruments(["openai"]), faults))) as client:
+        told = await (await client.get("/version")).json()
+        assert set(told) == {"version", "python", "price_list"}
+        assert told["version"] == RELEASE
 
 
 async def test_what_holds_of_the_workers_is_counted() -> None:

@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.auth import sessions
 from gateway.auth.principal import Scope
-from gateway.config.services import ServiceScope, ServiceToken
+from gateway.config.internal import ServiceScope, ServiceToken
 from gateway.internal.api import ServiceApi
 from gateway.oauth import refresh
 from gateway.oauth.device import Redeemed
@@ -49,7 +49,7 @@ async def ask(opened, tmp_path):
         ServiceToken("billing", OTHER, frozenset(ServiceScope) - {ServiceScope.TOKENS_INTROSPECT}),
     )
     application = web.Application()
-    ServiceApi(tokens, opened, Log("debug", tmp_path / "log")).add_to(application)
+    ServiceApi(tokens, opened, Log("debug", tmp_path / "log"), opened.get, opened.get).add_to(application)
     async with TestClient(TestServer(application)) as client:
 
         async def ask(token=None, *, service=KNOWS, **more):

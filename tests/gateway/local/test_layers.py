@@ -22,7 +22,7 @@ from gateway.local.directory import Directory
 from gateway.local.engine import ask
 from gateway.local.faults import EngineError, EngineFault
 from gateway.local.settings import SettingsError, refuse_credentials
-from providers.dialect import Operation, Refusal
+from providers.dialect import Refusal
 from providers.local import remote_references
 from tests.local_process import ScriptedEngine, ollama, reply
 
@@ -114,7 +114,7 @@ async def credentials_in_the_configuration_are_seen() -> None:
 async def remote_content_is_refused() -> None:
     body = b'{"messages":[{"content":[{"type":"image_url","image_url":{"url":"https://x.test/a.png"}}]}]}'
     with pytest.raises(Refusal):
-        remote_references.refuse_remote_references(Operation.OPENAI_CHAT, body)
+        remote_references.refuse_remote_references(body)
 
 
 def _always(value: Any) -> Callable[..., Any]:

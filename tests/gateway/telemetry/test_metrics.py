@@ -3,9 +3,11 @@
 import os
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.telemetry.instruments import Instruments
-from gateway.telemetry.metrics import Registry
+from gateway.telemetry.metrics import CELL, Counter, Histogram, Registry, head_of
 
 
 def declare():
@@ -60,7 +62,7 @@ def test_a_replaced_worker_goes_on_counting_and_starts_its_gauges_anew(rows):
     again, counter, _, _, _ = declare()
     descriptor = registry.create(2)
     block = bytes(registry._block)
-    os.pwrite(descriptor, block, 0)
+    os.pwrite(descriptor, block, CELL)
     again.bind(descriptor, 0)
     counter.inc("red")
     text = lines(again)
@@ -87,9 +89,109 @@ def test_every_line_is_well_formed(rows):
         assert line.startswith("# ") or line.rsplit(" ", 1)[1].replace(".", "").isdigit()
 
 
+def test_a_labelled_histogram_has_its_labels_beside_the_bound():
+    registry = Registry()
+    histogram = registry.histogram("h_seconds", "Times.", (0.01, 0.1), provider=["a", "b"])
+    registry.bind(registry.create(1), 0)
+    histogram.observe(0.05, "a")
+    histogram.observe(-1, "b")  # a clock that stepped
+    text = lines(registry)
+    assert 'h_seconds_bucket{provider="a",le="0.01"} 0' in text
+    assert 'h_seconds_bucket{provider="a",le="0.1"} 1' in text
+    assert 'h_seconds_sum{provider="a"} 0.050000' in text
+    assert 'h_seconds_count{provider="b"} 1' in text
+    assert not any('"other"' in line for line in text)
+    histogram.observe(1, "a client's text")
+    assert 'h_seconds_count{provider="other"} 1' in lines(registry)
+
+
+def test_a_sparse_counter_shows_what_was_counted():
+    registry = Registry()
+    counter = registry.sparse_counter("s_total", "Counts.", ("provider", "model"), [("a", "m"), ("b", "n")])
+    registry.bind(registry.create(1), 0)
+    counter.inc("a", "m")
+    counter.inc("a", "n")  # not a combination of the list
+    assert [line for line in lines(registry) if line.startswith("s_total")] == [
+        's_total{provider="a",model="m"} 1',
+        's_total{provider="other",model="other"} 1',
+    ]
+
+
+def test_a_dead_worker_s_gauges_are_no_level_any_more(rows):
+    (one, counter, _, gauge, _), _, (reader, *_) = rows
+    counter.inc("red", by=3)
+    one.cells[gauge.column("open")] = 5
+    reader.forget(0)
+    assert 'g{state="open"} 0' in lines(reader)
+    assert 'c_total{colour="red"} 3' in lines(reader)
+
+
+def test_time_is_kept_in_microseconds_and_shown_in_seconds():
+    registry = Registry()
+    clock = registry.clock("cpu_seconds_total", "Time.")
+    registry.bind(registry.create(1), 0)
+    clock.add(1_500_000)
+    assert "cpu_seconds_total 1.500000" in lines(registry)
+
+
+def test_a_reading_is_shown_once_it_is_known():
+    registry = Registry()
+    reading = registry.reading("r", "Known to one.", version="1")
+    registry.bind(registry.create(1), 0)
+    assert not any(line.startswith("r{") for line in lines(registry))
+    reading.read = lambda: 0
+    assert 'r{version="1"} 0' in lines(registry)
+
+
+@given(st.binary(max_size=40))
+def test_a_block_gives_back_what_was_written_before_it(head):
+    registry, counter, *_ = declare()
+    descriptor = registry.create(2, head)
+    try:
+        assert head_of(descriptor).startswith(head)
+        registry.bind(descriptor, 1)
+        assert registry.rows == 2
+        counter.inc("red")
+        assert 'c_total{colour="red"} 1' in lines(registry)
+    finally:
+        os.close(descriptor)
+
+
+def made():
+    instruments = Instruments(["openai", "anthropic"], [("openai", "gpt-4o"), ("anthropic", "claude")])
+    instruments.registry.bind(instruments.registry.create(1), 0)
+    return instruments
+
+
+def series(instruments):
+    return {line.rsplit(" ", 1)[0] for line in lines(instruments.registry) if not line.startswith("#")}
+
+
+MADE = made()  # one for all examples: what an earlier one has made must count too
+MOST = len(series(MADE)) + sum(
+    len(family.series) * (len(family.buckets) + 3) for family in MADE.registry._families if family.labels
+)
+WORDS = st.sampled_from(["openai", "openai.chat", "gpt-4o", "completed", "other", "reported"]) | st.text(max_size=9)
+
+
+@given(st.data())
+def test_no_value_makes_a_series_that_was_not_declared(data):
+    for name, family in vars(MADE).items():
+        if isinstance(family, Counter | Histogram) and family._width:
+            values = data.draw(st.tuples(*[WORDS] * family._width), label=name)
+            family.inc(*values) if isinstance(family, Counter) else family.observe(0.1, *values)
+    found = series(MADE)
+    assert len(found) <= MOST
+    declared = {value for family in MADE.registry._families for values, _ in family.series for value in values}
+    for line in found:
+        labels = line.partition("{")[2].rstrip("}").split(",")
+        values = {label.partition("=")[2].strip('"') for label in labels if label and not label.startswith("le=")}
+        assert values <= declared, line
+
+
 def test_the_gateways_own_series_have_no_label_of_a_user():
     instruments = Instruments(["openai"])
     for family in instruments.registry._families:
         assert set(family.labels) <= {
-            "operation", "outcome", "code", "provider", "fault", "status", "direction", "basis", "state", "tier", "reason", "measure", "fate"
+            "operation", "outcome", "code", "provider", "fault", "status", "direction", "basis", "state", "tier", "reason", "measure", "fate", "model", "version", "python", "host", "member"
         }  # fmt: skip

@@ -62,7 +62,7 @@ def test_libraries_log_nowhere(logger):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_what_an_operator_can_mend_is_said():
+def test_what_an_operator_can_fix_is_said():
     done = run("from gateway.config import ConfigError\nraise ConfigError(('server.port: is taken; choose another',))")
     first, second = done.stderr.splitlines()
     assert first == "error: server.port: is taken; choose another"
