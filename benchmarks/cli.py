@@ -10,6 +10,9 @@ from typing import Any
 import click
 
 RESULTS = Path("bench-results")
+PATIENCE = click.option(
+    "--patience", default=0.0, help="Seconds that a measurement may wait, and be repeated, for quiet."
+)
 
 
 @click.group(help=__doc__)
@@ -60,7 +63,7 @@ def load(out: Path | None, **options: Any) -> None:
 @click.option("--part", "parts", multiple=True, help="Only this part (repeatable): streams, tls, short ...")
 @click.option("--only", multiple=True, help="Only this contender (repeatable).")
 @click.option("--force", is_flag=True, help="Measure although others use the machine.")
-@click.option("--patience", default=0.0, help="Seconds that a measurement may wait, and be repeated, for quiet.")
+@PATIENCE
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "comparison.json")
 def compare(out: Path, **options: Any) -> None:
     """Compare the gateway with nginx, a plain aiohttp proxy and LiteLLM on one simulator."""
@@ -170,6 +173,22 @@ def hostile(kinds: str, seconds: float, out: Path) -> None:
 
 
 @main.command()
+@click.option("--kind", "kinds", multiple=True, help="Only this way to fail (repeatable).")
+@click.option("--share", "shares", multiple=True, type=click.IntRange(1, 100), help="Percent (repeatable): 1, 10, 100.")
+@click.option("--users", default=12, help="Callers at once.")
+@click.option("--requests", default=10, help="Of each caller and line.")
+@click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "failing.json")
+def failing(kinds: tuple[str, ...], shares: tuple[int, ...], **options: Any) -> None:
+    """Let one of two targets fail in every way, and print what callers feel: errors and added time."""
+    from benchmarks.failing import run as campaign  # noqa: PLC0415 - one command's own import
+
+    if unknown := set(kinds) - set(campaign.KINDS):
+        raise click.BadParameter(f"there is no {', '.join(sorted(unknown))}", param_hint="--kind")
+    if not campaign.run(kinds, shares, **options):
+        raise click.ClickException("callers got errors although one target was healthy: see the lines above")
+
+
+@main.command()
 @click.option(
     "--corpus",
     envvar="CORPUS_DIR",
@@ -211,9 +230,12 @@ def micro(arguments: tuple[str, ...]) -> None:
 
 @main.command(name="all")
 @click.option("--force", is_flag=True, help="Measure although others use the machine.")
+@PATIENCE
 @click.pass_context
-def everything(context: click.Context, force: bool) -> None:
+def everything(context: click.Context, force: bool, patience: float) -> None:
     """What `make bench` runs: the comparison, its report, and the timings of the pieces."""
-    context.invoke(compare, rounds=3, parts=(), only=(), force=force, patience=0.0, out=RESULTS / "comparison.json")
+    context.invoke(
+        compare, rounds=3, parts=(), only=(), force=force, patience=patience, out=RESULTS / "comparison.json"
+    )
     context.invoke(report, results=RESULTS / "comparison.json", out=RESULTS / "report.html")
     context.invoke(micro, arguments=("--benchmark-max-time=0.2", "--benchmark-min-rounds=5"))

@@ -147,7 +147,7 @@ class Nginx(Contender):
     def start(self) -> None:
         binary = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
         if binary is None:
-            raise Unavailable("nginx is not installed")
+            raise Unavailable("nginx is not installed: make tools installs it")
         ports = (free_port(), free_port())
         self.folder.mkdir(parents=True, exist_ok=True)
         files = os.sysconf("SC_OPEN_MAX")

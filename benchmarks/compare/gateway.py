@@ -33,10 +33,20 @@ class Gateway(Contender):
 
     name = "gateway"
 
-    def __init__(self, folder: Path, upstreams: Upstreams, *, workers: int = 1, name: str = "gateway") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        upstreams: Upstreams,
+        *,
+        workers: int = 1,
+        name: str = "gateway",
+        translated: bool = False,
+    ) -> None:
+        """``translated``: what is not asked for over TLS is translated into another dialect than the load's."""
         self.name = name
         super().__init__(folder, upstreams)
         self.workers = workers
+        self.kind = "anthropic" if translated else "openai"
         self.port = 0
         self.config = self.folder / "gateway.toml"
         self.token = ""
@@ -61,7 +71,8 @@ class Gateway(Contender):
             f'[internal]\nport = {free_port()}\n[store]\nurl = "embedded:"\n[log]\nlevel = "warning"\n',
         ]
         for name, url in (("plain", self.upstreams.plain), ("secure", self.upstreams.tls)):
-            lines.append(f'[providers.{name}]\nkind = "openai"\nbase_url = "{url.replace("localhost", "127.0.0.1")}"\n')
+            kind = self.kind if name == "plain" else "openai"
+            lines.append(f'[providers.{name}]\nkind = "{kind}"\nbase_url = "{url.replace("localhost", "127.0.0.1")}"\n')
             lines.append(f'api_keys = ["bench-key"]\n{_STATEMENT}')
             if name == "secure":
                 lines.append(f'ca_file = "{self.upstreams.ca_file}"\n')

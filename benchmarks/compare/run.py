@@ -28,7 +28,7 @@ from benchmarks.simulator import SimulatorProcess, make_certificates
 BUSY_LIMIT = 0.15  # processors that others may keep busy
 SPARE_CORES = 6  # two workers, their store, the simulator, the load generator, and one for the rest
 WORKER_SHARE = 0.2
-PARTS = ("memory", "streams", "tls", "short", "scale", "body", "start", "workers")
+PARTS = ("memory", "streams", "tls", "translated", "short", "scale", "body", "start", "workers")
 
 
 class Loaded(Exception):
@@ -76,10 +76,10 @@ class Comparison:
                 return result
 
     def _say(self, result: Measurement) -> None:
-        errors = sum(result.load["errors"].values())
+        errors = ", ".join(f"{count} x {kind}" for kind, count in result.load["errors"].items())
         unit = f"{per_event(result):8.2f} us/chunk" if result.events else f"{per_request(result):8.1f} us/request"
         store = f", store {result.store_cpu / max(1, result.cpu):.0%}" if result.store_cpu else ""
-        trouble = f", {errors} errors" if errors else ""
+        trouble = f", {errors}" if errors else ""
         trouble += f", others busy {result.foreign:.2f}" if result.foreign > BUSY_LIMIT else ""
         self.console.print(f"  {result.workload:16} {result.contender:9}{unit}{store}{trouble}", highlight=False)
 
@@ -103,6 +103,20 @@ class Comparison:
         self.play(rows.STREAMS_TLS, self.named("nginx", "gateway"))
         row = Row("the same, TLS to the provider", "us", limit=1.6, goal=1.4)
         self.table.append(fill(row, by_round(self.measurements, rows.STREAMS_TLS.name, per_event)))
+
+    def translated(self) -> None:
+        """The same stream, asked for in Chat Completions of a provider that speaks Messages."""
+        row = Row("CPU per streamed chunk, translated, over the native path", "us", limit=2.5)
+        native = self.named("gateway")
+        if native:
+            other = Gateway(self.folder, self.upstreams, name="translated", translated=True)
+            try:
+                other.start()
+                self.play(rows.STREAMS, [*native, other])
+            finally:
+                other.stop()
+        table = by_round(self.measurements, rows.STREAMS.name, per_event)
+        self.table.append(fill(row, table, subject="translated", base="gateway"))
 
     def short(self) -> None:
         self.play(rows.SHORT, self.contenders)
@@ -216,6 +230,7 @@ class Comparison:
             "memory": (self.memory, self.growth, self.resident_idle),  # first: later parts leave memory behind
             "streams": (self.streams, self.first_byte),
             "tls": (self.streams_tls,),
+            "translated": (self.translated,),
             "short": (self.short,),
             "scale": (self.scale,),
             "body": (self.body,),

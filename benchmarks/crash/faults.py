@@ -1,7 +1,7 @@
 """Faults inside a gateway's own process: death at a named point, a clock that steps, shorter leases.
 
-A gateway knows nothing of them. The campaign starts one with ``inject/`` on Python's path, whose ``sitecustomize``
-calls `install`: a served process can't get here by configuration.
+A gateway knows nothing of them. The campaign starts one through `benchmarks.launch`, which calls `install`: a served
+process can't get here by configuration or environment.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from typing import Any
 
 import msgspec
 
-INJECT = os.path.join(os.path.dirname(__file__), "inject")  # noqa: PTH118, PTH120 - for PYTHONPATH
-VARIABLE = "CODEGREX_CRASH"
+from benchmarks.launch import injection
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -36,9 +35,10 @@ class Plan(msgspec.Struct, frozen=True):
     lease_ms: int = 1_500
     step_seconds: int = 0
 
-    def environment(self) -> dict[str, str]:
-        """What a gateway's environment needs for it."""
-        return {"PYTHONPATH": INJECT, VARIABLE: msgspec.json.encode(self).decode()}
+    @property
+    def injection(self) -> str:
+        """How `benchmarks.launch` puts it into a gateway."""
+        return injection(__file__, msgspec.json.encode(self).decode())
 
 
 # Module, class, method, and whether death comes before or after it: every step from accept to acknowledgement.

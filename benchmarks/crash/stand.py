@@ -11,7 +11,6 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,10 +20,11 @@ from typing import Any, Self
 
 import redis
 
-from benchmarks import processes
+from benchmarks import launch, processes
 from benchmarks.compare.accounting import tree
 from benchmarks.crash.faults import Plan
 from benchmarks.simulator import SimulatorProcess
+from gateway import variables
 from gateway.accounts.opening import opened
 from gateway.auth import sessions
 from gateway.config.load import load
@@ -163,11 +163,11 @@ class Stand:
 
     def start(self, plan: Plan | None = None) -> None:
         """Start the gateway and wait until it serves."""
-        environment = {**os.environ, **(plan or self.plan).environment()}
-        command = [sys.executable, "-m", "gateway", "serve", "--config", str(self.config), "--workers", "2"]
+        program = launch.command((plan or self.plan).injection)
+        command = [*program, "serve", "--config", str(self.config), "--workers", "2"]
         before = self._started()
         with (self.folder / "gateway.log").open("ab") as log:
-            self._gateway = processes.start(command, stdout=log, stderr=log, env=environment)
+            self._gateway = processes.start(command, stdout=log, stderr=log, env=variables.for_child())
         gateway = self._gateway
         until(lambda: gateway.poll() is not None or self._started() > before)
         if gateway.poll() is not None:

@@ -13,9 +13,8 @@ from gateway.inference.estimate import of_input, reasoning
 from metering.learning import LATENCY_MS
 from providers.answers.events import EventStream
 from providers.dialect import Head, Operation, Refusal
-from providers.media.medium import Kind
+from providers.measures import Kind, Weight
 from providers.steps import at_once
-from providers.weight.weight import Weight
 from providers.wires import WIRES
 
 _APIS = {

@@ -17,6 +17,7 @@ import gc
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from itertools import cycle
 from pathlib import Path
@@ -41,10 +42,11 @@ from metering.clock import now_ms
 from metering.ledger.ledger import Ledger, Limits, Refused, Reservation
 from metering.settlement.settler import Settler
 from metering.usage import COUNTS, Report, UsageRecord
-from providers.dialect import Family, Redact
+from providers.dialect import Family, Operation, Redact
 from providers.document.members import read_members
 from providers.headers import request_headers
 from providers.steps import at_once
+from providers.wires import WIRES
 
 LAYERS = ("splice", "answer", "forward", "search", "split", "ledger")
 ANSWER = b'{"id":"floor","choices":[{"message":{"role":"assistant","content":"' + b"x" * 420 + b'"}}]}'
@@ -103,7 +105,7 @@ class Search:
     """The least of a `Scanner`: the search that finds the chunk with the counts, and nothing done with it."""
 
     size = events = 0
-    sse = begun = ended = True
+    sse = readable = begun = ended = True
     at_boundary = False
     error = None
 
@@ -126,6 +128,9 @@ class Search:
 
     def estimated_output(self) -> int:
         return 0
+
+    def at_output(self, tokens: int, call: Callable[[], None]) -> None:
+        pass
 
 
 class Layer:
@@ -171,7 +176,8 @@ class Layer:
         scanner = Search() if self._name == "search" else None
         relay = Relay(self._loop, connection, lambda _status, headers: Watch(scanner, flows=_is_sse(headers)))
         passed = request_headers(Family.OPENAI, request.raw_headers)
-        head = self._destination.head("/v1/chat/completions", "", passed, len(body), key=0)
+        shape = self._destination.shape(WIRES[Operation.OPENAI_CHAT], "", stream=True, query="", headers=passed)
+        head = at_once(self._destination.head(shape, body, key=0))
         connection.send((head, body), relay)
         await relay.ready
         kind = next((value.decode() for name, value in relay.headers if name == b"content-type"), "")

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import subprocess
-import sys
-import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
 
-from benchmarks import processes
 from benchmarks.compare.accounting import memory_of, name_of, tree
 from benchmarks.compare.measure import STORES
 from benchmarks.simulator import SimulatorProcess
-from gateway.accounts.opening import opened
-from gateway.auth import sessions
-from gateway.config.load import load
+from benchmarks.stand import GatewayStand
 
-CREDITS = 10**12
-START_SECONDS = 90.0
 HONEST = "m@chunks-20@pace-20ms@in-100@mark-{user}"
 """The provider's name of an honest user's model: every answer has the user's name in every event."""
 MODELS = {  # for the hostile: the client's name -> the provider, and its name with the simulator's controls
@@ -32,29 +22,16 @@ _STATED = 'retention_days = 0\ntraining = false\nregion = "local"\n'
 _PRICE = "price = { input = 1, output = 4, cache_read = 0.1, cache_write = 1.25 }"
 
 
-class HostileStand:
+class HostileStand(GatewayStand):
     """Use as a context manager; ``tokens`` are the users', by name."""
 
     def __init__(self, folder: Path, honest: list[str], hostile: list[str]) -> None:
-        self.folder = folder
+        super().__init__(folder, (*honest, *hostile))
         self.sim = SimulatorProcess()
-        self.port = 0
-        self.tokens: dict[str, str] = {}
         self._honest = honest
-        self._hostile = hostile
-        self._config = folder / "gateway.toml"
-        self._gateway: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Self:
+    def config(self) -> str:
         self.sim.start()
-        try:
-            self._start()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def _start(self) -> None:
         models = {**MODELS, **{user: ("openai", HONEST.format(user=user)) for user in self._honest}}
         lines = [
             '[server]\nhost = "127.0.0.1"\nport = 0\nworkers = 2\ndrain_timeout = 1\n',
@@ -69,47 +46,11 @@ class HostileStand:
                 for name, (kind, target) in models.items()
             ),
         ]
-        self._config.write_text("".join(lines))
-        self.tokens = asyncio.run(self._sessions())
-        command = [sys.executable, "-m", "gateway", "serve", "--config", str(self._config)]
-        with self.log.open("ab") as log:
-            gateway = self._gateway = processes.start(command, stdout=log, stderr=log)
-        deadline = time.monotonic() + START_SECONDS
-        while not self.port:
-            if gateway.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(self.log.read_text()[-2_000:])
-            time.sleep(0.05)
-            self.port = self._listening()
-
-    async def _sessions(self) -> dict[str, str]:
-        tokens = {}
-        async with opened(load(self._config)) as at:
-            for user in (*self._honest, *self._hostile):
-                pid = await at.accounts.pid_of(user, create=True)
-                assert pid is not None
-                await at.ledger.grant(pid, CREDITS, "g")
-                tokens[user] = (await sessions.create(at.store.client, at.key, pid=pid, tier="default")).access_token
-        return tokens
-
-    def _listening(self) -> int:
-        for line in self.log.read_text().splitlines():
-            if '"event":"started"' in line:
-                return int(line.partition('"port":')[2].partition(",")[0].rstrip("}"))
-        return 0
+        return "".join(lines)
 
     def __exit__(self, *_: object) -> None:
-        if self._gateway is not None:
-            self._gateway.terminate()
-            self._gateway.wait(60)
+        super().__exit__()
         self.sim.stop()
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "gateway.log"
-
-    def errors(self) -> int:
-        """Lines of errors that the gateway wrote."""
-        return sum('"level":"error"' in line for line in self.log.read_text().splitlines())
 
     def held(self) -> tuple[int, int]:
         """Bytes of memory and descriptors of the gateway's processes now, without its store."""

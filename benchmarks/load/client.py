@@ -40,6 +40,7 @@ class Client(asyncio.Protocol):
         self._chunked = False
         self._left = -1
         self._closes = False
+        self._code = ""
         self._tail = b""
         self._ended = False
         self._began = 0.0
@@ -125,6 +126,8 @@ class Client(asyncio.Protocol):
         self._head = b""
         self._chunked = b"\r\ntransfer-encoding: chunked" in head
         self._closes = b"\r\nconnection: close" in head
+        if self._status >= 300:  # which refusal it is says the gateway's own header
+            self._code = head.partition(b"\r\nx-error-code:")[2].partition(b"\r\n")[0].decode("latin-1")
         self._left = -1
         if not self._chunked:
             _, found, value = head.partition(b"\r\ncontent-length:")
@@ -139,7 +142,7 @@ class Client(asyncio.Protocol):
             self.tally.whole.add(now - self._began)
             self._done()
             return
-        self.tally.errors["truncated" if self._status < 300 else str(self._status)] += 1
+        self.tally.errors["truncated" if self._status < 300 else f"{self._status}{self._code}"] += 1
         self._done()
 
     def _done(self) -> None:

@@ -15,7 +15,21 @@ from benchmarks.simulator.controls import FAULTS, Controls, override
 from benchmarks.simulator.server import Simulator
 from benchmarks.simulator.tls import Certificates
 
-_CONTROLS = ("chunks", "pace", "size", "first", "thinking", "at", "kib", "dims", "retry", "length", "fault")
+_CONTROLS = (
+    "chunks",
+    "pace",
+    "size",
+    "first",
+    "thinking",
+    "at",
+    "kib",
+    "dims",
+    "retry",
+    "share",
+    "length",
+    "prose",
+    "fault",
+)
 
 
 def _parser() -> argparse.ArgumentParser:

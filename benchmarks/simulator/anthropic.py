@@ -107,9 +107,12 @@ def _tool(call: Call, request: MessagesRequest) -> tuple[str, Any] | None:
     if choice == "tool":
         name = (request.tool_choice or {}).get("name")
         tools = [tool for tool in tools if tool.get("name") == name] or tools
-    elif choice != "any" and not content.asks_for_tool(call, lambda: last_user_text(bytes(request.messages))):
-        return None
-    return tools[0].get("name", "tool"), tools[0]["input_schema"]
+    return content.asked_tool(
+        call,
+        lambda: last_user_text(bytes(request.messages)),
+        [(tool.get("name", "tool"), tool["input_schema"]) for tool in tools],
+        must=choice in {"any", "tool"},
+    )
 
 
 def _bill(call: Call) -> None:

@@ -2,13 +2,16 @@
 
 Everything is a deterministic function of the request. Fragments are bytes as they stand between
 the quotes of a JSON string, so that an event is three concatenated parts and nothing is encoded
-when it is due. Every answer contains `MARK`, for tests that look for content where none may be.
+when it is due. Every answer contains `MARK`, for tests that look for content where none may be; only
+the control ``prose`` is for people, and says in place of it what it is that answers.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -18,7 +21,19 @@ from benchmarks.simulator.exchange import Call
 MARK = "sim-answer"
 THOUGHT = "sim-thought"
 TRIGGER = "call the tool"
+SAYING = "answer with the text"
+"""What a user may write: the first tool is called, or with `` NAME {...}`` that one with these arguments; with a JSON
+string, it is the answer."""
+_CALLED = re.compile(TRIGGER + r" ([A-Za-z0-9_.:-]{1,64}) (?=\{)")
+_SAID = re.compile(SAYING.encode() + rb' \\"((?:[^"\\]|\\\\\\["\\]|\\\\[^"\\])*)\\"')
+PROSE = (
+    "Hello! This is the provider simulator that comes with the CodeGrex gateway. No model read your prompt, and it did "
+    "not leave this machine: whatever you ask, this text is the answer. It came the way a real answer comes, word by "
+    "word in the format of the API that you called, and it was metered and charged like one. To talk to real models, "
+    "set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY and start the gateway again."
+)
 _FRAGMENT = 9  # characters of JSON per event
+_WORDS = tuple(re.findall(r" ?\S+", PROSE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +48,7 @@ class Plan:
         document: Tool arguments or structured answer as JSON, empty for text.
         tool: Name of the tool to call.
         mark: What every answer contains, in text, thoughts and documents alike.
+        words: The free text in ``count`` parts, if it is not made of marks.
     """
 
     kind: str
@@ -42,9 +58,14 @@ class Plan:
     document: str = ""
     tool: str = ""
     mark: str = MARK
+    words: tuple[str, ...] = ()
 
     def fragments(self, pad: int = 0) -> Iterator[bytes]:
         """The content in `count` parts, each lengthened by ``pad`` bytes where it is free text."""
+        if self.words:
+            for word in self.words:
+                yield orjson.dumps(word)[1:-1]
+            return
         if self.kind == "text":
             fill = b"x" * pad
             for index in range(self.count):
@@ -66,6 +87,10 @@ class Plan:
         said = THOUGHT if self.mark == MARK else self.mark
         return [f" {said}-{index:05d}" for index in range(self.thinking)]
 
+    def saying(self, document: str) -> Plan:
+        """The same answer with another document."""
+        return replace(self, document=document, count=_parts(document))
+
     @property
     def arguments(self) -> Any:
         return orjson.loads(self.document)
@@ -82,16 +107,27 @@ def plan(
     """Decide what to say. ``limit`` cuts free text only; ``thinking`` yields to the control."""
     controls = call.controls
     thoughts = thinking if controls.thinking is None else controls.thinking
-    mark = controls.mark or MARK
+    mark = controls.mark or ("simulated" if controls.prose else MARK)
     if tool is not None:
         document = orjson.dumps(fit(tool[1])).decode().replace(MARK, mark)
         return Plan("tool", _parts(document), thoughts, document=document, tool=tool[0], mark=mark)
     if schema is not None:
         document = orjson.dumps(fit(schema)).decode().replace(MARK, mark)
         return Plan("json", _parts(document), thoughts, document=document, mark=mark)
-    count = controls.chunks
+    if said := _said(call.body):
+        return Plan("json", _parts(said), thoughts, document=said, mark=mark)
+    words = _WORDS if controls.prose else ()
+    count = len(words) or controls.chunks
     truncated = limit is not None and limit < count and "no_limit" not in controls.faults
-    return Plan("text", limit if truncated and limit is not None else count, thoughts, truncated, mark=mark)
+    if truncated and limit is not None:
+        count = limit
+    return Plan("text", count, thoughts, truncated, mark=mark, words=words[:count])
+
+
+def _said(body: bytes) -> str:
+    """What the request wants to hear, if it says so: a JSON string within a string of the body."""
+    found = _SAID.findall(body) if SAYING.encode() in body else []
+    return str(json.loads(json.loads(b'"\\"' + found[-1] + b'\\""'))) if found else ""
 
 
 def _parts(document: str) -> int:
@@ -102,6 +138,8 @@ def fit(schema: Any, root: Any = None, depth: int = 0) -> Any:
     """A value that a simple JSON Schema (or Google's Schema) accepts."""
     if not isinstance(schema, dict) or depth > 12:
         return {}
+    if "const" in schema:
+        return schema["const"]
     root = schema if root is None else root
     if "$ref" in schema:
         target: Any = root
@@ -134,9 +172,18 @@ def _simple(kind: str, schema: dict[str, Any], root: Any, depth: int) -> Any:
     return values.get(kind, MARK)
 
 
-def asks_for_tool(call: Call, last_user_text: Callable[[], str]) -> bool:
-    """Whether the last user text contains `TRIGGER`; looks at the messages only if it may."""
-    return TRIGGER.encode() in call.body.lower() and TRIGGER in last_user_text().lower()
+def asked_tool(
+    call: Call, last_user_text: Callable[[], str], tools: list[tuple[str, Any]], *, must: bool = False
+) -> tuple[str, Any] | None:
+    """The tool that the last user text wants called (`TRIGGER`), with a schema of its arguments.
+
+    Looks at the messages only if it may. ``must``: the request insists on a tool, the first one if its text names none.
+    """
+    text = last_user_text() if TRIGGER.encode() in call.body.lower() else ""
+    if (named := _CALLED.search(text)) is not None:
+        arguments, _ = json.JSONDecoder().raw_decode(text, named.end())
+        return next(((name, {"const": arguments}) for name, _ in tools if name == named[1]), None)
+    return tools[0] if tools and (must or TRIGGER in text.lower()) else None
 
 
 def input_tokens(call: Call) -> int:

@@ -40,6 +40,7 @@ FAULTS: dict[str, str] = {
     "ragged_mid": "as close_mid, but without the TLS close alert",
     "cut_event": "orderly close inside an event",
     "error_mid": "the dialect's own error event",
+    "error_early": "the dialect's own error event after the opening events, before any output",
     "malformed": "one event (or the JSON body) is not valid JSON",
     # the form of the answer
     "slow_bytes": "seven bytes a millisecond",
@@ -83,8 +84,10 @@ class Controls:
         dims: Dimensions of an embedding that the request does not state.
         retry: Seconds in ``retry-after``.
         length: JSON answers state their length instead of being chunked.
+        share: Percent of the requests, evenly spread, that faults strike and ``first`` delays.
         times: As a default: the faults strike this many requests, then stop.
         mark: Stands in answers in place of `content.MARK`, and in the message of errors.
+        prose: Free text is `content.PROSE`, for people, in place of ``chunks`` numbered marks.
         faults: Names out of `FAULTS`.
     """
 
@@ -102,9 +105,17 @@ class Controls:
     dims: int = 16
     retry: int = 2
     length: bool = False
+    share: int = 100
     times: int | None = None
     mark: str = ""
+    prose: bool = False
     faults: frozenset[str] = field(default_factory=frozenset)
+
+    def of(self, number: int) -> Controls:
+        """These controls for the request of this number."""
+        if number * self.share % 100 < self.share:
+            return self
+        return replace(self, faults=frozenset(), first=0.0)
 
     def strike_after(self, count: int) -> int:
         """The number of events that pass before a ``_mid`` fault strikes."""
@@ -114,6 +125,7 @@ class Controls:
 NAMES = {"in": "tokens_in", "out": "tokens_out", "fault": "faults"}
 _FIELDS = {item.name: item for item in fields(Controls)}
 _FLOATS = frozenset(("pace", "first"))
+_SWITCHES = frozenset(("length", "prose"))
 
 
 def fault_names(value: str | list[str] | tuple[str, ...] | frozenset[str] | None) -> frozenset[str]:
@@ -143,7 +155,7 @@ def override(controls: Controls, changes: dict[str, Any]) -> Controls:
             values[name] = _FIELDS[name].default
         elif name == "mark":
             values[name] = str(raw)
-        elif name == "length":
+        elif name in _SWITCHES:
             values[name] = str(raw).lower() in {"1", "true"}
         elif name in _FLOATS:
             values[name] = float(str(raw).removesuffix("ms"))

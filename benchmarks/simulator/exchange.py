@@ -77,7 +77,7 @@ class Reply:
     status: int
     headers: bytes
     content: bytes | Iterator[Event | Act]
-    error: bytes = b""  # the event that ``error_mid`` sends
+    error: bytes = b""  # the event that ``error_mid`` and ``error_early`` send
 
     @property
     def streamed(self) -> bool:

@@ -15,7 +15,7 @@ from benchmarks.simulator.controls import Controls
 from benchmarks.simulator.exchange import REASONS, Act, Call, Event, Final, Last, Reply, Step
 
 _MID = {"hang_mid": Act.HANG, "reset_mid": Act.RESET, "close_mid": Act.CLOSE, "ragged_mid": Act.RAGGED}
-_BENT = frozenset((*_MID, "cut_event", "error_mid", "malformed", "split", "coalesced"))
+_BENT = frozenset((*_MID, "cut_event", "error_mid", "error_early", "malformed", "split", "coalesced"))
 EARLY_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload; as=style\r\n\r\n"
 SURPLUS = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 7\r\n\r\nsurplus"
 SETTLE_MS = 5  # between the last bytes and a reset, so that they can leave
@@ -136,6 +136,11 @@ def _bent(call: Call, reply: Reply, events: Iterator[Event | Act]) -> Iterator[E
         yield from _split(events, random.Random(call.number))
         return
     for number, event in enumerate(events):
+        if number == 0 and "error_early" in faults and reply.streamed:
+            if isinstance(event, tuple):
+                yield event[:-1]
+            yield reply.error
+            return
         if number == after and not faults.isdisjoint((*_MID, "error_mid")):
             yield from _strike(controls, reply)
             return

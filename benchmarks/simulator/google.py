@@ -39,13 +39,20 @@ def _member(source: Any, *names: str) -> Any:
     return next((source[name] for name in names if name in source), None)
 
 
+_RESULT = ("functionResponse", "function_response")
+_PARAMETERS = ("parameters", "parametersJsonSchema", "parameters_json_schema")
+
+
 def _last_user_text(contents: bytes) -> str:
     decoded = orjson.loads(contents)
-    last = (decoded[-1] if isinstance(decoded, list) and decoded else decoded) or {}
-    if last.get("role", "user") != "user":
-        return ""
-    parts = last.get("parts", ())
-    return " ".join(str(part.get("text", "")) for part in (parts if isinstance(parts, list) else [parts]))
+    said: list[str] = []
+    for message in reversed(decoded if isinstance(decoded, list) else [decoded]):
+        parts = message.get("parts", ())
+        parts = parts if isinstance(parts, list) else [parts]
+        if message.get("role", "user") != "user" or any(_member(part, *_RESULT) is not None for part in parts):
+            break
+        said += [str(part.get("text", "")) for part in parts]
+    return " ".join(said)
 
 
 def _tool(call: Call, request: GenerateRequest) -> tuple[str, Any] | None:
@@ -59,10 +66,15 @@ def _tool(call: Call, request: GenerateRequest) -> tuple[str, Any] | None:
     mode = config.get("mode", "AUTO")
     if not functions or mode in {"NONE", 3}:
         return None
-    if mode not in {"ANY", 2} and not content.asks_for_tool(call, lambda: _last_user_text(bytes(request.contents))):
-        return None
-    schema = _member(functions[0], "parameters", "parametersJsonSchema", "parameters_json_schema")
-    return functions[0].get("name", "tool"), schema or {"type": "object"}
+    return content.asked_tool(
+        call,
+        lambda: _last_user_text(bytes(request.contents)),
+        [
+            (function.get("name", "tool"), _member(function, *_PARAMETERS) or {"type": "object"})
+            for function in functions
+        ],
+        must=mode in {"ANY", 2},
+    )
 
 
 def _plan(call: Call) -> Plan:

@@ -21,6 +21,18 @@ from benchmarks.simulator.openai_errors import headers, stream_error
 
 DONE = b"data: [DONE]\n\n"
 FINGERPRINT = "fp_51a1b2c3d4"
+_FILL_IN = {
+    "model",
+    "prompt",
+    "suffix",
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "min_tokens",
+    "stop",
+    "stream",
+    "random_seed",
+}
 
 
 class StreamOptions(msgspec.Struct):
@@ -54,7 +66,7 @@ class CompletionRequest(msgspec.Struct):
 
 def reasons(model: str) -> bool:
     """Whether a model of that name thinks before it answers."""
-    return model.startswith("gpt-5") or (model[:1] == "o" and model[1:2].isdigit())
+    return (model[:4] == "gpt-" and model[4:5] in "56789") or (model[:1] == "o" and model[1:2].isdigit())
 
 
 def usage(call: Call, plan: Plan, choices: int) -> dict[str, Any]:
@@ -76,15 +88,19 @@ def usage(call: Call, plan: Plan, choices: int) -> dict[str, Any]:
 
 
 def last_user_text(messages: bytes) -> str:
-    """The text of the last message if a user said it, else nothing."""
-    decoded = orjson.loads(messages)
-    last = decoded[-1] if decoded else {}
-    if last.get("role") != "user":
-        return ""
-    text = last.get("content")
-    if isinstance(text, str):
-        return text
-    return " ".join(part.get("text", "") for part in text or ())
+    """What users said after the last answer and after the last result of a tool."""
+    said: list[str] = []
+    for message in reversed(orjson.loads(messages)):
+        text = message.get("content")
+        if message.get("role") not in {"user", "system", "developer"}:
+            break
+        if isinstance(text, str):
+            said.append(text)
+        elif any(part.get("type") == "tool_result" for part in text or ()):
+            break
+        else:
+            said += [part.get("text", "") for part in text or ()]
+    return " ".join(said)
 
 
 def chosen_tool(call: Call, request: ChatRequest) -> tuple[str, Any] | None:
@@ -95,9 +111,12 @@ def chosen_tool(call: Call, request: ChatRequest) -> tuple[str, Any] | None:
     if isinstance(choice, dict):
         name = choice.get("function", {}).get("name")
         functions = [function for function in functions if function.get("name") == name] or functions
-    elif choice != "required" and not content.asks_for_tool(call, lambda: last_user_text(bytes(request.messages))):
-        return None
-    return functions[0].get("name", "tool"), functions[0].get("parameters")
+    return content.asked_tool(
+        call,
+        lambda: last_user_text(bytes(request.messages)),
+        [(function.get("name", "tool"), function.get("parameters")) for function in functions],
+        must=choice == "required" or isinstance(choice, dict),
+    )
 
 
 def chat(call: Call) -> Reply:
@@ -215,6 +234,17 @@ def _chat_events(call: Call, plan: Plan, choices: int, identity: str, options: S
         end = close.replace(b'"usage":null', b'"usage":' + orjson.dumps(counts))
         final.append(start + b"]" + end)
     yield Last((*pending, *final, DONE))
+
+
+def fill_in(call: Call) -> Reply:
+    """POST /v1/fim/completions of Mistral, which refuses members that it does not know, and answers as chat."""
+    asked = orjson.loads(call.body)
+    if unknown := set(asked) - _FILL_IN:
+        raise msgspec.ValidationError(f"extra_forbidden: {', '.join(sorted(unknown))}")
+    body = {name: asked[name] for name in ("model", "max_tokens", "stream", "stop") if name in asked}
+    body |= {"messages": [{"role": "user", "content": asked["prompt"]}], "stream_options": {"include_usage": True}}
+    call.body = orjson.dumps(body)
+    return chat(call)
 
 
 def completion(call: Call) -> Reply:

@@ -40,16 +40,36 @@ def _last_text(request: ResponsesRequest) -> str:
     return str(orjson.loads(raw)) if raw.startswith(b'"') else last_user_text(raw)
 
 
+def _tools(call: Call, request: ResponsesRequest) -> list[dict[str, Any]]:
+    """Every tool of the request that its client runs: also those of items ``additional_tools`` and of namespaces, which
+    is where Codex has them.
+    """
+    given = list(request.tools or ())
+    if b'"additional_tools"' in call.body:
+        for item in orjson.loads(bytes(request.input)):
+            given += item["tools"] if item.get("type") == "additional_tools" else []
+    found: list[dict[str, Any]] = []
+    for tool in given:
+        if tool.get("type") == "namespace":
+            found += ({**inner, "namespace": tool["name"]} for inner in tool["tools"])
+        else:
+            found.append(tool)
+    return [tool for tool in found if tool.get("type") in ("function", "custom")]
+
+
 def _tool(call: Call, request: ResponsesRequest) -> tuple[str, Any] | None:
-    functions = [tool for tool in request.tools or () if tool.get("type") == "function"]
+    functions = _tools(call, request)
     choice = request.tool_choice
     if not functions or choice == "none":
         return None
     if isinstance(choice, dict):
         functions = [function for function in functions if function.get("name") == choice.get("name")] or functions
-    elif choice != "required" and not content.asks_for_tool(call, lambda: _last_text(request)):
-        return None
-    return functions[0].get("name", "tool"), functions[0].get("parameters")
+    return content.asked_tool(
+        call,
+        lambda: _last_text(request),
+        [(function.get("name", "tool"), function.get("parameters")) for function in functions],
+        must=choice == "required" or isinstance(choice, dict),
+    )
 
 
 class _Answer:
@@ -69,6 +89,11 @@ class _Answer:
         )
         content.bill_input(call, content.input_tokens(call), call.controls.cached or 0, 0)
         call.bill.reasoning = self.plan.thinking
+        self.tool: dict[str, Any] = {}
+        if self.plan.kind == "tool":
+            self.tool = next(tool for tool in _tools(call, request) if tool.get("name", "tool") == self.plan.tool)
+        if self.tool.get("type") == "custom":  # its argument is one text, and a prompt gives it as the member ``input``
+            self.plan = self.plan.saying(str(self.plan.arguments.get("input", "")))
         self.identity = identifier(call.number, 48)
         self.created = int(time.time())
 
@@ -82,13 +107,16 @@ class _Answer:
         """The message or function call; ``text`` is its content, ``None`` before it begins."""
         plan = self.plan
         if plan.kind == "tool":
+            custom = self.tool.get("type") == "custom"
+            space = {"namespace": self.tool["namespace"]} if "namespace" in self.tool else {}
             return {
-                "id": f"fc_{self.identity}",
-                "type": "function_call",
+                "id": f"{'ctc' if custom else 'fc'}_{self.identity}",
+                "type": "custom_tool_call" if custom else "function_call",
                 "status": status,
-                "arguments": text or "",
+                "input" if custom else "arguments": text or "",
                 "call_id": f"call_{identifier(self.call.number, 24)}",
                 "name": plan.tool,
+                **space,
             }
         part: dict[str, Any] = {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
         return {
@@ -192,7 +220,9 @@ def _events(answer: _Answer) -> Iterator[Event | Act]:
         part: dict[str, Any] = {"type": "output_text", "annotations": [], "logprobs": [], "text": ""}
         pending.append(_event("response.content_part.added", number, **where, part=part))
         number += 1
-    kind = "response.output_text" if text else "response.function_call_arguments"
+    custom = answer.tool.get("type") == "custom"
+    called = "response.custom_tool_call_input" if custom else "response.function_call_arguments"
+    kind = "response.output_text" if text else called
     head = b'event: %b.delta\ndata: {"type":"%b.delta","sequence_number":' % (kind.encode(), kind.encode())
     middle = b"," + orjson.dumps(where)[1:-1] + b',"delta":"'
     tail = b'","logprobs":[],"obfuscation":"A60miYRz"}\n\n' if text else b'","obfuscation":"A60miYRz"}\n\n'
@@ -215,7 +245,7 @@ def _events(answer: _Answer) -> Iterator[Event | Act]:
         pending.append(_event("response.content_part.done", number + 1, **where, part=part))
         number += 2
     else:
-        pending.append(_event(f"{kind}.done", number, **where, arguments=whole))
+        pending.append(_event(f"{kind}.done", number, **where, **{"input" if custom else "arguments": whole}))
         number += 1
     pending.append(_event("response.output_item.done", number, output_index=index, item=item))
     status = _status(plan)

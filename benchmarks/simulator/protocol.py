@@ -5,6 +5,7 @@ Rules:
 1. Answers leave in the order of the requests; a pipelined request waits for the one before.
 2. Nothing is produced while the peer does not read: `pause_writing` parks the answer.
 3. A connection that ends while an answer is under way counts as aborted by the peer.
+4. A reset is sent when the peer has read what was sent before, since its kernel throws away what it has not read.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import sys
 from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 
 _RESET = struct.pack("ii", 1, 0)
 _LINGER_S = 5.0
+_UNREAD_MS = 5  # between two looks whether the peer has read everything
+_LOOKS = 1_000
+_TCP_TABLE = Path("/proc/net/tcp")
 
 
 class Connection(asyncio.Protocol):
@@ -47,6 +53,7 @@ class Connection(asyncio.Protocol):
         self.paused = False
         self.parked = False
         self.discarding = False
+        self.looks = 0  # whether the peer had read everything, before a reset
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
         self.body: list[bytes] = []
@@ -221,6 +228,11 @@ class Connection(asyncio.Protocol):
         if act is Act.HANG:
             self.steps = iter((Act.HANG,))
             return
+        if act is Act.RESET and self.looks < _LOOKS and _has_unread(self.transport.get_extra_info("socket")):
+            self.looks += 1
+            self.steps = iter((Act.RESET,))
+            self.server.wheel.at(self.server.wheel.now() + _UNREAD_MS, self)
+            return
         self.finish("faulted", go_on=False)
         if act is Act.RESET:
             self.reset()
@@ -240,6 +252,20 @@ class Connection(asyncio.Protocol):
             self.transport.close()
         elif self.waiting:
             self.answer(self.waiting.popleft())
+
+
+def _has_unread(sock: socket.socket | None) -> bool:
+    """Whether the peer, on this machine, has bytes of this connection that it has not read (proc(5), /proc/net/tcp)."""
+    if sock is None or sock.family != socket.AF_INET or not _TCP_TABLE.exists():
+        return False
+    peer, own = (_proc_name(*address) for address in (sock.getpeername(), sock.getsockname()))
+    with _TCP_TABLE.open(encoding="ascii") as table:
+        rows = (line.split(maxsplit=5) for line in table)
+        return any(int(row[4].partition(":")[2], 16) > 0 for row in rows if row[1:3] == [peer, own])
+
+
+def _proc_name(host: str, port: int) -> str:
+    return f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}:{port:04X}"
 
 
 _NONE = Controls()

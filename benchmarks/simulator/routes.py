@@ -26,6 +26,7 @@ Handler = Callable[[Call], Reply]
 OPENAI: dict[str, Handler] = {
     "/chat/completions": openai_chat.chat,
     "/completions": openai_chat.completion,
+    "/fim/completions": openai_chat.fill_in,
     "/responses": openai_responses.responses,
     "/responses/compact": openai_responses.compact,
     "/responses/input_tokens": openai_responses.input_tokens,
@@ -89,7 +90,7 @@ def answer(call: Call, defaults: Controls, cache: dict[str, tuple[str, Controls]
             _select(call, defaults, cache)
         error = call.controls.faults & ERROR_FAULTS
         return _marked(call, _error(call, min(error))) if error else handler(call)
-    except (msgspec.MsgspecError, ValueError, KeyError):
+    except (msgspec.MsgspecError, ValueError, KeyError, TypeError, AttributeError):  # a member of the wrong kind, too
         bill.input = bill.output = 0
         return _error(call, "invalid")
 
@@ -102,7 +103,8 @@ def _select(call: Call, defaults: Controls, cache: dict[str, tuple[str, Controls
         chosen = from_model(model, defaults)
         if len(cache) < 1000:
             cache[model] = chosen
-    bill.model, call.controls = chosen
+    bill.model, controls = chosen
+    call.controls = controls.of(call.number)
 
 
 def _marked(call: Call, reply: Reply) -> Reply:

@@ -329,6 +329,27 @@ async def test_a_default_fault_strikes_so_many_times(sim):
     assert statuses == [b"503", b"503", b"200"]
 
 
+async def test_an_error_after_the_opening_events_comes_before_any_output(sim):
+    reader, writer = await asyncio.open_connection(sim.host, sim.port)
+    writer.write(request("fault=error_early", path=b"/v1/messages"))
+    await head_of(reader)
+    text = b"".join(await chunks_of(reader))
+    writer.close()
+    assert text.startswith(b"event: message_start")
+    assert b"event: error" in text
+    assert b"content_block_delta" not in text
+
+
+async def test_a_fault_strikes_a_share_of_the_requests(sim):
+    statuses = []
+    for _ in range(20):
+        reader, writer = await asyncio.open_connection(sim.host, sim.port)
+        writer.write(request("fault=503+share=10", stream=False))
+        statuses.append((await head_of(reader)).split()[1])
+        writer.close()
+    assert statuses.count(b"503") == 2
+
+
 async def test_split_counts_as_billed(sim):
     await streamed(sim, "chunks=7+in=1000+cached=400+out=70+thinking=3")
     bill = sim.bills[0]
