@@ -1,5 +1,5 @@
 # The gateway's image: built in one stage, run in another as a user without rights.
-# Meant for a read-only root: all that it writes goes to /var/lib/codegrex and /tmp.
+# For a read-only root: it writes only to /var/lib/codegrex and /tmp.
 
 FROM python:3.11.13-slim-bookworm AS build
 WORKDIR /src
@@ -8,11 +8,12 @@ RUN python -m venv /opt/build \
  && /opt/build/bin/python -m pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: -r requirements/build.txt \
  && python -m venv /opt/gateway \
  && /opt/gateway/bin/python -m pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: -r requirements/runtime.txt
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
 COPY providers providers
 COPY metering metering
 COPY benchmarks benchmarks
+COPY docs docs
 RUN /opt/build/bin/python -m pip wheel --no-cache-dir --no-index --no-deps --no-build-isolation --wheel-dir /dist . \
  && /opt/gateway/bin/python -m pip install --no-cache-dir --no-index --no-deps /dist/*.whl \
  && /opt/gateway/bin/python -m pip uninstall --yes pip setuptools
@@ -30,7 +31,7 @@ WORKDIR /var/lib/codegrex
 VOLUME ["/var/lib/codegrex"]
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-# By http.client, because urllib would ask a proxy where the environment names one.
+# By http.client, because urllib would use a proxy of the environment.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
   CMD ["python", "-c", "import http.client; c = http.client.HTTPConnection('127.0.0.1', 9090, timeout=2); c.request('GET', '/livez'); raise SystemExit(c.getresponse().status != 200)"]
 ENTRYPOINT ["codegrex-gateway"]
