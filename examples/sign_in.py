@@ -1,4 +1,4 @@
-"""Sign in by device code, refresh once, stream, and say why the stream ended. Needs Python alone.
+"""Sign in by device code, refresh once, stream, and say why the stream ended. Needs only Python.
 
 python examples/sign_in.py http://127.0.0.1:8080 MODEL
 """
@@ -16,13 +16,25 @@ DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 def post(url: str, **parameters: str) -> tuple[int, dict]:
-    """A form to an OAuth endpoint: the status and the JSON of its answer."""
+    """A form to an OAuth endpoint: the status and the JSON of its answer.
+
+    No answer, 429 and 5xx say nothing about codes and tokens: the same is asked again.
+    """
     request = urllib.request.Request(url, urllib.parse.urlencode(parameters).encode())
-    try:
-        with urllib.request.urlopen(request) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
+    wait = 1
+    while True:
+        after = None
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code != 429 and error.code < 500:
+                return error.code, json.load(error)
+            after = error.headers["Retry-After"]
+        except OSError:
+            pass
+        time.sleep(max(wait, int(after or 0)))
+        wait = min(2 * wait, 30)
 
 
 def sign_in(base: str) -> dict:
@@ -41,25 +53,22 @@ def sign_in(base: str) -> dict:
             return answer
         if answer["error"] == "slow_down":
             interval += 5
-        elif answer["error"] not in {"authorization_pending", "temporarily_unavailable"}:
+        elif answer["error"] != "authorization_pending":
             raise SystemExit(answer["error"])
 
 
 def refresh(base: str, tokens: dict) -> dict:
-    """New tokens. Keep them before you use them: the old refresh token is good for 30 seconds more, for retries."""
-    while True:
-        status, answer = post(
-            f"{base}/oauth/token", **CLIENT, grant_type="refresh_token", refresh_token=tokens["refresh_token"]
-        )
-        if status == 200:
-            return answer
-        if answer["error"] != "temporarily_unavailable":
-            raise SystemExit("signed out")  # invalid_grant: sign in again
-        time.sleep(1)
+    """New tokens. Keep them before you use them: the old refresh token can be repeated for 30 seconds."""
+    status, answer = post(
+        f"{base}/oauth/token", **CLIENT, grant_type="refresh_token", refresh_token=tokens["refresh_token"]
+    )
+    if status != 200:
+        raise SystemExit("signed out")  # invalid_grant: sign in again
+    return answer
 
 
 def stream(base: str, model: str, token: str) -> str:
-    """Print an answer as it comes. Returns the gateway's error code, or an empty text where it is complete."""
+    """Print an answer as it arrives. Returns the gateway's error code, or an empty text if it is complete."""
     body = json.dumps({"model": model, "stream": True, "messages": [{"role": "user", "content": "Hello"}]}).encode()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{base}/v1/chat/completions", body, headers)
