@@ -3,32 +3,48 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-WORKERS ?= auto
+SERVING := $(VENV)/.serving
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
+PORT ?= 8080
+# Two for each core, since tests wait more than they compute; 8 at most, or one for each core.
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); m=$$((2 * n)); [ $$m -le 8 ] || m=8; [ $$m -ge $$n ] || m=$$n; echo $$m)
 ENGINE := .venv-local
 NEWEST := .venv-newest
 
-.PHONY: setup tools run test check lint types contracts lock bench crash hostile drift local-e2e privacy clean
+.PHONY: setup tools run test check lint types contracts lock dist bench crash hostile drift agents local-e2e privacy clean
 
 setup: $(STAMP)
 
-$(STAMP): requirements/dev.txt pyproject.toml
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python3'; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $@
+	$(PYTHON) -m venv $(VENV)
 
-# The system's programs that tests need, through apt-get: strace, chromium, redis-server, nginx, curl.
+# What serving needs, without the tests' tools: a first run is a tenth of the download. dev.txt has the same versions of
+# it (tests/test_makefile.py), so that neither target undoes the other.
+$(SERVING): requirements/runtime.txt requirements/build.txt pyproject.toml | $(BIN)/python
+	@echo 'Installing what serving needs into $(VENV), once: about 100 MB.'
+	$(PIP) --no-deps --require-hashes -r requirements/runtime.txt -r requirements/build.txt
+	$(PIP) --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(STAMP): requirements/dev.txt $(SERVING)
+	@echo 'Installing the tools of the tests into $(VENV), once: about 1 GB.'
+	$(PIP) --no-deps --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# The system's programs that tests need, through apt-get: strace, chromium, redis-server, nginx, curl,
+# haproxy, prometheus, systemd.
 tools:
 	@$(PYTHON) tests/tools.py
 
-run: setup
-	$(BIN)/codegrex-gateway dev
+run: $(SERVING)
+	@$(BIN)/codegrex-gateway dev --port $(PORT)
 
-# Compiled first, also where Python may not write it by itself: the tests start some hundred processes.
+# Compiled first, and kept as pytest rewrites it, also where Python may not write it by itself: the tests start some
+# hundred processes, and each worker reads every test.
 test: setup
 	@$(BIN)/python -m compileall -q gateway metering providers benchmarks tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS)
 
 check: lint types contracts test
 
@@ -46,13 +62,17 @@ contracts: setup
 # Resolves anew and writes the hashes; no index address is written.
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -o requirements/runtime.txt pyproject.toml
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra sdk --extra stripe --extra mask --extra dev -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra sdk --extra stripe --extra vertex --extra bedrock --extra mask --extra dev -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -o requirements/local-e2e.txt requirements/local-e2e.in
-	echo hatchling | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements/dev.txt -o requirements/build.txt -
+	printf 'hatchling\neditables\n' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements/dev.txt -o requirements/build.txt -
 
 # The canary hunt, its positive controls and every other privacy test, as one report; fails where one of them is skipped.
 privacy: setup
 	$(BIN)/python -m tests.privacy -n $(WORKERS)
+
+# Wheel, source archive, bill of materials and manifest of the last commit, in dist/ (docs/operations/releasing.md).
+dist: $(SERVING)
+	$(BIN)/python -m release
 
 bench: setup
 	$(BIN)/python -m benchmarks all
@@ -63,6 +83,11 @@ drift:
 	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade openai anthropic google-genai
 	$(NEWEST)/bin/python -m tests.members.gate
+
+# Real coding agents in .agents, from the registries of npm and PyPI, against a gateway with a simulated provider: some
+# twenty minutes, and 2 GB once. Needs node, which the agents themselves need; `AGENTS="claude codex"` runs these only.
+agents: setup
+	$(BIN)/python -m tests.agents $(if $(AGENTS),$(AGENTS),--write)
 
 # A real engine and a real model in a folder of their own: some minutes of compiling and 250 MB, once.
 local-e2e: setup $(ENGINE)/.installed
@@ -87,4 +112,4 @@ slowest: setup
 	SLOWEST_SECONDS=300 $(BIN)/python -m pytest -q tests/gateway/inference/test_slowest_input.py
 
 clean:
-	rm -rf $(VENV) $(ENGINE) $(NEWEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ENGINE) $(NEWEST) .agents .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -1,10 +1,10 @@
 """A run ends with what it did not test (`tests.untested`), a run of every test with the privacy report as well
-(`tests.privacy.plugin`)."""
+(`tests.privacy.plugin`). `tests.scheduling` says which worker runs what."""
 
 import hypothesis
 import pytest
 
-from tests import untested
+from tests import scheduling, untested
 from tests.privacy import plugin
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # a test may need no quiet machine
@@ -14,3 +14,4 @@ hypothesis.settings.load_profile("untimed")
 def pytest_configure(config: pytest.Config) -> None:
     plugin.pytest_configure(config)
     untested.pytest_configure(config)
+    config.pluginmanager.register(scheduling, "scheduling")

@@ -7,27 +7,34 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import re
 import signal
 import subprocess
-import sys
 import urllib.request
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from benchmarks import processes
+import redis
+
+from benchmarks import launch, processes
+from gateway import variables
 from gateway.auth.identity import identity_keys, load_key
 from gateway.config.load import load
 from metering.accounts.identity_map import Accounts
+from metering.keys import kind_of
 from metering.store.store import Store, open_store
+from tests import fork_server
 
 Result = TypeVar("Result")
-CLI = [sys.executable, "-m", "gateway"]
+PROGRAM = variables.python("gateway")
+CLI = PROGRAM  # a test may replace it
 PRICE = {
     "input": 1,
     "output": 4,
@@ -98,26 +105,33 @@ def _prices(prices: Mapping[str, Any]) -> str:
 
 def run_cli(*arguments: str, config: Path) -> Any:
     """Run a command with ``--json`` and return what it printed, parsed."""
-    done = subprocess.run(
-        [*CLI, *arguments, "--config", str(config), "--json"], capture_output=True, text=True, check=False, timeout=90
-    )
+    done = fork_server.run([*arguments, "--config", str(config), "--json"], variables.for_child())
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
 
 
 @dataclass
 class GatewayProcess:
-    """Use as a context manager. ``table`` is merged over a working default."""
+    """Use as a context manager. ``table`` is merged over a working default.
+
+    ``prefix`` stands before the command, ``injected`` is put inside by `benchmarks.launch`, and ``environment`` is what
+    the gateway gets beside what it honours. With one of these, or ``afresh``, an interpreter is started for it; else it
+    is forked from one that has imported it (`fork_server`).
+    """
 
     folder: Path
     providers: Mapping[str, Any]
     models: list[Mapping[str, Any]]
     more: Mapping[str, Any] = field(default_factory=dict)
     workers: int = 1
+    prefix: Sequence[str] = ()
+    injected: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    afresh: bool = False
     config: Path = field(init=False)
     url: str = field(init=False, default="")
     internal: str = field(init=False, default="")
-    process: subprocess.Popen[bytes] = field(init=False)
+    process: subprocess.Popen[bytes] | fork_server.Forked = field(init=False)
 
     def __post_init__(self) -> None:
         self.config = self.folder / "gateway.toml"
@@ -143,13 +157,22 @@ class GatewayProcess:
     def log(self) -> Path:
         return self.folder / "gateway.log"
 
+    @property
+    def command(self) -> list[str]:
+        program = launch.command(*self.injected) if self.injected else CLI
+        return [*program, "serve", "--config", str(self.config), "--workers", str(self.workers)]
+
     def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = processes.start(
-                [*CLI, "serve", "--config", str(self.config), "--workers", str(self.workers)],
-                stdout=log,
-                stderr=log,
-            )
+        command = [*self.prefix, *self.command]
+        forked = not self.afresh and not self.environment and command[: len(PROGRAM)] == PROGRAM
+        with self.log.open("ab") as log, Path(os.devnull).open() as nothing:
+            if forked:
+                streams = [file.fileno() for file in (nothing, log, log)]
+                serving = fork_server.server(fork_server.SERVING)
+                self.process = serving.start(command[len(PROGRAM) :], streams, variables.for_child())
+            else:
+                environment = {**variables.for_child(), **self.environment}
+                self.process = processes.start(command, stdout=log, stderr=log, env=environment)
         try:
             started = self._started()
         except BaseException:
@@ -187,7 +210,9 @@ class GatewayProcess:
     _starts: int = field(init=False, default=0)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
+        undocumented: list[str] = []
         if self.process.poll() is None:
+            undocumented = self.undocumented_keys()
             self.process.send_signal(number)
         try:
             code = self.process.wait(timeout=90)
@@ -195,7 +220,19 @@ class GatewayProcess:
             self.process.kill()
             raise
         self._starts = self.log.read_text().count('"event":"started"')
+        assert undocumented == [], "docs/privacy.md does not list these keys: metering.keys.KEPT"
         return code
+
+    def undocumented_keys(self) -> list[str]:
+        """The keys of the embedded store that `metering.keys.KEPT` does not list; none where it is not running."""
+        folder = self.folder / "data" / "store"
+        recorded = folder / "socket"
+        path = recorded.read_text() if recorded.exists() else str(folder / "store.sock")
+        if not Path(path).is_socket():
+            return []
+        with contextlib.suppress(redis.exceptions.ConnectionError), redis.Redis(unix_socket_path=path) as client:
+            return [name.decode() for name in client.scan_iter(count=10_000) if kind_of(name.decode()) is None]
+        return []
 
     def __enter__(self) -> Self:
         self.start()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from metering.ledger.ledger import Ledger
+from metering.ledger.types import LedgerConflict, LedgerUnavailable, Touch, Touched, Verdict
 from metering.store.embedded import Embedded
 from metering.store.store import open_store
 from metering.usage import COUNTS, UsageRecord
@@ -44,9 +45,31 @@ async def store(store_url, folder):
     await store.close()
 
 
+class RaisingLedger(Ledger):
+    """A ledger with calls for one request, which raise: what serves has many in one pipeline, and goes on."""
+
+    async def touch(self, pid, rid, *, lease_ms, amount=0, checkpoint=None, most=0):
+        reply = await self.calls.run(*self._touch(Touch(pid, rid, lease_ms, amount, checkpoint, most)))
+        return {b"ok": Touched.HELD, b"no": Touched.CREDITS, b"gone": Touched.GONE}[reply[0]]
+
+    async def settle(self, settled):
+        verdicts = await self.settle_each(settled)
+        if Verdict.AGAIN in verdicts:
+            raise LedgerUnavailable(maybe_ran=True)
+        if Verdict.REFUSED in verdicts:
+            raise LedgerConflict("rid")
+
+    async def void(self, pid, rid):
+        (verdict,) = await self.void_each([(pid, rid)])
+        if verdict is Verdict.AGAIN:
+            raise LedgerUnavailable(maybe_ran=True)
+        if verdict is Verdict.REFUSED:
+            raise LedgerConflict("rid")
+
+
 @pytest.fixture
 async def ledger(store):
-    ledger = Ledger(store, timeout=5)
+    ledger = RaisingLedger(store, timeout=5)
     await ledger.load()
     yield ledger
     await ledger.close()

@@ -55,6 +55,7 @@ class BrokerProcess:
         self.port = 0
         self.pid = 0
         self.lines: list[dict[str, Any]] = []
+        self.screen = ""  # what it printed for a person, once it has ended
 
     def __enter__(self) -> Self:
         self.process = processes.start(
@@ -80,7 +81,7 @@ class BrokerProcess:
         if self.process.returncode is None:
             os.kill(self.pid, 15)
             output, errors = self.process.communicate(timeout=PATIENCE)
-            assert output == b""
+            self.screen = output.decode()
             self.lines += [json.loads(line) for line in errors.splitlines() if line.startswith(b"{")]
 
     @property

@@ -8,9 +8,11 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway.accounts.webhooks import WebhookEvent
+from gateway.internal import shapes
 from gateway.internal.operations import OPERATIONS
 from metering.accounts.audit import Action, Actor
 from tests.gateway.billing_fixtures import record
@@ -108,3 +110,16 @@ def test_the_document_names_every_actor_and_every_action_of_the_audit_stream():
     section = TEXT.partition("## The audit stream")[2].partition("\n## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == ["actor", *Actor]
     assert set(re.findall(r"`(\w+)`", section.rpartition("`action`")[2])) == set(Action)
+
+
+def test_each_body_of_the_document_is_one():
+    section = TEXT.partition("### Bodies")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([A-Z]+) (/\S+)` \| `(.+?)` \|", section, re.MULTILINE)
+    bodies = {(method, path): body for method, path, body in rows}
+    bodies.pop(("POST", "/oauth/introspect"))
+    assert bodies.keys() == {(one.method, one.path) for one in OPERATIONS if one.body is not None}
+    for one in OPERATIONS:
+        if one.body is not None:
+            msgspec.json.decode(bodies[one.method, one.path], type=one.body)
+    stated = json.loads(bodies["PUT", "/internal/accounts/{user}"])
+    assert stated.keys() == set(shapes.EntitlementsBody.__struct_fields__)

@@ -121,7 +121,7 @@ def test_it_is_meant_for_a_read_only_root(recipe: list[Instruction]) -> None:
     assert texts(recipe, "VOLUME", final=True) == ['["/var/lib/codegrex"]']
     assert "PYTHONDONTWRITEBYTECODE=1" in " ".join(texts(recipe, "ENV", final=True))
     compose = (ROOT / "deploy/compose.yaml").read_text()
-    for line in ("read_only: true", "- ALL", "no-new-privileges:true", "- gateway-data:/var/lib/codegrex"):
+    for line in ("read_only: true", "- ALL", "no-new-privileges:true", "- gateway-data-1:/var/lib/codegrex"):
         assert line in compose
 
 
@@ -153,6 +153,7 @@ def test_the_build_requirements_are_a_part_of_the_lock() -> None:
 
 def test_the_mounted_configuration_is_valid_and_fits_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "a-key")
+    monkeypatch.setenv("CODEGREX_IDENTITY_KEY", "k" * 32)
     config = load(ROOT / "deploy/gateway.toml")
     assert str(config.server.data_dir) == "/var/lib/codegrex"
     assert (config.server.port, config.internal.port) == (8080, 9090)

@@ -70,7 +70,7 @@ def targets() -> set[str]:
 
 
 def documents() -> list[Path]:
-    return [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def readme() -> str:
@@ -110,7 +110,7 @@ def test_continuous_integration_runs_the_readme_s_test_command() -> None:
 
 def test_every_codegrex_command_in_the_documents_exists() -> None:
     for path in documents():
-        for name, rest in re.findall(r"codegrex-gateway ([a-z]+)((?: [a-z]+)?)", path.read_text()):
+        for name, rest in re.findall(r"codegrex-gateway ([a-z]+(?:-[a-z]+)*)((?: [a-z]+)?)", path.read_text()):
             command = cli.get_command(click.Context(cli), name)
             assert command is not None, (path, name)
             if isinstance(command, click.Group):
@@ -149,6 +149,22 @@ def test_links_between_documents_lead_somewhere() -> None:
         for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
             if "://" not in link:
                 assert (path.parent / link).exists(), (path, link)
+
+
+def test_every_document_is_in_the_table_of_contents() -> None:
+    page = ROOT / "docs/README.md"
+    linked = {(page.parent / link).resolve() for link in re.findall(r"\]\(([^)#]+)", page.read_text())}
+    pages = {path for path in (ROOT / "docs").rglob("*.md") if path.parent.name != "decisions"}
+    assert pages - {page} - linked == set()
+
+
+def test_the_license_is_named_and_whole() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (project["license"], project["license-files"]) == ("Apache-2.0", ["LICENSE"])
+    text = (ROOT / "LICENSE").read_text()
+    assert "Version 2.0, January 2004" in text
+    assert [number for number in range(1, 10) if f"\n   {number}. " not in text] == []
+    assert "END OF TERMS AND CONDITIONS" in text
 
 
 def exists(dotted: str) -> bool:

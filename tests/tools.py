@@ -57,8 +57,12 @@ TOOLS = {
             "CHROMIUM",
         ),
         Tool("redis-server", "Redis is NOT tested, only the embedded store"),
-        Tool("nginx", "the comparison with nginx is NOT tested"),
+        Tool("nginx", "the comparison with nginx, and nginx in front of the gateway, are NOT tested"),
         Tool("curl", "the README's curl line is NOT tested"),
+        Tool("haproxy", "HAProxy in front of the gateway is NOT tested"),
+        # The second name is that of the package, whose programs come together.
+        Tool("prometheus", "the alert rules are NOT tested", ("promtool", "prometheus")),
+        Tool("systemd", "the systemd unit is NOT checked", ("systemd-analyze", "systemd")),
     )
 }
 

@@ -13,6 +13,7 @@ import pytest
 from metering import keys
 from metering.ledger.calls import LIBRARY, Calls, source
 from metering.ledger.ledger import Ledger, LedgerConflict, Limits, Reservation, Reserved, Touched, Verdict
+from tests.ledger_fixtures import RaisingLedger
 
 PID = "pupgrade"
 BEFORE = Path(__file__).with_name("ledger_before.lua").read_bytes()
@@ -91,7 +92,7 @@ async def newer(store):
 
 @pytest.fixture
 async def patched(store):
-    ledger = await opened(store, Ledger, PatchedCalls)
+    ledger = await opened(store, RaisingLedger, PatchedCalls)
     yield ledger
     await ledger.close()
 

@@ -28,7 +28,11 @@ PARTS = (
     *(f"standard.{part}" for part in ("fast", "us", "eu", "other")),
 )
 # Nothing is refused for want of a price.
-PRICES = PRICE | {"variants": "{" + ", ".join(f'"{part}" = 1' for part in PARTS) + "}"}
+PRICES = PRICE | {
+    "audio_out": PRICE["output"],
+    "image_out": PRICE["output"],
+    "variants": "{" + ", ".join(f'"{part}" = 1' for part in PARTS) + "}",
+}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The same prompt of two users is the same request to the provider, but for one pseudonym.
+"""The same prompt of two users is the same request to the provider, but for one pseudonym and a key of the same form.
 
 A metamorphic test: nobody says what the request must look like, only that who sent it does not show.
 Every recorded request is sent by two accounts, each with its own text in every member that identifies
@@ -8,9 +8,11 @@ somebody, and what would go out is compared byte by byte.
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
+from gateway.auth.identity import cache_key
 from providers.dialect import Family, Operation, Refusal, Target
 from providers.headers import request_headers
 from providers.steps import at_once
@@ -43,10 +45,11 @@ def signed(body: dict, operation: Operation, user: str) -> dict:
 LABELLED = {Operation.GEMINI_GENERATE, Operation.GEMINI_STREAM}
 
 
-def sent(operation: Operation, body: bytes, path_model: str | None, pseudonym: str, **target: bool) -> bytes:
+def sent(operation: Operation, body: bytes, path_model: str | None, pid: str, **target: bool) -> bytes:
     wire = WIRES[operation]
     head = at_once(wire.read(body, path_model))
-    return at_once(wire.splice(body, head, Target(head.model, reasons=True, pseudonym=pseudonym, **target)))
+    to = Target(head.model, reasons=True, pseudonym=pid, cache_key=partial(cache_key, b"k" * 32, pid, "p", 1), **target)
+    return at_once(wire.splice(body, head, to))
 
 
 @pytest.mark.parametrize("isolate", [False, True])
@@ -64,7 +67,8 @@ def test_bodies_differ_in_the_pseudonym_alone(isolate):
             except Refusal:
                 break
             assert b"canary-of-" not in out, (record["id"], operation)
-            requests.append(out.replace(pseudonym.encode(), b"pseudonym"))
+            keyed = cache_key(b"k" * 32, pseudonym, "p", 1, f"canary-of-{user}")
+            requests.append(out.replace(pseudonym.encode(), b"pseudonym").replace(keyed.encode(), b"keyed"))
         if len(requests) == 2:
             compared += 1
             assert requests[0] == requests[1], record["id"]
@@ -85,7 +89,7 @@ def test_who_sends_no_identifying_member_is_known_by_nothing_at_all():
         assert ONE.encode() not in out, record["id"]
 
 
-def test_with_isolation_every_generating_request_carries_the_pseudonym():
+def test_with_isolation_every_generating_request_carries_a_key_of_the_account():
     seen = 0
     for record, operation in served():
         if operation not in GENERATING:
@@ -95,7 +99,9 @@ def test_with_isolation_every_generating_request_carries_the_pseudonym():
             out = sent(operation, raw, None, ONE, isolate=True)
         except Refusal:
             continue
-        assert json.loads(out)["prompt_cache_key"] == ONE, record["id"]
+        own = record["request_body"].get("prompt_cache_key")
+        key = ONE if own is None else cache_key(b"k" * 32, ONE, "p", 1, own)
+        assert json.loads(out)["prompt_cache_key"] == key, record["id"]
         seen += 1
     assert seen > 500
 

@@ -23,7 +23,7 @@ STREAM = "/v1beta/models/{}:streamGenerateContent?alt=sse"
 # The fault stands in the provider's name of the model (the simulator reads it there), the alias is ours.
 SCRIPTS = {
     "plain": "",
-    "paced": "@chunks-400@pace-10ms",
+    "paced": "@chunks-4000@pace-10ms",
     "hang": "@fault-hang_headers",
     "hang-mid": "@fault-hang_mid@at-3",
     "reset-mid": "@fault-reset_mid@at-3",

@@ -21,10 +21,14 @@ from metering.ledger import records
 from tests.gateway_process import GatewayProcess, model, provider
 
 KINDS = ("openai", "anthropic", "google")
+# Of which no maker has said an end, so that lists have them on any day.
+SPOKEN = "gpt-in-responses"  # served by a host that has the Responses API
+FILLING = "codestral"  # by one that has an endpoint of its own for fill-in-the-middle
+LASTING = {"openai": "gpt-6.1-terra", "anthropic": "claude-haiku-4-5", "google": "gemini-3.8-flash"}
 BASES = {
-    "openai": ("gpt-4o", "gpt-5", "gpt-3.5-turbo-instruct", "text-embedding-3-small"),
-    "anthropic": ("claude-haiku-4-5",),
-    "google": ("gemini-2.5-flash", "gemini-embedding-001"),
+    "openai": ("gpt-4o", "gpt-5", "gpt-3.5-turbo-instruct", "text-embedding-3-small", LASTING["openai"]),
+    "anthropic": (LASTING["anthropic"],),
+    "google": ("gemini-2.5-flash", "gemini-embedding-001", LASTING["google"]),
 }
 FAULTS = (
     *("400", "401", "402", "403", "404", "413", "429", "quota", "500", "503", "529"),
@@ -52,14 +56,19 @@ def catalog() -> list[dict[str, Any]]:
         models.append(model(f"{kind}-slow", kind, f"{base}@chunks-400@pace-50ms"))
         models.append(model(f"{kind}-pro", kind, base, tiers=["pro"]))
         models.append(model(f"{kind}-alias", kind, f"{base}@chunks-3"))
+    models.append(model(SPOKEN, "openai-responses", "gpt-5"))
+    models.append(model(FILLING, "mistral", "gpt-4o"))
     return models
 
 
 def providers(url: str) -> dict[str, Any]:
     """The simulator three times, and three providers that nobody can reach: nothing listens on port 1."""
-    return {kind: provider(kind, url) for kind in KINDS} | {
-        f"{kind}-away": provider(kind, "http://127.0.0.1:1") for kind in KINDS
-    }
+    return (
+        {kind: provider(kind, url) for kind in KINDS}
+        | {f"{kind}-away": provider(kind, "http://127.0.0.1:1") for kind in KINDS}
+        | {"openai-responses": provider("openai", url, responses=True)}
+        | {"mistral": provider("openai", url, profile="mistral")}
+    )
 
 
 @dataclass

@@ -145,7 +145,7 @@ def test_headers_without_end(untouched):
         assert client.answer().status in {400, 431}
 
 
-@pytest.mark.parametrize("path", ["/", "/v2/nothing", "/v1/messages/nothing", "/v1beta/models/x:nothing", "/%ff"])
+@pytest.mark.parametrize("path", ["/v2/nothing", "/v1/messages/nothing", "/v1beta/models/x:nothing", "/%ff"])
 def test_a_path_that_does_not_exist(untouched, path):
     with untouched.client() as client:
         answer = client.send(request("POST", path, b"{}", headers=untouched.auth)).answer()
@@ -202,7 +202,8 @@ def test_what_is_not_http_is_answered_without_quoting_it(untouched, data):
     with untouched.client() as client:
         answer = client.send(data).answer()
         assert 400 <= answer.status < 500
-        assert answer.json()["error"]["message"]
+        told = answer.json()  # what has no path that can be read is no call of an API: problem details
+        assert told["error"]["message"] if "error" in told else told["detail"]
         assert b"nonsense" not in answer.body
         assert b"bad header" not in answer.body
         assert client.ended() == b""

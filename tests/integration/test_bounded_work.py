@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.launch import injection
 from tests.gateway_process import GatewayProcess, model, provider
 from tests.integration.conftest import CHAT, GENERATE, MESSAGES, eventually
 from tests.raw_http import RawClient, request
@@ -20,7 +21,7 @@ from tests.slowness import slowness
 
 MIB = 1 << 20
 ALLOWED = 0.020  # seconds, on the machine of `tests.slowness`
-WATCHDOG = Path(__file__).parent / "watchdog"
+WATCHDOG = Path(__file__).parent / "watchdog.py"
 RESPONSES = "/v1/responses"
 COMPLETIONS = "/v1/completions"
 
@@ -55,12 +56,14 @@ def watched(tmp_path_factory):
     folder = tmp_path_factory.mktemp("watched")
     found = folder / "data" / "longest"
     kinds = ("openai", "anthropic", "google")
-    with RawProvider() as upstream, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(WATCHDOG))
-        patch.setenv("WATCHDOG", str(found))
+    with RawProvider() as upstream:
         models = [model(f"{kind}-m", kind) for kind in kinds]
         gateway = GatewayProcess(
-            folder, {kind: provider(kind, upstream.url) for kind in kinds}, models, {"server": {"abort_grace": 0}}
+            folder,
+            {kind: provider(kind, upstream.url) for kind in kinds},
+            models,
+            {"server": {"abort_grace": 0}},
+            injected=[injection(WATCHDOG, str(found))],
         )
         with gateway:
             session = gateway.session("user", 1_000_000)

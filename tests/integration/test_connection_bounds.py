@@ -142,6 +142,8 @@ def test_one_address_has_its_own_bound(gateway, bearer):
             sock.setblocking(False)
             with pytest.raises(BlockingIOError):
                 sock.recv(1)
+    # The next test's connections must not meet these, which would refuse them.
+    eventually(lambda: gateway.metric("codegrex_active_requests"), lambda count: count == 0)
 
 
 def test_forms_that_do_not_come_make_room(gateway, bearer):

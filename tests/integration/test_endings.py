@@ -164,6 +164,9 @@ def answer_of(form, parts, *, end=True):
     )
 
 
+FAILED_OVER = ["empty", "error first", "opening, error", "opening, cut", "HTML", "an object"]  # of `NO_ANSWER`
+
+
 @pytest.fixture(scope="module")
 def raw():
     with RawProvider() as provider:
@@ -177,9 +180,10 @@ def running(raw, tmp_path_factory):
         f"{kind}{number}": provider(kind, f"{raw.url}/{number}", company=kind) for kind in kinds for number in (1, 2)
     }
     models = [model(kind, f"{kind}1", "m", max_output=1_000) for kind in kinds] + [
-        {**model(f"{kind}-two", f"{kind}1", "m", max_output=1_000),
-         "targets": [{"provider": f"{kind}{number}", "model": "m"} for number in (1, 2)]}
+        {**model(f"{kind}-two-{number}", "", "", max_output=1_000),
+         "targets": [{"provider": f"{kind}1", "model": f"m-{number}"}, {"provider": f"{kind}2", "model": "m"}]}
         for kind in kinds
+        for number in range(len(FORMS) * len(FAILED_OVER))  # a target that has failed is not the first one for a while
     ]  # fmt: skip
     gateway = GatewayProcess(tmp_path_factory.mktemp("endings"), providers, models, {"server": {"idle_timeout": 5}})
     with gateway:
@@ -187,16 +191,16 @@ def running(raw, tmp_path_factory):
         yield Running(gateway, None, session["access_token"], session["pid"])
 
 
-def send(running, form, *, two=False):
+def send(running, form, *, two=None):
     path, data, *_ = FORMS[form]
     headers = running.auth | {"content-type": "application/json"}
     if form == "messages":
         headers["anthropic-version"] = "2023-06-01"
     text = json.dumps(data)
     for kind in ("openai", "anthropic", "google"):
-        if two:
-            text = text.replace(f'"model": "{kind}"', f'"model": "{kind}-two"')
-            path = path.replace(f"models/{kind}:", f"models/{kind}-two:")
+        if two is not None:
+            text = text.replace(f'"model": "{kind}"', f'"model": "{kind}-two-{two}"')
+            path = path.replace(f"models/{kind}:", f"models/{kind}-two-{two}:")
     return ask(running.url, request("POST", path, text.encode(), headers=headers))
 
 
@@ -254,7 +258,7 @@ def test_a_failure_inside_a_200_is_a_failure(running, raw, form, ending):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("ending", ["empty", "error first", "opening, error", "opening, cut", "HTML", "an object"])
+@pytest.mark.parametrize("ending", FAILED_OVER)
 def test_another_target_answers_in_its_place(running, raw, form, ending):
     bad, good = NO_ANSWER[ending](form), answer_of(form, ["opening", "output", "end"])
 
@@ -264,7 +268,8 @@ def test_another_target_answers_in_its_place(running, raw, form, ending):
 
     raw.script = script
     raw.seen.clear()
-    answer = send(running, form, two=True)
+    number = list(FORMS).index(form) * len(FAILED_OVER) + FAILED_OVER.index(ending)
+    answer = send(running, form, two=number)
     assert (answer.status, answer.complete) == (200, True)
     assert [asked.path[:2] for asked in raw.seen] == ["/1", "/2"]
     assert answer.headers["x-provider"].endswith("2")

@@ -5,16 +5,15 @@ import subprocess
 
 import pytest
 
+from gateway import variables
 from gateway.evidence.statement import RECEIPT_HEADER, WELL_KNOWN, code_digest
-from tests.gateway_process import CLI
+from tests import fork_server
 from tests.integration.conftest import eventually, prompt
 from tests.raw_http import ask, request
 
 
 def verify(*arguments) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [*CLI, "privacy", "verify", *map(str, arguments), "--json"], capture_output=True, text=True, check=False
-    )
+    return fork_server.run(["privacy", "verify", *map(str, arguments), "--json"], variables.for_child())
 
 
 def receipt_later(running, rid):

@@ -20,15 +20,16 @@ import click
 import pytest
 
 from benchmarks.simulator import SimulatorProcess
+from gateway import variables
 from gateway.cli import cli
-from gateway.config.services import ServiceScope
+from gateway.config.internal import ServiceScope
 from gateway.internal.operations import OPERATIONS
 from gateway.portal.account import ACTS
 from gateway.portal.paths import PagePath
 from metering.accounts.living import marked_key
 from metering.store.store import Store
-from tests import raw_http
-from tests.gateway_process import CLI, GatewayProcess, model, provider, run_cli
+from tests import fork_server, raw_http
+from tests.gateway_process import GatewayProcess, model, provider, run_cli
 from tests.integration.conftest import CHAT
 from tests.raw_http import Answer, ask, request
 
@@ -94,8 +95,7 @@ class Gone:
         return ask(self.gateway.internal, request(method, path, data, headers=sent))
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [*CLI, *arguments, "--config", str(self.gateway.config)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        return fork_server.run([*arguments, "--config", str(self.gateway.config)], variables.for_child())
 
     def held(self) -> dict[bytes, bytes]:
         """Every key that says something of the account, with its value, but for the audit stream and what it owes."""
@@ -302,6 +302,7 @@ CALLS: dict[tuple[str, str], tuple[object, int]] = {
     ("DELETE", "/internal/accounts/{user}"): (None, 404),
     ("GET", "/internal/accounts/{user}/export"): (None, 404),
     ("PUT", "/internal/accounts/{user}/restriction"): ({"restricted": True}, 404),
+    ("PUT", "/internal/accounts/{user}/choice"): ({"mode": "local"}, 404),
     ("POST", "/internal/accounts/{user}/records/{rid}/corrections"): ({"charge": 1}, 404),
     ("PUT", "/internal/accounts/{user}"): ({"version": 2, "mode": "local"}, 200),
     ("POST", "/internal/accounts/{user}/grants"): ({"amount": 5}, 200),
@@ -309,9 +310,11 @@ CALLS: dict[tuple[str, str], tuple[object, int]] = {
 }
 COMMANDS: dict[str, tuple[tuple[str, ...], int]] = {
     "accounts show": ((), 1),
+    "accounts grant": (("--credits", "5"), 0),
     "accounts export": ((), 1),
     "accounts erase": (("--yes",), 1),
     "accounts restrict": ((), 1),
+    "accounts choose": (("--mode", "local"), 1),
     "accounts rectify": (("RID", "--set", "charge=1"), 1),
     "sessions list": ((), 1),
     "sessions revoke": ((), 1),

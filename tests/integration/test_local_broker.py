@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.local import PASTE
 from tests.local_process import (
     STREAMED_CHAT,
     BrokerProcess,
@@ -25,6 +28,7 @@ from tests.local_process import (
     reply,
 )
 from tests.raw_http import PATIENCE
+from tests.tools import needs
 
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
 MESSAGES = {**CHAT, "max_tokens": 9}
@@ -90,6 +94,14 @@ def test_a_chat_request_reaches_the_engine_byte_by_byte(engine, broker):
     assert answer.status == 200
 
 
+def test_a_tool_of_a_provider_is_taken_out_and_told(engine, broker):
+    offered = [{"type": "web_search_20250305", "name": "web_search"}, {"name": "read", "input_schema": {}}]
+    answer = broker.send("POST", "/v1/messages", MESSAGES | {"tools": offered})
+    assert (answer.status, answer.headers["x-tools-removed"]) == (200, "anthropic_web_search")
+    [sent] = engine.asked("POST /v1/chat/completions")
+    assert [tool["function"]["name"] for tool in json.loads(sent)["tools"]] == ["read"]
+
+
 def test_no_credential_and_no_identity_reaches_the_engine(engine, broker):
     headers = {
         "authorization": "Bearer canary-1",
@@ -112,21 +124,36 @@ def test_models_in_each_form(engine, broker):
     assert broker.send("GET", "/v1/models/none").code == "model_not_found"
 
 
+def test_an_account_has_the_members_that_it_has_in_the_cloud(broker):
+    answer = broker.send("GET", "/v1/account")
+    assert answer.status == 200
+    shown = answer.json()
+    assert (shown["mode"], shown["tier"], shown["credits"], shown["limits"]) == ("local", None, None, {})
+    assert shown["policy"].keys() == {
+        "regions",
+        "max_retention_days",
+        "models",
+        "fallback_companies",
+        "min_app_version",
+    }
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "code"),
     [
         ("POST", "/v1/chat/completions", CHAT | {"model": "other"}, 404, "model_not_found"),
         ("POST", "/v1/chat/completions", CHAT | {"model": "small:cloud"}, 403, "local_mode"),
         ("POST", "/v1/chat/completions", b"{", 400, "invalid_request"),
-        ("POST", "/v1/responses", {"model": "small", "input": "x"}, 400, "unsupported_feature"),
+        ("POST", "/v1/responses/input_tokens", {"model": "small", "input": "x"}, 400, "unsupported_feature"),
         ("POST", "/v1/messages/count_tokens", MESSAGES, 400, "unsupported_feature"),
         ("POST", "/v1beta/models/small:countTokens", CONTENTS, 400, "unsupported_feature"),
-        ("POST", "/v1/messages", MESSAGES | {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, 400, "unsupported_feature"),
-        ("POST", "/v1/responses", {"model": "small", "input": "x", "tools": [{"type": "mcp", "server_url": "https://x.test"}]}, 400, "unsupported_feature"),
+        ("POST", "/v1/messages", MESSAGES | {"tools": [{"type": "web_search_20250305", "name": "web_search"}], "tool_choice": {"type": "any"}}, 400, "unsupported_feature"),
+        ("POST", "/v1/responses", {"model": "small", "input": "x", "tools": [{"type": "mcp", "server_url": "https://x.test"}], "tool_choice": "required"}, 400, "unsupported_feature"),
         ("POST", "/v1/chat/completions", CHAT | {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x.test/a"}}]}]}, 400, "unsupported_feature"),
         ("POST", "/v1/files", b"x", 400, "privacy_unsupported"),
         ("GET", "/v1/chat/completions", None, 405, "method_not_allowed"),
-        ("GET", "/v1/account", None, 404, "not_found"),
+        ("POST", "/v1/account", b"", 405, "method_not_allowed"),
+        ("GET", "/v1/requests/req_" + "0" * 32, None, 404, "not_found"),
         ("GET", "/nothing", None, 404, "not_found"),
     ],
 )  # fmt: skip
@@ -409,8 +436,9 @@ def test_what_coding_agents_send(engine, broker):
     assert sent["model"] == "small"
     assert [message["role"] for message in sent["messages"]] == ["system", "user", "assistant", "tool"]
     assert sent["messages"][0]["content"] == "brief\n\nSkills: a"
-    assert sent["messages"][3]["content"].startswith("[A file was left out here")
-    assert sent["messages"][3]["content"].endswith("Tool: write")
+    text, left_out = sent["messages"][3]["content"].split("\n\n")  # a result's files follow its text
+    assert text == "Tool: write"
+    assert left_out.startswith("[A file was left out here")
 
 
 def test_codex_reads_the_list_of_models(engine, broker):
@@ -478,8 +506,36 @@ def test_nothing_is_written_and_nothing_is_logged(tmp_path):
         engine.table["POST /v1/chat/completions"] = reply(500, {"error": {"message": "canary-error"}})
         broker.send("POST", *CASES[1])
     assert [line["event"] for line in broker.lines] == ["started", "stopped"]
-    assert "canary" not in str(broker.lines)
+    assert "canary" not in str(broker.lines) + broker.screen
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_its_first_screen_has_engines_models_and_lines_that_work(number):
+    with ScriptedEngine(chat_engine("small", "evil';touch x;'")) as engine, broker_of(engine) as broker:
+        os.kill(broker.pid, number)
+        broker.stop()
+    assert [line["event"] for line in broker.lines] == ["started", "stopped"]
+    screen = broker.screen
+    assert f"on {broker.url}\n" in screen
+    assert f" on {engine.address}: small, evil??touch?x??\n" in screen
+    assert "It runs on Linux and macOS" in screen
+    assert re.findall(r"^# (.+)$", screen, re.MULTILINE) == [name for name, _ in PASTE]
+    assert "ANTHROPIC_MODEL=small claude" in screen
+
+
+@needs("curl")
+def test_the_line_of_the_first_screen_gets_an_answer():
+    with ScriptedEngine(chat_engine("small")) as engine, broker_of(engine) as broker:
+        line = dict(PASTE)["curl"].format(url=broker.url, model="small")
+        done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert json.loads(done.stdout)["choices"]
+
+
+def test_without_an_engine_the_screen_says_what_to_start():
+    with BrokerProcess("--only-named") as broker:
+        pass
+    assert "No engine answers yet. Start one on its usual port, ollama (11434)" in broker.screen
 
 
 def test_an_engine_that_stops_is_not_replaced():
@@ -600,7 +656,7 @@ def test_a_port_that_is_taken(broker):
         timeout=PATIENCE,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (1, "error: The port is taken: choose another one with --port.\n")
+    assert (done.returncode, done.stderr) == (1, "error: The port is in use: choose another one with --port.\n")
 
 
 def test_it_listens_on_loopback_alone(broker):

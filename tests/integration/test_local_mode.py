@@ -116,3 +116,14 @@ def test_refusals_are_counted(closed, local_token):
     with closed.client() as client:
         refused(client.send(data).answer(), "openai")
     assert counted() == before + 1
+
+
+@pytest.mark.parametrize("path", ["/v1/account", "/account", "/v1/requests/req_" + "0" * 32])
+def test_a_local_session_reads_its_own_account(closed, local_token, path):
+    answer = ask(closed.gateway.url, request("GET", path, headers={"authorization": f"Bearer {local_token}"}))
+    if "requests" in path:
+        assert (answer.status, answer.code) == (404, "not_found")
+        return
+    assert answer.status == 200
+    assert answer.json()["mode"] == "local"
+    assert answer.json()["credits"]["available"] == 10_000_000

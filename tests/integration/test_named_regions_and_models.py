@@ -86,3 +86,12 @@ def test_members_that_were_left_out_are_told(gateway):
     assert answer.headers["x-members-removed"] == "user_profile_id, 2 unknown"
     assert arrived.keys() == {"model", "max_tokens", "messages", "metadata"}
     assert arrived["metadata"]["user_id"] != "bob"
+
+
+def test_a_tool_that_is_switched_off_is_left_out_and_told(gateway):
+    offered = [{"type": "web_fetch_20250910", "name": "web_fetch"}, {"name": "read", "input_schema": {}}]
+    answer, arrived = asked(gateway, {"tools": offered})
+    assert answer.headers["x-tools-removed"] == "anthropic_web_fetch"
+    assert arrived["tools"] == offered[1:]
+    answer, _ = asked(gateway, {"tools": offered, "tool_choice": {"type": "tool", "name": "web_fetch"}})
+    assert (answer.status, answer.code) == (400, "privacy_unsupported")

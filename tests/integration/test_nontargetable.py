@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from gateway.auth.identity import ROTATION_DAYS
+from gateway.auth.principal import session_key, sid_of
+from metering.clock import DAY_MS, now_ms
 from tests.integration.conftest import prompt
 from tests.raw_http import ask, request
 
@@ -78,12 +81,51 @@ def test_two_users_are_one_to_the_provider(running, kind):
     pseudonyms = set()
     for got in (one, two):
         body = json.loads(got["body"])
-        name = {"openai": body.get("prompt_cache_key"), "anthropic": body.get("metadata", {}).get("user_id")}.get(kind)
-        if name is not None:
+        told = (body.get("prompt_cache_key"), body.get("safety_identifier"), body.get("metadata", {}).get("user_id"))
+        for name in filter(None, told):
             pseudonyms.add(name)
             got["body"] = got["body"].replace(name, "pseudonym")
     assert one == two
-    assert len(pseudonyms) == (0 if kind == "google" else 2)
+    assert len(pseudonyms) == {"openai": 4, "anthropic": 2, "google": 0}[kind]
+
+
+def key_of(running, token, key):
+    """What the provider got for a client's own key of the prompt cache."""
+    running.sim.reset()
+    path, body = prompt("openai", "plain", "the same words")
+    body = json.dumps({**json.loads(body), "prompt_cache_key": key}).encode()
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    assert ask(running.url, request("POST", path, body, headers=headers)).status == 200
+    [got] = running.sim.requests()
+    return json.loads(got["body"])["prompt_cache_key"]
+
+
+def test_conversations_of_one_account_are_apart_in_the_cache(running):
+    other = running.gateway.session("a third one", 100_000)["access_token"]
+    one, two = key_of(running, running.token, "canary-one"), key_of(running, running.token, "canary-two")
+    assert one == key_of(running, running.token, "canary-one")
+    assert len({one, two, key_of(running, other, "canary-one"), key_of(running, other, "canary-two")}) == 4
+    assert "canary" not in one + two
+
+
+def signed_in(running, days):
+    """A token of one account whose sign-in began that many days ago."""
+    token = running.gateway.session("of many devices", 100_000)["access_token"]
+    began = now_ms() - days * DAY_MS
+    running.gateway.on_store(lambda store: store.client.hset(session_key(sid_of(token) or ""), "created", began))
+    return token
+
+
+def user_of(running, token):
+    """Who the provider is told that this is."""
+    got = received(running, "anthropic", "alice", token, turned=False)
+    return json.loads(got["body"])["metadata"]["user_id"]
+
+
+def test_a_sign_in_keeps_its_pseudonym_and_a_later_one_has_another(running):
+    now, before, before_too = (signed_in(running, days) for days in (0, ROTATION_DAYS, ROTATION_DAYS))
+    assert user_of(running, before) == user_of(running, before_too) != user_of(running, now)
+    assert key_of(running, before, "thread") == key_of(running, before_too, "thread") != key_of(running, now, "thread")
 
 
 @pytest.mark.parametrize("kind", ["openai", "anthropic", "google"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import re
 import time
@@ -20,6 +21,7 @@ from gateway.auth.principal import sid_of
 from gateway.config.load import load
 from gateway.oauth import device
 from gateway.oauth.device import PollDenied, Redeemed, Started
+from gateway.portal.page import HEADERS, NOT_KEPT
 from metering.accounts.audit import read_audit
 from tests.gateway_process import GatewayProcess, model, provider
 from tests.integration.conftest import eventually
@@ -27,7 +29,7 @@ from tests.portal_browser import launched
 from tests.raw_http import ask, request
 
 Result = TypeVar("Result")
-WRONG = "This code is wrong, has expired or was used"
+WRONG = "This code is wrong, expired or already used"
 
 
 @dataclass
@@ -286,10 +288,12 @@ def test_account_revoke_policy_export_delete(site: Site) -> None:
         assert ask(site.url, request("GET", "/v1/account", headers=headers)).json()["code"] == "token_revoked"
     page.get_by_label("Local only").check()
     page.get_by_label("Process in").select_option("eu")
+    page.get_by_label("May be kept").select_option("30 days at most")
     page.get_by_role("button", name="Save").click()
     page.get_by_text("Your choice is saved.").wait_for()
     assert page.get_by_label("Local only").is_checked()
     assert page.get_by_label("Process in").input_value() == "eu"
+    assert page.get_by_label("May be kept").input_value() == "30"
     with page.expect_download() as download:
         page.get_by_role("button", name="Export as JSON").click()
     document = json.loads(Path(download.value.path()).read_text())
@@ -303,7 +307,8 @@ def test_account_revoke_policy_export_delete(site: Site) -> None:
     gone = site.store(lambda at: at.accounts.pid_of("developer"))
     assert gone is None
     mine = [action for actor, action in site.noted(first["pid"])[earlier:] if actor == "portal"]
-    assert mine == ["revoked", "revoked", "exported", "revoked", "erased"]  # one, all of them, those left at the end
+    # one revoked, all revoked, and those that were left at the end
+    assert mine == ["revoked", "revoked", "chosen", "exported", "revoked", "erased"]
 
 
 def test_a_token_for_a_tool_is_shown_once_works_within_its_scopes_and_is_revoked(site: Site) -> None:
@@ -332,7 +337,7 @@ def test_a_token_for_a_tool_is_shown_once_works_within_its_scopes_and_is_revoked
     assert site.noted(held.pid)[earlier:] == [("portal", "revoked")]
     tokens.get_by_label("Name").fill("- no name -")
     page.get_by_role("button", name="Create token").click()
-    assert "A name is 1 to 32 letters" in page.get_by_role("alert").inner_text()
+    assert "A name has 1 to 32 letters" in page.get_by_role("alert").inner_text()
 
 
 def test_nobody_ends_another_account_s_session(site: Site) -> None:
@@ -376,3 +381,45 @@ def test_guesses_of_codes_are_limited(site: Site) -> None:
     assert statuses[:10] == [404] * 10  # a window may end in between, and then ten more are counted
     assert 429 in statuses
     assert page.get_by_role("alert").is_visible()
+
+
+# -- the page about the gateway itself --------------------------------------------------------
+
+
+def test_the_root_says_what_this_is_and_its_links_lead_somewhere(site: Site) -> None:
+    person = site.person()
+    person.goto(site.url + "/")
+    assert person.get_by_role("heading", name="CodeGrex gateway").is_visible()
+    assert "It is running." in person.inner_text("main")
+    assert f"{site.url}/v1" in person.inner_text("main")
+    assert person.evaluate("getComputedStyle(document.querySelector('.card')).borderRadius") == "12px"  # styled
+    links = person.eval_on_selector_all("main a", "all => all.map(a => a.href)")
+    assert [link.removeprefix(site.url) for link in links] == [
+        "/account",
+        "/device",
+        "/docs/",
+        "/.well-known/ai-privacy",
+        "/.well-known/oauth-authorization-server",
+    ]
+    assert [link for link in links if person.goto(link).status != 200] == []
+
+
+def test_the_root_has_the_portals_headers_for_get_and_head_and_takes_nothing_else(site: Site) -> None:
+    secure = {name.lower(): value for name, value in {**HEADERS, **NOT_KEPT}.items()}
+    lengths = set()
+    for method, path in (("GET", "/account"), ("GET", "/"), ("HEAD", "/")):
+        connection = http.client.HTTPConnection(site.url.removeprefix("http://"), timeout=60)
+        connection.request(method, path)
+        answer = connection.getresponse()
+        found = {name.lower(): value for name, value in answer.getheaders()}
+        assert answer.status == 200
+        assert {name: found.get(name) for name in secure} == secure
+        assert "set-cookie" not in found
+        if path == "/":
+            lengths.add(found["content-length"])
+        connection.close()
+    assert len(lengths) == 1
+    refused = ask(site.url, request("POST", "/", b"{}"))
+    assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
+    assert ask(site.url, request("GET", "/index.html")).status == 404
+    assert site.person().goto(site.url + "/").ok  # so that something was requested

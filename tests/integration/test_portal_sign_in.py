@@ -109,5 +109,5 @@ def test_the_page_says_what_the_policy_asks_for(gateway: GatewayProcess, project
         begun = page.request.get(gateway.url + "/portal/sign-in", max_redirects=0)
         back = parse_qs(urlsplit(begun.headers["location"]).query)["redirect_to"][0]
         page.goto(f"{back}#access_token={quote(token(project, is_anonymous=True))}")
-        page.get_by_text("Anonymous users can't use this service.").wait_for()
+        page.get_by_text("Anonymous users cannot use this service.").wait_for()
         assert not page.get_by_text("second factor").is_visible()

@@ -13,7 +13,6 @@ from benchmarks.simulator import MARK, THOUGHT, TRIGGER
 from tests.integration.sdk_stack import PIXEL, Stack, done, gathered
 
 pytest_plugins = ("tests.integration.sdk_fixtures",)
-pytestmark = pytest.mark.xdist_group("sdk")
 
 MODEL = "claude-haiku-4-5"
 ASK: list[Any] = [{"role": "user", "content": "Say something."}]
@@ -197,9 +196,47 @@ async def test_models(stack: Stack, client: Any) -> None:
     names = [model.id async for model in every] if hasattr(every, "__aiter__") else [model.id for model in every]
     assert MODEL in names
     assert len(names) == len(set(names)) > 3
-    assert all("openai" not in name for name in names)
+    own = [name for name in names if name.startswith(("claude", "anthropic"))]
+    assert names[: len(own)] == own  # and then what is translated
+    assert "gpt-4o" in names
     assert "anthropic-pro" not in names
     assert (await done(client.models.retrieve(MODEL))).type == "model"
     with pytest.raises(anthropic.NotFoundError):
         await done(client.models.retrieve("anthropic-pro"))
     assert stack.sim.stats()["requests"] == 0
+
+
+async def test_the_runner_of_tools_goes_on_without_a_thread(stack: Stack, client: Any) -> None:
+    """It asks for a thread at the provider by itself, and resends all messages only after the API's own error code."""
+    called = []
+    asynchronous = isinstance(client, anthropic.AsyncAnthropic)
+
+    def read_file(path: str) -> str:
+        """Read a file.
+
+        Args:
+            path: Which one.
+        """
+        called.append(path)
+        return "the file"
+
+    async def read_file_soon(path: str) -> str:
+        return read_file(path)
+
+    read_file_soon.__doc__, read_file_soon.__name__ = read_file.__doc__, read_file.__name__
+    tool = anthropic.beta_async_tool(read_file_soon) if asynchronous else anthropic.beta_tool(read_file)
+    messages: list[Any] = [{"role": "user", "content": f"Please {TRIGGER}."}]
+    runner = client.beta.messages.tool_runner(model=MODEL, max_tokens=1000, tools=[tool], messages=messages)
+    final = await done(runner.until_done())
+    assert called == [MARK]
+    assert MARK in final.content[0].text
+    assert [message["role"] for message in stack.last_request()["messages"]] == ["user", "assistant", "user"]
+    stack.settled(2)
+
+
+@pytest.mark.parametrize("asked", [{"thread": {"type": "create"}}, {"betas": ["message-threads-2026-08-12"]}])
+async def test_a_thread_is_refused_with_the_code_of_the_api(stack: Stack, client: Any, asked: dict[str, Any]) -> None:
+    with pytest.raises(anthropic.BadRequestError) as caught:
+        await done(client.beta.messages.create(model=MODEL, max_tokens=9, messages=ASK, **asked))
+    assert caught.value.response.headers["x-error-code"] == "thread_unsupported_request"
+    assert caught.value.body["error"]["details"]["error_code"] == "thread_unsupported_request"

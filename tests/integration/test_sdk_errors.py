@@ -39,7 +39,6 @@ with warnings.catch_warnings():
     import google.generativeai as former
 
 pytest_plugins = ("tests.integration.sdk_fixtures",)
-pytestmark = pytest.mark.xdist_group("sdk")
 
 ASK: list[Any] = [{"role": "user", "content": "Say something."}]
 KIND = {"openai": "openai", "anthropic": "anthropic", "genai": "google", "generativeai": "google"}
@@ -222,10 +221,19 @@ def untouched(stack: Stack) -> None:
 # -- what the request is refused for ---------------------------------------------------------------
 
 
+UNSUPPORTED: dict[str, dict[str, Any]] = {
+    "openai": {"n": 2},
+    "anthropic": {"tools": [{"type": "bash_20250124", "name": "bash"}]},
+    "genai": {"config": {"candidate_count": 2}},
+    "generativeai": {"generation_config": {"candidate_count": 2}},
+}
+"""What the API of another company's model has no place for."""
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_unsupported_feature(stack: Stack, caller: Caller, stream: bool) -> None:
     foreign = BASE["anthropic" if caller.kind != "anthropic" else "openai"]
-    own(caller.raised(foreign, stream=stream), 400, "unsupported_feature")
+    own(caller.raised(foreign, stream=stream, **UNSUPPORTED[caller.sdk]), 400, "unsupported_feature")
     untouched(stack)
 
 
@@ -236,11 +244,12 @@ INVALID: dict[str, dict[str, Any]] = {
     "genai": {"config": {"http_options": {"extra_body": {"toolConfig": {}, "tool_config": {}}}}},
     "generativeai": {"model": "m" * 1000},
 }
+FILE = "https://generativelanguage.googleapis.com/v1beta/files/one"
 KEPT: dict[str, dict[str, Any]] = {
     "openai": {"extra_body": {"previous_response_id": "resp_1"}},
     "anthropic": {"extra_headers": {"anthropic-beta": "files-api-2025-04-14"}},
     "genai": {"config": {"cached_content": "cachedContents/one"}},
-    "generativeai": {"tools": "code_execution"},
+    "generativeai": {"system_instruction": {"parts": [{"file_data": {"mime_type": "text/plain", "file_uri": FILE}}]}},
 }
 
 

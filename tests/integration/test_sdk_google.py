@@ -13,10 +13,9 @@ from google.genai import errors, types
 from pydantic import BaseModel
 
 from benchmarks.simulator import MARK, THOUGHT, TRIGGER
-from tests.integration.sdk_stack import PIXEL, Stack, done, gathered
+from tests.integration.sdk_stack import LASTING, PIXEL, Stack, done, gathered
 
 pytest_plugins = ("tests.integration.sdk_fixtures",)
-pytestmark = pytest.mark.xdist_group("sdk")
 
 MODEL = "gemini-2.5-flash"
 EMBEDDING = "gemini-embedding-001"
@@ -188,11 +187,11 @@ async def test_models(stack: Stack, version: str) -> None:
     pager = client.models.list(config={"page_size": 4})
     assert len(pager.page) == 4
     names = [model.name for model in pager]
-    assert f"models/{MODEL}" in names
+    assert f"models/{LASTING['google']}" in names
     assert len(names) == len(set(names)) > 4
     assert "models/google-pro" not in names
     assert names == [model.name async for model in await client.aio.models.list(config={"page_size": 4})]
-    one = client.models.get(model=MODEL)
+    one = client.models.get(model=LASTING["google"])
     assert "generateContent" in one.supported_actions
     assert "embedContent" in client.models.get(model=EMBEDDING).supported_actions
     with pytest.raises(errors.ClientError) as raised:

@@ -16,7 +16,6 @@ with warnings.catch_warnings():
     import google.generativeai as genai
 
 pytest_plugins = ("tests.integration.sdk_fixtures",)
-pytestmark = pytest.mark.xdist_group("sdk")
 
 MODEL = "gemini-2.5-flash"
 EMBEDDING = "models/gemini-embedding-001"

@@ -11,10 +11,9 @@ import pytest
 from pydantic import BaseModel
 
 from benchmarks.simulator import MARK, TRIGGER
-from tests.integration.sdk_stack import PIXEL, Stack, done, gathered
+from tests.integration.sdk_stack import LASTING, PIXEL, Stack, done, gathered
 
 pytest_plugins = ("tests.integration.sdk_fixtures",)
-pytestmark = pytest.mark.xdist_group("sdk")
 
 MODEL = "gpt-4o"
 REASONER = "gpt-5"
@@ -273,11 +272,11 @@ async def test_token_counting_is_free(stack: Stack, client: Any) -> None:
 async def test_models(stack: Stack, client: Any) -> None:
     page = client.models.list()
     names = [model.id async for model in page] if hasattr(page, "__aiter__") else [model.id for model in page]
-    assert MODEL in names
+    assert LASTING["openai"] in names
     assert "openai-pro" not in names
     assert stack.sim.stats()["requests"] == 0
-    one = await done(client.models.retrieve(MODEL))
-    assert (one.id, one.object, one.owned_by) == (MODEL, "model", "openai")
+    one = await done(client.models.retrieve(LASTING["openai"]))
+    assert (one.id, one.object, one.owned_by) == (LASTING["openai"], "model", "openai")
     with pytest.raises(openai.NotFoundError) as raised:
         await done(client.models.retrieve("openai-pro"))
     assert raised.value.code == "model_not_found"

@@ -6,6 +6,8 @@ import re
 import pytest
 
 from tests.gateway_process import GatewayProcess, model, provider
+from tests.integration.conftest import eventually
+from tests.integration.test_workers import metric
 from tests.raw_http import RawClient, request
 from tests.raw_provider import RawProvider, body, data_event, stream
 
@@ -257,3 +259,22 @@ def test_what_agents_always_send_is_not_blocked(tmp_path):
             told = {"id": "m", "type": "message", "role": "assistant", "model": "ant", "content": [], "stop_reason": "end_turn", "usage": usage}  # fmt: skip
             asked = {"model": "ant", "max_tokens": 9, "system": rule, "messages": [{"role": "user", "content": "hi"}]}
             ask((gateway, peer, token), "/v1/messages", asked, body(told))
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_answer_that_says_that_reasoning_was_dropped_is_counted(running, streamed):
+    series = 'codegrex_reasoning_dropped_total{provider="anthropic"}'
+    before = metric(running[0], series)
+    dropped = [{"type": "thinking_dropped", "path": "messages.1.content.0", "reason": "end_user_binding_mismatch"}]
+    message = {"type": "message", "content": [], "model": "ant", "usage": {"input_tokens": 9, "output_tokens": 1}}
+    for told in ([], dropped):
+        said = {**message, "input_transformations": told}
+        script = body({**said, "stop_reason": "end_turn"})
+        if streamed:
+            end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}}
+            parts = [{"type": "message_start", "message": said}, end, {"type": "message_stop"}]
+            script = stream([data_event(part, part["type"]) for part in parts])
+        asked = {"model": "ant", "max_tokens": 9, "stream": streamed, "messages": [{"role": "user", "content": "hi"}]}
+        answer, _ = ask(running, "/v1/messages", asked, script)
+        assert answer.headers.get("x-reasoning-dropped") == ("true" if told else None)
+    eventually(lambda: metric(running[0], series), lambda count: count == before + 1)

@@ -101,6 +101,29 @@ def said(answer, *, stream):
 
 
 @pytest.mark.parametrize("stream", [True, False])
+def test_nor_is_it_lost_in_a_translation(running, stream):
+    rule, gateway, echo, token = running
+    if rule == "block":
+        return
+    text = f"use {SECRET} and write to {EMAIL}, MASKED or not"
+    body = {"model": "m", "stream": stream, "max_tokens": 99, "messages": [{"role": "user", "content": text}]}
+    with RawClient(gateway.url) as client:
+        client.send(request("POST", "/v1/messages", json.dumps(body).encode(), headers={"x-api-key": token}))
+        answer = client.answer()
+    [seen] = echo.seen
+    assert SECRET.encode() not in seen
+    assert EMAIL.encode() not in seen
+    if stream:
+        events = [json.loads(line[6:]) for line in answer.body.splitlines() if line.startswith(b"data: ")]
+        assert events[-1]["type"] == "message_stop"
+        got = "".join(event["delta"].get("text", "") for event in events if event["type"] == "content_block_delta")
+    else:
+        got = "".join(block["text"] for block in answer.json()["content"])
+    assert (got == text) is (rule == "restore")
+    assert got.endswith(", MASKED or not")
+
+
+@pytest.mark.parametrize("stream", [True, False])
 def test_the_provider_never_sees_it(running, stream):
     rule, gateway, echo, token = running
     text, answer = ask(gateway, token, stream=stream)

@@ -66,6 +66,10 @@ def test_a_service_grants_reads_books_and_erases(workers, receiver, tmp_path):
         )  # fmt: skip
         with gateway:
             assert call(gateway, "GET", "/internal/openapi.json")[1]["openapi"] == "3.1.0"
+            for named, param in (({"tier": "gold"}, "tier"), ({"models": ["openai-plain", "gpt-4o"]}, "models[1]")):
+                status, problem = call(gateway, "PUT", PATH, {"version": 1, **named})
+                assert (status, problem["param"]) == (400, param)
+            assert call(gateway, "PUT", PATH, {"version": 1, "models": ["openai-plain"], "tier": "default"})[0] == 200
             token = gateway.session("user", 1)["access_token"]
             status, account = call(gateway, "POST", f"{PATH}/grants", {"amount": 5_000_000}, Idempotency_Key="i1")
             assert (status, account["granted"]) == (200, 6_000_000)

@@ -40,10 +40,17 @@ def gateway(sim, tmp_path_factory):
         {
             "anywhere": provider("openai", sim.url, company="openai"),
             "europe": provider("openai", sim.url, company="openai", region="eu"),
+            "elsewhere": provider("openai", sim.url, company="acme"),
         },
         [
             {**model("both", ""), "targets": [target("anywhere", "gpt-4o"), target("europe", "gpt-4o")]},
             {**model("fails", ""), "targets": [target("europe", "gpt-4o@fault-503"), target("anywhere", "gpt-4o")]},
+            {
+                **model("refused", ""),
+                "targets": [target("anywhere", "m@fault-503"), target("elsewhere", "m@fault-400")],
+            },
+            {**model("down", ""), "targets": [target("elsewhere", "gpt-4o"), target("anywhere", "gpt-4o")]},
+            {**model("fallback", ""), "targets": [target("anywhere", "n@fault-503"), target("elsewhere", "gpt-4o")]},
             {**model("global", ""), "targets": [target("anywhere", "gpt-4o")]},
             {**model("pro", ""), "targets": [target("anywhere", "gpt-4o")], "tiers": ["pro"]},
         ],
@@ -55,7 +62,7 @@ def gateway(sim, tmp_path_factory):
             },
             "internal": {
                 "port": 0,
-                "tokens": {"billing": {"token": TOKEN, "scopes": ["accounts:write"]}},
+                "tokens": {"billing": {"token": TOKEN, "scopes": ["accounts:write", "switches:write"]}},
             },
         },
         workers=WORKERS,
@@ -140,7 +147,7 @@ def test_what_a_service_states_of_an_organisation_holds_for_its_accounts(gateway
     expect(gateway, token, "both", 200, "anywhere")
 
 
-def service(gateway: GatewayProcess, path: str, **stated: str) -> None:
+def service(gateway: GatewayProcess, path: str, **stated: Any) -> None:
     body = json.dumps({"version": next(VERSIONS), **stated}).encode()
     sent = request("PUT", f"/internal/{path}", body, headers={"authorization": f"Bearer {TOKEN}"})
     assert ask(gateway.internal, sent).status == 200
@@ -154,6 +161,57 @@ def test_a_failover_stays_in_the_region(gateway, sim):
     assert sim.stats()["requests"] == 1
     free = gateway.session("free")["access_token"]
     assert chat(gateway, free, "fails").headers["x-provider"] == "anywhere"
+
+
+def test_another_company_answers_if_it_is_allowed_by_name(gateway):
+    session = gateway.session("careful")
+    token, pid = session["access_token"], session["pid"]
+    expect(gateway, token, "fallback", 503, "anywhere")
+    state(gateway, pid, fallback_companies=frozenset({"openai"}))
+    expect(gateway, token, "fallback", 503, "anywhere")
+    service(gateway, "accounts/careful", fallback_companies=["acme"])
+    expect(gateway, token, "fallback", 200, "elsewhere")
+    assert get(gateway, token, "/v1/account")["policy"]["fallback_companies"] == ["acme"]
+    expect(gateway, token, "both", 200, "anywhere")
+    expect(gateway, token, "down", 200, "elsewhere")
+    # Its refusal is not the caller's to fix: the selected company's failure is what is told.
+    refused = chat(gateway, token, "refused")
+    assert (refused.status, refused.code, refused.headers["x-attempts"]) == (502, "upstream_error", "2")
+    service(gateway, "accounts/careful", fallback_companies=["acme"], region="eu")
+    expect(gateway, token, "fallback", 403, "region_unavailable")
+
+
+def switch(gateway: GatewayProcess, path: str, *, off: bool) -> None:
+    sent = request(
+        "PUT",
+        f"/internal/switches/{path}",
+        json.dumps({"off": off}).encode(),
+        headers={"authorization": f"Bearer {TOKEN}"},
+    )
+    assert ask(gateway.internal, sent).status == 200
+
+
+def test_what_is_switched_off_gets_no_request_on_any_worker(gateway, sim):
+    session = gateway.session("switched")
+    token = session["access_token"]
+    expect(gateway, token, "both", 200, "anywhere")
+    switch(gateway, "provider/anywhere", off=True)
+    expect(gateway, token, "both", 200, "europe")
+    expect(gateway, token, "global", 503, "provider_unavailable")
+    switch(gateway, "model/both", off=True)
+    expect(gateway, token, "both", 503, "provider_unavailable")
+    sim.reset()
+    refused = chat(gateway, token, "both")
+    assert "switched off" in refused.json()["error"]["message"]
+    assert int(refused.headers["retry-after"]) > 0
+    switch(gateway, "provider/anywhere", off=False)
+    switch(gateway, "model/both", off=False)
+    switch(gateway, "key/anywhere:1", off=True)
+    expect(gateway, token, "both", 200, "europe")
+    expect(gateway, token, "global", 503, "provider_unavailable")
+    switch(gateway, "key/anywhere:1", off=False)
+    expect(gateway, token, "both", 200, "anywhere")
+    eventually(lambda: get(gateway, token, "/v1/account")["credits"]["held"], lambda held: held == 0)
 
 
 def test_a_request_can_tighten_and_never_loosen(gateway):

@@ -37,6 +37,19 @@ CASES = {
         "max_tokens",
         rb'"stop_reason": ?"max_tokens"',
     ),
+    "chat streamed": (CHAT, body("openai", stream=True), "max_completion_tokens", rb'"finish_reason": ?"length"'),
+    "responses streamed": (
+        "/v1/responses",
+        json.dumps({"model": "openai", "input": "hi", "stream": True}).encode(),
+        "max_output_tokens",
+        rb'"reason": ?"max_output_tokens"',
+    ),
+    "messages streamed": (
+        MESSAGES,
+        body("anthropic", max_tokens=30_000, stream=True),
+        "max_tokens",
+        rb'"stop_reason": ?"max_tokens"',
+    ),
     "gemini": (
         GENERATE.format("google"),
         json.dumps(GOOGLE).encode(),

@@ -14,6 +14,8 @@ import pytest
 
 from benchmarks import processes
 from benchmarks.simulator import SimulatorProcess
+from gateway import variables
+from gateway.evidence.statement import WELL_KNOWN
 from gateway.process.stopping import SAME_SECONDS
 from tests.contracts.servers import Server, until
 from tests.contracts.stores import FORMS, store_of
@@ -38,6 +40,7 @@ def gateway_of(folder, sim, workers=1, url="embedded:", **server):
         [model("plain", "openai", "gpt-4o"), model("paced", "openai", "gpt-4o@chunks-2000@pace-10ms")],
         {"server": {"drain_timeout": 20, **server}, "store": {"url": url}},
         workers=workers,
+        afresh=True,
     )
 
 
@@ -50,7 +53,7 @@ def serving(gateway):
     """``serve`` without waiting until it serves."""
     with gateway.log.open("ab") as log:
         command = [*CLI, "serve", "--config", str(gateway.config), "--workers", str(gateway.workers)]
-        process = processes.start(command, stdout=log, stderr=log)
+        process = processes.start(command, stdout=log, stderr=log, env=variables.for_child())
     try:
         yield process
     finally:
@@ -97,6 +100,9 @@ def test_every_form_of_store_is_checked_served_and_drained(form, tmp_path, sim):
         hosts = [place["host"] for place in found["egress"] if place["for"] == "store"]
         assert len(hosts) == (0 if form == "embedded" else url.count("127.0.0.1"))
         with gateway:
+            statement = ask(gateway.url, request("GET", WELL_KNOWN)).json()["document"]["egress"]
+            named = [place["host"] for place in statement if place["for"] == "store: named by it"]
+            assert len(named) == (2 if form == "redis+cluster" else 1 if "sentinel" in form else 0)
             session = gateway.session()
             assert ask(gateway.url, chat(session["access_token"])).complete
             streaming = RawClient(gateway.url).send(chat(session["access_token"], "paced"))
@@ -133,17 +139,40 @@ def test_a_store_that_is_away_is_said_and_logged_and_ends_serve(workers, form, t
     with serving(gateway) as process:
         assert process.wait(60) == 1
     said = gateway.log.read_text()
-    assert "error: the store cannot be used" in said
+    assert f"error: the store at 127.0.0.1:{unused_tcp_port}" in said
+    assert " cannot be used (" in said
     assert "check store.url" in said
     assert events(gateway).count("start_failed") >= 1
     assert "Traceback" not in said
     all_gone(tmp_path)
 
 
+def test_a_second_gateway_on_a_data_directory_is_refused_until_the_first_one_ends(tmp_path, sim):
+    first = gateway_of(made(tmp_path / "first"), sim)
+    data = str(tmp_path / "first/data")
+    second = gateway_of(made(tmp_path / "second"), sim, workers=2, data_dir=data)  # all but the data is its own
+    with first:
+        token = first.session()["access_token"]
+        done = subprocess.run(
+            [*CLI, "serve", "--config", str(second.config)], capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 1
+        assert done.stderr == (
+            f"error: server.data_dir: another gateway runs on {data}; "
+            "end that gateway, or choose another folder for this one\n"
+        )
+        assert ask(first.url, chat(token)).complete
+        first.process.kill()  # its lock goes with it
+        first.process.wait()
+        with second:
+            assert ask(second.url, chat(token)).complete
+    all_gone(tmp_path)
+
+
 FAULTS = [  # where it fails in the start of a worker: before, between and after what runs beside the requests
     "gateway.accounts.opening:Store.check",
     "gateway.process.app:Listener.start",
-    "gateway.process.app:make_rights",
+    "gateway.process.app:Leases",
     "gateway.process.app:Evidence",
     "gateway.process.app:Dispatcher",
     "gateway.process.app:Upkeep",
@@ -163,6 +192,8 @@ def fail(*_arguments, **_named):
     raise ValueError("a secret that must not be printed")
 
 setattr(at, name, fail)
+import gateway.cli.serve
+gateway.cli.serve.restart_clean = lambda *_arguments, **_named: None  # the new program would not have the fault
 from gateway.cli import main
 main(["serve", *sys.argv[1:]])
 """
@@ -183,7 +214,7 @@ def test_any_exception_at_the_start_is_logged_by_its_type_and_ends_the_process(f
 # -- signals ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("workers", "number"), [(1, signal.SIGHUP), (2, signal.SIGINT)])
+@pytest.mark.parametrize(("workers", "number"), [(1, signal.SIGINT), (2, signal.SIGINT)])
 def test_each_signal_drains(workers, number, tmp_path, sim):
     with gateway_of(tmp_path, sim, workers) as gateway:
         token = gateway.session()["access_token"]
@@ -195,7 +226,7 @@ def test_each_signal_drains(workers, number, tmp_path, sim):
     all_gone(tmp_path)
 
 
-def test_a_hang_up_that_the_parent_ignores_is_ignored(tmp_path, sim):
+def test_a_hang_up_that_the_parent_ignores_ends_nothing(tmp_path, sim):
     gateway = gateway_of(tmp_path, sim)
     previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:

@@ -19,7 +19,7 @@ from tests.privacy.plugin import Reporting
 def main(arguments: list[str]) -> int:
     tests = list(dict.fromkeys(test.split("::")[0] for one in GUARANTEES for test in one.tests))
     os.environ[untested.VARIABLE] = "1"
-    return int(pytest.main(["-q", "--dist", "loadgroup", *arguments, *tests], plugins=[Reporting(strict=True)]))
+    return int(pytest.main(["-q", *arguments, *tests], plugins=[Reporting(strict=True)]))
 
 
 if __name__ == "__main__":

@@ -87,6 +87,7 @@ class Canaries:
     planted: list[Planted] = field(default_factory=list)
     adopted: list[Planted] = field(default_factory=list)
     digests: dict[bytes, tuple[str, Planted]] = field(default_factory=dict)
+    _starts: tuple[int, np.ndarray] = field(default_factory=lambda: (0, np.empty(0, "<u8")))  # of so many digests
 
     def plant(self, place: str, scenario: str) -> str:
         text = f"{self.prefix}{len(self.planted):05d}zzz"  # base64 may cut its end
@@ -155,7 +156,10 @@ class Canaries:
             found.add(self.digests.get(binascii.unhexlify(run[:24])))
         for run in re.findall(rb"[A-Za-z0-9+/_-]{16,}", data):
             found.add(self.digests.get(base64.b64decode(run[:16].replace(b"-", b"+").replace(b"_", b"/"))))
-        starts = np.unique(np.frombuffer(b"".join(key[:8] for key in self.digests), dtype="<u8"))
+        if self._starts[0] != len(self.digests):  # one is added, and none is ever taken away
+            starts = np.unique(np.frombuffer(b"".join(key[:8] for key in self.digests), dtype="<u8"))
+            self._starts = len(self.digests), starts
+        _, starts = self._starts
         for shift in range(min(8, len(data))):
             whole = np.frombuffer(data, dtype="<u8", offset=shift, count=(len(data) - shift) // 8)
             at = np.searchsorted(starts, whole)

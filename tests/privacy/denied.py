@@ -5,10 +5,15 @@ The answer of each must be the error that the scenario is about; what it came wi
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from gateway.auth import revocation
+from gateway.auth import entitlements, revocation
+from gateway.auth.announcements import Announcement, Topic, publish
+from gateway.auth.entitlements import Entitlements
 from gateway.auth.principal import sid_of
+from gateway.auth.switches import Switchable, switch
+from metering.store.store import Store
 from tests.gateway_process import model, provider
 from tests.integration.conftest import SCRIPTS, eventually
 from tests.local_process import BrokerProcess, ScriptedEngine, chat_engine
@@ -22,6 +27,7 @@ KEY_FAULTS = {
     "anthropic": ("401", "402", "403"),
     "google": ("401", "403"),
 }
+FAILED_OVER = ("503", "404", "error_early")  # by a target before another company's
 NOBODY = "127.0.0.1:1"  # nothing listens there
 UNSUPPORTED = "unsupported_feature"
 PATHS = ("/v1/chat/completions", "/v1/messages", "/v1beta/models/small:generateContent")
@@ -31,22 +37,27 @@ def catalog(url: str, **trusted: str) -> tuple[dict[str, Any], list[dict[str, An
     """Providers of a setting, and its models: ``{kind}-{script}`` each, with the scripts of this module too."""
     scheme = url.partition("://")[0]
     providers, models = {}, []
-    for (kind, real), other in zip(KINDS.items(), [*KINDS][1:] + [*KINDS][:1], strict=True):
+    for kind, real in KINDS.items():
         providers[kind] = provider(kind, url, **trusted)
+        providers[f"{kind}-other"] = provider(kind, url, company="other", **trusted)
         providers[f"{kind}-away"] = provider(kind, f"{scheme}://{NOBODY}", **trusted)
         models += [model(f"{kind}-{name}", kind, real + how) for name, how in SCRIPTS.items()]
         models += [model(f"{kind}-{fault}", kind, f"{real}@fault-{fault}") for fault in KEY_FAULTS[kind]]
-        models += [model(f"{kind}-away", f"{kind}-away", real), model(f"{kind}-foreign", other, KINDS[other])]
+        for fault in FAILED_OVER:
+            failing, other = (
+                {"provider": kind, "model": f"{real}@fault-{fault}"},
+                {"provider": f"{kind}-other", "model": real},
+            )
+            models.append(model(f"{kind}-over-{fault}", kind) | {"targets": [failing, other]})
+        kept = {"provider": kind, "model": real, "retention_days": 30}
+        models.append(model(f"{kind}-kept", kind) | {"targets": [kept]})
+        models.append(model(f"{kind}-away", f"{kind}-away", real))
     return providers, models
 
 
 def by_feature(stage: Stage) -> None:
-    """A model of another API, and members that are not served, each with its marker."""
+    """Members that are not served, each with its marker."""
     plant = stage.canaries.plant
-    for kind in KINDS:
-        name = f"{kind}, a model of another API"
-        for stream in (True, False):
-            _told(stage, send(stage, kind, "foreign", name=name, stream=stream), 400, UNSUPPORTED)
     name = "a feature that is not served"
     for kind, more in (
         ("openai", {"models": [plant("member of a body", name)]}),
@@ -86,6 +97,33 @@ def by_provider(stage: Stage) -> None:
             for stream in (True, False):
                 name = f"{kind}, provider is away" if fault == "away" else f"{kind}, gateway's key refused ({fault})"
                 _told(stage, send(stage, kind, fault, name=name, stream=stream), 503, "provider_unavailable")
+
+
+def by_switch(stage: Stage) -> None:
+    """What fails is answered by another company, which the account allows; then the operator switches providers off."""
+
+    async def allow(store: Store) -> None:
+        assert await entitlements.write(
+            store.client, stage.pid, Entitlements(1, fallback_companies=frozenset({"other"}))
+        )
+        assert await publish(store.client, Announcement(Topic.POLICY_CHANGED, pid=stage.pid))
+
+    stage.on_store(allow)
+
+    def answered(kind: str, fault: str, *, stream: bool) -> str:
+        name = f"{kind}, another company answers ({fault})"
+        answer = stage.ask(send(stage, kind, f"over-{fault}", name=name, stream=stream))
+        return answer.headers.get("x-provider", "") if answer is not None and answer.status == 200 else ""
+
+    for kind in KINDS:
+        for fault in FAILED_OVER:
+            for stream in (True, False):
+                if fault != "error_early" or stream:
+                    eventually(partial(answered, kind, fault, stream=stream), lambda name: name.endswith("-other"))
+        stage.on_store(lambda store, kind=kind: switch(store, Switchable.PROVIDER, kind, off=True))
+        _comes(stage, kind, "provider_unavailable", f"{kind}, switched off", {})
+        stage.on_store(lambda store, kind=kind: switch(store, Switchable.PROVIDER, kind, off=False))
+        _comes(stage, kind, "", f"{kind}, switched on", {})
 
 
 def by_broker(stage: Stage) -> None:

@@ -32,7 +32,7 @@ GUARANTEES = (
         "No content in any sink, whatever a request meets",
         tuple(
             f"{HUNT}::test_nothing_is_kept[{setting}]"
-            for setting in ("usual", "guarded", "faulty", "limited", "outage")
+            for setting in ("usual", "guarded", "faulty", "limited", "outage", "register")
         ),
         (),
         "a gateway that leaks on purpose, once into each sink",
@@ -85,6 +85,13 @@ GUARANTEES = (
         ("test_an_answer_from_elsewhere_raises_the_alarm",),
     ),
     Guarantee(
+        "Nothing is sent to where it is kept for too long",
+        ("tests/integration/test_retention.py", "tests/gateway/inference/test_permitted_targets.py"),
+        ("targets chosen", "fall-backs", "models of tools", "requests at the provider"),
+        "without a limit they are used; without the look, the search finds what was let through",
+        ("test_without_a_limit_every_target_is_used", "test_the_search_finds_what_is_let_through"),
+    ),
+    Guarantee(
         "Local means local",
         (
             "tests/integration/test_local_sockets.py",
@@ -119,11 +126,11 @@ GUARANTEES = (
         ("tests/metering/accounts/test_rights.py", "tests/metering/accounts/test_retention.py"),
         ("every key of the account's partition", "records", "audit stream"),
         "the same reading before the erasure finds everything",
-        ("test_a_copy_holds_everything",),
+        ("test_a_copy_has_what_every_key_of_the_account_holds",),
     ),
     Guarantee(
         "Device login and the portal keep no code, token or text",
-        tuple(f"{HUNT}::test_nothing_is_kept[{setting}]" for setting in ("people", "members")),
+        tuple(f"{HUNT}::test_nothing_is_kept[{setting}]" for setting in ("people", "supabase")),
         (),
         "a gateway that leaks what a form holds, once into each sink",
         (f"{HUNT}::test_a_leak_of_a_form_is_caught",),

@@ -28,7 +28,7 @@ TIERS = {"default": {}, "slow": {"requests_per_minute": 1}, "single": {"concurre
 
 
 def by_policy(stage: Stage) -> None:
-    """Plan, region, app version and processing mode, in each dialect."""
+    """Plan, region, app version, processing mode and retention, in each dialect."""
     stated: tuple[tuple[str, dict[str, Any], dict[str, str]], ...] = (
         ("model_not_in_plan", {"models": frozenset({"another"})}, {}),
         ("app_upgrade_required", {"min_app": {"": "9.0"}}, {}),
@@ -41,6 +41,12 @@ def by_policy(stage: Stage) -> None:
         _state(stage, session["pid"], policy)
         for kind in KINDS:
             _refused(stage, kind, code, name, _bearer(session) | headers)
+    for kind in KINDS:
+        name, headers = "refused for what is kept", _bearer(stage.session("user of what is kept"))
+        limited = headers | {"x-max-retention-days": "29"}
+        _refused(stage, kind, "retention_unavailable", name, limited, script="kept")
+        wrong = headers | {"x-max-retention-days": stage.canaries.plant("header: x-max-retention-days", name)}
+        _refused(stage, kind, "invalid_request", name, wrong)
     restricted = stage.session("restricted")
     run_cli("accounts", "restrict", "--user", "restricted", config=stage.config)
     for kind in KINDS:
@@ -103,11 +109,11 @@ def _bearer(session: dict[str, Any]) -> dict[str, str]:
     return {"authorization": f"Bearer {session['access_token']}"}
 
 
-def _refused(stage: Stage, kind: str, code: str, name: str, headers: dict[str, str]) -> None:
+def _refused(stage: Stage, kind: str, code: str, name: str, headers: dict[str, str], *, script: str = "plain") -> None:
     """Until the worker has heard of a policy, and a rate is used up, requests pass."""
 
     def said() -> str:
-        answer = stage.ask(send(stage, kind, name=name, headers=headers))
+        answer = stage.ask(send(stage, kind, script, name=name, headers=headers))
         return (answer.code or "") if answer else ""
 
     eventually(said, lambda found: found == code)

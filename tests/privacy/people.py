@@ -198,6 +198,7 @@ def _refused(stage: Stage, posted: Any, name: str) -> None:
         ("/account/token", {"name": f"<{plant('form: name', name)}>", "days": "30"}, 400),
         ("/account/token", {"name": plant("form: name", name), "days": plant("form: days", name)}, 400),
         ("/account/policy", {"mode": plant("form: mode", name), "region": plant("form: region", name)}, 400),
+        ("/account/policy", {"retention": plant("form: retention", name)}, 400),
         ("/account/revoke", {"sid": plant("form: sid", name)}, 404),
         ("/account/delete", {"confirm": plant("form: confirm", name)}, 400),
         ("/device", {"user_code": plant("form: user_code", name), "decision": "approve"}, 404),

@@ -7,6 +7,7 @@ have happened, so each asserts that. Scenarios of one setting share a gateway an
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import secrets
@@ -17,14 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.crash.faults import Plan
-from gateway.http.request import BODY_STALL_SECONDS
+from benchmarks.launch import injection
 from metering.ledger.records import parse
 from metering.spool import frames
 from metering.usage import Basis, Outcome
 from tests.integration.conftest import eventually
-from tests.privacy.denied import by_broker, by_fault, by_feature, by_provider, by_token
+from tests.privacy.denied import by_broker, by_fault, by_feature, by_provider, by_switch, by_token
 from tests.privacy.limited import SERVICES, SMALL, TIERS, by_limits, by_policy, by_service
 from tests.privacy.people import device_login, portal, signed_in_by_supabase
+from tests.privacy.registered import members
 from tests.privacy.sinks import KEY_LOG
 from tests.privacy.stage import Stage
 from tests.privacy.traffic import KINDS, conversation, send
@@ -47,6 +49,7 @@ class Setting:
     more: dict[str, Any] = field(default_factory=dict)
     workers: int = 1
     environment: dict[str, str] = field(default_factory=dict)
+    injected: tuple[str, ...] = ()
     cores: bool = False
     tls: bool = False
     issuer: bool = False  # people sign in at a Supabase project
@@ -61,7 +64,7 @@ SETTINGS = {
         cores=True,
         tls=True,
     ),
-    "faulty": Setting({"server": SHORT}, environment=DEBUG | {"PYTHONPATH": str(Path(__file__).parent / "faults")}),
+    "faulty": Setting({"server": SHORT}, environment=DEBUG, injected=(injection(Path(__file__).parent / "faults.py"),)),
     "limited": Setting(
         {
             "tiers": TIERS,
@@ -69,9 +72,10 @@ SETTINGS = {
             "server": {"max_body_bytes": SMALL, "max_inflight_body_bytes": 2 * SMALL},
         },
     ),
-    "outage": Setting(environment=Plan(lease_ms=3_000).environment()),  # a lease is 60 s otherwise
+    "outage": Setting(injected=(Plan(lease_ms=3_000).injection,)),  # a lease is 60 s otherwise
     "people": Setting(),
-    "members": Setting(issuer=True),
+    "register": Setting(),
+    "supabase": Setting(issuer=True),
 }
 
 
@@ -89,6 +93,21 @@ def dialects(stage: Stage) -> None:
         whole = send(stage, kind, name=f"{kind}, malformed JSON and UTF-8")
         stage.ask(whole.replace(b'{"', b'{,"', 1))
         stage.ask(whole.replace(stage.canaries.prefix.encode(), stage.canaries.prefix.encode() + b"\xff", 1))
+
+
+def translations(stage: Stage) -> None:
+    for kind, other in itertools.permutations(KINDS, 2):
+        for script in ("plain", "reset-mid", "unavailable", "refuse"):
+            for stream in (True, False):
+                name = f"{kind} to {other}, {script}"
+                data = send(stage, kind, script, stream=stream, name=name, more={"model": f"{other}-{script}"})
+                found = stage.ask(data.replace(b"models/%b-" % kind.encode(), b"models/%b-" % other.encode(), 1))
+                assert script != "plain" or (found is not None and found.status == 200), found
+        more = conversation(stage, kind) | {"model": f"{other}-plain"}
+        whole = send(stage, kind, name=f"{kind} to {other}, a whole conversation", more=more, stream=False)
+        found = stage.ask(whole.replace(b"models/%b-" % kind.encode(), b"models/%b-" % other.encode(), 1))
+        assert found is not None
+        assert found.status == 200, found.body
 
 
 def aborts(stage: Stage) -> None:
@@ -112,6 +131,7 @@ def refusals(stage: Stage) -> None:
         whole(text="y" * 200_000),
         whole(more={"web_search_options": {"user_location": plant("tool", name)}}),
         whole(more={"store": plant("store", name)}),
+        send(stage, "anthropic", name=name, more={"thread": {"type": "create", "name": plant("id", name)}}),
         request("GET", "/v1/responses", headers=stage.auth | {"upgrade": "websocket", "connection": "upgrade"}),
         request("POST", "/v1/responses", _previous(stage, name), headers=stage.auth),
         request("GET", "/v1/" + plant("path", name), headers=stage.auth),
@@ -131,16 +151,15 @@ def _previous(stage: Stage, name: str) -> bytes:
     return json.dumps(body).encode()
 
 
-def time_outs(stage: Stage) -> None:
+def body_stalls(stage: Stage) -> None:
+    """Of a gateway that waits for a shorter time than a minute (`faults`)."""
     with stage.client() as slow:
-        slow.sock.settimeout(BODY_STALL_SECONDS + 30)
         slow.send(send(stage, "openai", name="a body that never ends")[:-5])
-        _providers_time_out(stage)
         stage.see(slow.answer())
     assert "request_timeout" in stage.answers
 
 
-def _providers_time_out(stage: Stage) -> None:
+def time_outs(stage: Stage) -> None:
     for kind in KINDS:
         for script in ("hang", "hang-mid"):
             stage.ask(send(stage, kind, script, name=f"{kind}, provider times out ({script})"))
@@ -255,26 +274,31 @@ def _settled_in_the_spool(stage: Stage) -> set[str]:
 
 
 SCENARIOS: dict[str, tuple[Callable[[Stage], None], ...]] = {
-    "usual": (dialects, aborts, refusals, by_feature, by_provider, by_broker, time_outs, drained),
+    "usual": (
+        *(dialects, translations, aborts, refusals, by_feature, by_provider, by_switch, by_broker, time_outs),
+        drained,
+    ),
     "guarded": (masked, superseded, aborts),
-    "faulty": (by_fault,),
+    "faulty": (by_fault, body_stalls),
     "limited": (by_policy, by_limits, by_service, by_token),
     "outage": (store_outage, replayed),
     "people": (device_login, portal),
-    "members": (signed_in_by_supabase,),
+    "register": (members,),
+    "supabase": (signed_in_by_supabase,),
 }
 # The gateway's own errors that a setting's clients must have been told: together, all that there are.
 ANSWERS: dict[str, tuple[str, ...]] = {
     "usual": (
         *("invalid_request", "unsupported_feature", "privacy_unsupported", "token_invalid", "credits_exhausted"),
-        *("foreign_origin", "model_not_found", "not_found", "method_not_allowed", "request_timeout"),
+        *("foreign_origin", "model_not_found", "not_found", "method_not_allowed"),
         *("request_too_large", "unsupported_encoding", "upgrade_required", "headers_too_large", "upstream_error"),
-        *("provider_unavailable", "draining", "upstream_timeout"),
+        *("provider_unavailable", "draining", "upstream_timeout", "thread_unsupported_request"),
     ),
     "guarded": ("superseded",),
-    "faulty": ("internal_error",),
+    "faulty": ("internal_error", "request_timeout"),
     "limited": (
         *("token_expired", "token_revoked", "local_mode", "model_not_in_plan", "region_unavailable"),
+        "retention_unavailable",
         *("account_restricted", "app_upgrade_required", "insufficient_scope", "conflict", "rate_limited"),
         *("concurrency_limited", "overloaded"),
     ),

@@ -7,12 +7,11 @@ of their own, and turns on what the store could keep: MONITOR, SLOWLOG and uncom
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,10 +19,11 @@ from redis import Redis
 
 from benchmarks import processes
 from benchmarks.simulator import SimulatorProcess
+from gateway import variables
 from metering.reading.reader import read_usage
 from metering.store.store import Store
 from metering.usage import UsageRecord
-from tests.gateway_process import CLI, GatewayProcess
+from tests.gateway_process import GatewayProcess
 from tests.privacy.canaries import Canaries
 from tests.privacy.record import LONGEST, TRACED
 from tests.raw_http import Answer, RawClient, ask, request
@@ -39,7 +39,6 @@ class Stage(GatewayProcess):
 
     sim: SimulatorProcess = field(kw_only=True)
     canaries: Canaries = field(kw_only=True)
-    environment: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     cores: bool = field(default=False, kw_only=True)  # allow core files of any size
     issuer: str = field(default="", kw_only=True)  # where people sign in
     token: str = field(init=False, default="")
@@ -92,16 +91,11 @@ class Stage(GatewayProcess):
                 [
                     *self.tracer,
                     "-D",
-                    *CLI,
-                    "serve",
-                    "--config",
-                    str(self.config),
-                    "--workers",
-                    str(self.workers),
+                    *self.command,
                 ],
                 stdout=out,
                 stderr=log,
-                env={**os.environ, **self.environment},
+                env={**variables.for_child(), **self.environment},
                 cwd=self.folder,
                 preexec_fn=limits,
             )
@@ -190,9 +184,12 @@ class Stage(GatewayProcess):
             self.answers.add(answer.code)
 
     def internal_pages(self) -> Iterator[tuple[str, bytes]]:
-        for page in ("/metrics", "/livez", "/readyz"):
+        for page in ("/metrics", "/livez", "/readyz", "/version"):
             with contextlib.suppress(OSError, EOFError):
                 yield page, ask(self.internal, request("GET", page)).body
+        with contextlib.suppress(OSError, EOFError), RawClient(self.internal) as client:
+            client.send(request("GET", "/console/events")).head()
+            yield "/console/events", client.chunk() or b""
 
     # -- the end
 

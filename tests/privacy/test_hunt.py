@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.launch import injection
 from benchmarks.simulator import SimulatorProcess, make_certificates
 from tests import supabase_project
 from tests.privacy import sinks
@@ -21,7 +22,7 @@ from tests.privacy.traffic import form, send
 from tests.tools import needs
 
 pytestmark = needs("strace")
-# A leak's name in leaks/sitecustomize.py, and the sink that must show it.
+# A leak's name in leaks.py, and the sink that must show it.
 CONTROLS = {
     "stdout": "stdout",
     "stderr": "stderr",
@@ -55,7 +56,7 @@ STORE_FILES = {"snapshot": "store/dump.earlier.rdb", "append-only": "store/appen
 
 
 @contextlib.contextmanager
-def staged(folder, setting, environment=None):
+def staged(folder, setting, injected=()):
     certificates = make_certificates(folder / "certificates") if setting.tls else None
     trusted = {"ca_file": str(certificates.ca_file)} if certificates else {}
     with (
@@ -68,7 +69,8 @@ def staged(folder, setting, environment=None):
             workers=setting.workers,
             sim=sim,
             canaries=Canaries(),
-            environment=setting.environment | (environment or {}),
+            environment=setting.environment,
+            injected=(*setting.injected, *injected),
             cores=setting.cores,
             issuer=issuer,
         ) as stage,
@@ -78,7 +80,7 @@ def staged(folder, setting, environment=None):
 
 @pytest.fixture
 def stage(tmp_path, request):
-    leaks = {"PYTHONPATH": str(Path(__file__).parent / "leaks")} if "leaking" in request.keywords else {}
+    leaks = (injection(Path(__file__).parent / "leaks.py"),) if "leaking" in request.keywords else ()
     setting = request.node.callspec.params.get("setting", "") if hasattr(request.node, "callspec") else ""
     with staged(tmp_path, SETTINGS.get(setting, Setting()), leaks) as stage:
         yield stage

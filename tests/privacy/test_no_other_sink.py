@@ -30,7 +30,8 @@ SINK_OWNERS = {
     "gateway/telemetry/log.py": "the log itself: closed fields alone",
     "gateway/telemetry/quiet.py": "silences them; prints the faults of the operator",
     "gateway/http/server.py": "silences aiohttp's logger",
-    "gateway/cli/dev.py": "development: one line of closed fields for a person",
+    "gateway/cli/dev.py": "development: where it serves, and lines to paste",
+    "gateway/telemetry/readable.py": "development: one line of closed fields for a person",
     "gateway/hardening/environment.py": "flushes the streams before the program starts anew",
     "gateway/hardening/trial.py": "a command's own process, which serves nothing",
 }
@@ -39,6 +40,7 @@ OPERATORS = ("gateway/cli/", "gateway/config/", "gateway/auth/identity.py", "gat
 OPERATORS_OWN = {
     "gateway/accounts/opening.py": "the store's faults at start",
     "gateway/process/supervisor.py": "a port that cannot be listened on",
+    "gateway/process/reloading.py": "a provider's certificates that cannot be read any more",
     "gateway/local/isolation.py": "the user's own machine: what the kernel says",
     "gateway/local/settings.py": "the user's own settings",
     "metering/store/embedded.py": "where the store's own log is",
@@ -49,8 +51,10 @@ OPERATORS_OWN = {
 }
 # Where `Closed` and `Rid` are made.
 CLOSERS = {
+    "gateway/api/refusals.py",  # the codes of the error tree
     "gateway/process/app.py",
     "gateway/config/providers.py",
+    "gateway/config/changes.py",
     "gateway/catalog/catalog.py",
     "gateway/names.py",
 }

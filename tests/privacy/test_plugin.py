@@ -15,6 +15,7 @@ import pytest
 
 from tests import untested
 from tests.privacy import __main__ as privacy
+from tests.privacy.guarantees import GUARANTEES, Guarantee
 
 ROOT = Path(__file__).parents[2]
 TITLE = "What was promised, and what was found"
@@ -106,3 +107,20 @@ def test_what_this_machine_cannot_try_fails_the_report_alone(run: Run, how: str,
     assert done.returncode == code
     assert "NOT PROVEN" in done.stdout
     assert "a part did not run: " in done.stdout
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, str]:
+    """The text of each file of tests, by its path."""
+    return {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+
+
+@pytest.mark.parametrize("guarantee", GUARANTEES, ids=lambda one: one.name)
+def test_what_a_row_names_is_there(guarantee: Guarantee, files: dict[str, str]) -> None:
+    # Otherwise a renamed test leaves its row without a control, and only a run of every test would show it.
+    for named in (*guarantee.tests, *guarantee.controls):
+        file, _, test = named.rpartition("::") if "::" in named else ("", "", named)
+        if named in files or any(path.startswith(named) for path in files):
+            continue  # a file or a folder
+        function = re.compile(rf"def {re.escape(test.split('[')[0])}\w*\(")
+        assert any(function.search(text) for path, text in files.items() if file in path), named

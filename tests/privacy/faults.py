@@ -1,7 +1,8 @@
-"""A gateway with faults of its own: Python imports this at start where its folder is on PYTHONPATH.
+"""A gateway with faults of its own: `benchmarks.launch` starts it with this inside.
 
 A prompt that says ``fault:NAME`` meets the fault of that name: an exception that quotes content, as one of a
-parser or of a library might. Nothing but the gateway's own ways with it may see it.
+parser or of a library might. Nothing but the gateway's own ways with it may see it. A body that stops is waited for
+`STALL_SECONDS`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from gateway.inference.relay import Relay
 from gateway.upstream.connection import Connection
 
 _read, _send, _hold, _flow = inbound.read_body, Connection.send, Relay._hold, Relay._flow
+STALL_SECONDS = 3.0
 FAULTY = set()  # relays whose answer's first bytes raise
 
 
@@ -42,6 +44,8 @@ def _faulty(method):
     return relaying
 
 
-inbound.read_body = reading
-Connection.send = sending
-Relay._hold, Relay._flow = _faulty(_hold), _faulty(_flow)
+def install(_text: str) -> None:
+    inbound.read_body = reading
+    inbound.BODY_STALL_SECONDS = STALL_SECONDS
+    Connection.send = sending
+    Relay._hold, Relay._flow = _faulty(_hold), _faulty(_flow)

@@ -1,4 +1,4 @@
-"""A gateway that leaks on purpose: Python imports this at start where its folder is on PYTHONPATH.
+"""A gateway that leaks on purpose: `benchmarks.launch` starts it with this inside.
 
 Each prompt that says ``leak:NAME`` is leaked in the way of that name. The hunt must catch every one.
 """
@@ -123,7 +123,8 @@ def labelled(registry):
     return _render(registry) + b"".join(b'requests_total{model="%b"} 1\n' % label for label in LABELS)
 
 
-inbound.read_body = leaking
-Registry.render = labelled
-for forms in headers._REQUEST_BYTES.values():
-    forms[b"baggage"] = re.compile(rb".*")
+def install(_text: str) -> None:
+    inbound.read_body = leaking
+    Registry.render = labelled
+    for forms in headers._REQUEST_BYTES.values():
+        forms[b"baggage"] = re.compile(rb".*")
