@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import logging
 import random
 import secrets
 import socket
@@ -270,6 +271,7 @@ async def attack(port: int, tokens: dict[str, str], seconds: float) -> dict[str,
 
 def main() -> None:
     """Reads ``{"port", "tokens", "seconds"}`` from standard input."""
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each write to a connection that was cut off
     told = json.load(sys.stdin)
     if "bombs" in told["tokens"]:
         _bombs()
