@@ -17,11 +17,8 @@ from metering.usage import COUNTS, TOKEN_COUNTS, UsageRecord
 FIELDS: tuple[str, ...] = UsageRecord.__struct_fields__
 _TEXT = frozenset(field.name for field in msgspec.structs.fields(UsageRecord) if field.type is str)
 _OPTIONAL = frozenset((*COUNTS, "cost", "charge", "unpriced"))
-_KEPT = tuple(name for name in FIELDS if name not in _OPTIONAL)
-_LEFT_OUT_AT_ZERO = tuple(name for name in FIELDS if name in _OPTIONAL)
-_KEPT_LINES = "".join(f"{name}\n%s\n" for name in _KEPT)
-_kept_of = attrgetter(*_KEPT)
-_others_of = attrgetter(*_LEFT_OUT_AT_ZERO)
+_LINE_FEEDS = 2 * (len(FIELDS) - len(_OPTIONAL))
+_tokens_of = attrgetter(*TOKEN_COUNTS)
 
 
 def encode(record: UsageRecord) -> str:
@@ -30,10 +27,51 @@ def encode(record: UsageRecord) -> str:
     Raises:
         ValueError: A text contains a line feed, which the catalog does not allow.
     """
-    others = [f"{name}\n{value}\n" for name, value in zip(_LEFT_OUT_AT_ZERO, _others_of(record), strict=True) if value]
-    lines = _KEPT_LINES % _kept_of(record) + "".join(others)
-    if lines.count("\n") != 2 * (len(_KEPT) + len(others)):
+    # Each field by its name: over a list of names it takes two to three times as long, and a request encodes three.
+    lines = (
+        f"v\n{record.v}\nrid\n{record.rid}\nrev\n{record.rev}\npid\n{record.pid}\nprovider\n{record.provider}\n"
+        f"model\n{record.model}\nvariant\n{record.variant}\nstarted_ms\n{record.started_ms}\n"
+        f"settled_ms\n{record.settled_ms}\nbasis\n{record.basis}\noutcome\n{record.outcome}\n"
+        f"price_version\n{record.price_version}\n"
+    )
+    if lines.count("\n") != _LINE_FEEDS:
         raise ValueError("a field of a usage record holds a line feed")
+    if record.in_uncached:
+        lines += f"in_uncached\n{record.in_uncached}\n"
+    if record.cache_read:
+        lines += f"cache_read\n{record.cache_read}\n"
+    if record.cache_write_5m:
+        lines += f"cache_write_5m\n{record.cache_write_5m}\n"
+    if record.cache_write_1h:
+        lines += f"cache_write_1h\n{record.cache_write_1h}\n"
+    if record.cache_write_other:
+        lines += f"cache_write_other\n{record.cache_write_other}\n"
+    if record.tool_in:
+        lines += f"tool_in\n{record.tool_in}\n"
+    if record.audio_in:
+        lines += f"audio_in\n{record.audio_in}\n"
+    if record.image_in:
+        lines += f"image_in\n{record.image_in}\n"
+    if record.out_visible:
+        lines += f"out_visible\n{record.out_visible}\n"
+    if record.out_reasoning:
+        lines += f"out_reasoning\n{record.out_reasoning}\n"
+    if record.audio_out:
+        lines += f"audio_out\n{record.audio_out}\n"
+    if record.image_out:
+        lines += f"image_out\n{record.image_out}\n"
+    if record.searches:
+        lines += f"searches\n{record.searches}\n"
+    if record.fetches:
+        lines += f"fetches\n{record.fetches}\n"
+    if record.code_runs:
+        lines += f"code_runs\n{record.code_runs}\n"
+    if record.cost:
+        lines += f"cost\n{record.cost}\n"
+    if record.charge:
+        lines += f"charge\n{record.charge}\n"
+    if record.unpriced:
+        lines += f"unpriced\n{record.unpriced}\n"
     return lines
 
 
@@ -56,7 +94,7 @@ def parse(lines: str) -> UsageRecord:
 
 def tokens(record: UsageRecord) -> int:
     """All tokens that the request used: what the token rate counts."""
-    return sum(getattr(record, name) for name in TOKEN_COUNTS)
+    return sum(_tokens_of(record))
 
 
 def pairs(flat: Iterable[bytes]) -> dict[bytes, bytes]:

@@ -28,6 +28,16 @@ def test_a_record_comes_back_as_it_was(record):
     assert records.decode(entry_of(records.encode(record))) == record
 
 
+def test_every_field_is_written(make_record):
+    numbers = {
+        field.name: index for index, field in enumerate(msgspec.structs.fields(UsageRecord), 2) if field.type is int
+    }
+    record = msgspec.structs.replace(make_record("r", "p"), **numbers)
+    entry = entry_of(records.encode(record))
+    assert sorted(name.decode() for name in entry) == sorted(records.FIELDS)
+    assert records.decode(entry) == record
+
+
 @given(any_record)
 def test_counts_of_zero_are_left_out(record):
     names = {name.decode() for name in entry_of(records.encode(record))}
