@@ -256,8 +256,9 @@ class Dispatcher:
     async def _session(self, request: web.BaseRequest, token: str) -> Principal:
         """The session of a token; a network that sends many wrong ones has them looked up one by one."""
         services = self._services
-        if isinstance(self._authenticator.cached(token), Principal):
-            return await self._authenticator.authenticate(token)
+        known = self._authenticator.known(token)
+        if known is not None:
+            return known
         address = address_of(request, services.rules.config.server)
         try:
             async with self._look_ups.turn(address):

@@ -67,6 +67,11 @@ class Authenticator:
             return None
         return entry[1]
 
+    def known(self, token: str) -> Principal | None:
+        """The session behind ``token``, if that is known without a round trip. Raises TokenExpired."""
+        found = self.cached(token)
+        return _unexpired(found) if isinstance(found, Principal) else None
+
     async def authenticate(self, token: str | None) -> Principal:
         """The session behind ``token``.
 
@@ -80,9 +85,7 @@ class Authenticator:
         if found is None:
             found = await self._find(token)
         if isinstance(found, Principal):
-            if found.expires_ms <= now_ms():
-                raise TokenExpired
-            return found
+            return _unexpired(found)
         raise _DENIALS[found]
 
     async def _find(self, token: str) -> Principal | Denial:
@@ -182,6 +185,12 @@ class Authenticator:
                 keys.discard(key)
                 if not keys:
                     del self._named[name]
+
+
+def _unexpired(principal: Principal) -> Principal:
+    if principal.expires_ms <= now_ms():
+        raise TokenExpired
+    return principal
 
 
 def _names(found: Principal | Denial) -> tuple[str, ...]:

@@ -185,8 +185,8 @@ def record(
         code_runs=counts.code_runs,
         cost=owed.cost,
         charge=charge,
-        basis=settled.basis.value,
-        outcome=outcome.value,
+        basis=settled.basis._value_,
+        outcome=outcome._value_,
         price_version=identity.price_version,
         unpriced=int(owed.unpriced),
     )
