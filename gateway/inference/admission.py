@@ -155,6 +155,7 @@ def admit(
     asked_regions: Sequence[str] = (),
     asked_retention: Sequence[str] = (),
     model: Model | None = None,
+    selected: str = "",
 ) -> Admission:
     """Decide about a request whose head was read.
 
@@ -169,6 +170,7 @@ def admit(
         asked_retention: Values of its header that limits retention.
         learning: What is known of the model's usual requests.
         model: What ``catalog`` has under the request's name, if it was looked up: a dated name is compared with many.
+        selected: The company that was selected, if this is about another way to the same model.
 
     Raises:
         InvalidRequest, UnsupportedFeature, PrivacyUnsupported, ModelNotFound, ModelNotInPlan, RegionUnavailable,
@@ -187,7 +189,7 @@ def admit(
     refuse_unknown(head, config.policy, unknown_betas)
     model = _allowed(model or catalog.resolve(head.model), "model", principal)
     targets = failover.lasting_first(
-        failover.usable(model.targets, wire.operation.family, wire.operation, principal.fallback_companies),
+        failover.usable(model.targets, wire.operation.family, wire.operation, principal.fallback_companies, selected),
         clock.now_ms(),
     )
     if not targets:

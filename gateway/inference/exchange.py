@@ -17,27 +17,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, cast
 
-import msgspec
 from aiohttp import web
 
 from gateway.auth import policy
 from gateway.auth.principal import Principal
 from gateway.auth.retention import RETENTION_HEADER
-from gateway.catalog.catalog import Catalog, Model
+from gateway.catalog.catalog import Catalog
 from gateway.errors import GatewayError, UpstreamError
 from gateway.evidence.statement import RECEIPT_HEADER
 from gateway.http.answers import TOOLS_REMOVED
 from gateway.http.request import read_body
 from gateway.http.shares import Share
-from gateway.inference import failover, lanes, request_log, translating
-from gateway.inference.admission import Admission, admit, read_head, refuse_unknown
+from gateway.inference import failover, lanes, request_log
+from gateway.inference.admission import admit
 from gateway.inference.answer import Answer, Ending
 from gateway.inference.content import Content
 from gateway.inference.forwarding import Forwarding
 from gateway.inference.keep_alive import SIGNS, KeepAlive
+from gateway.inference.legs import Leg, Legs, release
 from gateway.inference.meter import Meter
 from gateway.inference.patience import patience
 from gateway.inference.rejection import Rejection
@@ -56,9 +56,7 @@ from gateway.names import Rid
 from gateway.telemetry.log import Event
 from metering.usage import Outcome
 from providers.bounds import UNCOUNTED_BYTES
-from providers.conversation.conversation import Dialect
-from providers.conversation.translator import Translated
-from providers.dialect import Family, Head, Operation, Target
+from providers.dialect import Family, Operation
 from providers.headers import asks_for_events
 from providers.masking.masking import Vault
 from providers.wires import WIRES
@@ -95,19 +93,16 @@ class Exchange:
         self._request = request
         self._operation = operation
         self._family = family
-        self._wire = WIRES[operation]
         self._principal = principal
         self._admit_again = admit_again
         self._rid = rid
         self._started = started  # of the loop's clock
-        self._asked: Head  # what the caller sent; what its provider gets may be a translation
-        self._translation: Translated | None = None
-        self._admission: Admission
         self._meter: Meter
         self._forwarding: Forwarding
         self._cancellation = Cancellation()
         self._streams = False
         self._events = True  # a stream of this request is an event stream
+        self._sign = False  # and it asks for one
         self._life: KeepAlive | None = None
         self._early: web.StreamResponse | None = None  # begun by a sign of life, until an answer flows
 
@@ -129,26 +124,22 @@ class Exchange:
                 body = Content(await read_body(self._request, limit, share, seconds, shares.slices))
                 body, vault = await self._searched(body, share)
                 share.expect(len(body))  # for what is made of it to be sent: refused before anything is held
-                self._asked = head = await self._read(body, path_model)
-                headers: Iterable[tuple[bytes, bytes]] = self._request.raw_headers
+                long = len(body) > UNCOUNTED_BYTES
                 catalog = rules.catalog  # a dated change of prices replaces it, not for a request that has begun
-                model = catalog.resolve(head.model)
-                way = self._way(head, model)
-                if way is not None:
-                    body, head = await self._translated(way, body, share)
-                    headers, query = way.headers, way.query
-                if not here or rules.secrets is not None or way or len(body) > UNCOUNTED_BYTES:  # it took time
+                legs = await self._legs(body, path_model, query, catalog, share)
+                translated = len(legs) > 1 or legs[0].translation is not None
+                if not here or rules.secrets is not None or translated or long:  # it took time
                     self._principal = await self._admit_again()
-                self._admit(head, vault, catalog, model)
+                self._admit(legs, vault, catalog)
                 lane = None if slot is None else shares.lanes.take(sid, slot, self._rid, cancellation)
-                await self._meter.reserve(self._forwarding, cancellation, lane)
+                granted = await self._meter.reserve(self._forwarding, cancellation, lane)
                 self._forwarding.output_limit = self._meter.output_limit
                 counted = True
                 self._services.signals.instruments.active.add(1)
                 self._set_deadline()
                 self._keep_alive()
-                relay = await self._forwarding.run(body, headers, query, share)
-                body.drop()  # a long stream does not keep its prompt in memory
+                relay = await self._forwarding.run(granted, self._meter.move, share)
+                release(legs)
             return await self._answer(relay)
         except GatewayError as refused:
             if counted and self._forwarding.attempts:
@@ -198,69 +189,53 @@ class Exchange:
         share.shrink(size)
         return Content(masked), vault
 
-    async def _read(self, body: Content, path_model: str | None) -> Head:
-        """What is acted on of the body. Raises `GatewayError`."""
-        steps = read_head(self._wire, body.reveal(), path_model, self._services.rules.config.policy)
-        return await self._services.shares.slices.run(steps, self._principal.pid)
-
-    def _way(self, head: Head, model: Model | None) -> translating.Way | None:
-        """How the request goes on in another dialect; ``None`` if it stays in its own, or will be refused."""
+    async def _legs(
+        self, body: Content, path_model: str | None, query: str, catalog: Catalog, share: Share
+    ) -> list[Leg]:
+        """The request in each dialect in which it may be sent. Raises `GatewayError`."""
+        rules, shares = self._services.rules, self._services.shares
+        legs = Legs(rules, shares, self._operation, pid=self._principal.pid, rid=self._rid, events=self._events)
+        wire = WIRES[self._operation]
+        head = await legs.read(wire, body, path_model)
+        self._sign = head.stream and self._events
+        model = catalog.resolve(head.model)
+        own = Leg(wire, head, head, body, self._request.raw_headers, query, model)
         if model is None or not policy.allows(self._principal, model):
-            return None
-        return translating.way_of(self._operation, model, stream=head.stream)
+            return [own]  # it will be refused
+        return await legs.all(own, self._principal.fallback_companies, share)
 
-    async def _translated(self, way: translating.Way, body: Content, share: Share) -> tuple[Content, Head]:
-        """The request as its provider reads it, and its head there. Raises `GatewayError`."""
-        rules, pid = self._services.rules, self._principal.pid
-        refuse_unknown(self._asked, rules.config.policy)
-        self._asked = translating.less_tools(self._asked, rules.config.policy)
-        size, target = len(body), Target(self._asked.model, store=False, include_usage=False)
-        removed = self._wire.splice(body.reveal(), self._asked, target)
-        share.grow(2 * size)  # for the body without what is removed, and the translation of it
-        plain = await self._services.shares.slices.run(removed, pid)
-        translation = await translating.translated(
-            way,
-            self._operation,
-            plain,
-            self._asked,
-            rid=self._rid,
-            sse=self._events,
-            aside=self._services.shares.aside,
-            holder=pid,
-        )
-        self._translation, self._wire = translation.without_body(), WIRES[way.operation]
-        made = Content(translation.body)
-        share.grow(len(made))
-        share.shrink(3 * size)
-        body.drop()
-        head = await self._read(made, way.target.model if way.host is Dialect.GEMINI else None)
-        # Hosts that know no switch for the usage state it all the same: the translation reads it.
-        return made, msgspec.structs.replace(head, model=self._asked.model, wants_usage=True)
-
-    def _admit(self, head: Head, vault: Vault | None, catalog: Catalog, model: Model | None) -> None:
-        """Decide what the request may do and costs at most. Raises `GatewayError`."""
-        services, rules, principal = self._services, self._services.rules, self._principal
-        self._admission = admit(
-            self._wire,
-            head,
-            () if self._translation else self._request.headers.getall("anthropic-beta", ()),
-            catalog=catalog,
-            config=rules.config,
-            principal=principal,
-            asked_regions=self._request.headers.getall(policy.REGION_HEADER, ()),
-            asked_retention=self._request.headers.getall(RETENTION_HEADER, ()),
-            learning=services.books.learning,
-            model=model,
-        )
+    def _admit(self, legs: list[Leg], vault: Vault | None, catalog: Catalog) -> None:
+        """Decide what the request may do and costs at most, on each leg. Raises `GatewayError`."""
+        services, headers = self._services, self._request.headers
+        allowed: list[Leg] = []
+        for leg in legs:
+            try:
+                leg.admission = admit(
+                    leg.wire,
+                    leg.head,
+                    () if leg.translation is not None else headers.getall("anthropic-beta", ()),
+                    catalog=catalog,
+                    config=services.rules.config,
+                    principal=self._principal,
+                    asked_regions=headers.getall(policy.REGION_HEADER, ()),
+                    asked_retention=headers.getall(RETENTION_HEADER, ()),
+                    learning=services.books.learning,
+                    model=leg.model,
+                    selected=leg.selected,
+                )
+            except GatewayError:
+                if not allowed:
+                    raise
+                leg.body.drop()
+            else:
+                allowed.append(leg)
         self._forwarding = Forwarding(
             services.upstreams,
             services.signals,
             services.shares.slices,
-            wire=self._wire,
-            admission=self._admission,
-            principal=principal,
+            legs=allowed,
+            principal=self._principal,
             vault=vault,
-            translation=self._translation,
             rid=self._rid,
         )
         self._meter = Meter(
@@ -268,8 +243,8 @@ class Exchange:
             services.signals.instruments,
             catalog,
             rid=self._rid,
-            principal=principal,
-            admission=self._admission,
+            principal=self._principal,
+            admissions=[leg.admission for leg in allowed],
         )
 
     # -- the client ----------------------------------------------------------------------------
@@ -285,7 +260,7 @@ class Exchange:
     def _keep_alive(self) -> None:
         """From now on, the client of an event stream gets signs of life."""
         seconds = self._services.rules.config.server.keep_alive_seconds
-        if seconds and self._asked.stream and self._events:
+        if seconds and self._sign:
             self._life = KeepAlive(asyncio.get_running_loop(), seconds, SIGNS[self._family])
             self._life.start(self._begin_early, self._sign_early)
 
@@ -365,7 +340,7 @@ class Exchange:
             name,
             redaction=self._services.upstreams.destinations[name].redaction,
             windows=self._meter.windows,
-            translated=self._translation is not None,
+            translated=self._forwarding.leg.translation is not None,
         )
         self._tell_changes(response)
         if 400 <= rejection.status < 500 and rejection.status != 429:
@@ -401,12 +376,13 @@ class Exchange:
             response.headers[REASONING_DROPPED] = "true"
         if self._meter.output_limit is not None:
             response.headers[OUTPUT_LIMIT] = str(self._meter.output_limit)
-        if removed := self._forwarding.members_removed(self._asked):
+        leg = self._forwarding.leg
+        if removed := self._forwarding.members_removed():
             response.headers[MEMBERS_REMOVED] = removed
-        if tools := self._asked.removed_tools:
+        if tools := leg.asked.removed_tools:
             response.headers[TOOLS_REMOVED] = ", ".join(sorted(tools))
-        if self._translation is not None and self._translation.dropped:
-            response.headers[TRANSLATION_DROPPED] = ", ".join(self._translation.dropped)
+        if leg.translation is not None and leg.translation.dropped:
+            response.headers[TRANSLATION_DROPPED] = ", ".join(leg.translation.dropped)
 
     async def _stream(self, relay: Relay) -> web.StreamResponse:
         request = self._request
@@ -508,8 +484,6 @@ class Exchange:
                 meter.record,
                 rid=self._rid,
                 operation=self._operation,
-                admission=self._admission,
-                translation=self._translation,
                 stopped=self._cancellation.outcome,
                 started=self._started,
                 now=asyncio.get_running_loop().time(),

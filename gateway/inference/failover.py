@@ -38,18 +38,19 @@ def usable(
     family: Family,
     operation: Operation | None = None,
     companies: Collection[str] = (),
+    selected: str = "",
 ) -> tuple[CatalogTarget, ...]:
     """The targets that a request of this dialect, for this operation, may go to, in order.
 
-    Selected means selected: the first one decides the company. Other ``companies`` are a fallback if the account allows
-    them by name: they come after all targets of the selected one.
+    Selected means selected: the first one decides the company, if ``selected`` does not name it. Other ``companies``
+    are a fallback if the account allows them by name: they come after all targets of the selected one.
     """
     native = [
         target
         for target in targets
         if target.provider.family is family and (operation is None or target.provider.serves(operation))
     ]
-    selected = native[0].provider.company if native else ""
+    selected = selected or (native[0].provider.company if native else "")
     allowed = (target for target in native if target.provider.company in (selected, *companies))
     return tuple(sorted(allowed, key=lambda target: target.provider.company != selected))
 

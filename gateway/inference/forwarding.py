@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -24,9 +24,9 @@ from gateway.inference import failover
 from gateway.inference.admission import Admission, at_provider, states_region
 from gateway.inference.answer import Answer, Ending, ending_of
 from gateway.inference.belief import believed
-from gateway.inference.content import Content
 from gateway.inference.failover import Next
 from gateway.inference.key_health import KeyHealth, KeyUse
+from gateway.inference.legs import Leg
 from gateway.inference.rejection import Rejection, rejection_of
 from gateway.inference.relay import Relay, RelayState, Watch
 from gateway.inference.responses import watch_of
@@ -38,8 +38,7 @@ from gateway.upstream.faults import AttemptOutcome, Fault, UpstreamFault
 from gateway.upstream.keys import KeyTurn
 from gateway.upstream.origin import Origin
 from providers.account_faults import Certainty, Finding
-from providers.conversation.translator import Translated
-from providers.dialect import Head, Scanner, Target, Wire
+from providers.dialect import Operation, Scanner, Target
 from providers.headers import request_headers
 from providers.hosts.host import Shape
 from providers.masking.masking import Vault
@@ -58,7 +57,8 @@ class Forwarding:
     """Build, `run`, then `close` in any case.
 
     Attributes:
-        target: Where the request is, or was last.
+        leg: In which dialect the request is, or was last.
+        target: Where the same.
         relay: Of the current attempt; ``None`` before the first one and after it was given up.
         attempts: How many were made.
         output_limit: The output limit to send instead of the request's own, or ``None``; set it before `run`.
@@ -67,28 +67,30 @@ class Forwarding:
     """
 
     __slots__ = (
-        "_admission",
         "_alarm",
         "_answer",
         "_caller_until",
+        "_error",
         "_health",
+        "_legs",
         "_limited",
         "_loop",
+        "_moved",
         "_own_until",
+        "_passed",
         "_place",
         "_principal",
         "_rid",
         "_several",
         "_signals",
         "_slices",
-        "_translation",
         "_until",
         "_upstreams",
         "_use",
         "_vault",
-        "_wire",
         "attempts",
         "first_byte",
+        "leg",
         "output_limit",
         "rejection",
         "relay",
@@ -102,12 +104,10 @@ class Forwarding:
         signals: Signals,
         slices: Slices,
         *,
-        wire: Wire,
-        admission: Admission,
+        legs: Sequence[Leg],
         principal: Principal,
         vault: Vault | None,
-        translation: Translated | None = None,
-        rid: str = "",
+        rid: str,
     ) -> None:
         """Build the way of one request.
 
@@ -115,130 +115,180 @@ class Forwarding:
             upstreams: The worker's.
             signals: The worker's.
             slices: In which what is sent is written.
-            wire: What is asked for.
-            admission: Where it may go.
+            legs: Where it may go, and as what, the preferred one first; each was decided about.
             principal: Whose request it is; a provider gets only a pseudonym of it, if its rules want one.
             vault: Secrets that the answer gets back.
-            translation: What the answer is translated back by, if the request was translated.
             rid: The request's id, for error events of a translated answer.
         """
         self._loop = asyncio.get_running_loop()
         self._upstreams = upstreams
         self._signals = signals
         self._slices = slices
-        self._wire = wire
-        self._admission = admission
+        self._legs = legs
         self._principal = principal
         self._vault = vault
-        self._translation = translation
         self._rid = rid
         self._answer: Answer | None = None
         self._health = KeyHealth(signals, self._loop.time)
+        self._passed: dict[Operation, Headers] = {}  # what a provider may see of the headers, by leg
+        self._error: GatewayError | None = None  # of the last attempt that failed
         # An attempt that was refused because of a rate limit alone: its error is the caller's, if the others have none.
-        self._limited: tuple[Relay, Answer, Rejection, CatalogTarget] | None = None
+        self._limited: tuple[Relay, Answer, Rejection, Leg, CatalogTarget] | None = None
         self._place: Turnstile | None = None  # which holds a place for this request
-        self._several = len(admission.targets) > 1  # else nothing is learnt about the only one
+        self._several = sum(len(leg.admission.targets) for leg in legs) > 1  # else nothing is learnt about the only one
         self._use: KeyUse | None = None  # of the attempt whose answer has begun
         # When its caller gives up; when the time of all attempts is over; the earlier of these.
         self._caller_until = self._own_until = self._until = math.inf
         self._alarm: asyncio.TimerHandle | None = None  # at that time
+        self._moved: Callable[[Admission], int | None]  # has the limit for another leg
         self.sent_at = 0.0  # of the current attempt, by the loop's clock
-        self.target = admission.targets[0]
+        self.leg = legs[0]
+        self.target = self.leg.admission.targets[0]
         self.relay: Relay | None = None
         self.rejection: Rejection | None = None
         self.attempts = 0
         self.first_byte = 0.0
         self.output_limit: int | None = None
 
-    async def run(self, body: Content, raw_headers: Iterable[tuple[bytes, bytes]], query: str, share: Share) -> Relay:
+    async def run(self, granted: int, moved: Callable[[Admission], int | None], share: Share) -> Relay:
         """The first answer to pass on: one that has begun, or the provider's refusal of the last target.
 
         Args:
-            body: As it is sent to the provider.
-            raw_headers: The client's; only what a provider may see of them is sent.
-            query: The client's; the same.
-            share: Has what is held of the body; what is made of it for a provider is added while it is held.
+            granted: Micro-credits that the request may cost: a further leg that needs more is none.
+            moved: Called when the request goes on in another leg; it has the output limit to send there, or ``None``.
+            share: Has what is held of the bodies; what is made of one for a provider is added while it is held.
 
         Raises:
             GatewayError: No target answered, or the operator's account is at fault; the last one's error.
         """
-        admission, wire = self._admission, self._wire
-        destinations = self._upstreams.destinations
-        left = list(admission.targets)
+        self._moved = moved
+        left = self._within(granted)
         none_ready = all(resting for resting, _ in self._waits(left)) if self._several else True
-        passed = request_headers(
-            wire.operation.family,
-            raw_headers,
-            strip_unknown=self._strip_unknown,
-            server_tools=self._upstreams.policy.server_tools,
-        )
-        error: GatewayError | None = None
         while left := self._switched_on(left):
-            target = self.target = left.pop(failover.best(self._waits(left)) if len(left) > 1 else 0)
-            more = bool(left)
-            destination = destinations[target.provider.name]
-            shape = destination.shape(wire, target.model, stream=admission.head.stream, query=query, headers=passed)
-            to = self._wire_target(target, shape)
-            turn = destination.keys.turn(target.model, self._principal.pid)
-            last = not more or none_ready  # nothing better is left: a key that rests will do
-            key, fresh = self._next_key(turn, destination, last=last), False
-            if key is not None and not await self._enter(destination, target):
-                error = ProviderUnavailable(BUSY, retry_after=BUSY_SECONDS)
-                continue
-            if key is not None and self._several:
-                destination.health.use(target.model, self._principal.pid, self._loop.time())
-            while key is not None:
-                use = KeyUse(destination, key, target.model)
-                try:
-                    # Made for each attempt, so that none is kept while its provider thinks.
-                    pieces = await self._slices.run(self._pieces(use, shape, to, body), self._principal.pid)
-                    self.attempts += 1
-                    if not fresh:
-                        self._upstreams.retries.count(self._loop.time(), first=self.attempts == 1)
-                    relay = await self._attempt(use, pieces, share, fresh=fresh)
-                except UpstreamFault as fault:
-                    self._signals.instruments.upstream_faults.inc(destination.name, fault.fault.value)
-                    error = failover.error_of(fault.fault)
-                    self._abandon(answer := Answer(Ending.NOTHING, fault=fault.fault))
-                    self._note_target(use, answer, sent=False)
-                    self._count(use, AttemptOutcome.FAULT)
-                    if not more or not self._may_retry():
-                        return self._limited_or(error)
-                    break
-                ending = _ending(relay)
-                if ending in _BEGUN:
-                    self._health.answered(use)
-                    self._count(use, AttemptOutcome.ANSWERED)
-                    if key != turn.own or target is not admission.targets[0]:
-                        self._signals.instruments.moved.inc(destination.name)
-                    self._use = use
-                    if self._place is not None:
-                        self._place.limit.answered(self._loop.time() - self.sent_at)
-                    if self._several:
-                        destination.health.answered(use.model, self._principal.pid, self._loop.time())
-                    return relay
-                answer = self._judge(relay)
-                step, finding, lacking = self._step(use, relay, answer, body, retried=fresh, more=more)
-                step, another = self._further(step, turn, destination, last=last, more=more)
-                key = key if another is None else another
-                self._count(use, failover.outcome_of(answer, operators=finding is not None, lacking=lacking))
-                if step is not Next.SAME_FRESH:
-                    self._note_target(use, answer, sent=relay.sent > 0, lacking=lacking and step is not Next.NEXT_KEY)
-                if step is Next.GIVE_UP and relay.status:
-                    return self._given_up(relay, answer, finding, error)
-                if relay.fault is not None:
-                    self._signals.instruments.upstream_faults.inc(destination.name, relay.fault.value)
-                error = failover.error_of_answer(answer)
-                self._abandon(answer)
-                if step is Next.GIVE_UP:
-                    raise error
-                fresh = step is Next.SAME_FRESH
-                if step is Next.NEXT_TARGET:
-                    break
+            self._go_on(*left.pop(failover.best(self._waits(left)) if len(left) > 1 else 0))
+            # Where nothing better is left, a key that rests will do.
+            relay = await self._try_target(share, more=bool(left), last=not left or none_ready)
+            if relay is not None:
+                return relay
         if self.attempts == 0:
             self._abandon(Answer(Ending.NOTHING))
-            error = error or ProviderUnavailable(SWITCHED_OFF, retry_after=UNAVAILABLE_SECONDS)
-        return self._limited_or(error or ProviderUnavailable())
+            self._error = self._error or ProviderUnavailable(SWITCHED_OFF, retry_after=UNAVAILABLE_SECONDS)
+        return self._limited_or(self._error or ProviderUnavailable())
+
+    async def _try_target(self, share: Share, *, more: bool, last: bool) -> Relay | None:
+        """Try the present target with one key after the other: its answer, if that is the one to pass on.
+
+        Args:
+            share: As for `run`.
+            more: Another target is left.
+            last: A key that rests is used, too.
+
+        Raises:
+            GatewayError: It failed, and nothing else may be tried.
+        """
+        target, pid = self.target, self._principal.pid
+        destination = self._upstreams.destinations[target.provider.name]
+        shape = self._shape(destination)
+        to = self._wire_target(target, shape)
+        turn = destination.keys.turn(target.model, pid)
+        key, fresh = self._next_key(turn, destination, last=last), False
+        if key is None:
+            return None
+        if not await self._enter(destination, target):
+            self._error = ProviderUnavailable(BUSY, retry_after=BUSY_SECONDS)
+            return None
+        if self._several:
+            destination.health.use(target.model, pid, self._loop.time())
+        while True:
+            use = KeyUse(destination, key, target.model)
+            try:
+                # Made for each attempt, so that none is kept while its provider thinks.
+                pieces = await self._slices.run(self._pieces(use, shape, to), pid)
+                self.attempts += 1
+                if not fresh:
+                    self._upstreams.retries.count(self._loop.time(), first=self.attempts == 1)
+                relay = await self._attempt(use, pieces, share, fresh=fresh)
+            except UpstreamFault as fault:
+                self._note_fault(use, fault.fault)
+                if more and self._may_retry():
+                    return None
+                return self._limited_or(failover.error_of(fault.fault))
+            if _ending(relay) in _BEGUN:
+                self._note_answer(use, own=key == turn.own)
+                return relay
+            answer = self._judge(relay)
+            step, finding, lacking = self._step(use, relay, answer, retried=fresh, more=more)
+            step, another = self._further(step, turn, destination, last=last, more=more)
+            key = key if another is None else another
+            self._count(use, failover.outcome_of(answer, operators=finding is not None, lacking=lacking))
+            if step is not Next.SAME_FRESH:
+                self._note_target(use, answer, sent=relay.sent > 0, lacking=lacking and step is not Next.NEXT_KEY)
+            if step is Next.GIVE_UP and relay.status:
+                return self._given_up(relay, answer, finding)
+            if relay.fault is not None:
+                self._signals.instruments.upstream_faults.inc(destination.name, relay.fault.value)
+            self._error = error = failover.error_of_answer(answer)
+            self._abandon(answer)
+            if step is Next.GIVE_UP:
+                raise error
+            if step is Next.NEXT_TARGET:
+                return None
+            fresh = step is Next.SAME_FRESH
+
+    def _note_fault(self, use: KeyUse, fault: Fault) -> None:
+        """An attempt ended before anything was sent."""
+        self._signals.instruments.upstream_faults.inc(use.destination.name, fault.value)
+        self._error = failover.error_of(fault)
+        self._abandon(answer := Answer(Ending.NOTHING, fault=fault))
+        self._note_target(use, answer, sent=False)
+        self._count(use, AttemptOutcome.FAULT)
+
+    def _note_answer(self, use: KeyUse, *, own: bool) -> None:
+        """An answer has begun; ``own``: with the key that the account's requests always have there."""
+        self._health.answered(use)
+        self._count(use, AttemptOutcome.ANSWERED)
+        if not own or self.target is not self._selected:
+            self._signals.instruments.moved.inc(use.destination.name)
+        self._use = use
+        if self._place is not None:
+            self._place.limit.answered(self._loop.time() - self.sent_at)
+        if self._several:
+            use.destination.health.answered(use.model, self._principal.pid, self._loop.time())
+
+    @property
+    def _selected(self) -> CatalogTarget:
+        return self._legs[0].admission.targets[0]
+
+    def _within(self, granted: int) -> list[tuple[Leg, CatalogTarget]]:
+        """The targets in the order in which they are preferred: those of the selected company first."""
+        first, *further = self._legs
+        left = [(first, target) for target in first.admission.targets]
+        if further:
+            afforded = (leg for leg in further if leg.admission.least <= granted)
+            left += [(leg, target) for leg in afforded for target in leg.admission.targets]
+            selected = self._selected.provider.company
+            left.sort(key=lambda place: place[1].provider.company != selected)
+        return left
+
+    def _go_on(self, leg: Leg, target: CatalogTarget) -> None:
+        self.target = target
+        if leg is not self.leg:
+            self.leg = leg
+            self.output_limit = self._moved(leg.admission)
+
+    def _shape(self, destination: Destination) -> Shape:
+        """Of the next request at the present target."""
+        leg = self.leg
+        operation, passed = leg.wire.operation, self._passed
+        if operation not in passed:
+            passed[operation] = request_headers(
+                operation.family,
+                leg.headers,
+                strip_unknown=self._strip_unknown,
+                server_tools=self._upstreams.policy.server_tools,
+            )
+        stream, headers = leg.admission.head.stream, passed[operation]
+        return destination.shape(leg.wire, self.target.model, stream=stream, query=leg.query, headers=headers)
 
     def wait_until(self, caller: float, own: float) -> None:
         """No attempt waits for its response head any longer, and none is begun later.
@@ -266,14 +316,14 @@ class Forwarding:
     def _count(self, use: KeyUse, outcome: AttemptOutcome) -> None:
         self._signals.instruments.attempts.inc(use.destination.name, outcome.value)
 
-    def _switched_on(self, targets: list[CatalogTarget]) -> list[CatalogTarget]:
+    def _switched_on(self, places: list[tuple[Leg, CatalogTarget]]) -> list[tuple[Leg, CatalogTarget]]:
         """Those whose provider the operator has not switched off; none if that is true of a model of the request."""
-        switches, admission = self._upstreams.switches, self._admission
+        switches, admission = self._upstreams.switches, self._legs[0].admission
         if not switches:
-            return targets
+            return places
         if switches.model((admission.model.name, *(model.name for model in admission.further.values()))):
             return []
-        return [target for target in targets if not switches.provider(target.provider.name)]
+        return [place for place in places if not switches.provider(place[1].provider.name)]
 
     def _next_key(self, turn: KeyTurn, destination: Destination, *, last: bool) -> int | None:
         switches, off = self._upstreams.switches, frozenset[int]()
@@ -306,7 +356,7 @@ class Forwarding:
         self._signals.instruments.retries_refused.inc()
         return False
 
-    def _waits(self, targets: Sequence[CatalogTarget]) -> list[tuple[bool, float]]:
+    def _waits(self, places: Sequence[tuple[Leg, CatalogTarget]]) -> list[tuple[bool, float]]:
         """Of each target, whether all its keys rest, and for how long it should be passed by."""
         now, pid, destinations = self._loop.time(), self._principal.pid, self._upstreams.destinations
         return [
@@ -314,7 +364,7 @@ class Forwarding:
                 not at.keys.ready(target.model, now),
                 max(at.health.wait(target.model, pid, now), _crowd(at, target.model)),
             )
-            for target in targets
+            for _, target in places
             for at in (destinations[target.provider.name],)
         ]
 
@@ -348,13 +398,14 @@ class Forwarding:
         else:
             health.answered(use.model, pid, now)
 
-    def _pieces(self, use: KeyUse, shape: Shape, to: Target, body: Content) -> Steps[list[bytes]]:
+    def _pieces(self, use: KeyUse, shape: Shape, to: Target) -> Steps[list[bytes]]:
         """Head and body of one attempt."""
-        spliced = yield from self._wire.splice(body.reveal(), self._admission.head, to)
+        leg = self.leg
+        spliced = yield from leg.wire.splice(leg.body.reveal(), leg.admission.head, to)
         return [(yield from use.destination.head(shape, spliced, key=use.key)), spliced]
 
     def _step(
-        self, use: KeyUse, relay: Relay, answer: Answer, body: Content, *, retried: bool, more: bool
+        self, use: KeyUse, relay: Relay, answer: Answer, *, retried: bool, more: bool
     ) -> tuple[Next, Finding | None, bool]:
         """What to do after an attempt that brought no answer, what is wrong with the operator's account, and whether
         the target lacks the model.
@@ -367,27 +418,27 @@ class Forwarding:
         finding, lacking = None, False
         status = failover.status_of(answer) if rejection is None else rejection.status
         if rejection is not None:
-            family = self._wire.operation.family
-            finding = failover.finding_of(family, rejection, body.reveal())
+            family = self.leg.wire.operation.family
+            finding = failover.finding_of(family, rejection, self.leg.body.reveal())
             lacking = finding is None and failover.lacks(family, rejection)
             self._health.rejected(use, rejection, finding, lacking=lacking)
             if finding is None and rejection.status == 429:
-                self._limited = (relay, answer, rejection, self.target)
+                self._limited = (relay, answer, rejection, self.leg, self.target)
         step = failover.after_answer(status, operators=finding is not None, lacking=lacking, more=more)
         return step, finding, lacking
 
-    def _given_up(self, relay: Relay, answer: Answer, finding: Finding | None, before: GatewayError | None) -> Relay:
+    def _given_up(self, relay: Relay, answer: Answer, finding: Finding | None) -> Relay:
         """Nothing is left to try: the provider's error is the caller's, if it is not about the operator's account.
 
         Another company's refusal is not: what the selected one's models wrote may be what it does not accept.
 
         Raises:
             ProviderUnavailable: It is about the account, and no other attempt was only limited.
-            GatewayError: ``before``, for an attempt at the selected company, if this was another one.
+            GatewayError: That of an attempt before at the selected company, if this was another one.
         """
-        if before is not None and self.target.provider.company != self._admission.targets[0].provider.company:
+        if self._error is not None and self.target.provider.company != self._selected.provider.company:
             self._abandon(answer)
-            return self._limited_or(before)
+            return self._limited_or(self._error)
         if finding is None or finding.certainty is Certainty.QUOTED:
             self._answer = answer
             return relay
@@ -398,7 +449,8 @@ class Forwarding:
         """The attempt that was only limited, if there was one: to wait is better advice than any other."""
         if self._limited is None:
             raise error
-        relay, self._answer, self.rejection, self.target = self._limited
+        relay, self._answer, self.rejection, leg, target = self._limited
+        self._go_on(leg, target)
         self.relay = relay
         return relay
 
@@ -464,7 +516,7 @@ class Forwarding:
             self.relay.close()
             self.relay = None
         self._leave()
-        self._vault = self._limited = self.rejection = self._use = None
+        self._vault = self._limited = self._error = self.rejection = self._use = None
 
     def _abandon(self, answer: Answer) -> None:
         """Give an attempt up: if no further one is made, this is how the request ended.
@@ -520,7 +572,7 @@ class Forwarding:
         scanner, ending = relay.scanner, _ending(relay)
         if scanner is None:
             return Answer(ending, relay.status, relay.fault, relay.written)
-        admission = self._admission
+        admission = self.leg.admission
         waited = self.first_byte - self.sent_at if self.first_byte else 0.0
         return Answer(
             ending,
@@ -539,13 +591,13 @@ class Forwarding:
         destination = self._upstreams.destinations[self.target.provider.name]
         unframe = destination.host.unframed(headers)
         watch = watch_of(
-            self._wire,
-            self._admission.head,
+            self.leg.wire,
+            self.leg.admission.head,
             status,
             headers,
             self._vault,
             redaction=destination.redaction,
-            translation=self._translation,
+            translation=self.leg.translation,
             rid=self._rid,
         )
         if unframe is None or watch.scanner is None:
@@ -553,11 +605,11 @@ class Forwarding:
         return watch._replace(scanner=unframe(watch.scanner), changes=True)
 
     def _wire_target(self, target: CatalogTarget, shape: Shape) -> Target:
-        upstreams, provider = self._upstreams, target.provider
+        upstreams, provider, admission = self._upstreams, target.provider, self.leg.admission
         pid, of_period = self._principal.pid, period(self._principal.begun_ms)
         return Target(
             model=target.model,
-            alias=target.model != self._admission.head.model,
+            alias=target.model != admission.head.model,
             store=provider.store,
             include_usage=provider.include_usage,
             reasons=target.reasons,
@@ -568,7 +620,7 @@ class Forwarding:
             output_limit=self.output_limit,
             completion_limit=provider.completion_limit,
             strip_unknown=self._strip_unknown,
-            region="us" if states_region(target, self._admission.head, self._admission.regions) else "",
+            region="us" if states_region(target, admission.head, admission.regions) else "",
             renamed=self._renamed(target),
             extended_cache=self._extended_cache,
             attribution=provider.reads_attribution,
@@ -579,7 +631,7 @@ class Forwarding:
     def _renamed(self, target: CatalogTarget) -> dict[str, str]:
         """A provider's names of the further models of the request, if they differ from the client's."""
         names: dict[str, str] = {}
-        for name, model in self._admission.further.items():
+        for name, model in self.leg.admission.further.items():
             served = at_provider(model, target.provider.name)
             if served is not None and served.model != name:
                 names[name] = served.model
@@ -587,19 +639,19 @@ class Forwarding:
 
     @property
     def _extended_cache(self) -> bool:
-        return self._upstreams.policy.extended_prompt_cache and self._admission.max_retention_days != 0
+        return self._upstreams.policy.extended_prompt_cache and self.leg.admission.max_retention_days != 0
 
     @property
     def _strip_unknown(self) -> bool:
         return self._upstreams.policy.unknown_members is not UnknownMembers.PASS
 
-    def members_removed(self, asked: Head) -> str:
+    def members_removed(self) -> str:
         """What the provider did not get of the members and betas of the caller's request; may be empty."""
         return register.told(
-            asked.found,
+            self.leg.asked.found,
             extended_cache=self._extended_cache,
             strip_unknown=self._strip_unknown,
-            betas=self._admission.unknown_betas,
+            betas=self.leg.admission.unknown_betas,
         )
 
 

@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -92,6 +92,7 @@ class Meter:
 
     __slots__ = (
         "_admission",
+        "_admissions",
         "_asked_output",
         "_books",
         "_cancellation",
@@ -122,16 +123,25 @@ class Meter:
         *,
         rid: Rid,
         principal: Principal,
-        admission: Admission,
+        admissions: Sequence[Admission],
     ) -> None:
-        """Nothing is held yet. ``catalog`` is the one that the request was admitted by: a dated change of prices leaves
-        it alone.
+        """Nothing is held yet.
+
+        Args:
+            books: The worker's.
+            instruments: The worker's.
+            catalog: By which the request was admitted: a dated change of prices leaves it alone.
+            rid: The request.
+            principal: Who pays.
+            admissions: What was decided about the request in each dialect in which it may be sent, the preferred one
+                first: what is held is enough for each.
         """
         self._books = books
         self._instruments = instruments
         self._rid = rid
         self._principal = principal
-        self._admission = admission
+        self._admissions = admissions
+        self._admission = admission = admissions[0]  # where it is
         self._catalog = catalog
         self._started_ms = now_ms()
         self.decided = False
@@ -148,9 +158,10 @@ class Meter:
         self.reserved: Reserved | None = None
         self.record: UsageRecord | None = None
 
-    async def reserve(self, request: Metered, cancellation: Cancellation, lane: Taken | None = None) -> None:
+    async def reserve(self, request: Metered, cancellation: Cancellation, lane: Taken | None = None) -> int:
         """Take the hold, the lease, the rate and, if there is one, the autocomplete lane in one call; then note in
         the spool that the request is about to go. ``cancellation`` ends it if its credit does not last.
+        Returns the micro-credits that it may cost.
 
         The caller must call `settle` once this has returned, and only then.
 
@@ -164,13 +175,13 @@ class Meter:
         reservation = Reservation(
             rid=self._rid,
             pid=principal.pid,
-            amount=admitted.amount,
-            tokens=admitted.tokens,
+            amount=max(each.amount for each in self._admissions),
+            tokens=max(each.tokens for each in self._admissions),
             lease_ms=LEASE_MS,
             limits=books.limits.of(principal.tiers or (principal.tier,)),
             orphan=self._orphan(admitted.targets[0], 0),
             lane="" if lane is None else lane.name,
-            worst=admitted.worst,
+            worst=max(each.worst for each in self._admissions),
             least=admitted.least,
         )
         clock = asyncio.get_running_loop().time
@@ -200,6 +211,17 @@ class Meter:
             self.cap(admitted.limit(decision.most))
         self._request, self._cancellation = request, cancellation
         books.leases.begin(self, cancellation)
+        return decision.most
+
+    def move(self, admission: Admission) -> int | None:
+        """The request goes on in another dialect: `output_limit` there. Only before any output."""
+        self._admission = admission
+        self._held_output = self._asked_output = admission.output_tokens
+        self._most_output = admission.most_output
+        self.output_limit = None
+        if self._granted < admission.worst:
+            self.cap(admission.limit(self._granted))
+        return self.output_limit
 
     def cap(self, limit: int) -> None:
         """The credit pays ``limit`` tokens of each choice and no more; they are held."""

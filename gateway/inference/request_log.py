@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from gateway.auth.regions import astray, promised
-from gateway.inference.admission import Admission
 from gateway.inference.answer import Answer, Ending
 from gateway.inference.forwarding import Forwarding
 from gateway.inference.services import Signals
-from gateway.names import Rid
+from gateway.names import Closed, Rid
 from gateway.telemetry.log import Event, Fields, NoRecord
 from metering.usage import Outcome, UsageRecord
-from providers.conversation.translator import Translated
 from providers.dialect import Operation
 
 
@@ -21,8 +19,6 @@ def note(
     *,
     rid: Rid,
     operation: Operation,
-    admission: Admission,
-    translation: Translated | None,
     stopped: Outcome | None,
     started: float,
     now: float,
@@ -36,14 +32,13 @@ def note(
         record: Its settlement; ``None`` if nothing is owed.
         rid: The request.
         operation: What was asked for.
-        admission: What was decided.
-        translation: How it went on in another dialect, if it did.
         stopped: Why it was stopped, if it was.
         started: When it arrived, by the loop's clock.
         now: Of the same clock.
         region: What its session is pinned to.
     """
     instruments, relay = signals.instruments, forwarding.relay
+    name, translation = forwarding.leg.admission.model.name, forwarding.leg.translation
     answer = forwarding.answer()
     told: Outcome | NoRecord = NoRecord.PROVIDER_ERROR
     if record is not None:
@@ -52,7 +47,7 @@ def note(
         told = answer.outcome(stopped)
     provider = forwarding.target.provider.name
     instruments.requests.inc(operation.value, told.value)
-    instruments.model_requests.inc(provider, admission.model.name, told.value)
+    instruments.model_requests.inc(provider, name, told.value)
     instruments.request_time.observe(now - started)
     if relay is not None and relay.status:
         instruments.provider_first_byte.observe(forwarding.first_byte - forwarding.sent_at, provider)
@@ -76,14 +71,14 @@ def note(
             instruments.token_time.observe((now - forwarding.first_byte) / (outputs - 1))
         _check_place(signals, forwarding, rid, region)
         _check_answer(signals, forwarding, answer, rid)
-        _check_prices(signals, forwarding, admission, record, rid)
+        _check_prices(signals, forwarding, name, record, rid)
     if not signals.log.requests:
         return
     fields: Fields = {
         "rid": rid,
         "operation": operation,
         "provider": provider,
-        "model": admission.model.name,
+        "model": name,
         "status": relay.status if relay is not None else 0,
         "outcome": told,
         "first_byte_ms": int((forwarding.first_byte - started) * 1000) if forwarding.first_byte else -1,
@@ -113,14 +108,12 @@ def _check_answer(signals: Signals, forwarding: Forwarding, answer: Answer, rid:
         signals.log.warning(Event.USAGE_SUSPECT, rid=rid, provider=provider.name)
 
 
-def _check_prices(
-    signals: Signals, forwarding: Forwarding, admission: Admission, record: UsageRecord, rid: Rid
-) -> None:
+def _check_prices(signals: Signals, forwarding: Forwarding, name: Closed, record: UsageRecord, rid: Rid) -> None:
     """Say that a record is charged without a price for all that was stated (docs/billing.md)."""
     if record.unpriced:
         provider = forwarding.target.provider.name
         signals.instruments.unpriced.inc(provider)
-        signals.log.warning(Event.USAGE_UNPRICED, rid=rid, provider=provider, model=admission.model.name)
+        signals.log.warning(Event.USAGE_UNPRICED, rid=rid, provider=provider, model=name)
 
 
 def _check_place(signals: Signals, forwarding: Forwarding, rid: Rid, region: str) -> None:

@@ -3,7 +3,8 @@
 Rules:
 
 1. A target that speaks the caller's dialect is preferred: its answer passes unchanged.
-2. The first target decides the company, as for every request (`failover.usable`).
+2. The first target decides the company, as for every request (`failover.usable`). Targets of other dialects are
+   fallbacks (`further_ways`).
 3. The caller's request is read and judged in its own dialect first, and what the register removes is removed: what is
    translated is what would have been sent. The translated request is then read and judged like every other.
 """
@@ -11,8 +12,8 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -57,13 +58,15 @@ class Way:
         operation: What the provider is asked for.
         host: The provider's dialect.
         target: The first place that serves the model.
-        model: What was asked for.
+        model: What was asked for, with the targets to which this way may lead.
+        selected: The company of the way that comes first, if this is a further one.
     """
 
     operation: Operation
     host: Dialect
     target: CatalogTarget
     model: Model
+    selected: str = ""
 
     @property
     def headers(self) -> Sequence[tuple[bytes, bytes]]:
@@ -100,6 +103,37 @@ def way_of(operation: Operation, model: Model, *, stream: bool) -> Way | None:
     if host is Dialect.RESPONSES and operation not in COUNTING:
         host = Dialect.CHAT
     return Way(asked, host, target, model)
+
+
+def further_ways(
+    operation: Operation, model: Model, first: Way | None, *, stream: bool, companies: Collection[str]
+) -> tuple[Way, ...]:
+    """The ways to those targets that the first way does not lead to, in the order in which they are fallbacks.
+
+    Only conversations have any: another model's embedding means something else.
+
+    Args:
+        operation: What the caller asks for.
+        model: What it names.
+        first: Of `way_of`.
+        stream: It asks for a stream.
+        companies: Those that the account allows beside the selected one.
+    """
+    if len(model.targets) < 2 or operation not in DIALECTS:
+        return ()
+    asked = operation if first is None else first.operation
+    reached = [target for target in model.targets if target.provider.serves(asked)]
+    if not reached or len(reached) == len(model.targets):
+        return ()
+    selected = reached[0].provider.company
+    left: dict[Dialect, list[CatalogTarget]] = {}
+    for target in sorted(model.targets, key=lambda target: target.provider.company != selected):
+        if not target.provider.serves(asked) and target.provider.company in (selected, *companies):
+            left.setdefault(dialect_of(target), []).append(target)
+    return tuple(
+        Way(operation_of(host, stream=stream), host, targets[0], replace(model, targets=tuple(targets)), selected)
+        for host, targets in left.items()
+    )
 
 
 def less_tools(head: Head, rules: PolicyConfig) -> Head:

@@ -187,7 +187,7 @@ class Account:
         )  # fmt: skip
         self.count += 1
         meter = Meter(
-            self.books, self.instruments, self.catalog, rid=f"r{self.count}", principal=principal, admission=admitted
+            self.books, self.instruments, self.catalog, rid=f"r{self.count}", principal=principal, admissions=[admitted]
         )
         request = SimpleNamespace(progress=lambda: (admitted.targets[0], 0), at_output=lambda *_: None)
         if (refused := await self._refusal(meter, request)) is not None:

@@ -2,11 +2,13 @@
 
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from gateway.auth.principal import Mode, Principal
 from gateway.config import AbortRule
 from gateway.inference.answer import Answer, Ending
+from gateway.inference.belief import TOLERANCE
 from gateway.inference.meter import MORE_OUTPUT, UNSEEN_SPEED, Meter
 from metering.learning import ENOUGH_SPEEDS, Learning
 from metering.ledger.ledger import Reserved, Standing, Touched
@@ -28,7 +30,7 @@ def running(found, *, most=None, learning=None):
     books = SimpleNamespace(abort=AbortRule.PRODUCED, learning=learning or Learning())
     instruments = SimpleNamespace(limits_ignored=SimpleNamespace(inc=lambda _provider: None))
     meter = Meter(
-        books, instruments, SimpleNamespace(price_of=lambda *_: None), rid="r", principal=principal, admission=found
+        books, instruments, SimpleNamespace(price_of=lambda *_: None), rid="r", principal=principal, admissions=[found]
     )
     seen = SimpleNamespace(output=0, watched=None)
     meter._request = SimpleNamespace(
@@ -152,3 +154,22 @@ async def test_more_output_than_was_held_for_is_charged_up_to_what_the_ledger_gr
     record = meter.record
     assert record.charge == found.input_bound * TOKEN + charged * of_output
     assert (record.cost, record.out_visible) == (found.input_bound * TOKEN + output * of_output, output)
+
+
+def test_a_request_that_goes_on_elsewhere_is_limited_by_what_it_pays_there(clock):
+    found = admitted(chat(), max_output=50_000)
+    meter, _ = running(found)
+    dear = msgspec.structs.replace(found, worst=3 * found.worst, costs=Dear(found.costs))
+    assert meter.move(dear) == meter.output_limit == dear.limit(found.worst) < found.most_output
+    assert meter.move(found) is None
+    assert (meter.output_limit, meter.most_seen) == (None, (found.most_output * TOLERANCE + MORE_OUTPUT))
+
+
+class Dear:
+    """Costs three times as much."""
+
+    def __init__(self, costs):
+        self.costs = costs
+
+    def output(self, amount, most):
+        return self.costs.output(amount // 3, most)

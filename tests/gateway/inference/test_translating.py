@@ -9,7 +9,7 @@ import pytest
 from gateway.catalog.catalog import load
 from gateway.catalog.naming import required_output, thinks_by_budget
 from gateway.config.load import read
-from gateway.inference.translating import way_of
+from gateway.inference.translating import further_ways, way_of
 from providers.conversation.conversation import Dialect
 from providers.conversation.counting import COUNTING
 from providers.conversation.embeddings import EMBEDDING
@@ -30,7 +30,11 @@ PROVIDERS = {
 }
 MODELS = [
     {"name": name, "price": {"input": 1, "output": 4}, "targets": [{"provider": of, "model": "m"} for of in places]}
-    for name, places in [*((name, (name,)) for name in PROVIDERS), ("both", ("claude", "host"))]
+    for name, places in [
+        *((name, (name,)) for name in PROVIDERS),
+        ("both", ("claude", "host")),
+        ("all", ("plain", "claude", "maker", "gemini")),
+    ]
 ]
 CATALOG = load(read({"providers": PROVIDERS, "models": MODELS}, Path("gateway.toml"), {}))
 CHAT, RESPONSES, MESSAGES = Operation.OPENAI_CHAT, Operation.OPENAI_RESPONSES, Operation.ANTHROPIC_MESSAGES
@@ -71,6 +75,30 @@ def test_a_stream_from_gemini_is_an_event_stream(operation: Operation) -> None:
     way = way_of(operation, found, stream=True)
     assert way is not None
     assert (way.operation, way.query, way.host) == (STREAM, "alt=sse", Dialect.GEMINI)
+
+
+@pytest.mark.parametrize(
+    ("operation", "companies", "ways"),
+    [
+        (CHAT, (), []),
+        (CHAT, ("claude", "gemini"), [(MESSAGES, "claude"), (STREAM, "gemini")]),
+        (MESSAGES, ("gemini", "plain"), [(CHAT, "plain"), (STREAM, "gemini")]),
+        (MESSAGES, ("maker", "plain", "host"), [(CHAT, "plain"), (RESPONSES, "maker")]),
+        (STREAM, ("maker",), [(RESPONSES, "maker")]),
+        (EMBED, ("gemini", "claude"), []),
+    ],
+)
+def test_targets_of_other_dialects_are_reached_by_further_ways(
+    operation: Operation, companies: tuple[str, ...], ways: list[tuple[Operation, str]]
+) -> None:
+    found = CATALOG.resolve("all")
+    assert found is not None
+    first = way_of(operation, found, stream=True)
+    further = further_ways(operation, found, first, stream=True, companies=companies)
+    assert [(way.operation, way.target.provider.name) for way in further] == ways
+    selected = {CHAT: "plain", EMBED: "plain", MESSAGES: "claude", STREAM: "gemini"}[operation]
+    assert {way.selected for way in further} <= {selected}
+    assert all(target.provider.company in companies for way in further for target in way.model.targets)
 
 
 def test_only_these_operations_are_translated() -> None:
