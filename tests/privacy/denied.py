@@ -28,6 +28,7 @@ KEY_FAULTS = {
     "google": ("401", "403"),
 }
 FAILED_OVER = ("503", "404", "error_early")  # by a target before another company's
+ELSEWHERE = {"openai": "anthropic", "anthropic": "google", "google": "openai"}  # the other company speaks this
 NOBODY = "127.0.0.1:1"  # nothing listens there
 UNSUPPORTED = "unsupported_feature"
 PATHS = ("/v1/chat/completions", "/v1/messages", "/v1beta/models/small:generateContent")
@@ -49,6 +50,11 @@ def catalog(url: str, **trusted: str) -> tuple[dict[str, Any], list[dict[str, An
                 {"provider": f"{kind}-other", "model": real},
             )
             models.append(model(f"{kind}-over-{fault}", kind) | {"targets": [failing, other]})
+        failing, other = (
+            {"provider": kind, "model": f"{real}@fault-503@thinking-0"},
+            {"provider": f"{ELSEWHERE[kind]}-other", "model": KINDS[ELSEWHERE[kind]]},
+        )
+        models.append(model(f"{kind}-over-dialect", kind) | {"targets": [failing, other]})
         kept = {"provider": kind, "model": real, "retention_days": 30}
         models.append(model(f"{kind}-kept", kind) | {"targets": [kept]})
         models.append(model(f"{kind}-away", f"{kind}-away", real))
@@ -120,6 +126,11 @@ def by_switch(stage: Stage) -> None:
             for stream in (True, False):
                 if fault != "error_early" or stream:
                     eventually(partial(answered, kind, fault, stream=stream), lambda name: name.endswith("-other"))
+        for stream in (True, False):
+            eventually(
+                partial(answered, kind, "dialect", stream=stream),
+                lambda name, kind=kind: name == f"{ELSEWHERE[kind]}-other",
+            )
         stage.on_store(lambda store, kind=kind: switch(store, Switchable.PROVIDER, kind, off=True))
         _comes(stage, kind, "provider_unavailable", f"{kind}, switched off", {})
         stage.on_store(lambda store, kind=kind: switch(store, Switchable.PROVIDER, kind, off=False))
