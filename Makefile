@@ -11,7 +11,7 @@ WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); m=$$((2 * n)); [ $$m -le 8
 ENGINE := .venv-local
 NEWEST := .venv-newest
 
-.PHONY: setup tools run test check lint types contracts lock dist bench crash hostile drift agents local-e2e privacy clean
+.PHONY: setup tools run test check lint types contracts lock dist bench crash hostile pairs drift agents local-e2e privacy clean
 
 setup: $(STAMP)
 
@@ -102,6 +102,10 @@ $(ENGINE)/.installed: requirements/local-e2e.txt
 
 crash: setup
 	$(BIN)/python -m benchmarks crash
+
+# The recordings through every pair of dialects, by feature: what passed, and what was refused.
+pairs: setup
+	$(BIN)/python -m tests.corpus.pairs
 
 # Twenty minutes; `python -m benchmarks hostile --seconds 60` is the short form.
 hostile: setup
