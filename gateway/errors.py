@@ -3,8 +3,8 @@
 Rules:
 
 1. A message is a fixed sentence of this code base that says how to fix the problem. It never quotes a request, an
-   answer, a foreign exception or a client-chosen string. The numbers of an error are its attributes; `sentence` of
-   `gateway.http.answers` adds them to the message of the answer.
+   answer, a foreign exception or a client-chosen string. The numbers and closed names of an error are its attributes;
+   `sentence` of `gateway.http.answers` adds them to the message of the answer.
 2. Foreign errors (store, sockets, TLS, parsers) become one of these in one place, `exchange`.
 3. An error that is raised before `reserve` holds nothing and charges nothing.
 """
@@ -57,6 +57,16 @@ class InvalidRequest(GatewayError):
 class UnsupportedFeature(InvalidRequest):
     code = "unsupported_feature"
     default_message = "The gateway does not serve this feature."
+
+
+class IncapableModel(UnsupportedFeature):
+    """The model is stated to lack what the request needs. ``model``: its configured or published name, or empty."""
+
+    default_message = "This model is stated to lack what the request needs: choose another model."
+
+    def __init__(self, message: str | None = None, *, model: str = "", param: str | None = None) -> None:
+        super().__init__(message, param=param)
+        self.model = model
 
 
 class PrivacyUnsupported(InvalidRequest):

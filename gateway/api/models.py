@@ -5,7 +5,10 @@ Rules:
 1. A list contains the models that the caller can use: by plan, models, region and retention
    (`gateway.inference.admission.offered`), and not switched off by its maker (`gateway.catalog.lifecycle`). Those that
    are served in the dialect of the list come first, then those that its requests are translated for.
-2. A deprecated model is marked in the API's own way, with its last day if that is known: OpenAI's ``shutdown_date``,
+2. What a model can do, and its limits, are shown as far as they are stated: in the API's own members if it has them
+   (Anthropic's ``capabilities``, ``max_input_tokens``, ``max_tokens``; Google's ``thinking`` and limits), else in
+   further members, which SDKs pass on (OpenAI's list).
+3. A deprecated model is marked in the API's own way, with its last day if that is known: OpenAI's ``shutdown_date``,
    Anthropic's ``lifecycle`` and ``retires_at``, Google's ``description``.
 
 Sources: OpenAI ``GET /v1/models`` (not paged), Anthropic ``GET /v1/models`` (``limit``, ``after_id``,
@@ -25,9 +28,10 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from gateway.auth import policy, retention
 from gateway.auth.principal import Principal
-from gateway.catalog.catalog import Catalog, Model
+from gateway.catalog.capabilities import longest_answer, of_any, thinking_types
+from gateway.catalog.catalog import Catalog, CatalogTarget, Model
 from gateway.catalog.lifecycle import Lifecycle, lasting_name
-from gateway.config import Config
+from gateway.config import Capability, Config
 from gateway.errors import InvalidRequest, ModelNotFound
 from gateway.http.answers import json_response
 from gateway.http.fields import first_of
@@ -48,13 +52,25 @@ _EMBEDDING = ["embedContent", "batchEmbedContents", "countTokens"]
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A model that its reader can call under ``name``."""
+    """A model that its reader can call under ``name``.
+
+    Attributes:
+        target: The first place that serves it.
+        capabilities: What it can do there or at a further place, as far as that is stated.
+        translated: Its API is another one.
+    """
 
     name: str
     model: Model
-    owner: str
+    target: CatalogTarget
+    capabilities: Mapping[Capability, bool]
     lifecycle: Lifecycle
     translated: bool = False
+
+    @property
+    def output_limit(self) -> int | None:
+        """The longest answer in tokens, if it is known."""
+        return self.model.max_output or longest_answer(self.target.model)
 
 
 class Offering:
@@ -109,7 +125,8 @@ class Offering:
             if not lifecycle.ended(self._today):
                 lifecycle = replace(lifecycle, deprecated=lifecycle.deprecated or model.deprecated)
                 translated = target.provider.family is not self._family
-                return Offer(name, model, target.provider.company, lifecycle, translated)
+                capabilities = of_any(one.capabilities for one in targets)
+                return Offer(name, model, target, capabilities, lifecycle, translated)
         lasting = lasting_name(targets[0].model) if targets else None
         other = self._catalog.resolve(lasting) if lasting is not None else None
         return None if lasting is None or other is None else self._offer(lasting, other)
@@ -117,13 +134,18 @@ class Offering:
 
 def _openai(offer: Offer) -> dict[str, Any]:
     ends = offer.lifecycle.ends
-    return {
+    shown: dict[str, Any] = {
         "id": offer.name,
         "object": "model",
         "created": _CREATED,
-        "owned_by": offer.owner,
+        "owned_by": offer.target.provider.company,
         "shutdown_date": None if ends is None else ends.isoformat(),
     }
+    limits = {"context_window": offer.model.context_window, "max_output_tokens": offer.output_limit}
+    shown |= {name: limit for name, limit in limits.items() if limit is not None}
+    if offer.capabilities:
+        shown["capabilities"] = {one.value: has for one, has in offer.capabilities.items()}
+    return shown
 
 
 def _anthropic(offer: Offer) -> dict[str, Any]:
@@ -137,8 +159,38 @@ def _anthropic(offer: Offer) -> dict[str, Any]:
         "deprecated_at": None,
         "retires_at": None if ends is None else f"{ends.isoformat()}T00:00:00Z",
         "max_input_tokens": offer.model.context_window,
-        "max_tokens": offer.model.max_output,
+        "max_tokens": offer.output_limit,
+        "capabilities": _anthropic_capabilities(offer),
     }
+
+
+def _anthropic_capabilities(offer: Offer) -> dict[str, Any] | None:
+    """Every key of `anthropic.types.ModelCapabilities`, ``None`` where nothing is stated."""
+    stated = offer.capabilities
+    if not stated:
+        return None
+    types = None if offer.translated else thinking_types(offer.target.model)
+    thinking: dict[str, Any] | None = None
+    if Capability.REASONING in stated:
+        thinking = {"supported": stated[Capability.REASONING], "types": None}
+        if stated[Capability.REASONING] and types is not None:
+            thinking["types"] = dict(zip(("adaptive", "enabled"), map(_support, types), strict=True))
+    return {
+        "batch": _support(False),  # would be kept at the provider: refused
+        "citations": None,
+        "code_execution": None,
+        "context_management": None,
+        "effort": None,
+        "image_input": _support(stated.get(Capability.VISION)),
+        "pdf_input": _support(stated.get(Capability.DOCUMENTS)),
+        "server_tools": None,
+        "structured_outputs": _support(stated.get(Capability.STRUCTURED_OUTPUT)),
+        "thinking": thinking,
+    }
+
+
+def _support(stated: bool | None) -> dict[str, bool] | None:
+    return None if stated is None else {"supported": stated}
 
 
 def _google(offer: Offer) -> dict[str, Any]:
@@ -154,8 +206,10 @@ def _google(offer: Offer) -> dict[str, Any]:
         shown["description"] = "Deprecated." if ends is None else f"Deprecated; its maker switches it off on {ends}."
     if offer.model.context_window:
         shown["inputTokenLimit"] = offer.model.context_window
-    if offer.model.max_output:
-        shown["outputTokenLimit"] = offer.model.max_output
+    if offer.output_limit:
+        shown["outputTokenLimit"] = offer.output_limit
+    if Capability.REASONING in offer.capabilities:
+        shown["thinking"] = offer.capabilities[Capability.REASONING]
     return shown
 
 

@@ -20,11 +20,21 @@ from fractions import Fraction
 from hashlib import sha256
 
 from gateway.catalog import published
+from gateway.catalog.capabilities import capabilities_of
 from gateway.catalog.lifecycle import ACTIVE, Lifecycle, end_of
 from gateway.catalog.naming import is_snapshot, most_output, reasons, searches
 from gateway.catalog.published import PublishedList, PublishedModel, Rule
 from gateway.catalog.retention import effective
-from gateway.config import Config, ConfigError, DataHandling, ModelConfig, PriceConfig, ProviderConfig, TargetConfig
+from gateway.config import (
+    Capability,
+    Config,
+    ConfigError,
+    DataHandling,
+    ModelConfig,
+    PriceConfig,
+    ProviderConfig,
+    TargetConfig,
+)
 from gateway.names import Closed
 from metering.pricing import Price, Row, build
 from providers.dialect import Family, without_context
@@ -45,6 +55,7 @@ class CatalogTarget:
         price: What it costs there.
         reasons: The model keeps reasoning items that ``reasoning.encrypted_content`` asks for.
         stated: What the operator states of this target; ``None`` is the provider's statement.
+        capabilities: What the model can do here, as far as it is stated; what is not there is unknown.
         handling: What becomes of prompts here: the statement, or what the provider is known to do in spite of it.
         searches: The model searches the web for each request, which is billed: it counts as that server-side tool.
     """
@@ -54,6 +65,7 @@ class CatalogTarget:
     price: Price
     reasons: bool
     stated: DataHandling | None = None
+    capabilities: Mapping[Capability, bool] = field(default_factory=dict)
     handling: DataHandling = field(init=False)
     searches: bool = field(init=False)
 
@@ -87,7 +99,13 @@ class Model:
         return replace(
             self,
             targets=tuple(
-                replace(target, model=name, reasons=reasons(target.provider.family, name)) for target in self.targets
+                replace(
+                    target,
+                    model=name,
+                    reasons=reasons(target.provider.family, name),
+                    capabilities=capabilities_of(target.provider, name),
+                )
+                for target in self.targets
             ),
             max_output=most_output(self.targets[0].provider.family, name),
         )
@@ -215,7 +233,16 @@ def _stated(config: Config, prices: PublishedList | None) -> Catalog:
             if longest is None and (provider.first_party or target.published):
                 longest = most_output(provider.family, target.published or target.model)
             targets.append(
-                CatalogTarget(provider, target.model, price, _reasons(stated, target, provider), target.handling)
+                CatalogTarget(
+                    provider,
+                    target.model,
+                    price,
+                    _reasons(stated, target, provider),
+                    target.handling,
+                    capabilities_of(
+                        provider, target.model, stated.capabilities, target.capabilities, published=target.published
+                    ),
+                )
             )
         model = Model(Closed(stated.name), tuple(targets), stated.tiers, longest, window)
         models.append(model)
@@ -278,7 +305,10 @@ def _published_model(config: Config, listed: PublishedModel, providers: list[Pro
     thinks = reasons(listed.family, listed.id)
     return Model(
         name=Closed(listed.id),
-        targets=tuple(CatalogTarget(provider, listed.id, price, thinks) for provider in providers),
+        targets=tuple(
+            CatalogTarget(provider, listed.id, price, thinks, capabilities=capabilities_of(provider, listed.id))
+            for provider in providers
+        ),
         max_output=most_output(listed.family, listed.id),
         context_window=listed.context_window,
         deprecated=listed.deprecated,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from importlib import import_module
@@ -21,9 +21,10 @@ from typing import Any
 from gateway.accounts.opening import open_configured
 from gateway.cli.options import OperatorError
 from gateway.cli.store import run
-from gateway.config import Cloud, Config, ProviderConfig, ServiceAccount
+from gateway.config import Cloud, Config, ProviderConfig
 from gateway.upstream.destination import Destination
-from gateway.upstream.tokens import TokenUnavailable, issue
+from gateway.upstream.machine_credentials import lend
+from gateway.upstream.tokens import AccessToken, TokenUnavailable, is_usable, issue
 from providers.dialect import Family, Operation
 from providers.headers import FIXED
 from providers.steps import at_once
@@ -75,8 +76,12 @@ def verify(config: Config) -> list[Live]:
 
 
 def _keys(provider: ProviderConfig, sdk: Any) -> Iterator[Live]:
-    if provider.account is not None:
-        yield _token(provider, provider.account)
+    account, machine = provider.account, provider.machine
+    if account is not None:
+        yield _token(provider, lambda: issue(account))
+        return
+    if machine is not None:
+        yield _token(provider, lambda: lend(machine))
         return
     for index, key in enumerate(provider.api_keys):
         which = f"{index + 1} of {len(provider.api_keys)}"
@@ -96,10 +101,12 @@ def _keys(provider: ProviderConfig, sdk: Any) -> Iterator[Live]:
             yield Live(provider.name, which, True, ACCEPTED)
 
 
-def _token(provider: ProviderConfig, account: ServiceAccount) -> Live:
+def _token(provider: ProviderConfig, ask: Callable[[], AccessToken]) -> Live:
     try:
-        issue(account)
+        issued = is_usable(ask())
     except TokenUnavailable:
+        issued = False
+    if not issued:
         message = "no token was issued: check credentials, the service account and the network"
         return Live(provider.name, "1 of 1", False, message)
     return Live(provider.name, "1 of 1", True, "accepted: a token was issued")

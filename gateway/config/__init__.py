@@ -20,12 +20,12 @@ from pathlib import Path
 
 from gateway.addresses import is_loopback, name_of_host
 from gateway.config.billing import AbortRule, BillingConfig, HoldRule, ShortRule
-from gateway.config.clouds import Cloud, ServiceAccount
+from gateway.config.clouds import Cloud, CredentialSource, MachineCredentials, ServiceAccount
 from gateway.config.hardening import HardeningConfig, HardeningMode
 from gateway.config.identity import IdentityConfig
 from gateway.config.internal import InternalConfig
 from gateway.config.log import LogConfig
-from gateway.config.models import ModelConfig, PriceConfig, TargetConfig
+from gateway.config.models import Capability, ModelConfig, PriceConfig, TargetConfig
 from gateway.config.oauth import OAuthClient, OAuthConfig
 from gateway.config.policy import CacheIsolation, PolicyConfig, RefusedTools, SecretsRule, UnknownMembers
 from gateway.config.portal import PortalConfig
@@ -46,9 +46,11 @@ __all__ = [
     "AbortRule",
     "BillingConfig",
     "CacheIsolation",
+    "Capability",
     "Cloud",
     "Config",
     "ConfigError",
+    "CredentialSource",
     "DataHandling",
     "Endpoint",
     "HardeningConfig",
@@ -57,6 +59,7 @@ __all__ = [
     "IdentityConfig",
     "InternalConfig",
     "LogConfig",
+    "MachineCredentials",
     "ModelConfig",
     "OAuthClient",
     "OAuthConfig",

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
+from gateway.addresses import is_loopback
 from gateway.config.reader import Section, check_url
 from providers.dialect import Family
 from providers.hosts import bedrock, mantle, vertex
@@ -30,6 +33,11 @@ class Cloud(StrEnum):
 
 AMAZON = frozenset((Cloud.BEDROCK, Cloud.MANTLE))
 _BASE_URLS = {Cloud.VERTEX: vertex.base_url, Cloud.BEDROCK: bedrock.base_url, Cloud.MANTLE: mantle.base_url}
+_METADATA = {"amazon": "http://169.254.169.254", "google": "http://metadata.google.internal"}
+_CONTAINER = "169.254.170.2"
+_LINK_LOCAL = frozenset(
+    ("169.254.169.254", "fd00:ec2::254", "metadata.google.internal", _CONTAINER, "169.254.170.23", "fd00:ec2::23")
+)
 _IS_AT = {Cloud.VERTEX: vertex.is_at, Cloud.BEDROCK: bedrock.is_at, Cloud.MANTLE: mantle.is_at}
 
 
@@ -44,6 +52,33 @@ class ServiceAccount:
 
     info: Mapping[str, str] = field(repr=False)
     token_uri: str
+
+
+class CredentialSource(StrEnum):
+    """Where a cloud lends credentials to the machine on which the gateway runs."""
+
+    ENVIRONMENT = "environment"
+    CONTAINER = "container"
+    INSTANCE = "instance"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineCredentials:
+    """Credentials that a cloud lends to this machine: nothing of them is in the configuration.
+
+    Attributes:
+        google: They are Google's; otherwise Amazon's.
+        source: Who lends them.
+        url: Where they are asked for.
+        token: What a container is told to ask with; empty if nothing.
+        token_file: Where that is, if it changes.
+    """
+
+    google: bool
+    source: CredentialSource
+    url: str
+    token: str = field(default="", repr=False)
+    token_file: Path | None = None
 
 
 def read_kind(section: Section) -> tuple[Family, Cloud | None]:
@@ -89,8 +124,66 @@ def read_project(section: Section) -> str:
     return project
 
 
+def read_machine(section: Section, cloud: Cloud, *, need_keys: bool) -> MachineCredentials | None:
+    """What ``credentials`` says of this machine, if it names a source that lends them."""
+    named = section.raw("credentials")
+    if named not in tuple(CredentialSource) or (cloud not in AMAZON and named != CredentialSource.INSTANCE):
+        return None
+    source, google = CredentialSource(named), cloud is Cloud.VERTEX
+    if source is CredentialSource.ENVIRONMENT:
+        return None  # keys like those of `api_keys`
+    if source is CredentialSource.CONTAINER:
+        return _container(section) if need_keys else None
+    usual = _METADATA["google" if google else "amazon"]
+    url = section.string("credentials_url", usual).rstrip("/")
+    if url != usual and not _is_metadata(url):
+        section.fault("credentials_url", "is no address of a metadata service", f"remove it, or write {usual}")
+    return MachineCredentials(google, source, url)
+
+
+def _container(section: Section) -> MachineCredentials | None:
+    relative, url = (section.variable(f"AWS_CONTAINER_CREDENTIALS_{which}_URI") for which in ("RELATIVE", "FULL"))
+    if relative:
+        url = f"http://{_CONTAINER}{relative}"
+    if not url or not _is_metadata(url):
+        section.fault(
+            "credentials",
+            "is container, but the variables AWS_CONTAINER_CREDENTIALS_* name no address that lends them",
+            "run the gateway in a task or pod with a role, or choose another source",
+        )
+        return None
+    file = section.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+    token = section.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN")
+    return MachineCredentials(False, CredentialSource.CONTAINER, url, token, Path(file) if file else None)
+
+
+def _is_metadata(url: str) -> bool:
+    """Whether credentials may be asked for there: in clear, only on this machine or at a cloud's own link-local
+    addresses.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        plain = parts.scheme == "http" and (host in _LINK_LOCAL or is_loopback(host))
+        return (plain or (parts.scheme == "https" and bool(host))) and parts.port != 0 and not parts.username
+    except ValueError:
+        return False
+
+
+def read_environment_keys(section: Section, *, need_keys: bool) -> tuple[str, ...]:
+    """Amazon's keys in the variables that its own tools read."""
+    if not need_keys:
+        return ()
+    parts = [section.variable(f"AWS_{name}") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")]
+    if not all(parts[:2]) or not all(part.isascii() and part.isprintable() for part in parts):
+        fix = "export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or choose another source"
+        section.fault("credentials", "is environment, but the variables of AWS hold no keys", fix)
+        return ()
+    return (":".join(part for part in parts if part),)
+
+
 def read_account(section: Section, *, need_keys: bool) -> ServiceAccount | None:
-    fix = "write the path of the service account's key file (JSON)"
+    fix = 'write the path of the service account\'s key file (JSON), or "instance" for that of this machine'
     path = section.path("credentials") if section.require("credentials", fix) else None
     if path is None or not need_keys:
         return None
@@ -117,7 +210,12 @@ def check_aws_keys(section: Section, keys: tuple[str, ...]) -> None:
     if any(not all(parts) or len(parts) > 3 for parts in (key.split(":") for key in keys)):
         fix = "write ACCESS_KEY_ID:SECRET_ACCESS_KEY, with :SESSION_TOKEN if there is one, or an API key of Bedrock"
         section.fault("api_keys", "holds something else than keys of AWS", fix)
-    if any(":" in key for key in keys) and not _installed("botocore"):
+    if any(":" in key for key in keys):
+        check_botocore(section)
+
+
+def check_botocore(section: Section) -> None:
+    if not _installed("botocore"):
         section.fault("kind", "needs the package botocore, which is not installed", _EXTRA.format("bedrock"))
 
 

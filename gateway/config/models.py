@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from fractions import Fraction
 from itertools import product
 
@@ -23,6 +24,18 @@ VARIANTS = frozenset(str(Variant(*parts)) for parts in product(ServiceTier, Spee
 MULTIPLIER_CEILING = 100
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
+
+
+class Capability(StrEnum):
+    """What a model can do or not; the values are the keys of ``capabilities``, and what lists of models show."""
+
+    TOOLS = "tools"
+    VISION = "vision"
+    DOCUMENTS = "documents"
+    AUDIO = "audio"
+    REASONING = "reasoning"
+    CACHING = "caching"
+    STRUCTURED_OUTPUT = "structured_output"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,7 @@ class TargetConfig:
 
     Attributes:
         published: The maker's name of the model, whose published price holds at a host that has another name for it.
+        capabilities: What is stated of the model here, beside what is stated of it everywhere.
     """
 
     provider: str
@@ -47,11 +61,14 @@ class TargetConfig:
     price: PriceConfig | None = None
     handling: DataHandling | None = None
     published: str = ""
+    capabilities: Mapping[Capability, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """A model as clients name it; ``tiers`` empty means every tier may use it."""
+    """A model as clients name it; ``tiers`` empty means every tier may use it, and what ``capabilities`` lacks is
+    unknown.
+    """
 
     name: str
     targets: tuple[TargetConfig, ...]
@@ -60,6 +77,7 @@ class ModelConfig:
     reasoning: bool | None = None
     max_output: int | None = None
     context_window: int | None = None
+    capabilities: Mapping[Capability, bool] = field(default_factory=dict)
 
 
 def read_models(
@@ -113,6 +131,7 @@ def _model(
         reasoning=section.boolean("reasoning", False) if section.has("reasoning") else None,
         max_output=section.integer("max_output", 0, 1) or None,
         context_window=section.integer("context_window", 0, 1) or None,
+        capabilities=_capabilities(section),
     )
     section.close()
     return model
@@ -143,8 +162,18 @@ def _target(
         fix = "state it in USD per million tokens, or name the model whose published price holds: published_price"
         section.fault("price", "is missing, and no published price holds for that host", fix)
     handling = read_handling(section, provider, model)
+    capabilities = _capabilities(section)
     section.close()
-    return TargetConfig(name, model, price, handling, published)
+    return TargetConfig(name, model, price, handling, published, capabilities)
+
+
+def _capabilities(section: Section) -> Mapping[Capability, bool]:
+    if not section.has("capabilities"):
+        return {}
+    table = section.table("capabilities")
+    found = {one: table.boolean(one.value, False) for one in Capability if table.has(one.value)}
+    table.close()
+    return found
 
 
 def _price(section: Section, billing: BillingConfig) -> PriceConfig | None:

@@ -15,12 +15,17 @@ from gateway.addresses import is_loopback
 from gateway.config.clouds import (
     AMAZON,
     Cloud,
+    CredentialSource,
+    MachineCredentials,
     ServiceAccount,
     check_aws_keys,
+    check_botocore,
     check_location,
     read_account,
+    read_environment_keys,
     read_kind,
     read_location,
+    read_machine,
     read_project,
     usual_url,
 )
@@ -142,6 +147,7 @@ class ProviderConfig:
         cloud: Which cloud it is, if it is one.
         location: The cloud's own name of the place where it is served.
         account: With whose tokens it is asked instead of keys.
+        machine: The same, with what the cloud lends to this machine.
         handling: The statement. It applies to each of its models for which nothing else is stated.
     """
 
@@ -163,6 +169,7 @@ class ProviderConfig:
     cloud: Cloud | None = None
     location: str = ""
     account: ServiceAccount | None = None
+    machine: MachineCredentials | None = None
 
     @property
     def kind(self) -> str:
@@ -171,8 +178,8 @@ class ProviderConfig:
 
     @property
     def key_count(self) -> int:
-        """How many keys there are; a service account counts as one."""
-        return len(self.api_keys) if self.account is None else 1
+        """How many keys there are; a service account counts as one, and so do credentials that are lent."""
+        return len(self.api_keys) if self.account is None and self.machine is None else 1
 
     def serves(self, operation: Operation) -> bool:
         """Whether it serves an operation without translation, as far as that is known."""
@@ -263,10 +270,15 @@ def _provider(section: Section, name: str, *, need_keys: bool) -> ProviderConfig
             ssl.create_default_context(cafile=str(ca_file))
         except (OSError, ssl.SSLError):
             section.fault("ca_file", "is not a file of PEM certificates", "fix the path or the file")
-    account = read_account(section, need_keys=need_keys) if cloud is Cloud.VERTEX else None
-    keys, weights = ((), ()) if cloud is Cloud.VERTEX else _api_keys(section, need_keys=need_keys)
+    machine = None if cloud is None else read_machine(section, cloud, need_keys=need_keys)
+    account = None
+    if cloud is Cloud.VERTEX and machine is None:
+        account = read_account(section, need_keys=need_keys)
+    keys, weights = _keys(section, cloud, need_keys=need_keys)
     if cloud in AMAZON:
         check_aws_keys(section, keys)
+        if machine is not None:
+            check_botocore(section)
     section.require("retention_days", "state how many days it keeps prompts and answers; 0 is not at all")
     section.require("training", "state whether it trains on prompts and answers: true or false")
     section.require("region", "state where it processes them: one of " + ", ".join(Region))
@@ -289,6 +301,7 @@ def _provider(section: Section, name: str, *, need_keys: bool) -> ProviderConfig
         cloud=cloud,
         location=api.location,
         account=account,
+        machine=machine,
     )
     section.close()
     return provider if known and endpoint is not None else None
@@ -381,6 +394,21 @@ def _check_region(section: Section, family: Family, endpoint: Endpoint, region: 
         hosts = [host for host, regions in OFFICIAL_HOSTS[family].items() if region in regions]
         fix = f"use https://{hosts[0]}" if hosts else "this API has no host that does; state " + " or ".join(kept)
         section.fault("region", "is not one that this host keeps requests in", fix)
+
+
+def _keys(section: Section, cloud: Cloud | None, *, need_keys: bool) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The keys and their weights; none where the credentials are others."""
+    if cloud is Cloud.VERTEX:
+        return (), ()
+    if cloud not in AMAZON or not section.has("credentials"):
+        return _api_keys(section, need_keys=need_keys)
+    source = section.choice("credentials", CredentialSource.INSTANCE)
+    if section.has("api_keys"):
+        section.fault("api_keys", "stands beside credentials", "remove one of them")
+    if source is not CredentialSource.ENVIRONMENT:
+        return (), ()
+    keys = read_environment_keys(section, need_keys=need_keys)
+    return keys, tuple(1 for _ in keys)
 
 
 def _api_keys(section: Section, *, need_keys: bool) -> tuple[tuple[str, ...], tuple[int, ...]]:

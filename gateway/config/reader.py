@@ -80,6 +80,10 @@ class Section:
             return default
         return self._text(self._table[key], key, default)
 
+    def variable(self, name: str) -> str:
+        """An environment variable that somebody else than the operator sets; empty without one."""
+        return self._env.get(name, "")
+
     def secret(self, key: str, *, needed: bool) -> str:
         """A text like `string`; if it is not ``needed``, one from an unset variable is empty."""
         value = self.raw(key)

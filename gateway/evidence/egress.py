@@ -47,6 +47,11 @@ def egress(config: Config, nodes: Iterable[tuple[str, int]] = ()) -> tuple[Egres
         for provider in config.providers.values()
         if provider.account is not None
     )
+    found.extend(
+        _of_url(provider.machine.url, f"providers.{provider.name}: credentials")
+        for provider in config.providers.values()
+        if provider.machine is not None
+    )
     seeds = read_address(config.store.url).hosts
     found.extend(Egress(host, port, "store", False) for host, port in seeds)
     found.extend(Egress(host, port, "store: named by it", False) for host, port in sorted(set(nodes) - set(seeds)))

@@ -17,6 +17,7 @@ from gateway.errors import (
     Conflict,
     CreditsExhausted,
     GatewayError,
+    IncapableModel,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
@@ -60,7 +61,7 @@ def error_of_path(fault: PathFault) -> GatewayError:
 
 
 def sentence(error: GatewayError) -> str:
-    """The error's message for people, with its numbers: credits as decimals, the time to wait in seconds."""
+    """The error's message for people, with its numbers (credits as decimals, the time to wait in seconds) and names."""
     parts = [error.message]
     if isinstance(error, CreditsExhausted):
         parts.append(
@@ -69,6 +70,8 @@ def sentence(error: GatewayError) -> str:
         )
     if isinstance(error, RetentionUnavailable):
         parts.append(f"Allowed: {error.limit} days; the shortest that a provider keeps them: {error.least} days.")
+    if isinstance(error, IncapableModel) and error.model:
+        parts.append(f"Model: {error.model}. GET /v1/models states what each model can do.")
     if isinstance(error, NotReloaded):
         parts += error.faults
     if error.retry_after is not None and error.status in {402, 429}:

@@ -36,6 +36,7 @@ from gateway.errors import (
 )
 from gateway.http.answers import error_of_refusal
 from gateway.inference import estimate, failover, holds
+from gateway.inference.needs import capable
 from metering import clock, pricing
 from metering.learning import Learning
 from metering.usage import LARGEST_AMOUNT, Geography, Speed, Variant
@@ -156,6 +157,7 @@ def admit(
     asked_retention: Sequence[str] = (),
     model: Model | None = None,
     selected: str = "",
+    operation: Operation | None = None,
 ) -> Admission:
     """Decide about a request whose head was read.
 
@@ -171,6 +173,7 @@ def admit(
         learning: What is known of the model's usual requests.
         model: What ``catalog`` has under the request's name, if it was looked up: a dated name is compared with many.
         selected: The company that was selected, if this is about another way to the same model.
+        operation: What the caller asks for, if that is another operation: errors name its members.
 
     Raises:
         InvalidRequest, UnsupportedFeature, PrivacyUnsupported, ModelNotFound, ModelNotInPlan, RegionUnavailable,
@@ -199,6 +202,7 @@ def admit(
     asked = retention.asked(asked_retention) if asked_retention else None
     limit = retention.strictest(config.policy.max_retention_days, principal.max_retention_days, asked)
     targets = _permitted(targets, head, pinned, limit)
+    targets = capable(targets, head, operation or wire.operation, model.name)
     if limit == 0:
         _refuse_keeping(targets, head)
     if config.policy.cache_isolation is CacheIsolation.NONE and wire.operation in CACHING:

@@ -222,6 +222,7 @@ class Exchange:
                     learning=services.books.learning,
                     model=leg.model,
                     selected=leg.selected,
+                    operation=self._operation,
                 )
             except GatewayError:
                 if not allowed:

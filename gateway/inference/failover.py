@@ -14,7 +14,7 @@ from gateway.upstream.faults import AttemptOutcome, Fault
 from providers.account_faults import Finding, judged, lacks_model
 from providers.dialect import Family, Operation
 
-_RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 529})
+_RETRYABLE = frozenset({408, 429, 500, 501, 502, 503, 504, 529})
 _OWN = frozenset({Fault.STOPPED, Fault.INTERNAL, Fault.POOL_FULL, Fault.DEADLINE})
 _UNKNOWN_TO_IT = frozenset({501, 505})
 _NEVER_REACHED = frozenset({Fault.CONNECT, Fault.CONNECT_TIMEOUT, Fault.TLS, Fault.POOL_FULL, Fault.CREDENTIALS})

@@ -402,6 +402,8 @@ class Forwarding:
         """Head and body of one attempt."""
         leg = self.leg
         spliced = yield from leg.wire.splice(leg.body.reveal(), leg.admission.head, to)
+        if shape.wrap is not None:
+            spliced = yield from shape.wrap(spliced)
         return [(yield from use.destination.head(shape, spliced, key=use.key)), spliced]
 
     def _step(
@@ -589,7 +591,7 @@ class Forwarding:
 
     def _on_answer(self, status: int, headers: Headers) -> Watch:
         destination = self._upstreams.destinations[self.target.provider.name]
-        unframe = destination.host.unframed(headers)
+        unframe = destination.host.unframed(self.leg.wire.operation, headers)
         watch = watch_of(
             self.leg.wire,
             self.leg.admission.head,

@@ -12,7 +12,7 @@ import resource
 import socket
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +30,7 @@ from gateway.auth.authenticator import Authenticator
 from gateway.auth.recheck import Recheck
 from gateway.auth.switches import Off, Switchable, Switches, provider_of
 from gateway.catalog.catalog import load as load_catalog
-from gateway.config import Config
+from gateway.config import Config, ProviderConfig
 from gateway.errors import TokenRevoked
 from gateway.evidence.statement import Evidence
 from gateway.hardening.process import observe
@@ -56,9 +56,10 @@ from gateway.telemetry import quiet
 from gateway.telemetry.instruments import Instruments, resident_bytes
 from gateway.telemetry.log import Event, Log
 from gateway.upstream.destination import Destination
+from gateway.upstream.machine_credentials import lend
 from gateway.upstream.pool import Pool, Timeouts
 from gateway.upstream.retry_budget import RetryBudget
-from gateway.upstream.tokens import AccessTokens
+from gateway.upstream.tokens import AccessToken, AccessTokens, issue
 from metering.accounts.audit import Actor
 from metering.clock import now_ms
 from metering.settlement.reaper import Reaper
@@ -464,12 +465,21 @@ def _tokens(config: Config, destinations: Mapping[str, Destination], log: Log) -
     return {
         provider.name: AccessTokens(
             destinations[provider.name],
-            provider.account,
+            ask,
             partial(log.error, Event.TOKEN_UNAVAILABLE, provider=provider.name),
         )
         for provider in config.providers.values()
-        if provider.account is not None and provider.name in destinations
+        if provider.name in destinations and (ask := _asking(provider)) is not None
     }
+
+
+def _asking(provider: ProviderConfig) -> Callable[[], AccessToken] | None:
+    """What asks for the tokens of a provider; ``None`` if it has keys."""
+    if provider.account is not None:
+        return partial(issue, provider.account)
+    if provider.machine is not None:
+        return partial(lend, provider.machine)
+    return None
 
 
 def _show_off(off: Off, instruments: Instruments) -> None:

@@ -89,13 +89,17 @@ class Destination:
         self._header = _KEY_HEADERS[provider.family] if provider.cloud is None else _CLOUD_HEADERS[provider.cloud]
         service = None if provider.cloud is None else _SERVICES.get(provider.cloud)
         self._signer: SigV4 | None = None
-        if service is not None and any(map(secrets_of, provider.api_keys)):
-            self._signer = SigV4(provider.api_keys, service, provider.location, endpoint.address)
+        lent = provider.machine is not None
+        if service is not None and (lent or any(map(secrets_of, provider.api_keys))):
+            keys = ("",) if lent else provider.api_keys
+            self._signer = SigV4(keys, service, provider.location, endpoint.address)
         # `None` is a key that has no token; one that signs has only what all have.
         self._fixed: list[bytes | None] = [
             self._common if service and secrets_of(key) else self._with(key) for key in provider.api_keys
         ]
         secrets = [part for key in provider.api_keys for part in ((service and secrets_of(key)) or (key,))]
+        if lent:
+            self._fixed = [None]
         if provider.account is not None:
             self._fixed = [None]
             secrets = [
@@ -114,7 +118,7 @@ class Destination:
         still has, and, if it is at the same place, its connections and the health of its models.
         """
         was, now = before._provider, self._provider
-        if was.account is None and now.account is None:
+        if not any((was.account, now.account, was.machine, now.machine)):
             old = {key: position for position, key in enumerate(was.api_keys)}
             kept = {position: old[key] for position, key in enumerate(now.api_keys) if key in old}
             self.keys.inherit(before.keys, kept)
@@ -127,8 +131,18 @@ class Destination:
         return self._common + b"\r\n" + self._header % key.encode()
 
     def put_token(self, token: str | None) -> None:
-        """From now on requests are sent with this token; with ``None``, none are sent."""
-        self._fixed[0] = None if token is None else self._with(token)
+        """From now on requests are sent with this token; with ``None``, none are sent.
+
+        Of a provider whose requests are signed it is a key (`gateway.upstream.sigv4.key_of`).
+        """
+        if token is None:
+            self._fixed[0] = None
+        elif self._signer is None:
+            self._fixed[0] = self._with(token)
+        else:
+            self._signer.replace(0, token)
+            self.redaction = Redaction(secrets_of(token))
+            self._fixed[0] = self._common
 
     def shape(self, wire: Wire, model: str, *, stream: bool, query: str, headers: Headers) -> Shape:
         """What a request for one of its models looks like. The path is the host's own.

@@ -8,7 +8,8 @@ can be sent with it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from providers.hosts.host import Headers, Shape
 from providers.steps import Steps
@@ -23,10 +24,21 @@ def secrets_of(key: str) -> tuple[str, ...]:
     return tuple(key.split(":")) if ":" in key else ()
 
 
+def key_of(secrets: Sequence[str]) -> str:
+    """A key of these parts.
+
+    Raises:
+        ValueError: They can't be told apart in it.
+    """
+    if any(":" in part for part in secrets):
+        raise ValueError
+    return ":".join(secrets)
+
+
 class SigV4:
     """Signs for one provider. ``keys`` are its configured ones; those that do not sign are never asked for."""
 
-    __slots__ = ("_address", "_request", "_signers")
+    __slots__ = ("_address", "_made", "_request", "_signers")
 
     def __init__(self, keys: Sequence[str], service: str, region: str, address: str) -> None:
         # Loaded only where it is configured: it is an extra, and takes a tenth of a second.
@@ -36,9 +48,17 @@ class SigV4:
 
         self._address = address
         self._request = AWSRequest
-        self._signers = [
-            SigV4Auth(Credentials(*secrets), service, region) if (secrets := secrets_of(key)) else None for key in keys
-        ]
+
+        def signer(key: str) -> Any:
+            secrets = secrets_of(key)
+            return SigV4Auth(Credentials(*secrets), service, region) if secrets else None
+
+        self._made: Callable[[str], Any] = signer
+        self._signers = [signer(key) for key in keys]
+
+    def replace(self, position: int, key: str) -> None:
+        """From now on the key at this position is another one."""
+        self._signers[position] = self._made(key)
 
     def sign(self, key: int, shape: Shape, body: bytes) -> Steps[Headers]:
         """The headers that a POST of ``body`` needs in addition."""

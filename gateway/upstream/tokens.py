@@ -1,7 +1,8 @@
-"""Keeps the token of a service account valid: fetched at start and renewed before it ends, outside of every request.
+"""Keeps the token of a provider valid: fetched at start and renewed before it ends, outside of every request.
 
-By ``google-auth`` (extra ``vertex``): a signed assertion is exchanged for a token (RFC 7523) at the address in the key
-file. One task for each such provider and worker. Rules:
+Of a service account, by ``google-auth`` (extra ``vertex``): a signed assertion is exchanged for a token (RFC 7523) at
+the address in the key file. Credentials that are lent to this machine (`gateway.upstream.machine_credentials`) are kept
+in the same way. One task for each such provider and worker. Rules:
 
 1. A token is renewed `AHEAD_SECONDS` before its end, or half way if it is shorter. If that fails, the old one is used
    until it ends, and the exchange is tried again with a growing pause.
@@ -60,13 +61,13 @@ class AccessTokens(Background):
 
     Args:
         destination: Whose requests are sent with it.
-        account: With whose key it is asked for.
+        ask: Asks for one, in a thread of its own: `issue`, or `gateway.upstream.machine_credentials.lend`.
         on_fault: Called after each try that failed.
     """
 
-    def __init__(self, destination: Destination, account: ServiceAccount, on_fault: Callable[[], None]) -> None:
+    def __init__(self, destination: Destination, ask: Callable[[], AccessToken], on_fault: Callable[[], None]) -> None:
         self._destination = destination
-        self._account = account
+        self._ask = ask
         self._on_fault = on_fault
         self._tried = asyncio.Event()
         self._refused = asyncio.Event()
@@ -87,7 +88,7 @@ class AccessTokens(Background):
         good_until, pause = 0.0, FIRST_PAUSE
         while True:
             try:
-                issued = await loop.run_in_executor(None, issue, self._account)
+                issued = await loop.run_in_executor(None, self._issued)
             except TokenUnavailable:
                 self._tried.set()
                 self._on_fault()
@@ -105,6 +106,19 @@ class AccessTokens(Background):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._refused.wait(), max(issued.seconds - AHEAD_SECONDS, issued.seconds / 2))
 
+    def _issued(self) -> AccessToken:
+        """What was issued, if it can be sent in a header and has not ended. Raises `TokenUnavailable`."""
+        issued = self._ask()
+        if not is_usable(issued):
+            raise TokenUnavailable
+        return issued
+
+
+def is_usable(issued: AccessToken) -> bool:
+    """Whether a token can be sent in a header, and has not ended."""
+    token = issued.token
+    return bool(token) and token.isascii() and token.isprintable() and " " not in token and issued.seconds > 0
+
 
 def issue(account: ServiceAccount) -> AccessToken:
     """Ask for a token; blocks for the time of an exchange.
@@ -121,12 +135,12 @@ def issue(account: ServiceAccount) -> AccessToken:
     except (errors.GoogleAuthError, OSError, HTTPException, ValueError, TypeError, KeyError):
         raise TokenUnavailable from None
     token, expiry = credentials.token, credentials.expiry
-    if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable() or expiry is None:
+    if not isinstance(token, str) or expiry is None:
         raise TokenUnavailable
-    seconds = (expiry.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
-    if seconds <= 0:
+    issued = AccessToken(token, (expiry.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds())
+    if not is_usable(issued):
         raise TokenUnavailable
-    return AccessToken(token, seconds)
+    return issued
 
 
 def _exchange(

@@ -1,8 +1,10 @@
-"""Amazon Bedrock: Claude by ``InvokeModel`` and ``InvokeModelWithResponseStream``.
+"""Amazon Bedrock: Claude by ``InvokeModel`` and ``InvokeModelWithResponseStream``, its tokens by ``CountTokens``.
 
 https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages.html: the model and
 whether the answer is a stream are in the path and not in the body; the body has ``anthropic_version`` and the betas,
-which are headers at Anthropic. A stream has Amazon's framing (`event_stream`). Token counting is not served.
+which are headers at Anthropic. A stream has Amazon's framing (`event_stream`).
+https://docs.aws.amazon.com/bedrock/latest/userguide/count-tokens.html: a request to count has such a body as base64,
+and names the model itself, not an inference profile.
 """
 
 from __future__ import annotations
@@ -18,17 +20,22 @@ import msgspec
 from providers.anthropic.failure import error_body
 from providers.dialect import Operation, Wire
 from providers.headers import BETA, FIXED
+from providers.hosts.bedrock_counting import Counted, counting
 from providers.hosts.bedrock_errors import status_of
 from providers.hosts.event_stream import CONTENT_TYPE, Unframed
 from providers.hosts.host import Headers, HostError, Shape, Unframe, dated_version
 
-OPERATIONS: Final = frozenset((Operation.ANTHROPIC_MESSAGES,))
+OPERATIONS: Final = frozenset((Operation.ANTHROPIC_MESSAGES, Operation.ANTHROPIC_COUNT_TOKENS))
 SERVICE: Final = "bedrock"
 """The name that a signature is for."""
 
 _VERSION: Final = b"bedrock-2023-05-31"
 # Models that know dated versions: Claude 4.7 and later (https://platform.claude.com/docs/en/api/versioning).
 _DATED: Final = re.compile(r"claude-[a-z]+-(?:4-(?:[7-9]|[1-9]\d)|[5-9]|[1-9]\d)(?!\d)")
+# A request to count is one to generate, which must have a limit: above each budget for thinking that the model takes.
+_LIMIT: Final = b"32000"
+_OLD: Final = re.compile(r"claude-3-(?!7)")
+_OLD_LIMIT: Final = b"4096"
 ERROR_TYPE: Final = b"x-amzn-errortype"
 # By the start of a region's name, the most specific one first: https://docs.aws.amazon.com/general/latest/gr/bedrock.html
 _REGIONS: Final = (
@@ -41,6 +48,7 @@ _REGIONS: Final = (
 _PROFILES: Final = {"eu": "eu", "us": "us", "us-gov": "us", "jp": "jp", "au": "au", "ca": "ca"}
 _MAKER: Final = "anthropic"
 # How the runtime says, with a 400, that it does not have the model, or not for requests without an inference profile.
+_NO_COUNT: Final = "The provided model doesn't support counting tokens"  # a 400 too: another host may count
 _NO_MODEL: Final = (
     "The provided model identifier is invalid",
     "Invocation of model ID ",
@@ -70,27 +78,42 @@ def region_of(location: str, model: str = "") -> str:
 
     A name such as ``eu.anthropic.claude-...`` is an inference profile, whose regions hold instead of the location.
     """
-    profile, dot, rest = model.partition(".")
-    if dot and profile != _MAKER and rest.startswith(f"{_MAKER}."):
+    profile = _profile_of(model)
+    if profile:
         return _PROFILES.get(profile, "global")
     return next((region for start, region in _REGIONS if location.startswith(start)), "global")
+
+
+def _profile_of(model: str) -> str:
+    """The regions of an inference profile, such as ``eu``; empty for a model's own name."""
+    profile, dot, rest = model.partition(".")
+    return profile if dot and profile != _MAKER and rest.startswith(f"{_MAKER}.") else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Bedrock:
     """The runtime API of a region."""
 
-    def shape(self, wire: Wire, model: str, *, stream: bool, query: str, headers: Headers) -> Shape:  # noqa: ARG002 - it has one operation, and no query
+    def shape(self, wire: Wire, model: str, *, stream: bool, query: str, headers: Headers) -> Shape:  # noqa: ARG002 - it has no query
         version = (dated_version(headers) if _DATED.search(model) else b"") or _VERSION
         members = [("anthropic_version", b'"%b"' % version)]
         betas = [beta.strip().decode() for name, value in headers if name == BETA for beta in value.split(b",")]
         if betas:
             members.append(("anthropic_beta", msgspec.json.encode(betas)))
-        method = "invoke-with-response-stream" if stream else "invoke"
+        counts = wire.operation is Operation.ANTHROPIC_COUNT_TOKENS
+        if counts:
+            method, profile = "count-tokens", _profile_of(model)
+            model = model[len(profile) + 1 :] if profile else model
+            members.append(("max_tokens", _OLD_LIMIT if _OLD.search(model) else _LIMIT))
+        else:
+            method = "invoke-with-response-stream" if stream else "invoke"
         path = f"/model/{quote(model, safe=':')}/{method}"
-        return Shape(path, "", list(FIXED), ("model", "stream"), tuple(members))
+        wrap = counting if counts else None
+        return Shape(path, "", list(FIXED), ("model", "stream"), tuple(members), wrap)
 
-    def unframed(self, headers: Headers) -> Unframe | None:
+    def unframed(self, operation: Operation, headers: Headers) -> Unframe | None:
+        if operation is Operation.ANTHROPIC_COUNT_TOKENS:
+            return Counted
         for index, (name, value) in enumerate(headers):
             if name == b"content-type" and value.partition(b";")[0].strip().lower() == CONTENT_TYPE:
                 headers[index] = (name, b"text/event-stream; charset=utf-8")
@@ -106,4 +129,6 @@ class Bedrock:
         means, message = status_of(name, status), said.message or said.Message or ""
         if means == 400 and message.startswith(_NO_MODEL):
             means = 404
+        elif means == 400 and message.startswith(_NO_COUNT):
+            means = 501
         return HostError(means, error_body(means, message))

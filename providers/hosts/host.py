@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from providers.dialect import Operation, Scanner, Wire
+from providers.steps import Steps
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 Unframe: TypeAlias = Callable[[Scanner], Scanner]
@@ -30,6 +31,7 @@ class Shape(NamedTuple):
         headers: In the order in which they are sent.
         without: Top-level members that the host does not take; its path states them.
         members: Top-level members that it requires, as JSON.
+        wrap: Makes the request's body of what the dialect would send; ``None`` if it is that.
     """
 
     path: str
@@ -37,6 +39,7 @@ class Shape(NamedTuple):
     headers: Headers
     without: tuple[str, ...] = ()
     members: tuple[tuple[str, bytes], ...] = ()
+    wrap: Callable[[bytes], Steps[bytes]] | None = None
 
 
 VERSION: Final = b"anthropic-version"
@@ -75,8 +78,8 @@ class Host(Protocol):
         """
         ...
 
-    def unframed(self, headers: Headers) -> Unframe | None:
-        """For an answer whose framing is not the dialect's: what shows it as the dialect's.
+    def unframed(self, operation: Operation, headers: Headers) -> Unframe | None:
+        """For a good answer whose form is not the dialect's: what shows it as the dialect's.
 
         ``headers`` are the answer's; the content type is replaced in them. ``None`` if nothing is to be done.
         """
@@ -96,7 +99,7 @@ class Direct:
     def shape(self, wire: Wire, model: str, *, stream: bool, query: str, headers: Headers) -> Shape:  # noqa: ARG002 - its path states both
         return Shape(self.paths.get(wire.operation) or wire.path(model), f"?{query}" if query else "", headers)
 
-    def unframed(self, headers: Headers) -> Unframe | None:  # noqa: ARG002 - the protocol's signature
+    def unframed(self, operation: Operation, headers: Headers) -> Unframe | None:  # noqa: ARG002 - the protocol's signature
         return None
 
     def error(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> HostError | None:  # noqa: ARG002 - the protocol's signature

@@ -85,7 +85,7 @@ class Vertex:
         path = f"{parent}/anthropic/models/{quote(model, safe='@')}:{method}"
         return Shape(path, "", sent, ("model",), members)
 
-    def unframed(self, headers: Headers) -> Unframe | None:  # noqa: ARG002 - the protocol's signature
+    def unframed(self, operation: Operation, headers: Headers) -> Unframe | None:  # noqa: ARG002 - the protocol's signature
         return None
 
     def error(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> HostError | None:  # noqa: ARG002 - the protocol's signature

@@ -12,9 +12,11 @@ import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from urllib.parse import parse_qs
+from typing import Any
+from urllib.parse import parse_qs, unquote
 
 import anthropic
+import botocore.session
 import jwt
 import openai
 import pytest
@@ -24,6 +26,7 @@ from botocore.credentials import Credentials
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google import genai
+from google.genai import types
 
 from gateway.inference.admission import NOT_SERVED
 from tests import aws_frames
@@ -50,6 +53,7 @@ GENERATED = {
     "modelVersion": "gemini-2.5-flash",
 }
 VERSION = anthropic._constants.ANTHROPIC_API_VERSION
+TOOLS: Any = [{"name": "look", "input_schema": {"type": "object", "properties": {}}}]
 ASKED = {"max_tokens": 50, "messages": [{"role": "user", "content": "hello"}]}
 
 
@@ -62,11 +66,12 @@ class Cloud(RawProvider):
         self.assertions: list[str] = []
         self.refuses = False
         self.answer = b""
+        self.also: dict[str, bytes] = {}
         self.script = self._script
 
     def _script(self, request: Request, _sock: object) -> bytes:
         if request.path != "/token":
-            return self.answer
+            return self.also.get(request.path.removeprefix("/anthropic"), self.answer)
         self.assertions.append(parse_qs(request.body.decode())["assertion"][0])
         if self.refuses:
             return body({"error": "invalid_grant", "error_description": "no"}, status="400 Bad Request")
@@ -111,10 +116,10 @@ def process(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "claude": {"kind": "vertex", "api": "anthropic", "base_url": cloud.url, **place, **STATED},
         "bedrock": {
             "kind": "bedrock", "location": "eu-central-1", "base_url": cloud.url, "region": "eu",
-            "api_keys": f"{ACCESS}:{SECRET}:session-token", **STATED,
+            "company": "amazon", "api_keys": f"{ACCESS}:{SECRET}:session-token", **STATED,
         },
         "mantle": {
-            "kind": "bedrock-mantle", "location": "eu-central-1", "base_url": f"{cloud.url}/anthropic", "region": "eu",
+            "company": "amazon", "kind": "bedrock-mantle", "location": "eu-central-1", "base_url": f"{cloud.url}/anthropic", "region": "eu",
             "api_keys": f"{ACCESS}:{SECRET}:session-token", **STATED,
         },
         "bearer": {
@@ -130,6 +135,13 @@ def process(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         model("newer", "bedrock", "eu.anthropic.claude-opus-4-7"),
         model("on-mantle", "mantle", "anthropic.claude-opus-4-7"),
         model("by-key", "bearer", "anthropic.claude-sonnet-4-5-20250929-v1:0"),
+        {
+            **model("counted-elsewhere", ""),
+            "targets": [
+                {"provider": "bedrock", "model": "eu.anthropic.claude-opus-4-7"},
+                {"provider": "mantle", "model": "anthropic.claude-opus-4-7"},
+            ],
+        },
     ]
     with GatewayProcess(folder, providers, models) as gateway:
         session = gateway.session("user", 100_000)
@@ -140,6 +152,7 @@ def process(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def running(process: Running, cloud: Cloud) -> Running:
     process.seen = len(process.gateway.log.read_bytes())
     cloud.seen.clear()
+    cloud.also.clear()
     return process
 
 
@@ -200,10 +213,9 @@ def test_azures_errors_about_the_key_are_the_operators(running: Running, cloud: 
 
 
 def test_what_a_cloud_does_not_serve_is_not_asked_of_it(running: Running, cloud: Cloud) -> None:
-    for name, path in (("on-bedrock", "/v1/messages/count_tokens"), ("gpt", "/v1/responses/input_tokens")):
-        data = json.dumps({"model": name, "messages": ASKED["messages"], "input": "hello"}).encode()
-        answer = ask(running.url, request("POST", path, data, headers=running.auth))
-        assert (answer.status, answer.json()["error"]["message"]) == (400, NOT_SERVED)
+    data = json.dumps({"model": "gpt", "input": "hello"}).encode()
+    answer = ask(running.url, request("POST", "/v1/responses/input_tokens", data, headers=running.auth))
+    assert (answer.status, answer.json()["error"]["message"]) == (400, NOT_SERVED)
     assert cloud.seen == []
 
 
@@ -329,6 +341,72 @@ def test_a_stream_of_bedrock_through_the_sdk(running: Running, cloud: Cloud) -> 
         assert answer.get_final_message().usage.output_tokens == 7
     assert headers(cloud.last())["authorization"] == "Bearer bedrock-api-key-1"
     assert "x-amz-date" not in headers(cloud.last())
+
+
+def botocores(url: str) -> Any:
+    """botocore's own client of the runtime."""
+    made = botocore.session.Session()
+    return made.create_client(
+        "bedrock-runtime", "eu-central-1", endpoint_url=url, aws_access_key_id=ACCESS, aws_secret_access_key=SECRET
+    )
+
+
+def test_tokens_are_counted_at_the_runtime_as_botocore_asks_it(running: Running, cloud: Cloud) -> None:
+    cloud.answer = body({"inputTokens": 42})
+    asked = {"messages": ASKED["messages"], "system": "Be \u00e9xact. " * 3, "tools": TOOLS}
+    counted = claude(running).messages.count_tokens(model="on-bedrock", **asked)
+    seen = cloud.last()
+    assert counted.input_tokens == 42
+    inner = json.loads(base64.b64decode(seen.json()["input"]["invokeModel"]["body"]))
+    assert inner == {**asked, "anthropic_version": "bedrock-2023-05-31", "max_tokens": 32_000}
+    own = botocores(cloud.url).count_tokens(
+        modelId="anthropic.claude-sonnet-4-5-20250929-v1:0", input={"invokeModel": {"body": json.dumps(inner)}}
+    )
+    assert own["inputTokens"] == 42
+    # A model is counted for, not an inference profile: Amazon refuses those.
+    assert (
+        unquote(seen.path)
+        == unquote(cloud.last().path)
+        == ("/model/anthropic.claude-sonnet-4-5-20250929-v1:0/count-tokens")
+    )
+    theirs = cloud.last().json()["input"]["invokeModel"]
+    assert json.loads(base64.b64decode(theirs["body"])) == inner
+    assert cloud.last().json().keys() == seen.json().keys()
+    assert headers(seen)["authorization"].startswith("AWS4-HMAC-SHA256 ")
+
+
+def test_a_count_is_translated_from_and_to_other_apis(running: Running, cloud: Cloud) -> None:
+    cloud.answer = body({"inputTokens": 7})
+    client = openai.OpenAI(base_url=f"{running.url}/v1", api_key=running.token, max_retries=0)
+    assert client.responses.input_tokens.count(model="on-bedrock", input="hello").input_tokens == 7
+    google = genai.Client(api_key=running.token, http_options=types.HttpOptions(base_url=running.url))
+    assert google.models.count_tokens(model="by-key", contents="hello").total_tokens == 7
+    assert cloud.last().path == "/model/anthropic.claude-sonnet-4-5-20250929-v1:0/count-tokens"
+
+
+@pytest.mark.parametrize("answer", [body({"inputTokens": "many"}), body({}), body(b"<html>"), body(b"x" * 5_000)])
+def test_what_is_no_count_is_an_error(running: Running, cloud: Cloud, answer: bytes) -> None:
+    cloud.answer = answer
+    data = json.dumps({"model": "on-bedrock", "messages": ASKED["messages"]}).encode()
+    got = ask(running.url, request("POST", "/v1/messages/count_tokens", data, headers=running.auth))
+    assert (got.status, got.code) == (502, "upstream_error")
+
+
+def test_a_model_that_the_runtime_does_not_count_for_is_counted_elsewhere(running: Running, cloud: Cloud) -> None:
+    said = {"message": "The provided model doesn't support counting tokens."}
+    refusal = body(said, status="400 Bad Request", x_amzn_errortype="ValidationException")
+    cloud.answer = refusal
+    data = json.dumps({"model": "newer", "messages": ASKED["messages"]}).encode()
+    got = ask(running.url, request("POST", "/v1/messages/count_tokens", data, headers=running.auth))
+    assert (got.status, got.json()["error"]["message"]) == (501, said["message"])
+    cloud.also = {"/v1/messages/count_tokens": body({"input_tokens": 5})}
+    assert (
+        claude(running).messages.count_tokens(model="counted-elsewhere", messages=ASKED["messages"]).input_tokens == 5
+    )
+    assert [seen.path.rpartition("/")[2] for seen in cloud.seen[-2:]] == ["count-tokens", "count_tokens"]
+    cloud.answer = body(MESSAGE)
+    assert messages(running, "counted-elsewhere").status == 200
+    assert cloud.last().path.startswith("/model/")  # a count says nothing about the model's health
 
 
 @pytest.mark.parametrize("streamed", [False, True])

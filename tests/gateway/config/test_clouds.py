@@ -82,7 +82,10 @@ def test_bedrock() -> None:
     assert provider.endpoint == Endpoint(True, "bedrock-runtime.eu-central-1.amazonaws.com", 443)
     assert (provider.family, provider.key_count) == (Family.ANTHROPIC, 1)
     assert provider.url(WIRES[Operation.ANTHROPIC_MESSAGES], "m").endswith("amazonaws.com/model/m/invoke")
-    assert [of for of in WIRES if provider.serves(of)] == [Operation.ANTHROPIC_MESSAGES]
+    assert {of for of in WIRES if provider.serves(of)} == {
+        Operation.ANTHROPIC_MESSAGES,
+        Operation.ANTHROPIC_COUNT_TOKENS,
+    }
     assert provider.asks_before_caching
     assert "secret" not in repr(provider)
     proxied = BEDROCK + 'base_url = "https://proxy.example/v1"\n'
@@ -144,7 +147,7 @@ def test_tokens_are_not_asked_for_in_the_clear(folder: Path) -> None:
             "api_keys: holds something else than keys of AWS; write ACCESS_KEY_ID:",
         ),
         (BEDROCK.replace("env:AWS", "a:"), "api_keys: holds something else than keys of AWS"),
-        (BEDROCK + 'credentials = "x"\n', "credentials: is not a key"),
+        (BEDROCK + 'credentials = "x"\n', "credentials: is not one of the values; write one of environment, container"),
         (VERTEX.replace('api = "anthropic"\n', ""), "api: is missing; write which API it serves"),
         (VERTEX.replace('"anthropic"', '"openai"'), "api: is not served there"),
         (VERTEX.replace('project = "my-project"\n', ""), "project: is missing"),

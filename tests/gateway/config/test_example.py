@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config import Capability
 from gateway.config.load import load, read
 from gateway.config.reader import Section
 from providers.dialect import Family
@@ -47,7 +48,9 @@ def test_the_example_documents_every_key_and_its_models_are_valid() -> None:
     assert config.models[0].name == "fast"
     assert config.models[0].targets[0].price is not None
     written = {line.lstrip("# ").split(" = ")[0].strip('"') for line in text.splitlines() if " = " in line}
-    written |= {"provider", "model", "published_price", "above"}  # inside inline tables
+    written |= {"provider", "model", "published_price", "above"} | {
+        one.value for one in Capability
+    }  # inside inline tables
     tables = {"variants", "price", "clients", "tokens", *config.providers, *config.tiers}
     assert asked_keys(text, ENV_OF_EXAMPLE) - tables - written == set()
 

@@ -10,8 +10,10 @@ import pytest
 from gateway.config import (
     Cloud,
     Config,
+    CredentialSource,
     DataHandling,
     Endpoint,
+    MachineCredentials,
     PortalConfig,
     ProviderConfig,
     Region,
@@ -30,11 +32,13 @@ OPENERS = frozenset((
     "open_connection", "open_unix_connection", "create_connection", "create_unix_connection", "sock_connect",
     "connect_ex", "start_connection", "create_datagram_endpoint", "ClientSession", "TCPConnector", "HTTPConnection",
     "HTTPSConnection", "urlopen", "build_opener", "Redis", "RedisCluster", "Cluster", "Sentinel", "StripeClient",
+    "InstanceMetadataFetcher", "ContainerMetadataFetcher",
     "import_module",  # of what is not seen in the imports: each is here with what it loads
 ))  # fmt: skip
 OPENED = {
     "gateway/upstream/origin.py": "providers.*",
     "gateway/upstream/tokens.py": "providers.*: tokens",
+    "gateway/upstream/machine_credentials.py": "providers.*: credentials",
     "metering/store/store.py": "store",
     "metering/store/link.py": "store",
     "metering/store/embedded.py": "a Unix socket in the data directory",
@@ -85,7 +89,9 @@ def test_hosts(store, more):
 def everything(jwt_secret: bytes | None = None) -> Config:
     stated = config("redis+cluster://seed.example:7000")
     account = ServiceAccount({"private_key": "secret"}, "https://tokens.example/token")
+    lent = MachineCredentials(False, CredentialSource.CONTAINER, "http://169.254.170.2/v2/1", "secret")
     vertex = replace(stated.providers["a"], api_keys=(), cloud=Cloud.VERTEX, account=account)
+    vertex = replace(vertex, machine=lent)  # both in one, for the list
     return replace(
         stated,
         providers={**stated.providers, "a": vertex},
@@ -100,6 +106,7 @@ def test_the_services_around_the_gateway_and_the_nodes_that_the_store_names():
     found = egress(everything(), {("seed.example", 7000), ("10.0.0.2", 7001)})
     assert [(str(place), place.for_) for place in found if not place.prompts] == [
         ("tokens.example:443", "providers.a: tokens"),
+        ("169.254.170.2:80", "providers.a: credentials"),
         ("seed.example:7000", "store"),
         ("10.0.0.2:7001", "store: named by it"),
         ("project.supabase.example:443", "supabase"),

@@ -67,7 +67,7 @@ def test_a_model_that_is_not_there_is_looked_for_with_another_key_and_at_another
     assert not blames_target(Answer(Ending.REFUSED, status), lacking=False)
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 409, 413, 422, 501, 301])
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 413, 422, 505, 301])
 def test_what_no_other_target_answers_better(status):
     assert after_answer(status, operators=False, lacking=False, more=True) is Next.GIVE_UP
 

@@ -60,10 +60,9 @@ class Issuer:
         self.over = asyncio.Event()
         self.faults = 0
         self.loop = asyncio.get_running_loop()
-        monkeypatch.setattr(tokens, "issue", self.issue)
         monkeypatch.setattr(tokens, "FIRST_PAUSE", 0.001)
 
-    def issue(self, _account: ServiceAccount) -> AccessToken:
+    def issue(self) -> AccessToken:
         self.seen.append(authorization(self.made))
         if not self.answers:
             self.loop.call_soon_threadsafe(self.over.set)
@@ -78,7 +77,7 @@ class Issuer:
 
     async def run(self) -> list[bytes | None]:
         """The authorization at each exchange."""
-        kept = AccessTokens(self.made, ServiceAccount({}, ""), self.fault)
+        kept = AccessTokens(self.made, self.issue, self.fault)
         kept.start()
         try:
             await kept.first()
@@ -108,7 +107,7 @@ async def test_the_token_is_used_while_renewals_fail_and_not_after_its_end(monke
 async def test_a_refused_token_is_replaced_but_not_again_and_again(monkeypatch):
     issuer = Issuer(monkeypatch, AccessToken("one", 3_600.0))
     monkeypatch.setattr(tokens, "RENEW_SECONDS", 0.0)
-    kept = AccessTokens(issuer.made, ServiceAccount({}, ""), issuer.fault)
+    kept = AccessTokens(issuer.made, issuer.issue, issuer.fault)
     kept.start()
     try:
         await kept.first()
