@@ -4,18 +4,21 @@ Rules:
 
 1. A capability that nobody states is unknown: it has no entry, is shown in no list, and has no effect.
 2. The operator's statement about a target overrides the one about its model, and both override the list in this module.
-3. The list has only what the makers' own pages say: `SOURCES`, read on `READ`, as stored copies or quotations. It
-   applies to the makers' APIs, to clouds that serve a maker's model under its own name, and to targets that name the
-   maker's model (``published_price``). A deployment's or another host's name says nothing.
+3. The list has only what the makers' own pages said on 28 November 2026, as stored copies or quotations. It applies to
+   the makers' APIs, to clouds that serve a maker's model under its own name, and to targets that name the maker's model
+   (``published_price``). A deployment's or another host's name says nothing.
 4. A request that needs what every target is stated to lack is refused (`gateway.inference.needs`). So ``False`` stands
    here only for a model whose page says so.
+
+Sources: the pages of the models below https://developers.openai.com/api/docs/models, and .../guides/prompt-caching;
+https://platform.claude.com/docs/en/models/overview, and .../build-with-claude/pdf-support, structured-outputs,
+extended-thinking and prompt-caching; the pages of the models below https://ai.google.dev/gemini-api/docs/models.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import date
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
@@ -24,24 +27,6 @@ from gateway.catalog.naming import thinks_by_budget
 from gateway.config import Capability, Cloud, ProviderConfig
 from providers.dialect import Family
 from providers.media.rules import plain_name
-
-READ: Final = date(2026, 11, 28)
-SOURCES: Final[Mapping[Family, tuple[str, ...]]] = MappingProxyType(
-    {
-        Family.OPENAI: (
-            "https://developers.openai.com/api/docs/models (the page of each model)",
-            "https://developers.openai.com/api/docs/guides/prompt-caching",
-        ),
-        Family.ANTHROPIC: (
-            "https://platform.claude.com/docs/en/models/overview",
-            *(
-                f"https://platform.claude.com/docs/en/build-with-claude/{page}"
-                for page in ("pdf-support", "structured-outputs", "extended-thinking", "prompt-caching")
-            ),
-        ),
-        Family.GOOGLE: ("https://ai.google.dev/gemini-api/docs/models (the page of each model)",),
-    }
-)
 
 _LETTERS: Final = {
     "t": Capability.TOOLS,

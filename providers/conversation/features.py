@@ -164,7 +164,10 @@ FEATURES: Final[Mapping[Feature, Mapping[Dialect, Fate]]] = {
     Feature.PENALTIES: _row(responses=_dropped(), messages=_dropped()),
     Feature.STOP: _row(
         chat=_mapped("at most four; more are refused"),
-        responses=_refused(f"{_OTHER}which has no stop sequences: leave them out."),
+        responses=_mapped(
+            "the answer is cut there, and what the model writes after it is counted; at most 16 of 256 characters, and "
+            "not beside probabilities"
+        ),
         gemini=_mapped("at most five; more are refused"),
     ),
     Feature.JSON: _row(messages=_dropped("the API has JSON of a schema only; the prompt asks for it")),

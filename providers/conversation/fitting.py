@@ -33,6 +33,7 @@ from providers.conversation.conversation import (
 )
 from providers.conversation.features import FEATURES, Feature, Handling
 from providers.conversation.schemas import is_closed
+from providers.conversation.stopping import LONGEST_SEQUENCE, MOST_SEQUENCES
 from providers.dialect import Family, Refusal
 
 OWN: Final = {
@@ -47,7 +48,11 @@ LEAST_BUDGET: Final = 1_024
 """Anthropic refuses less: https://platform.claude.com/docs/en/build-with-claude/extended-thinking"""
 
 _OPENAI: Final = frozenset((Dialect.CHAT, Dialect.RESPONSES))
-_MOST_STOPS: Final = {Dialect.CHAT: 4, Dialect.GEMINI: 5}
+_MOST_STOPS: Final = {Dialect.CHAT: 4, Dialect.GEMINI: 5, Dialect.RESPONSES: MOST_SEQUENCES}
+_CUT_HERE: Final = (
+    "The model of this request is served through another API, which has no stop sequences: the answer is cut at those "
+    "of up to 256 characters, and without probabilities of tokens. Leave out the one or the other."
+)
 _IMAGES: Final = frozenset(("image/jpeg", "image/png", "image/gif", "image/webp"))
 _SOUNDS: Final = {
     **dict.fromkeys(("audio/wav", "audio/x-wav", "audio/wave"), "audio/wav"),
@@ -308,6 +313,10 @@ class _Fitting:
         self._takes(Feature.PROBABILITIES, said=sampling.probabilities is not None)
         if len(sampling.stop) > _MOST_STOPS.get(self._dialect, len(sampling.stop)):
             raise Refusal("unsupported_feature", "The API takes fewer stop sequences: leave some out.", Feature.STOP)
+        if self._dialect is Dialect.RESPONSES and sampling.stop:
+            long = any(len(stop) > LONGEST_SEQUENCE for stop in sampling.stop)
+            if long or sampling.probabilities is not None:
+                raise Refusal("unsupported_feature", _CUT_HERE, Feature.STOP)
         if self._dialect is Dialect.MESSAGES:
             thinks = conversation.budget is not None or conversation.effort not in {None, Effort.NONE}
             if sampling.temperature is not None and (thinks or sampling.temperature > 1):

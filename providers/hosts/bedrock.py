@@ -20,7 +20,7 @@ import msgspec
 from providers.anthropic.failure import error_body
 from providers.dialect import Operation, Wire
 from providers.headers import BETA, FIXED
-from providers.hosts.bedrock_counting import Counted, counting
+from providers.hosts.bedrock_counting import CountedTokens, counting
 from providers.hosts.bedrock_errors import status_of
 from providers.hosts.event_stream import CONTENT_TYPE, Unframed
 from providers.hosts.host import Headers, HostError, Shape, Unframe, dated_version
@@ -113,7 +113,7 @@ class Bedrock:
 
     def unframed(self, operation: Operation, headers: Headers) -> Unframe | None:
         if operation is Operation.ANTHROPIC_COUNT_TOKENS:
-            return Counted
+            return CountedTokens
         for index, (name, value) in enumerate(headers):
             if name == b"content-type" and value.partition(b";")[0].strip().lower() == CONTENT_TYPE:
                 headers[index] = (name, b"text/event-stream; charset=utf-8")

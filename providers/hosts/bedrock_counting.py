@@ -37,7 +37,7 @@ def counting(body: bytes) -> Steps[bytes]:
     return b"".join(pieces)
 
 
-class Counted(Thorough):
+class CountedTokens(Thorough):
     """Shows a count in the form of the Messages API, to a scanner of that and to the client. What is no count passes as
     it is, and is none there either.
     """

@@ -2,7 +2,8 @@
 
 In a stream, an item's deltas are read, and from its end the parts that have no deltas: the encrypted content of
 reasoning, the text of a custom tool's call, the namespace of a call. Items of tools that run at the provider are
-skipped: such tools are not translated.
+skipped: such tools are not translated. The API has no stop sequences: the answer is cut at those of the request
+(`providers.conversation.stopping`).
 
 https://developers.openai.com/api/docs/api-reference/responses-streaming
 """
@@ -28,6 +29,7 @@ from providers.conversation.conversation import (
 )
 from providers.conversation.envelope import opened
 from providers.conversation.reading import AnswerReader, counts_of
+from providers.conversation.stopping import StopSequences
 from providers.dialect import Family
 from providers.openai.chat_reader import read_annotations
 from providers.openai.failure import provider_error
@@ -88,11 +90,17 @@ class ResponseEvents(AnswerReader):
 
     def __init__(self, stop: Sequence[str] = ()) -> None:
         super().__init__(stop)
+        self._sequences = StopSequences(stop)
         self._called = False
         self._told = False  # deltas of the open item came
         self._summary = 0  # which paragraph of a thought is open
 
     def _data(self, data: bytes, found: list[Event]) -> None:
+        told: list[Event] = []
+        self._event(data, told)
+        found += self._sequences.cut(told)
+
+    def _event(self, data: bytes, found: list[Event]) -> None:
         event = _EVENT.decode(data)
         if event.error is not None:
             self._fail(found, provider_error(msgspec.json.decode(data)))
@@ -127,6 +135,11 @@ class ResponseEvents(AnswerReader):
                 self._fail(found, provider_error(error))
 
     def _body(self, body: bytes, found: list[Event]) -> None:
+        told: list[Event] = []
+        self._response(body, told)
+        found += self._sequences.cut(told)
+
+    def _response(self, body: bytes, found: list[Event]) -> None:
         response = _BODY.decode(body)
         if response.output is None or response.error is not None:
             self._fail(found, provider_error(response.error or msgspec.json.decode(body)))

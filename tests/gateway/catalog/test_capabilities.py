@@ -10,7 +10,6 @@ import pytest
 
 from gateway.catalog.capabilities import (
     _LISTED,
-    READ,
     capabilities_of,
     listed,
     longest_answer,
@@ -19,6 +18,7 @@ from gateway.catalog.capabilities import (
 )
 from gateway.catalog.catalog import Catalog, load
 from gateway.catalog.compile import compile_list
+from gateway.catalog.lifecycle import READ
 from gateway.config import Capability, Cloud, DataHandling, Endpoint, ProviderConfig, Region
 from gateway.config.load import read
 from providers.dialect import Family

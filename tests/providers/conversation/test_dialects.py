@@ -64,8 +64,8 @@ def test_what_is_dropped_is_named(source, target, dropped):
 @pytest.mark.parametrize(
     ("source", "target", "members", "param"),
     [
-        (Dialect.CHAT, Dialect.RESPONSES, {"stop": ["a"]}, "stop"),
-        (Dialect.GEMINI, Dialect.RESPONSES, {"generationConfig": {"stopSequences": ["a"]}}, "generationConfig.stopSequences"),
+        (Dialect.CHAT, Dialect.RESPONSES, {"stop": ["a"], "logprobs": True}, "stop"),
+        (Dialect.GEMINI, Dialect.RESPONSES, {"generationConfig": {"stopSequences": ["a" * 257]}}, "generationConfig.stopSequences"),
         (Dialect.CHAT, Dialect.MESSAGES, {"n": 2}, "n"),
     ],
 )  # fmt: skip

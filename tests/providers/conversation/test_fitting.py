@@ -199,12 +199,21 @@ def test_what_a_dialect_has_no_place_for_is_refused_by_name(dialect, part, featu
     assert (caught.value.code, caught.value.param) == ("unsupported_feature", feature)
 
 
-def test_stop_sequences_are_refused_where_there_are_none_and_where_there_are_too_many():
+def test_stop_sequences_are_refused_where_there_are_too_many_and_where_an_answer_cannot_be_cut():
     asked = Conversation(turns=(), sampling=Sampling(stop=tuple("abcdef")))
-    for dialect in (Dialect.CHAT, Dialect.RESPONSES, Dialect.GEMINI):
+    for dialect in (Dialect.CHAT, Dialect.GEMINI):
         with pytest.raises(Refusal):
             fit(asked, dialect)
-    assert fit(asked, Dialect.MESSAGES)[0].sampling.stop == tuple("abcdef")
+    for dialect in (Dialect.MESSAGES, Dialect.RESPONSES):
+        assert fit(asked, dialect)[0].sampling.stop == tuple("abcdef")
+    for sampling in (
+        Sampling(stop=tuple("abcdefghijklmnopq")),
+        Sampling(stop=("a" * 257,)),
+        Sampling(stop=("a",), probabilities=0),
+    ):
+        with pytest.raises(Refusal) as caught:
+            fit(replace(asked, sampling=sampling), Dialect.RESPONSES)
+        assert caught.value.param == Feature.STOP
 
 
 def test_a_call_that_a_model_malformed_is_sent_back_in_words():
