@@ -26,8 +26,16 @@ UNREADABLE: Final = ProviderError(
 )
 """The error of an answer that failed and did not say why."""
 
+TOO_LONG: Final = ProviderError(
+    502,
+    b'{"error":{"message":"The answer is longer than an answer of another API is translated (8 MiB, 20,000 objects). '
+    b'Ask for less at once or for a stream, or choose a model whose provider has the API that you use.",'
+    b'"type":"upstream_error","param":null,"code":"upstream_error"}}',
+)
+"""The error of an answer that is one object, and too long to be translated in bounded time."""
+
 _SILENT: Final = "The model's host answered with an error and did not say why."
-_TOO_LONG: Final = "context_length_exceeded"
+_LENGTH_CODE: Final = "context_length_exceeded"
 # In a 400 or 413: OpenAI, vLLM and hosts like them ("maximum context length is", "exceeds the context window"), xAI
 # ("maximum prompt length is"), llama.cpp ("exceeds the available context size"), Anthropic ("prompt is too long",
 # "exceed context limit"), Amazon Bedrock ("Input is too long for requested model"), Google ("exceeds the maximum number
@@ -83,8 +91,8 @@ def _said(family: Family, status: int, body: bytes) -> tuple[str, str]:
         code = named if isinstance(named, str) else code
     else:
         message = found.error or found.message or (found.detail if isinstance(found.detail, str) else "")
-    if message and status in (400, 413) and (code == _TOO_LONG or _LENGTH.search(message)):
-        return _TOO_LONG, _too_long(family, message)
+    if message and status in (400, 413) and (code == _LENGTH_CODE or _LENGTH.search(message)):
+        return _LENGTH_CODE, _too_long(family, message)
     return code, message or _SILENT
 
 

@@ -10,16 +10,21 @@ Rules that everything here obeys:
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from providers.answers.around import Thorough
-from providers.conversation.failures import UNREADABLE, translate_error_event
+from providers.conversation.failures import TOO_LONG, translate_error_event
 from providers.conversation.translator import StreamTranslator, Translated
 from providers.dialect import ProviderError, Redact, Scanner
 
 MOST_WHOLE: Final = 8 << 20
-"""Bytes of an answer that is one object. Larger ones than that hold pictures or sound, which are not translated."""
+"""Bytes of an answer that is one object: more than the longest text, or 250 vectors of 1,536 numbers."""
 
+MOST_OBJECTS: Final = 20_000
+"""Objects in such an answer: more than it has probabilities of tokens."""
+
+_OBJECT: Final = re.compile(rb"\{[ \t\r\n]*[\"}]")  # in a text, its first quote would follow a backslash
 _ERROR: Final = b"error"
 _SPACE: Final = b" \t\r\n"  # of JSON
 
@@ -121,7 +126,7 @@ class TranslatedBody(Thorough):
         self._size += len(shown)
         if self._size > MOST_WHOLE:
             self._held.clear()
-            self._error = UNREADABLE
+            self._error = TOO_LONG
         else:
             self._held.append(shown)
 
@@ -129,6 +134,9 @@ class TranslatedBody(Thorough):
         self._hold(self.inner.finish())
         body, self._held = b"".join(self._held), []
         if self.error is not None or not self.inner.ended:
+            return b""
+        if body.count(b"{") > MOST_OBJECTS and sum(1 for _ in _OBJECT.finditer(body)) > MOST_OBJECTS:
+            self._error = TOO_LONG
             return b""
         translated = self._translation.whole(body)
         if isinstance(translated, ProviderError):

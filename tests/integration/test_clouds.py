@@ -546,6 +546,17 @@ def test_anthropics_sdk_is_answered_by_gemini_on_vertex(running: Running, cloud:
     assert b"/publishers/google/models/gemini-2.5-flash:streamGenerateContent?alt=sse HTTP/1.1" in cloud.last().head
 
 
+@pytest.mark.parametrize("content", [[{"type": "text", "text": "x" * (9 << 20)}], [{}] * 20_000])
+def test_an_answer_that_is_too_long_to_be_translated_is_a_clean_error(running, cloud, content: list[Any]) -> None:
+    cloud.answer = body({**MESSAGE, "content": content})
+    asked = json.dumps({"model": "on-vertex", "messages": ASKED["messages"]}).encode()
+    answer = ask(running.url, request("POST", "/v1/chat/completions", asked, headers=running.auth))
+    assert (answer.status, answer.complete) == (502, True)
+    assert answer.json()["error"]["message"].startswith("The answer is longer than an answer of another API")
+    assert running.settled(answer.rid)["status"] == "voided"
+    assert messages(running, "on-vertex").headers["x-provider"] == "claude"  # in its own API it passes
+
+
 def test_errors_of_a_cloud_are_translated_too(running: Running, cloud: Cloud) -> None:
     client = openai.OpenAI(base_url=f"{running.url}/v1", api_key=running.token, max_retries=0)
     cloud.answer = body(
