@@ -44,6 +44,7 @@ def simulator(arguments: tuple[str, ...]) -> None:
 @click.option("--drain", default=0.0, help="Seconds to wait for open answers at the end.")
 @click.option("--prompt-bytes", default=200)
 @click.option("--ca-file", help="Certificates to trust instead of the system's.")
+@click.option("--header", "headers", multiple=True, help="'Name: value', sent with every request (repeatable).")
 @click.option("--marks", is_flag=True, help="Print a JSON line when the measured window opens and closes.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the result there instead of printing it.")
 def load(out: Path | None, **options: Any) -> None:
@@ -66,7 +67,11 @@ def load(out: Path | None, **options: Any) -> None:
 @PATIENCE
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "comparison.json")
 def compare(out: Path, **options: Any) -> None:
-    """Compare the gateway with nginx, a plain aiohttp proxy and LiteLLM on one simulator."""
+    """Compare the gateway with nginx, a plain aiohttp proxy and other gateways on one simulator.
+
+    The part `peers` measures the gateways whose paths the environment names: GOMODEL, BIFROST, AGENTGATEWAY,
+    LITELLM, PORTKEY (docs/performance.md).
+    """
     from benchmarks.compare.run import PARTS, Loaded  # noqa: PLC0415 - one command's own import
     from benchmarks.compare.run import compare as run  # noqa: PLC0415 - one command's own import
 
@@ -80,12 +85,28 @@ def compare(out: Path, **options: Any) -> None:
 @main.command()
 @click.argument("results", type=click.Path(path_type=Path, exists=True), default=RESULTS / "comparison.json")
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "report.html")
-def report(results: Path, out: Path) -> None:
+@click.option(
+    "--document",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Write the peers' table to its place in this page, and nothing else.",
+)
+def report(results: Path, out: Path, document: Path | None) -> None:
     """Draw a comparison's results: one HTML page, and PNG files where matplotlib is installed."""
     from benchmarks.report import png  # noqa: PLC0415 - one command's own import
     from benchmarks.report.page import page  # noqa: PLC0415 - one command's own import
 
     result = json.loads(results.read_text())
+    if document is not None:
+        from benchmarks.peers import table  # noqa: PLC0415 - one command's own import
+
+        if not result.get("peers"):
+            raise click.ClickException(f"{results} has no peers: run compare --part peers with their paths")
+        try:
+            document.write_text(table.into(document.read_text(), table.markdown(result["peers"])))
+        except ValueError as reason:
+            raise click.ClickException(str(reason)) from None
+        click.echo(f"table: {document}")
+        return
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page(result))
     click.echo(f"report: {out}")
@@ -237,5 +258,5 @@ def everything(context: click.Context, force: bool, patience: float) -> None:
     context.invoke(
         compare, rounds=3, parts=(), only=(), force=force, patience=patience, out=RESULTS / "comparison.json"
     )
-    context.invoke(report, results=RESULTS / "comparison.json", out=RESULTS / "report.html")
+    context.invoke(report, results=RESULTS / "comparison.json", out=RESULTS / "report.html", document=None)
     context.invoke(micro, arguments=("--benchmark-max-time=0.2", "--benchmark-min-rounds=5"))

@@ -34,6 +34,14 @@ def tree(root: int) -> list[int]:
     return found
 
 
+def alive(pid: int) -> bool:
+    """Whether a process has not ended; one that waits for its parent has."""
+    try:
+        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except OSError:
+        return False
+
+
 def name_of(pid: int) -> str:
     try:
         return (_PROC / str(pid) / "comm").read_text().strip()

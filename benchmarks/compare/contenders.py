@@ -6,18 +6,25 @@ stopped, and says which URL, token and model lead to which of the two. All liste
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import processes
+from benchmarks.compare import accounting
+from benchmarks.compare.versions import version_of
 
 _READY_S = 60.0
 
@@ -33,12 +40,13 @@ class Upstreams:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How the load generator reaches a simulator through a contender."""
+    """How the load generator reaches a simulator through a contender. Headers are ``Name: value``."""
 
     url: str
     token: str = "none"  # noqa: S105 - most contenders ask for none
     model: str = "bench"
     ca_file: str | None = None
+    headers: tuple[str, ...] = ()
 
 
 class Unavailable(Exception):
@@ -49,12 +57,17 @@ class Contender:
     """Direct traffic, and the ground on which the others stand."""
 
     name = "direct"
+    recovery_seconds = 10.0  # after a start, until its records have what can be found again
 
     def __init__(self, folder: Path, upstreams: Upstreams) -> None:
         self.folder = folder / self.name
         self.upstreams = upstreams
         self.process: subprocess.Popen[bytes] | None = None
         self.routes: dict[bool, Route] = {}
+        self.command_line: tuple[str, ...] = ()
+
+    def prepare(self) -> None:
+        """Make what must exist before the start, whose time may be measured. Raises `Unavailable`."""
 
     def start(self) -> None:
         """Start and wait until it answers. Raises `Unavailable`."""
@@ -79,12 +92,49 @@ class Contender:
             process.kill()
             process.wait()
 
-    def spawn(self, command: list[str], environment: Mapping[str, str] | None = None) -> None:
+    def kill(self) -> None:
+        """End every process of the contender with SIGKILL, a store that it started too. `start` starts it again."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        pids = accounting.tree(process.pid)
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+        deadline = time.monotonic() + _READY_S
+        while any(map(accounting.alive, pids)) and time.monotonic() < deadline:  # its ports and files are free then
+            time.sleep(0.005)
+
+    def identity(self, headers: Mapping[str, str], input_tokens: int) -> str:  # noqa: ARG002 - some are named in a header
+        """How the contender's records name a request with this answer; the load sends no two with equal tokens."""
+        return str(input_tokens)
+
+    def kept(self) -> Mapping[str, bool] | None:
+        """The requests in the contender's own records, and whether each has the provider's counts, not estimates.
+
+        ``None``: it keeps no records.
+        """
+        return None
+
+    def version(self) -> str:
+        """Which version it is, as far as it says so."""
+        return ""
+
+    def spawn(
+        self, command: list[str], environment: Mapping[str, str] | None = None, *, cwd: Path | None = None
+    ) -> None:
         """Start the contender's process, its output in a file of its folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.command_line = tuple(command)
         with (self.folder / "output.log").open("wb") as output:
             self.process = processes.start(
-                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=dict(environment or os.environ)
+                command,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                env=dict(environment or os.environ),
+                cwd=cwd,
             )
 
     def wait_for(self, *ports: int) -> None:
@@ -97,6 +147,28 @@ class Contender:
                     tail = (self.folder / "output.log").read_text(errors="replace")[-800:]
                     raise Unavailable(f"did not start: {tail}")
                 time.sleep(0.02)
+
+
+def answered(route: Route, seconds: float) -> float:
+    """Ask until an answer comes; returns when that was (monotonic). Raises `Unavailable`."""
+    body = json.dumps({"model": route.model, "messages": [{"role": "user", "content": "hello"}]}).encode()
+    headers = {"Authorization": f"Bearer {route.token.partition(',')[0]}", "Content-Type": "application/json"}
+    headers |= dict(line.split(": ", 1) for line in route.headers)
+    deadline = time.monotonic() + seconds
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    problem = "nothing listens"
+    while time.monotonic() < deadline:
+        request = urllib.request.Request(f"{route.url}/v1/chat/completions", body, headers)  # noqa: S310 - on loopback
+        try:
+            with opener.open(request, timeout=10) as answer:
+                answer.read()
+                return time.monotonic()
+        except urllib.error.HTTPError as error:
+            problem = f"{error.code}: {error.read()[:300]!r}"
+        except OSError as error:
+            problem = str(error)
+        time.sleep(0.005)
+    raise Unavailable(f"no answer: {problem}")
 
 
 def accepts(port: int) -> bool:
@@ -144,10 +216,18 @@ class Nginx(Contender):
 
     name = "nginx"
 
-    def start(self) -> None:
-        binary = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
-        if binary is None:
+    @staticmethod
+    def binary() -> str:
+        found = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+        if found is None:
             raise Unavailable("nginx is not installed: make tools installs it")
+        return found
+
+    def version(self) -> str:
+        done = subprocess.run([self.binary(), "-v"], capture_output=True, text=True, check=False)
+        return done.stderr.partition("nginx/")[2].strip()
+
+    def start(self) -> None:
         ports = (free_port(), free_port())
         self.folder.mkdir(parents=True, exist_ok=True)
         files = os.sysconf("SC_OPEN_MAX")
@@ -163,7 +243,7 @@ class Nginx(Contender):
             ca_file=self.upstreams.ca_file,
         )
         (self.folder / "nginx.conf").write_text(text)
-        self.spawn([binary, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")])
+        self.spawn([self.binary(), "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")])
         self.wait_for(*ports)
         self.routes = {tls: Route(f"http://127.0.0.1:{port}") for tls, port in zip((False, True), ports, strict=True)}
 
@@ -200,10 +280,20 @@ class LiteLLM(Contender):
 
     name = "litellm"
 
-    def start(self) -> None:
-        binary = os.environ.get("LITELLM") or shutil.which("litellm")
-        if binary is None:
+    @staticmethod
+    def binary() -> str:
+        found = os.environ.get("LITELLM") or shutil.which("litellm")
+        if found is None:
             raise Unavailable("litellm is not installed")
+        if shutil.which(found) is None:
+            raise Unavailable(f"LITELLM names {found}, which cannot be started")
+        return found
+
+    def version(self) -> str:
+        return version_of(Path(self.binary()))
+
+    def start(self) -> None:
+        binary = self.binary()
         port = free_port()
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "config.yaml"

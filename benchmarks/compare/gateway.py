@@ -7,19 +7,19 @@ through its command line.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
+import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
+from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.compare.contenders import Contender, Route, Unavailable, Upstreams, accepts, free_port
+from benchmarks.compare.contenders import Contender, Route, Unavailable, Upstreams, answered, free_port
 from gateway.accounts.opening import opened
 from gateway.auth import sessions
 from gateway.config.load import load
+from metering.reading.reader import read_usage
 from metering.usage import MICRO_CREDITS
 
 _CREDITS = 1_000_000_000  # of each user
@@ -32,6 +32,7 @@ class Gateway(Contender):
     """``codegrex-gateway serve`` with a number of workers."""
 
     name = "gateway"
+    recovery_seconds = 100.0  # what a killed process left is settled when its lease of 60 seconds has ended
 
     def __init__(
         self,
@@ -108,22 +109,28 @@ class Gateway(Contender):
 
     def answered(self, seconds: float) -> float:
         """Try until a request is answered; returns when that was (monotonic). Raises `Unavailable`."""
-        body = json.dumps({"model": "bench", "messages": [{"role": "user", "content": "hello"}]}).encode()
-        headers = {"Authorization": f"Bearer {self.token.partition(',')[0]}", "Content-Type": "application/json"}
-        deadline = time.monotonic() + seconds
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        problem = "nothing listens"
-        while time.monotonic() < deadline:
-            if accepts(self.port):
-                url = f"http://127.0.0.1:{self.port}/v1/chat/completions"
-                request = urllib.request.Request(url, body, headers)
-                try:
-                    with opener.open(request, timeout=10) as answer:
-                        answer.read()
-                        return time.monotonic()
-                except urllib.error.HTTPError as error:
-                    problem = f"{error.code}: {error.read()[:300]!r}"
-                except OSError as error:
-                    problem = str(error)
-            time.sleep(0.005)
-        raise Unavailable(f"no answer: {problem}")
+        return answered(Route(f"http://127.0.0.1:{self.port}", self.token), seconds)
+
+    def identity(self, headers: Mapping[str, str], input_tokens: int) -> str:  # noqa: ARG002 - an estimate has others
+        return headers["x-request-id"]
+
+    def kept(self) -> Mapping[str, bool] | None:
+        """The requests in the ledger."""
+        return asyncio.run(self._kept())
+
+    async def _kept(self) -> dict[str, bool]:
+        found: dict[str, tuple[int, bool]] = {}  # of each request's records, the one that counts
+        async with opened(load(self.config)) as at:
+            async for record in read_usage(at.store):
+                this = (record.rev, record.basis == "reported")
+                found[record.rid] = max(found.get(record.rid, this), this)
+        return {rid: reported for rid, (_, reported) in found.items()}
+
+    def version(self) -> str:
+        """Its version, and the commit where it runs from a checkout."""
+        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+        try:
+            commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        except OSError:  # no git here
+            commit = ""
+        return f"{version('codegrex-gateway')} {commit}".strip()

@@ -54,7 +54,8 @@ class Measurement:
     Attributes:
         cpu: Of the whole process tree, the store included.
         store_cpu: Of that, what a store in the tree used.
-        memory: Of the tree, when the window opened.
+        memory: Of the tree without a store, when the window opened.
+        store_memory: Of a store in the tree, at that moment.
         foreign: Processors kept busy by strangers during the window.
         load: The load generator's result.
     """
@@ -65,6 +66,7 @@ class Measurement:
     cpu: int = 0
     store_cpu: int = 0
     memory: Memory = field(default_factory=lambda: Memory(0, 0))
+    store_memory: Memory = field(default_factory=lambda: Memory(0, 0))
     foreign: float = 0.0
     load: dict[str, Any] = field(default_factory=dict)
 
@@ -88,14 +90,24 @@ def _cpu(contender: Contender) -> dict[int, int]:
     return {pid: cpu for root in contender.roots for pid, cpu in accounting.cpu_by_process(root).items()}
 
 
+def _processes(contender: Contender) -> list[int]:
+    return [pid for root in contender.roots for pid in accounting.tree(root)]
+
+
 def own_processes(contender: Contender) -> list[int]:
     """A contender's processes, without a store that it started."""
-    return [pid for root in contender.roots for pid in accounting.tree(root) if accounting.name_of(pid) not in STORES]
+    return [pid for pid in _processes(contender) if accounting.name_of(pid) not in STORES]
 
 
 def memory(contender: Contender) -> Memory:
     """Memory of a contender's own processes."""
     return sum(map(accounting.memory_of, own_processes(contender)), Memory(0, 0))
+
+
+def store_memory(contender: Contender) -> Memory:
+    """Memory of a store that a contender started."""
+    stores = (pid for pid in _processes(contender) if accounting.name_of(pid) in STORES)
+    return sum(map(accounting.memory_of, stores), Memory(0, 0))
 
 
 def measure(contender: Contender, workload: Workload, simulator: SimulatorProcess, number: int) -> Measurement:
@@ -107,15 +119,18 @@ def measure(contender: Contender, workload: Workload, simulator: SimulatorProces
     command += ["--url", route.url, "--token", route.token, "--model", route.model]
     if route.ca_file:
         command += ["--ca-file", route.ca_file]
+    for header in route.headers:
+        command += ["--header", header]
     result = Measurement(contender.name, workload.name, number)
     with processes.start(command, stdout=subprocess.PIPE, text=True) as load:
         assert load.stdout is not None
         load.stdout.readline()
         before, machine = _cpu(contender), _machine()
-        result.memory = memory(contender)
+        result.memory, result.store_memory = memory(contender), store_memory(contender)
         load.stdout.readline()
         after, machine_after = _cpu(contender), _machine()
         text = load.stdout.read()
+    simulator.set_defaults(chunks=None, pace=None, size=None)  # who asks next, asks for an answer that ends
     if load.returncode:
         raise RuntimeError(f"the load generator failed on {contender.name} under {workload.name}")
     result.load = json.loads(text)

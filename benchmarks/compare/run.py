@@ -23,12 +23,15 @@ from benchmarks.compare.rows import Row, by_round, fill, per_event, per_request,
 from benchmarks.compare.share import NoShares, shares
 from benchmarks.compare.table import print_table
 from benchmarks.load.run import raise_file_limit
+from benchmarks.peers import run as peers
+from benchmarks.peers.table import markdown
 from benchmarks.simulator import SimulatorProcess, make_certificates
 
 BUSY_LIMIT = 0.15  # processors that others may keep busy
 SPARE_CORES = 6  # two workers, their store, the simulator, the load generator, and one for the rest
 WORKER_SHARE = 0.2
-PARTS = ("memory", "streams", "tls", "translated", "short", "scale", "body", "start", "workers")
+PEERS = "peers"
+PARTS = ("memory", "streams", "tls", "translated", "short", "scale", "body", "start", "workers", PEERS)
 
 
 class Loaded(Exception):
@@ -82,6 +85,24 @@ class Comparison:
         trouble = f", {errors}" if errors else ""
         trouble += f", others busy {result.foreign:.2f}" if result.foreign > BUSY_LIMIT else ""
         self.console.print(f"  {result.workload:16} {result.contender:9}{unit}{store}{trouble}", highlight=False)
+
+    def start(self, stack: ExitStack, only: Sequence[str]) -> None:
+        """Start the contenders of every part but the peers, which run until the stack is closed."""
+        for kind in (Contender, Nginx, PlainAiohttp, LiteLLM, Gateway):
+            if only and kind.name not in only:
+                continue
+            contender = kind(self.folder, self.upstreams)
+            stack.callback(contender.stop)
+            try:
+                contender.start()
+            except Unavailable as reason:
+                contender.stop()
+                self.skipped[kind.name] = str(reason)
+                self.console.print(f"[bold red]SKIPPED {kind.name}:[/] {reason}")
+                continue
+            self.contenders.append(contender)
+        for contender in self.contenders:
+            self.idle[contender.name] = memory(contender)
 
     # --- parts, in the order of the table
 
@@ -268,6 +289,7 @@ def compare(
     if busy > BUSY_LIMIT and not force and not patience:
         raise Loaded(f"others keep {busy:.2f} processors busy; stop them, or use --patience or --force")
     began = time.monotonic()
+    beside: dict[str, Any] | None = None
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)))
         certificates = make_certificates(folder / "tls")
@@ -275,23 +297,18 @@ def compare(
         tls = stack.enter_context(SimulatorProcess(tls=certificates))
         upstreams = Upstreams(plain.url, tls.url, certificates.ca_file)
         comparison = Comparison(console, folder, rounds, frozenset(parts), patience, plain, tls, upstreams)
-        for kind in (Contender, Nginx, PlainAiohttp, LiteLLM, Gateway):
-            if only and kind.name not in only:
-                continue
-            contender = kind(folder, upstreams)
-            stack.callback(contender.stop)
-            try:
-                contender.start()
-            except Unavailable as reason:
-                contender.stop()
-                comparison.skipped[kind.name] = str(reason)
-                console.print(f"[bold red]SKIPPED {kind.name}:[/] {reason}")
-                continue
-            comparison.contenders.append(contender)
-        for contender in comparison.contenders:
-            comparison.idle[contender.name] = memory(contender)
-        comparison.all_parts()
-    print_table(console, comparison.table, [contender.name for contender in comparison.contenders])
+        if comparison.parts - {PEERS}:
+            with ExitStack() as running:
+                comparison.start(running, only)
+                comparison.all_parts()
+        if PEERS in parts and peers.any_given(os.environ):
+            console.print(f"[bold]{PEERS}[/]")
+            beside = peers.run(console, folder / PEERS, upstreams, comparison.once, rounds=rounds, only=only)
+            beside["busy"] = round(busy, 3) if busy > BUSY_LIMIT else 0.0
+    if comparison.table:
+        print_table(console, comparison.table, [contender.name for contender in comparison.contenders])
+    if beside is not None:
+        console.print(markdown(beside), markup=False, soft_wrap=True)
     result = {
         "kind": "comparison",
         "machine": {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
@@ -302,6 +319,7 @@ def compare(
         "skipped": comparison.skipped,
         "rows": [row.as_dict() for row in comparison.table],
         "measurements": [measurement.as_dict() for measurement in comparison.measurements],
+        "peers": beside,
     }
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ The text is filler: it says nothing and is the same in every run.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -65,7 +66,7 @@ def _embedding(dialect: str, model: str, text: str) -> tuple[str, dict[str, Any]
     return "/v1/embeddings", {"model": model, "input": text}
 
 
-def _head(url: str, path: str, dialect: str, token: str, length: int) -> bytes:
+def _head(url: str, path: str, dialect: str, token: str, *, length: int, headers: Sequence[str]) -> bytes:
     parts = urlsplit(url)
     lines = [
         f"POST {parts.path.rstrip('/')}{path} HTTP/1.1",
@@ -80,13 +81,22 @@ def _head(url: str, path: str, dialect: str, token: str, length: int) -> bytes:
         lines.append(f"x-goog-api-key: {token}")
     else:
         lines.append(f"Authorization: Bearer {token}")
+    lines += headers
     return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
 
 def payload(
-    kind: str, *, url: str, token: str, dialect: str, model: str, prompt_bytes: int = 200, limit: int = 100_000
+    kind: str,
+    *,
+    url: str,
+    token: str,
+    dialect: str,
+    model: str,
+    prompt_bytes: int = 200,
+    limit: int = 100_000,
+    headers: Sequence[str] = (),
 ) -> Payload:
-    """Build a request. ``kind`` is ``stream``, ``short`` (JSON answer) or ``embedding``."""
+    """Build a request. ``kind`` is ``stream``, ``short`` (JSON answer) or ``embedding``; a header ``Name: value``."""
     text = _text(prompt_bytes)
     event, end = b"", b""
     if kind == "embedding":
@@ -96,4 +106,9 @@ def payload(
         if kind == "stream":
             event, end = _EVENTS[dialect]
     encoded = orjson.dumps(body)
-    return Payload(f"{dialect}.{kind}", _head(url, path, dialect, token, len(encoded)) + encoded, event, end)
+    return Payload(
+        f"{dialect}.{kind}",
+        _head(url, path, dialect, token, length=len(encoded), headers=headers) + encoded,
+        event,
+        end,
+    )

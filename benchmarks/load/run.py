@@ -38,6 +38,7 @@ class Options:
         rate: Requests a second; ``None`` is the closed loop.
         token: One, or several separated by commas: callers take turns among them, as users would.
         model: The model's name; ``ide`` may give three, separated by commas.
+        headers: ``Name: value``, sent with every request.
     """
 
     url: str
@@ -54,6 +55,7 @@ class Options:
     patience: float = 30.0  # for callers that cannot connect, after the warm-up
     prompt_bytes: int = 200
     ca_file: str | None = None
+    headers: tuple[str, ...] = ()
     marks: bool = False
     progress: bool = True
 
@@ -61,7 +63,7 @@ class Options:
 def _payloads(options: Options) -> list[Payload]:
     kind = {"short": "short", "embeddings": "embedding"}.get(options.scenario, "stream")
     tokens = options.token.split(",")
-    make = partial(payload, url=options.url, token=tokens[0])
+    make = partial(payload, url=options.url, token=tokens[0], headers=options.headers)
     if options.scenario == "ide":
         models = (options.model.split(",") * 3)[:3] if "," not in options.model else options.model.split(",")
         sizes = (2_000, 8_000, 96_000)
