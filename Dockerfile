@@ -2,12 +2,15 @@
 # For a read-only root: it writes only to /var/lib/codegrex and /tmp.
 
 FROM python:3.11.13-slim-bookworm AS build
+# What the image has beside what serving needs: "otel" for traces and metrics of OpenTelemetry.
+ARG EXTRAS=""
 WORKDIR /src
-COPY requirements/build.txt requirements/runtime.txt requirements/
+COPY requirements/build.txt requirements/runtime.txt requirements/otel.txt requirements/
 RUN python -m venv /opt/build \
  && /opt/build/bin/python -m pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: -r requirements/build.txt \
  && python -m venv /opt/gateway \
- && /opt/gateway/bin/python -m pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: -r requirements/runtime.txt
+ && /opt/gateway/bin/python -m pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: -r requirements/runtime.txt \
+ && for extra in $EXTRAS; do /opt/gateway/bin/python -m pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: -r requirements/"$extra".txt || exit 1; done
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
 COPY providers providers

@@ -34,6 +34,16 @@ class Basis(StrEnum):
     ORPHAN = "orphan"  # settled by the reaper from the hold and the last checkpoint
 
 
+class FinishReason(StrEnum):
+    """Why a model stopped: a closed list, whatever the provider's own word for it."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALL = "tool_call"
+    CONTENT_FILTER = "content_filter"
+    OTHER = "other"  # stated by the provider, unknown to this version
+
+
 class Outcome(StrEnum):
     """How the exchange ended: a closed list, never text from a provider or client."""
 
@@ -185,6 +195,7 @@ class Report(msgspec.Struct, frozen=True):
             a usage member, a service tier, a kind of traffic.
         reasoning_dropped: The provider removed reasoning of earlier turns from the prompt, since it was bound to
             another organisation, end user, model or conversation.
+        finish: Why each of the choices ended, in their order; of those that have.
     """
 
     usage: Usage | None = None
@@ -195,6 +206,7 @@ class Report(msgspec.Struct, frozen=True):
     contexts: tuple[Usage, ...] = ()
     model: str | None = None
     reasoning_dropped: bool = False
+    finish: tuple[FinishReason, ...] = ()
 
 
 class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -236,3 +248,18 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str
     price_version: str
     unpriced: int = 0
+
+    @property
+    def cache_write(self) -> int:
+        """Input that was written to a cache."""
+        return self.cache_write_5m + self.cache_write_1h + self.cache_write_other
+
+    @property
+    def input_tokens(self) -> int:
+        """All tokens read by the model, cached or not."""
+        return self.in_uncached + self.cache_read + self.cache_write + self.tool_in + self.audio_in + self.image_in
+
+    @property
+    def output_tokens(self) -> int:
+        """All tokens produced by the model, shown or not."""
+        return self.out_visible + self.out_reasoning + self.audio_out + self.image_out

@@ -54,7 +54,7 @@ def test_the_parser_joins_lines_and_drops_comments_inside_them() -> None:
 
 
 def test_every_instruction_is_known(recipe: list[Instruction]) -> None:
-    known = {"FROM", "WORKDIR", "COPY", "RUN", "ENV", "USER", "VOLUME", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK"}
+    known = {"FROM", "ARG", "WORKDIR", "COPY", "RUN", "ENV", "USER", "VOLUME", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK"}
     assert {one.name for one in recipe} <= known | {"ENTRYPOINT", "CMD"}
 
 
@@ -106,7 +106,7 @@ def test_nothing_comes_from_an_address(recipe: list[Instruction]) -> None:
 
 
 def test_there_is_no_secret_in_it(recipe: list[Instruction]) -> None:
-    assert texts(recipe, "ARG") == []
+    assert texts(recipe, "ARG") == ['EXTRAS=""']
     assert not [one for one in recipe if SECRET.search(one.text)]
 
 
@@ -149,6 +149,24 @@ def test_the_build_requirements_are_a_part_of_the_lock() -> None:
     build = {match[1]: match[0].rstrip() for match in LOCKED.finditer((ROOT / "requirements/build.txt").read_text())}
     assert "hatchling" in build
     assert build == {name: locked.get(name) for name in build}
+
+
+def test_an_extra_adds_packages_of_the_lock_and_changes_none(recipe: list[Instruction]) -> None:
+    """``docker build --build-arg EXTRAS=otel .``"""
+    [build] = [text for text in texts(recipe, "RUN") if "$EXTRAS" in text]
+    assert "in $EXTRAS; do /opt/gateway/bin/python -m pip install" in build
+    assert '-r requirements/"$extra".txt || exit 1; done' in build
+    names = {"dev": "dev", "runtime": "runtime", "otel": "otel"}
+    locks = {
+        name: {
+            match[1]: match[0].rstrip() for match in LOCKED.finditer((ROOT / f"requirements/{name}.txt").read_text())
+        }
+        for name in names
+    }
+    assert locks["otel"].keys() == {"opentelemetry-proto", "protobuf"}
+    assert not locks["otel"].keys() & locks["runtime"].keys()
+    versions = {name: {package: text.split()[0] for package, text in lock.items()} for name, lock in locks.items()}
+    assert versions["otel"] == {package: versions["dev"].get(package) for package in versions["otel"]}
 
 
 def test_the_mounted_configuration_is_valid_and_fits_the_image(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ from gateway.config.server import ServerConfig
 from gateway.config.store import EMBEDDED, StoreConfig
 from gateway.config.stripe import StripeConfig
 from gateway.config.supabase import SupabaseConfig
+from gateway.config.telemetry import TelemetryConfig
 from gateway.config.tiers import DEFAULT_TIER, TierConfig
 from gateway.config.webhooks import WebhookConfig
 
@@ -79,6 +80,7 @@ __all__ = [
     "StripeConfig",
     "SupabaseConfig",
     "TargetConfig",
+    "TelemetryConfig",
     "TierConfig",
     "UnknownMembers",
     "WebhookConfig",
@@ -118,6 +120,7 @@ class Config:
     log: LogConfig = field(default_factory=LogConfig)
     hardening: HardeningConfig = field(default_factory=HardeningConfig)
     supabase: SupabaseConfig | None = None
+    telemetry: TelemetryConfig | None = None
 
     @property
     def development_sign_in(self) -> bool:

@@ -6,20 +6,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 
 from gateway.addresses import is_loopback
-from gateway.config.reader import Section, check_url
+from gateway.config.reader import EXTRA, Section, check_url, is_installed
 from providers.dialect import Family
 from providers.hosts import bedrock, mantle, vertex
 
 _LOCATION = re.compile(r"[a-z][a-z0-9-]{1,40}")
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9.:-]{1,62}")
-_EXTRA = "pip install 'codegrex-gateway[{}]'"
 
 
 class Cloud(StrEnum):
@@ -187,8 +185,8 @@ def read_account(section: Section, *, need_keys: bool) -> ServiceAccount | None:
     path = section.path("credentials") if section.require("credentials", fix) else None
     if path is None or not need_keys:
         return None
-    if not _installed("google.auth"):
-        section.fault("kind", "needs the package google-auth, which is not installed", _EXTRA.format("vertex"))
+    if not is_installed("google.auth"):
+        section.fault("kind", "needs the package google-auth, which is not installed", EXTRA.format("vertex"))
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - loaded only where it is needed
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415 - as above
 
@@ -215,15 +213,8 @@ def check_aws_keys(section: Section, keys: tuple[str, ...]) -> None:
 
 
 def check_botocore(section: Section) -> None:
-    if not _installed("botocore"):
-        section.fault("kind", "needs the package botocore, which is not installed", _EXTRA.format("bedrock"))
-
-
-def _installed(package: str) -> bool:
-    try:
-        return find_spec(package) is not None
-    except ModuleNotFoundError:  # of its parent
-        return False
+    if not is_installed("botocore"):
+        section.fault("kind", "needs the package botocore, which is not installed", EXTRA.format("bedrock"))
 
 
 def check_location(section: Section, cloud: Cloud, location: str, *, region: str, host: str, model: str = "") -> None:

@@ -30,6 +30,7 @@ from gateway.config.server import read_server
 from gateway.config.store import read_store
 from gateway.config.stripe import read_stripe
 from gateway.config.supabase import read_supabase
+from gateway.config.telemetry import read_telemetry
 from gateway.config.tiers import read_tiers
 from gateway.config.webhooks import read_webhooks
 from gateway.variables import GIVEN
@@ -83,6 +84,7 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
     hardening = read_hardening(root)
     supabase = read_supabase(root)
     portal = read_portal(root, supabase)
+    telemetry = read_telemetry(root, needed=need_keys)
     root.close()
     if faults.lines:
         raise ConfigError(tuple(faults.lines))
@@ -106,6 +108,7 @@ def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, nee
         log=log,
         hardening=hardening,
         supabase=supabase,
+        telemetry=telemetry,
     )
 
 

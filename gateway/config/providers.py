@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -29,7 +28,7 @@ from gateway.config.clouds import (
     read_project,
     usual_url,
 )
-from gateway.config.reader import Section, check_name
+from gateway.config.reader import Section, check_name, read_ca_file
 from gateway.names import Closed
 from providers.dialect import Family, Operation, Wire
 from providers.hosts import azure, bedrock, mantle, vertex
@@ -264,12 +263,7 @@ def _provider(section: Section, name: str, *, need_keys: bool) -> ProviderConfig
         _check_region(section, family, endpoint, region)
     elif endpoint is not None and cloud is not None and api.location:
         check_location(section, cloud, api.location, region=region, host=endpoint.host)
-    ca_file = section.path("ca_file")
-    if ca_file is not None:
-        try:
-            ssl.create_default_context(cafile=str(ca_file))
-        except (OSError, ssl.SSLError):
-            section.fault("ca_file", "is not a file of PEM certificates", "fix the path or the file")
+    ca_file = read_ca_file(section)
     machine = None if cloud is None else read_machine(section, cloud, need_keys=need_keys)
     account = None
     if cloud is Cloud.VERTEX and machine is None:

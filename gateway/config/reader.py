@@ -7,10 +7,12 @@ secret. After a fault the reader continues with a default, so that one run repor
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -19,6 +21,7 @@ from gateway.addresses import is_loopback
 from metering.clock import DAY_SECONDS
 
 ENV = "env:"
+EXTRA = "pip install 'codegrex-gateway[{}]'"  # how to fix that a package is missing
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")  # of tables that the operator names: they are used in records and labels
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -44,6 +47,11 @@ class Section:
         self._env = env
         self._folder = folder
         self._asked: set[str] = set()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys that the table states."""
+        return tuple(self._table)
 
     def key(self, key: str) -> str:
         """The full name of a member, or of the table itself if ``key`` is empty."""
@@ -233,3 +241,22 @@ def check_url(section: Section, key: str, url: str) -> bool:
     elif not secure:
         section.fault(key, "is plain http beyond this machine", "use https")
     return good and secure
+
+
+def read_ca_file(section: Section) -> Path | None:
+    """The setting ``ca_file``: certificate authorities that are trusted instead of the system's."""
+    path = section.path("ca_file")
+    if path is not None:
+        try:
+            ssl.create_default_context(cafile=str(path))
+        except (OSError, ssl.SSLError):
+            section.fault("ca_file", "is not a file of PEM certificates", "fix the path or the file")
+    return path
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package of an extra can be imported, by its module's name."""
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # of its parent
+        return False

@@ -59,6 +59,8 @@ def egress(config: Config, nodes: Iterable[tuple[str, int]] = ()) -> tuple[Egres
         found.append(_of_url(config.supabase.jwks_url, "supabase"))
     if config.webhooks is not None:
         found.append(_of_url(config.webhooks.url, "webhooks"))
+    if config.telemetry is not None:
+        found.append(_of_url(config.telemetry.otlp_endpoint, "telemetry"))
     if config.stripe is not None:
         found.append(_of_url(config.stripe.base_url, "stripe: export"))
     return tuple(found)

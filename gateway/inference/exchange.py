@@ -31,7 +31,7 @@ from gateway.evidence.statement import RECEIPT_HEADER
 from gateway.http.answers import TOOLS_REMOVED
 from gateway.http.request import read_body
 from gateway.http.shares import Share
-from gateway.inference import failover, lanes, request_log
+from gateway.inference import failover, lanes, request_log, tracing
 from gateway.inference.admission import admit
 from gateway.inference.answer import Answer, Ending
 from gateway.inference.content import Content
@@ -52,7 +52,8 @@ from gateway.inference.responses import (
 )
 from gateway.inference.running import Cancellation
 from gateway.inference.services import Services
-from gateway.names import Rid
+from gateway.names import Closed, Rid
+from gateway.telemetry.genai import TraceParent
 from gateway.telemetry.log import Event
 from metering.usage import Outcome
 from providers.bounds import UNCOUNTED_BYTES
@@ -105,6 +106,7 @@ class Exchange:
         self._sign = False  # and it asks for one
         self._life: KeepAlive | None = None
         self._early: web.StreamResponse | None = None  # begun by a sign of life, until an answer flows
+        self._model: Closed | None = None  # what was asked for, once that is known
 
     # -- the order of things -------------------------------------------------------------------
 
@@ -145,11 +147,15 @@ class Exchange:
             if counted and self._forwarding.attempts:
                 refused.headers[ATTEMPTS] = str(self._forwarding.attempts)
             self._fail_early(refused)
+            if not counted:
+                self._note_refused(refused)
             raise
         except asyncio.CancelledError:
             error = cancellation.caught()
             if error is not None:
                 self._fail_early(error)
+                if not counted:
+                    self._note_refused(error)
                 raise error from None
             self._left()
             raise
@@ -200,6 +206,7 @@ class Exchange:
         self._sign = head.stream and self._events
         model = catalog.resolve(head.model)
         own = Leg(wire, head, head, body, self._request.raw_headers, query, model)
+        self._model = None if model is None else model.name
         if model is None or not policy.allows(self._principal, model):
             return [own]  # it will be refused
         return await legs.all(own, self._principal.fallback_companies, share)
@@ -489,6 +496,27 @@ class Exchange:
                 started=self._started,
                 now=asyncio.get_running_loop().time(),
                 region=self._principal.region,
+                parent=self._parent(),
             )
         finally:
             forwarding.close()
+
+    def _note_refused(self, error: GatewayError) -> None:
+        """Tell a collector of an exchange that ends here, before anything was held."""
+        telemetry = self._services.signals.telemetry
+        if telemetry is not None:
+            tracing.note_refused(
+                telemetry,
+                error,
+                rid=self._rid,
+                operation=self._operation,
+                model=self._model,
+                started=self._started,
+                now=asyncio.get_running_loop().time(),
+                parent=self._parent(),
+            )
+
+    def _parent(self) -> TraceParent | None:
+        """The client's span that the exchange belongs to, if the operator wants to know."""
+        telemetry = self._services.signals.telemetry
+        return None if telemetry is None else telemetry.parent_of(self._request.headers.getall("traceparent", ()))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from gateway.auth.regions import astray, promised
+from gateway.inference import tracing
 from gateway.inference.answer import Answer, Ending
 from gateway.inference.forwarding import Forwarding
 from gateway.inference.services import Signals
 from gateway.names import Closed, Rid
+from gateway.telemetry.genai import TraceParent
 from gateway.telemetry.log import Event, Fields, NoRecord
 from metering.usage import Outcome, UsageRecord
 from providers.dialect import Operation
@@ -23,6 +25,7 @@ def note(
     started: float,
     now: float,
     region: str,
+    parent: TraceParent | None,
 ) -> None:
     """Count a request and log it.
 
@@ -36,6 +39,7 @@ def note(
         started: When it arrived, by the loop's clock.
         now: Of the same clock.
         region: What its session is pinned to.
+        parent: The client's span that it belongs to.
     """
     instruments, relay = signals.instruments, forwarding.relay
     name, translation = forwarding.leg.admission.model.name, forwarding.leg.translation
@@ -60,18 +64,30 @@ def note(
     if answer.report.reasoning_dropped:
         instruments.reasoning_dropped.inc(provider)
     if record is not None:
-        inputs, outputs = _totals(record)
+        inputs, outputs = record.input_tokens, record.output_tokens
         instruments.records.inc(record.basis)
         instruments.charged.inc(record.provider, by=record.charge)
         instruments.tokens.inc(record.provider, "input", by=inputs)
         instruments.tokens.inc(record.provider, "cache_read", by=record.cache_read)
-        instruments.tokens.inc(record.provider, "cache_write", by=_written(record))
+        instruments.tokens.inc(record.provider, "cache_write", by=record.cache_write)
         instruments.tokens.inc(record.provider, "output", by=outputs)
         if told is Outcome.COMPLETED and outputs > 1 and relay is not None and relay.watch.flows:
             instruments.token_time.observe((now - forwarding.first_byte) / (outputs - 1))
         _check_place(signals, forwarding, rid, region)
         _check_answer(signals, forwarding, answer, rid)
         _check_prices(signals, forwarding, name, record, rid)
+    if signals.telemetry is not None:
+        tracing.note_ended(
+            signals.telemetry,
+            forwarding,
+            record,
+            told,
+            rid=rid,
+            operation=operation,
+            started=started,
+            now=now,
+            parent=parent,
+        )
     if not signals.log.requests:
         return
     fields: Fields = {
@@ -126,14 +142,3 @@ def _check_place(signals: Signals, forwarding: Forwarding, rid: Rid, region: str
     if variant is not None and astray(variant.geography, promise):
         signals.instruments.astray.inc(provider.name)
         signals.log.error(Event.REGION_ASTRAY, rid=rid, provider=provider.name, region=promise)
-
-
-def _written(record: UsageRecord) -> int:
-    return record.cache_write_5m + record.cache_write_1h + record.cache_write_other
-
-
-def _totals(record: UsageRecord) -> tuple[int, int]:
-    inputs = (
-        record.in_uncached + record.cache_read + _written(record) + record.tool_in + record.audio_in + record.image_in
-    )
-    return inputs, record.out_visible + record.out_reasoning + record.audio_out + record.image_out

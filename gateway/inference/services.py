@@ -25,6 +25,7 @@ from gateway.inference.running import Running
 from gateway.inference.secrets import Secrets
 from gateway.telemetry.instruments import Instruments
 from gateway.telemetry.log import Log
+from gateway.telemetry.otlp import Telemetry
 from gateway.upstream.destination import Destination
 from gateway.upstream.pool import Pool
 from gateway.upstream.retry_budget import RetryBudget
@@ -113,11 +114,12 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What is told of requests: counted, logged, signed."""
+    """What is told of requests: counted, logged, signed, and, if the operator has a collector, sent there."""
 
     instruments: Instruments
     log: Log
     evidence: Evidence
+    telemetry: Telemetry | None = None
 
 
 @dataclass(frozen=True, slots=True)

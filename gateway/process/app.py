@@ -29,6 +29,7 @@ from gateway.auth.announcements import Listener, Topic
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.recheck import Recheck
 from gateway.auth.switches import Off, Switchable, Switches, provider_of
+from gateway.catalog.catalog import Catalog
 from gateway.catalog.catalog import load as load_catalog
 from gateway.config import Config, ProviderConfig
 from gateway.errors import TokenRevoked
@@ -47,14 +48,15 @@ from gateway.inference.limits import TierLimits
 from gateway.inference.running import Running
 from gateway.inference.secrets import make_secrets
 from gateway.inference.services import Books, Rules, Services, Shares, Signals, Upstreams
-from gateway.names import Rid
+from gateway.names import Closed, Rid
 from gateway.oauth.endpoints import OAuth
 from gateway.process.reloading import destination_of, services_under
 from gateway.process.stopping import Stopping
 from gateway.process.upkeep import Upkeep
 from gateway.telemetry import quiet
-from gateway.telemetry.instruments import Instruments, resident_bytes
+from gateway.telemetry.instruments import Instruments, codes, resident_bytes
 from gateway.telemetry.log import Event, Log
+from gateway.telemetry.otlp import Telemetry
 from gateway.upstream.destination import Destination
 from gateway.upstream.machine_credentials import lend
 from gateway.upstream.pool import Pool, Timeouts
@@ -128,7 +130,7 @@ class Worker:
         self.services = services
         self.store = store
         self._watches = watches
-        self._away = False
+        self._away = self._collector_away = False
         self._cpu = 0
         self._server = server
         self._acceptor = acceptor
@@ -163,6 +165,11 @@ class Worker:
         key, store, ledger = opened.key, opened.store, opened.ledger
         spool = opened.journal
         begun.push_async_callback(opened.close)
+        telemetry = _telemetry(config, instruments)
+        if telemetry is not None:
+            telemetry.know(config.providers.values(), _names(catalog))
+            telemetry.start()
+            begun.push_async_callback(telemetry.close)  # once the last request has ended
         begun.push_async_callback(spool.close)
         settler = Settler(
             ledger, journal=spool, on_refused=lambda record: log.error(Event.SETTLEMENT_REFUSED, rid=Rid(record.rid))
@@ -228,7 +235,8 @@ class Worker:
         )
         begun.callback(pool.close)
         policy, bounds = config.policy, config.server
-        signals = Signals(instruments, log, Evidence(config, catalog, key, observe(), now_ms(), nodes=store.nodes))
+        evidence = Evidence(config, catalog, key, observe(), now_ms(), nodes=store.nodes)
+        signals = Signals(instruments, log, evidence, telemetry)
         destinations = {name: destination_of(provider) for name, provider in config.providers.items()}
         tokens = _tokens(config, destinations, log)
 
@@ -312,6 +320,8 @@ class Worker:
             raise
         signals.log.close_over(config.providers)
         signals.log.close_over(model.name for model in services.rules.catalog.models)
+        if signals.telemetry is not None:
+            signals.telemetry.know(config.providers.values(), _names(services.rules.catalog))
         before, tokens = self.services.upstreams.destinations, self._reloadable.tokens
         now = services.upstreams.destinations
         fresh = {name: destination for name, destination in now.items() if before.get(name) is not destination}
@@ -340,6 +350,7 @@ class Worker:
         if watches.epoch.reachable is self._away:
             self._away = not self._away
             log.warning(Event.STORE_AWAY if self._away else Event.STORE_BACK)
+        self._tell_collector()
         self._renew_certificate()
         opened, idle = upstreams.pool.count()
         for gauge, labels, value in (
@@ -375,6 +386,15 @@ class Worker:
         log.tick()
         self._due = self._loop.time() + GAUGE_SECONDS
         self._gauges = self._loop.call_at(self._due, self._update_gauges)
+
+    def _tell_collector(self) -> None:
+        telemetry, log = self.services.signals.telemetry, self.services.signals.log
+        if telemetry is None:
+            return
+        telemetry.tick(self._loop.time())
+        if telemetry.away is not self._collector_away:
+            self._collector_away = not self._collector_away
+            log.warning(Event.COLLECTOR_AWAY if self._collector_away else Event.COLLECTOR_BACK)
 
     def _renew_certificate(self) -> None:
         certificate, log = self._certificate, self.services.signals.log
@@ -458,6 +478,19 @@ def _build_portal(
         else:
             verifier = PublicKeyVerifier(sign_in.issuer, sign_in.audience, sign_in.jwks_url, people)
     return Portal(opened, administration, shares, config, verifier)
+
+
+def _telemetry(config: Config, instruments: Instruments) -> Telemetry | None:
+    """What sends traces and metrics, if the operator has a collector."""
+    if config.telemetry is None:
+        return None
+    return Telemetry(config.telemetry, instruments, {code: Closed(code) for code in codes()})
+
+
+def _names(catalog: Catalog) -> dict[str, Closed]:
+    """The names of the catalog's models, here and at their providers."""
+    names = (name for model in catalog.models for name in (model.name, *(target.model for target in model.targets)))
+    return {name: Closed(name) for name in names}
 
 
 def _tokens(config: Config, destinations: Mapping[str, Destination], log: Log) -> dict[str, AccessTokens]:

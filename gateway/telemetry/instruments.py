@@ -32,6 +32,9 @@ _TOKEN_TIMES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _STATM = Path("/proc/self/statm")
 _ENDED = ("head_timeout", "unread", "displaced", "refused")  # the values of `gateway.http.connections.Ended`
+_SPAN_FATES = ("exported", "rejected", "dropped")  # the values of `gateway.telemetry.otlp.SpanFate`
+_SIGNALS = ("traces", "metrics")  # and of its `Signal` and `ExportOutcome`
+_EXPORTED = ("sent", "refused", "unanswered")
 _TOKENS = ("input", "cache_read", "cache_write", "output")
 
 
@@ -318,6 +321,17 @@ class Instruments:
         )
         self.loop_lag = registry.histogram(
             "codegrex_loop_lag_seconds", "How late a worker's event loop ran a timer, sampled once a second.", _LATENCY
+        )
+        self.telemetry_spans = registry.counter(
+            "codegrex_telemetry_spans_total",
+            "Spans for an OpenTelemetry collector, by what became of them.",
+            fate=_SPAN_FATES,
+        )
+        self.telemetry_exports = registry.counter(
+            "codegrex_telemetry_exports_total",
+            "Messages that an OpenTelemetry collector was sent.",
+            signal=_SIGNALS,
+            outcome=_EXPORTED,
         )
         self.workers = registry.reading("codegrex_workers", "Workers that are to run.")
         self.workers_running = registry.reading("codegrex_workers_running", "Workers that run.")

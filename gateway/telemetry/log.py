@@ -47,6 +47,8 @@ class Event(StrEnum):
     STORE_FAULT = "store_fault"
     STORE_AWAY = "store_away"
     STORE_BACK = "store_back"
+    COLLECTOR_AWAY = "collector_away"  # of OpenTelemetry: it took no export
+    COLLECTOR_BACK = "collector_back"
     SETTLEMENT_REFUSED = "settlement_refused"
     WORKER_STARTED = "worker_started"
     WORKER_DIED = "worker_died"

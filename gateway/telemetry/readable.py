@@ -26,6 +26,8 @@ SENTENCES: Final[Mapping[Event, str]] = {
     Event.STORE_FAULT: "The store refused a call.",
     Event.STORE_AWAY: "The store does not answer; requests are refused until it does.",
     Event.STORE_BACK: "The store answers again.",
+    Event.COLLECTOR_AWAY: "The OpenTelemetry collector takes nothing; the gateway tries again.",
+    Event.COLLECTOR_BACK: "The OpenTelemetry collector takes traces and metrics again.",
     Event.SETTLEMENT_REFUSED: "A request could not be settled; its record is in the dead letters.",
     Event.WORKER_DIED: "A worker process died; a new one is started.",
     Event.BILLING_LAGS: "No billing service has read the usage records for a while.",

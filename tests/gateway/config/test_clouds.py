@@ -218,7 +218,7 @@ def test_a_profile_of_several_regions_is_stated_as_what_it_is(name: str, stated:
 
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    monkeypatch.setattr("gateway.config.clouds.find_spec", lambda _: None)
+    monkeypatch.setattr("gateway.config.reader.find_spec", lambda _: None)
     (line,) = at(folder, VERTEX)
     assert line.endswith("google-auth, which is not installed; pip install 'codegrex-gateway[vertex]'")
     (line,) = faults(model(), provider=BEDROCK, env=AWS)

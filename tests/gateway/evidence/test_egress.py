@@ -21,6 +21,7 @@ from gateway.config import (
     StoreConfig,
     StripeConfig,
     SupabaseConfig,
+    TelemetryConfig,
     WebhookConfig,
 )
 from gateway.evidence.egress import egress
@@ -46,6 +47,7 @@ OPENED = {
     "gateway/portal/supabase.py": "supabase",
     "gateway/accounts/webhooks.py": "webhooks",
     "metering/stripe/meter.py": "stripe: export",
+    "gateway/telemetry/otlp.py": "telemetry",
     "gateway/cli/live.py": "providers.*, of `check --live`: SDKs, and a socket for Bedrock",
     "gateway/cli/doctor.py": "providers.*, the store and the internal listener, of `doctor`",
     "gateway/cli/running.py": "the internal listener, of `top`, `doctor` and `privacy status`",
@@ -97,6 +99,7 @@ def everything(jwt_secret: bytes | None = None) -> Config:
         providers={**stated.providers, "a": vertex},
         supabase=SupabaseConfig("https://project.supabase.example/auth/v1", "authenticated", jwt_secret),
         webhooks=WebhookConfig("https://hooks.example:8443/codegrex?key=secret", b"s" * 24),
+        telemetry=TelemetryConfig("https://collector.example:4318/path", headers=(("authorization", "secret"),)),
         stripe=StripeConfig("sk_secret"),
         portal=PortalConfig("https://portal.example", "https://sign-in.example"),
     )
@@ -111,6 +114,7 @@ def test_the_services_around_the_gateway_and_the_nodes_that_the_store_names():
         ("10.0.0.2:7001", "store: named by it"),
         ("project.supabase.example:443", "supabase"),
         ("hooks.example:8443", "webhooks"),
+        ("collector.example:4318", "telemetry"),
         ("api.stripe.com:443", "stripe: export"),
     ]
     assert "secret" not in repr(found)
@@ -128,7 +132,7 @@ def addresses(value, path=""):
     elif isinstance(value, dict):
         for name, inner in value.items():
             yield from addresses(inner, f"{path}.{name}")
-    elif isinstance(value, str) and re.search(r"(^|[._])(host|url|uri|issuer)$", path):
+    elif isinstance(value, str) and re.search(r"(^|[._])(host|url|uri|issuer|endpoint)$", path):
         yield path, value
 
 

@@ -193,5 +193,5 @@ def test_the_gateways_own_series_have_no_label_of_a_user():
     instruments = Instruments(["openai"])
     for family in instruments.registry._families:
         assert set(family.labels) <= {
-            "operation", "outcome", "code", "provider", "fault", "status", "direction", "basis", "state", "tier", "reason", "measure", "fate", "model", "version", "python", "host", "member"
+            "operation", "outcome", "code", "provider", "fault", "status", "direction", "basis", "state", "tier", "reason", "measure", "fate", "model", "version", "python", "host", "member", "signal"
         }  # fmt: skip
