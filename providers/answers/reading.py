@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from metering.usage import Geography, Report, ServiceTier, Speed, Variant
+from metering.usage import FinishReason, Geography, Report, ServiceTier, Speed, Variant
 from providers.bounds import ANSWER_BRACKETS, DENSE_BYTES
 from providers.dialect import Head, ProviderError
 from providers.document.projection import JsonProjection, Wanted
@@ -127,7 +127,7 @@ def filled(value: object, *, beside: frozenset[str] = frozenset(), depth: int = 
 
 
 class Choices:
-    """Which choices of an answer have ended.
+    """Which choices of an answer have ended, and why.
 
     A choice has ended once it has a reason to stop. Later output revokes that; an empty delta does not
     (hosts add one for the usage or for the result of a filter).
@@ -137,15 +137,20 @@ class Choices:
 
     def __init__(self, wanted: int) -> None:
         self._wanted = max(wanted, 1)
-        self._ended: set[int] = set()
+        self._ended: dict[int, FinishReason] = {}
 
-    def note(self, index: object, *, stopped: bool, says: bool) -> None:
+    def note(self, index: object, reason: FinishReason | None, *, says: bool) -> None:
         """Take one choice of one event."""
         position = index if type(index) is int else 0
-        if stopped and len(self._ended) < self._wanted:
-            self._ended.add(position)
-        elif says and not stopped:
-            self._ended.discard(position)
+        if reason is not None and (position in self._ended or len(self._ended) < self._wanted):
+            self._ended[position] = reason
+        elif says and reason is None:
+            self._ended.pop(position, None)
+
+    @property
+    def reasons(self) -> tuple[FinishReason, ...]:
+        """Why the choices that have ended did, in their order."""
+        return tuple(self._ended[position] for position in sorted(self._ended))
 
     @property
     def any_ended(self) -> bool:

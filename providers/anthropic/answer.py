@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from metering.usage import Report, Usage
+from metering.usage import FinishReason, Report, Usage
 from providers.answers.counts import count, member
 from providers.answers.events import ERROR, EventStream
 from providers.answers.reading import (
@@ -43,11 +43,20 @@ NEEDLE = b'_tokens"'
 _SMALL_EVENT = 64  # bytes: message_stop and ping; an event with one letter of text is larger
 _MARKS = (ERROR, b'"message_stop"')
 _KIND = frozenset({"type"})
+_REASONS = {
+    b'"end_turn"': FinishReason.STOP,
+    b'"stop_sequence"': FinishReason.STOP,
+    b'"max_tokens"': FinishReason.LENGTH,
+    b'"model_context_window_exceeded"': FinishReason.LENGTH,
+    b'"tool_use"': FinishReason.TOOL_CALL,
+    b'"refusal"': FinishReason.CONTENT_FILTER,
+}
 
 
 class _Message(msgspec.Struct):
     type: str = ""
     content: msgspec.Raw = ABSENT
+    stop_reason: msgspec.Raw = ABSENT
     usage: msgspec.Raw = ABSENT
     model: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
@@ -87,6 +96,7 @@ _transformations = msgspec.json.Decoder(list[_Transformation])
 MESSAGE: Wanted = {
     b"type": None,
     b"content": {},
+    b"stop_reason": None,
     b"usage": None,
     b"model": None,
     b"error": None,
@@ -108,7 +118,7 @@ COUNTED: Wanted = {b"input_tokens": None, b"error": None}
 class MessageStream(EventStream):
     """Events of a streamed message."""
 
-    __slots__ = ("_calls", "_dropped", "_model", "_stated", "_states_calls", "_stopped")
+    __slots__ = ("_calls", "_dropped", "_finish", "_model", "_stated", "_states_calls", "_stopped")
 
     def __init__(self, head: Head) -> None:
         # If a stream is cut before it states its calls, they are counted from its blocks.
@@ -118,6 +128,7 @@ class MessageStream(EventStream):
         self._calls = MessageCalls()
         self._states_calls = False
         self._dropped = False
+        self._finish: tuple[FinishReason, ...] = ()
         self._stopped = False  # the reason to stop has come, and the counts with it
 
     def _event(self, data: bytes) -> bool:
@@ -141,6 +152,8 @@ class MessageStream(EventStream):
                 self._dropped = _says_dropped(event.input_transformations)
             delta = read_strictly(_delta, event.delta)
             stops = delta is not None and truthy(delta.stop_reason)
+            if delta is not None and stops:
+                self._finish = _finish(delta.stop_reason)
             self._begun = self._begun or stops
             self._stopped = self._stopped or (stops and count(member(usage, "output_tokens")) is not None)
         elif event.type == "message_stop":
@@ -173,8 +186,19 @@ class MessageStream(EventStream):
     def _reported(self) -> Report:
         calls = None if self._states_calls else self._calls
         return _report(
-            self._stated, self._head, self._model, calls, ended=self._finished, reasoning_dropped=self._dropped
+            self._stated,
+            self._head,
+            self._model,
+            calls,
+            ended=self._finished,
+            reasoning_dropped=self._dropped,
+            finish=self._finish,
         )
+
+
+def _finish(stop_reason: msgspec.Raw) -> tuple[FinishReason, ...]:
+    """Why the message ended, if it has: it is one choice."""
+    return (_REASONS.get(bytes(stop_reason), FinishReason.OTHER),) if truthy(stop_reason) else ()
 
 
 def _opens_output(block: object) -> bool:
@@ -204,7 +228,7 @@ def read_message(body: bytes, head: Head) -> Body | None:
         error = _error_of(bytes(unwrapped(body)))
     shaped = message.type == "message" or (is_list(message.content) and not message.type)
     dropped = _says_dropped(message.input_transformations)
-    report = _report(stated, head, message.model, reasoning_dropped=dropped)
+    report = _report(stated, head, message.model, reasoning_dropped=dropped, finish=_finish(message.stop_reason))
     return Body(report, shaped and not is_array(body), error)
 
 
@@ -231,6 +255,7 @@ def _report(
     *,
     ended: bool = True,
     reasoning_dropped: bool = False,
+    finish: tuple[FinishReason, ...] = (),
 ) -> Report:
     counted, others, contexts = read_usage(stated, ended=ended)
     usage = counted.usage if calls is None else calls.add_to(counted.usage)
@@ -241,5 +266,13 @@ def _report(
         geography(stated.get("inference_geo")),
     )
     return Report(
-        usage, variant, others, counted.suspect, counted.unpriced, contexts, name_of_model(model), reasoning_dropped
+        usage,
+        variant,
+        others,
+        counted.suspect,
+        counted.unpriced,
+        contexts,
+        name_of_model(model),
+        reasoning_dropped,
+        finish,
     )

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from metering.usage import Report, Usage
+from metering.usage import FinishReason, Report, Usage
 from providers.answers.events import ERROR, HOLD_LIMIT, EventStream
 from providers.answers.produced import Produced
 from providers.answers.reading import (
@@ -109,6 +109,18 @@ _NO_REASON = frozenset(
      b'"BLOCKED_REASON_UNSPECIFIED"')
 )  # fmt: skip
 _NO_OUTPUT = frozenset({"thought"})
+# By name or, as some hosts write it, by number. Gemini stops in the same way at a call of a tool.
+_REASONS = {
+    b'"STOP"': FinishReason.STOP,
+    b"1": FinishReason.STOP,
+    b'"MAX_TOKENS"': FinishReason.LENGTH,
+    b"2": FinishReason.LENGTH,
+    **dict.fromkeys(
+        (b'"SAFETY"', b"3", b'"RECITATION"', b"4", b'"BLOCKLIST"', b"6", b'"PROHIBITED_CONTENT"', b"7", b'"SPII"', b"8",
+         b'"IMAGE_SAFETY"', b'"MODEL_ARMOR"', b'"LANGUAGE"'),
+        FinishReason.CONTENT_FILTER,
+    ),
+}  # fmt: skip
 
 
 class _State:
@@ -139,10 +151,11 @@ class _State:
         """Note a chunk; true if it states usage."""
         candidates = read_strictly(_candidates, chunk.candidates) or []
         for candidate in candidates:
-            stopped = bytes(candidate.finishReason) not in _NO_REASON
+            stated = bytes(candidate.finishReason)
+            reason = None if stated in _NO_REASON else _REASONS.get(stated, FinishReason.OTHER)
             said = (not self.begun or self._choices.any_ended) and _says(candidate)
-            self._choices.note(value(candidate.index) if self._several else 0, stopped=stopped, says=said)
-            self.begun = self.begun or said or stopped
+            self._choices.note(value(candidate.index) if self._several else 0, reason, says=said)
+            self.begun = self.begun or said or reason is not None
         feedback = read_strictly(_feedback, chunk.promptFeedback) if len(chunk.promptFeedback) else None
         if feedback is not None and bytes(feedback.blockReason) not in _NO_REASON:
             self.begun = self._blocked = True
@@ -166,7 +179,8 @@ class _State:
         if searches:
             usage = replace(usage or Usage(), searches=searches, map_searches=map_searches or None)
         variant = stated_variant(head, service_tier(self._stated))
-        return Report(usage, variant, suspect=counted.suspect, unpriced=counted.unpriced, model=model)
+        finish = self._choices.reasons or ((FinishReason.CONTENT_FILTER,) if self._blocked else ())
+        return Report(usage, variant, suspect=counted.suspect, unpriced=counted.unpriced, model=model, finish=finish)
 
 
 def _says(candidate: _Candidate) -> bool:

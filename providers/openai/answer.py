@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from metering.usage import Report, ServiceTier, Usage
+from metering.usage import FinishReason, Report, ServiceTier, Usage
 from providers.answers.body import JsonBody
 from providers.answers.counts import count, lay_over, member
 from providers.answers.events import ERROR, EventStream
@@ -52,6 +52,13 @@ _SMALL_EVENT = 48  # bytes: a keep-alive; an event with the shortest name and on
 _MARKS = (ERROR, b'"response.completed"', b'"response.incomplete"', b'"response.failed"', b'"response.cancelled"')
 _ROLE = frozenset({"role", "name", "index"})
 _NO_REASON = frozenset((b"", b"null", b'""', b'"null"', ERROR))
+_REASONS = {
+    b'"stop"': FinishReason.STOP,
+    b'"length"': FinishReason.LENGTH,
+    b'"tool_calls"': FinishReason.TOOL_CALL,
+    b'"function_call"': FinishReason.TOOL_CALL,
+    b'"content_filter"': FinishReason.CONTENT_FILTER,
+}
 
 
 class _Choice(msgspec.Struct):
@@ -97,6 +104,7 @@ class _Response(msgspec.Struct):
     tool_usage: msgspec.Raw = ABSENT
     output: msgspec.Raw = ABSENT
     status: msgspec.Raw = ABSENT
+    incomplete_details: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
     service_tier: msgspec.Raw = ABSENT
     model: msgspec.Raw = ABSENT
@@ -145,6 +153,7 @@ RESPONSE: Wanted = {
     b"output": ITEM,
     b"model": None,
     b"status": None,
+    b"incomplete_details": {b"reason": None},
     b"error": None,
     b"service_tier": None,
 }
@@ -179,10 +188,10 @@ class ChatStream(EventStream):
             return False
         choices = read_strictly(_choices, chunk.choices) or []
         for choice in choices:
-            stopped = bytes(choice.finish_reason) not in _NO_REASON
+            reason = _reason(choice)
             said = (not self._begun or self._choices.any_ended) and _says(choice)
-            self._choices.note(value(choice.index) if self._each else 0, stopped=stopped, says=said)
-            self._begun = self._begun or said or stopped
+            self._choices.note(value(choice.index) if self._each else 0, reason, says=said)
+            self._begun = self._begun or said or reason is not None
         self._fail(_chat_error(chunk, choices, shaped=bool(choices)))
         usages = _usages(chunk, choices)
         for usage in usages:
@@ -207,7 +216,13 @@ class ChatStream(EventStream):
 
     def _reported(self) -> Report:
         return _report(
-            self._stated, self._tier, self._head, model=self._model, ended=self._ended(), several=self._several
+            self._stated,
+            self._tier,
+            self._head,
+            model=self._model,
+            ended=self._ended(),
+            several=self._several,
+            finish=self._choices.reasons,
         )
 
 
@@ -266,6 +281,7 @@ class ResponsesStream(EventStream):
 
 _WHOLE = frozenset((b'"completed"', b'"incomplete"'))
 _RUNNING = frozenset((b'"queued"', b'"in_progress"'))
+_CUT = {"max_output_tokens": FinishReason.LENGTH, "content_filter": FinishReason.CONTENT_FILTER}
 _FAILED = frozenset({"response.failed", "response.cancelled"})
 _TERMINAL = frozenset({"response.completed", "response.incomplete", *_FAILED})
 _OPENING = frozenset({"response.created", "response.in_progress", "response.queued"})
@@ -300,7 +316,8 @@ def read_chat(body: bytes, head: Head) -> Body | None:
         add_usage(stated, usage)
     shaped = is_list(chat.choices) and bool(choices or stated) and not is_array(body)
     tier = service_tier(value(chat.service_tier))
-    report = _report(stated, tier, head, model=chat.model, ended=True, several=_several_models(chat))
+    finish = tuple(reason for choice in choices if (reason := _reason(choice)) is not None)
+    report = _report(stated, tier, head, model=chat.model, ended=True, several=_several_models(chat), finish=finish)
     return Body(report, shaped, _chat_error(chat, choices, shaped=shaped))
 
 
@@ -353,6 +370,11 @@ def read_counted(body: bytes, head: Head) -> Body | None:  # noqa: ARG001 - one 
     return Body(Report(None if tokens is None else Usage(in_uncached=tokens)), tokens is not None, error)
 
 
+def _reason(choice: _Choice) -> FinishReason | None:
+    stated = bytes(choice.finish_reason)
+    return None if stated in _NO_REASON else _REASONS.get(stated, FinishReason.OTHER)
+
+
 def _says(choice: _Choice) -> bool:
     """Whether a choice has output, not only a role."""
     for raw in (choice.delta, choice.message):
@@ -388,6 +410,7 @@ def _report(
     model: msgspec.Raw,
     ended: bool,
     several: bool = False,
+    finish: tuple[FinishReason, ...] = (),
 ) -> Report:
     counted = chat_usage(stated, ended=ended)
     unpriced = counted.unpriced or tier is ServiceTier.OTHER or several
@@ -397,6 +420,7 @@ def _report(
         suspect=counted.suspect,
         unpriced=unpriced,
         model=name_of_model(model),
+        finish=finish,
     )
 
 
@@ -437,7 +461,7 @@ def _named_error(data: bytes) -> ProviderError:
 class _Said:
     """The statements in the terminal events of one response, or in its whole body."""
 
-    __slots__ = ("_head", "_model", "_stated", "_tier", "_tools", "calls")
+    __slots__ = ("_finish", "_head", "_model", "_stated", "_tier", "_tools", "calls")
 
     def __init__(self, head: Head) -> None:
         self._head = head
@@ -445,6 +469,7 @@ class _Said:
         self._tools: dict[str, Any] = {}
         self._tier: ServiceTier | None = None
         self._model = ABSENT
+        self._finish: tuple[FinishReason, ...] = ()
         self.calls = ResponseCalls(head.server_tools)
 
     def take(self, response: _Response) -> None:
@@ -453,6 +478,13 @@ class _Said:
         lay_over(self._tools, value(response.tool_usage))
         self._tier = service_tier(value(response.service_tier)) or self._tier
         self._model = response.model if len(response.model) else self._model
+        status = bytes(response.status)
+        if status == b'"completed"':
+            self._finish = (FinishReason.STOP,)  # the API does not say so of calls of tools
+        elif status == b'"incomplete"':
+            reason = member(value(response.incomplete_details), "reason")
+            known = isinstance(reason, str) and reason in _CUT
+            self._finish = (_CUT[reason] if known else FinishReason.OTHER,)
         self.calls.take(response.output)
 
     def report(self) -> Report:
@@ -465,4 +497,5 @@ class _Said:
             suspect=counted.suspect,
             unpriced=counted.unpriced or self._tier is ServiceTier.OTHER or self.calls.unpriced,
             model=name_of_model(self._model),
+            finish=self._finish,
         )
