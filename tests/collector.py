@@ -137,6 +137,9 @@ class _Export(BaseHTTPRequestHandler):
         if server.rejected:
             said.partial_success.CopyFrom(ExportTracePartialSuccess(rejected_spans=server.rejected))
         answer = said.SerializeToString()
+        with server.changed:
+            server.answered.append(status)
+            server.changed.notify_all()
         with contextlib.suppress(OSError):  # the sender has left
             self.send_response(status)
             if server.location:
@@ -144,9 +147,6 @@ class _Export(BaseHTTPRequestHandler):
             self.send_header("content-length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)
-        with server.changed:
-            server.answered.append(status)
-            server.changed.notify_all()
 
     def log_message(self, *_arguments: Any) -> None: ...
 
