@@ -268,6 +268,7 @@ class Conversation:
         budget: The most tokens for reasoning, if the request states them.
         verbosity: low, medium or high; empty if the request does not say.
         cache: The request marks a prefix of its prompt that may be cached.
+        choices: How many answers are asked for at once.
         stream: The caller asked for a stream.
     """
 
@@ -287,6 +288,7 @@ class Conversation:
     budget: int | None = None
     verbosity: str = ""
     cache: bool = False
+    choices: int = 1
     stream: bool = False
 
 

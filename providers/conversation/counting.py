@@ -70,7 +70,7 @@ def prepare_count(
         Refusal: The request has another form, or says what can't be told.
     """
     conversation = read_request(source, _whole(body) if source is Dialect.GEMINI else body)
-    conversation = replace(conversation, sampling=Sampling(), stream=False)
+    conversation = replace(conversation, sampling=Sampling(), choices=1, stream=False)
     made, dropped = fitted(source, target, conversation, capabilities)
     written = _members.decode(write_request(target, made, model, capabilities))
     taken: dict[str, Any] = {name: value for name, value in written.items() if name in _TAKEN[target]}

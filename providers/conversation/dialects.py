@@ -6,7 +6,7 @@ the answer comes back by the provider's reader and the caller's writer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -161,17 +161,23 @@ def write_request(dialect: Dialect, conversation: Conversation, model: str, capa
             return gemini_writer.write_generate(conversation)
 
 
-def answer_reader(dialect: Dialect, stop: Sequence[str] = ()) -> AnswerReader:
-    """A fresh reader of a provider's answer; ``stop``: the request's stop sequences."""
+def answer_reader(dialect: Dialect, stop: Sequence[str] = (), choice: int = 0) -> AnswerReader:
+    """A fresh reader of a provider's answer.
+
+    Args:
+        dialect: The provider's.
+        stop: The request's stop sequences.
+        choice: Which of several answers is read, in a dialect that has several.
+    """
     match dialect:
         case Dialect.CHAT:
-            return chat_answer.ChatEvents(stop)
+            return chat_answer.ChatEvents(stop, choice)
         case Dialect.RESPONSES:
             return responses_answer.ResponseEvents(stop)
         case Dialect.MESSAGES:
             return messages_answer.MessageEvents(stop)
         case Dialect.GEMINI:
-            return gemini_answer.ContentEvents(stop)
+            return gemini_answer.ContentEvents(stop, choice)
 
 
 def answer_writer(
@@ -183,7 +189,7 @@ def answer_writer(
     sse: bool = True,
     wants_usage: bool = True,
 ) -> AnswerWriter:
-    """A fresh writer of a streamed answer.
+    """A fresh writer of a streamed answer; of several, see `choice_writers`.
 
     Args:
         dialect: The caller's.
@@ -205,17 +211,51 @@ def answer_writer(
             return gemini_events.ResponseStream(identity, model, reasoning=shown, sse=sse)
 
 
+def choice_writers(
+    dialect: Dialect, conversation: Conversation, identity: str, model: str, *, sse: bool, wants_usage: bool
+) -> Sequence[chat_events.ChunkWriter] | Sequence[gemini_events.ResponseStream]:
+    """Fresh writers of the answers of one stream, in their order; the arguments are those of `answer_writer`.
+
+    ``dialect`` is one that has several answers.
+    """
+    shown, numbers = conversation.reasoning, range(conversation.choices)
+    if dialect is Dialect.CHAT:
+        return [
+            chat_events.ChunkWriter(
+                identity, model, reasoning=shown, tools=conversation.tools, wants_usage=wants_usage, choice=number
+            )
+            for number in numbers
+        ]
+    found: list[gemini_events.ResponseStream] = []
+    for number in numbers:
+        before = found[0] if found else None
+        found.append(
+            gemini_events.ResponseStream(identity, model, reasoning=shown, sse=sse, choice=number, before=before)
+        )
+    return found
+
+
 def write_answer(
-    dialect: Dialect, conversation: Conversation, events: Iterable[Event], identity: str, model: str
+    dialect: Dialect,
+    conversation: Conversation,
+    events: Iterable[Event],
+    identity: str,
+    model: str,
+    *,
+    further: Mapping[int, Iterable[Event]] | None = None,
 ) -> bytes | None:
-    """The whole answer, or None if it failed or the arguments of a call are no object; see `answer_writer`."""
+    """The whole answer, or None if it failed or the arguments of a call are no object; see `answer_writer`.
+
+    ``further``: the events of further answers by their numbers, in a dialect that has several.
+    """
     shown, tools = conversation.reasoning, conversation.tools
+    choices = {0: events, **(further or {})}
     match dialect:
         case Dialect.CHAT:
-            return chat_events.write_completion(events, identity, model, reasoning=shown, tools=tools)
+            return chat_events.write_completion(choices, identity, model, reasoning=shown, tools=tools)
         case Dialect.RESPONSES:
             return responses_events.write_response(events, identity, model, reasoning=shown, tools=tools)
         case Dialect.MESSAGES:
             return messages_events.write_message(events, identity, model, reasoning=shown)
         case Dialect.GEMINI:
-            return gemini_events.write_response(events, identity, model, reasoning=shown)
+            return gemini_events.write_response(choices, identity, model, reasoning=shown)

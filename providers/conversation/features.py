@@ -124,6 +124,7 @@ _OWN: Final = Fate(
 )
 _FIT: Final = _mapped("to the nearest effort: low up to 4,096 tokens, medium up to 16,384, high above")
 _NO_ADDRESS: Final = _refused(f"{_OTHER}which fetches nothing from this kind of address: send the data itself.")
+_ONE_ANSWER: Final = _refused(f"{_OTHER}with one answer: leave out the number of choices.")
 _NO_VIDEO: Final = _refused(f"{_OTHER}which takes no video: leave it out, or send single images.")
 _NO_AUDIO: Final = _refused(f"{_OTHER}which takes no sound: leave it out, or send its text.")
 
@@ -187,7 +188,12 @@ FEATURES: Final[Mapping[Feature, Mapping[Dialect, Fate]]] = {
         messages=_mapped("one mark that moves with the conversation"),
         gemini=_AUTOMATIC,
     ),
-    Feature.CHOICES: _all(_refused(f"{_OTHER}with one answer: leave out the number of choices.")),
+    Feature.CHOICES: _row(
+        chat=_mapped("at most eight; more are refused"),
+        responses=_ONE_ANSWER,
+        messages=_ONE_ANSWER,
+        gemini=_mapped("at most eight; more are refused"),
+    ),
     Feature.PROBABILITIES: _row(
         responses=_mapped("asked for in `include`"),
         messages=_refused(f"{_OTHER}without probabilities of tokens: leave them out."),

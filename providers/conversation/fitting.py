@@ -44,6 +44,9 @@ OWN: Final = {
 }
 """Whose reasoning a provider that speaks the dialect takes."""
 
+MOST_CHOICES: Final = 8
+"""Each is read and written apart from the others. Google allows no more: https://ai.google.dev/api/generate-content"""
+
 LEAST_BUDGET: Final = 1_024
 """Anthropic refuses less: https://platform.claude.com/docs/en/build-with-claude/extended-thinking"""
 
@@ -110,6 +113,9 @@ class _Fitting:
     def fit(self, conversation: Conversation) -> tuple[Conversation, frozenset[Feature]]:
         system, turns = self._instructions(conversation)
         turns = combined(turn for turn in map(self._turn, turns) if turn.parts)
+        self._takes(Feature.CHOICES, said=conversation.choices > 1)
+        if conversation.choices > MOST_CHOICES:
+            raise Refusal("unsupported_feature", "An answer has at most eight choices: ask for fewer.", Feature.CHOICES)
         fitted = replace(conversation, system=system, turns=turns)
         fitted = self._form(self._sampling(self._thinking(self._tools(fitted))))
         return fitted, frozenset(self._dropped)

@@ -10,20 +10,27 @@ Rules that everything here obeys:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import msgspec
 
 from providers.anthropic import reader as anthropic_conversation
-from providers.conversation.conversation import Conversation, Dialect
-from providers.conversation.dialects import Capabilities, answer_reader, answer_writer, prepare, write_answer
+from providers.conversation.conversation import Conversation, Counts, Dialect, Event, Failed
+from providers.conversation.dialects import (
+    Capabilities,
+    answer_reader,
+    answer_writer,
+    choice_writers,
+    prepare,
+    write_answer,
+)
 from providers.conversation.failures import UNREADABLE
 from providers.conversation.reading import AnswerReader
 from providers.conversation.translated_members import MEMBERS
 from providers.conversation.writing import AnswerWriter
-from providers.dialect import Family, Head, Operation, ProviderError
+from providers.dialect import Family, Head, Operation, ProviderError, Refusal
 from providers.gemini import reader as gemini_conversation
 from providers.openai import chat_writer as chat_request
 from providers.openai import responses_reader as responses_conversation
@@ -36,6 +43,7 @@ DIALECTS: Final[Mapping[Operation, Dialect]] = {
     Operation.GEMINI_STREAM: Dialect.GEMINI,
 }
 """The operations that generate an answer to a conversation, and the dialect of each."""
+_ONE_CHOICE: Final = "The engine of this model gives one answer: leave out the number of candidates."
 TRANSLATED: Final = frozenset(DIALECTS) - {Operation.OPENAI_CHAT}
 """What can be asked of a host that speaks Chat Completions alone."""
 
@@ -165,25 +173,34 @@ class Translation:
 
     def stream(self) -> StreamTranslator:
         """A fresh translator for a streamed answer of 200."""
-        writer = answer_writer(
-            DIALECTS[self.operation],
-            self.conversation,
-            self.identity,
-            self.model,
-            sse=self.sse,
-            wants_usage=self.wants_usage,
-        )
+        source, conversation, identity = DIALECTS[self.operation], self.conversation, self.identity
+        if conversation.choices > 1:
+            writers = choice_writers(
+                source, conversation, identity, self.model, sse=self.sse, wants_usage=self.wants_usage
+            )
+            streams = [
+                StreamTranslator(self._reader(number), writer, sse=self.sse) for number, writer in enumerate(writers)
+            ]
+            return ChoicesTranslator(streams, writers[0].closing, sse=self.sse)
+        writer = answer_writer(source, conversation, identity, self.model, sse=self.sse, wants_usage=self.wants_usage)
         return StreamTranslator(self._reader(), writer, sse=self.sse)
 
     def whole(self, body: bytes) -> bytes | ProviderError:
         """The answer for a whole answer of 200, or the error that it is."""
         reader = self._reader()
         events = reader.whole(body)
-        written = write_answer(DIALECTS[self.operation], self.conversation, events, self.identity, self.model)
+        further: dict[int, list[Event]] = {}
+        for number in range(1, self.conversation.choices):
+            other = self._reader(number)
+            found = other.whole(body)
+            if any(not isinstance(event, Failed | Counts) for event in found):  # a provider may give fewer
+                further[number] = found
+        source = DIALECTS[self.operation]
+        written = write_answer(source, self.conversation, events, self.identity, self.model, further=further)
         return reader.error or UNREADABLE if written is None else written
 
-    def _reader(self) -> AnswerReader:
-        return answer_reader(self.host, self.conversation.sampling.stop)
+    def _reader(self, choice: int = 0) -> AnswerReader:
+        return answer_reader(self.host, self.conversation.sampling.stop, choice)
 
 
 class StreamTranslator:
@@ -248,6 +265,56 @@ class StreamTranslator:
         return out
 
 
+class ChoicesTranslator(StreamTranslator):
+    """The same for several answers in one stream: each is read and written apart from the others.
+
+    A provider may give fewer answers than it was asked for. The first one must come.
+    """
+
+    def __init__(self, streams: Sequence[StreamTranslator], closing: Callable[[], bytes], *, sse: bool) -> None:
+        """``closing``: the end of the stream, once all answers have ended."""
+        self.sse = sse
+        self._streams = streams
+        self._closing = closing
+        self._closed = False
+
+    def feed(self, data: bytes, failed: Callable[[], bool] | None = None) -> bytes:
+        """See `StreamTranslator.feed`."""
+        out = b"".join([stream.feed(data, failed) for stream in self._streams])
+        return out + self._close() if all(stream.ended for stream in self._streams) else out
+
+    def finish(self) -> bytes:
+        """See `StreamTranslator.finish`."""
+        return b"".join([stream.finish() for stream in self._streams]) + self._close()
+
+    def _close(self) -> bytes:
+        if self._closed or self.error is not None or not self._streams[0].ended:
+            return b""
+        self._closed = True
+        return self._closing()
+
+    @property
+    def events(self) -> int:
+        """0: neither of the dialects with several answers numbers its events."""
+        return 0
+
+    @property
+    def begun(self) -> bool:
+        """Something was given."""
+        return any(stream.begun for stream in self._streams)
+
+    @property
+    def ended(self) -> bool:
+        """The caller's dialect has got its own end."""
+        return self._closed
+
+    @property
+    def error(self) -> ProviderError | None:
+        """Of the first answer that failed; one that has not begun is one that the provider did not give."""
+        first, *others = self._streams
+        return first.error or next((stream.error for stream in others if stream.begun and stream.error), None)
+
+
 def translate(
     operation: Operation, body: bytes, *, model: str, target: str, identity: str, sse: bool, named_choice: bool = True
 ) -> Translation:
@@ -272,6 +339,8 @@ def translate(
             conversation = responses_conversation.read_conversation(body)
         case _:
             conversation = gemini_conversation.read_conversation(body, stream=operation is Operation.GEMINI_STREAM)
+    if conversation.choices > 1:
+        raise Refusal("unsupported_feature", _ONE_CHOICE, "candidateCount")
     written = chat_request.write_request(conversation, target, named_choice=named_choice)
     sse = sse or operation.family is not Family.GOOGLE
     return Translation(operation, written, conversation, model, identity, sse)

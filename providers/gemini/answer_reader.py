@@ -84,8 +84,10 @@ _RESPONSES: Final = msgspec.json.Decoder(list[_Response])
 class ContentEvents(AnswerReader):
     """The events of one answer."""
 
-    def __init__(self, stop: Sequence[str] = ()) -> None:
+    def __init__(self, stop: Sequence[str] = (), choice: int = 0) -> None:
+        """``choice``: which of several answers."""
         super().__init__(stop)
+        self._number = choice
         self._usage: dict[str, Any] = {}
         self._calls = 0
         self._texts: list[str] = []  # cited words are counted in bytes of the text
@@ -105,7 +107,7 @@ class ContentEvents(AnswerReader):
             return
         running = not self._finished
         for candidate in response.candidates or ():
-            if not candidate.index:
+            if (candidate.index or 0) == self._number:
                 self._candidate(candidate, found)
         if response.usage_metadata is not None:
             add_usage(self._usage, response.usage_metadata)

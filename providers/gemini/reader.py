@@ -139,8 +139,6 @@ class _Reader:
         for name, fine in _UNSUPPORTED:
             if any(value not in fine for value in _list(_get(config, name))):
                 raise Refusal("unsupported_feature", _MORE, name)
-        if (_get(config, "candidateCount") or 1) != 1:
-            raise Refusal("unsupported_feature", _MORE, "candidateCount")
         instructions = [part for content in _list(_get(request, "systemInstruction")) for part in _parts(content)]
         system, turns = gathered(
             "\n\n".join(_text(part["text"]) for part in instructions if "text" in part),
@@ -156,6 +154,7 @@ class _Reader:
             tools=tools,
             use=use,
             tool=name,
+            choices=max(_number(_get(config, "candidateCount"), int) or 1, 1),
             sampling=Sampling(
                 max_tokens=_number(_get(config, "maxOutputTokens"), int),
                 temperature=_number(_get(config, "temperature"), float),

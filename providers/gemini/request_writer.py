@@ -85,6 +85,7 @@ def _config(conversation: Conversation) -> dict[str, Any]:
         thinking["thinkingLevel"] = _LEVELS[conversation.effort]
     return stated(
         {
+            "candidateCount": conversation.choices if conversation.choices > 1 else None,
             "maxOutputTokens": sampling.max_tokens,
             "temperature": sampling.temperature,
             "topP": sampling.top_p,

@@ -10,7 +10,7 @@ https://ai.google.dev/api/generate-content
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -77,14 +77,43 @@ def _call(block: Block) -> dict[str, Any]:
     return {"functionCall": {"id": block.id, "name": block.name, "args": block.arguments}}
 
 
+class _Written:
+    """Whether anything was written of one stream."""
+
+    __slots__ = ("any",)
+
+    def __init__(self) -> None:
+        self.any = False
+
+
 class ResponseStream(AnswerWriter):
     """The writer of one streamed answer. After `Failed` it writes nothing more."""
 
-    def __init__(self, identity: str, model: str, *, reasoning: bool, sse: bool) -> None:
+    def __init__(
+        self,
+        identity: str,
+        model: str,
+        *,
+        reasoning: bool,
+        sse: bool,
+        choice: int | None = None,
+        before: ResponseStream | None = None,
+    ) -> None:
+        """Make a writer.
+
+        Args:
+            identity: The id of the answer.
+            model: As the caller named it.
+            reasoning: As for `AnswerWriter`.
+            sse: The stream is an event stream, and no array.
+            choice: Which of several answers it is; ``None`` if it is the only one, which ends the stream.
+            before: The writer of another one of them.
+        """
         super().__init__(identity, model, reasoning=reasoning)
         self._parts = _Parts()
         self._sse = sse
-        self._written = False
+        self._choice = choice
+        self.written: _Written = _Written() if before is None else before.written
 
     def _on_open(self, block: Block) -> Pieces:
         if block.kind is BlockKind.REASONING and (parts := self._parts.rest()):
@@ -115,8 +144,12 @@ class ResponseStream(AnswerWriter):
 
     def _on_end(self, finish: Finish) -> Pieces:
         yield self._frame(self._parts.rest() or [{"text": ""}], finish)
-        if not self._sse:
-            yield b"\n]\n"
+        if self._choice is None:
+            yield self.closing()
+
+    def closing(self) -> bytes:
+        """The end of the stream."""
+        return b"" if self._sse else b"\n]\n"
 
     def _frame(
         self,
@@ -126,20 +159,37 @@ class ResponseStream(AnswerWriter):
         grounded: bool = False,
         tokens: Sequence[TokenProbability] = (),
     ) -> bytes:
-        data = _encode(_response(self._identity, self._model, parts, finish, self, grounded=grounded, tokens=tokens))
+        candidate = _candidate(self._choice or 0, parts, finish, self, grounded=grounded, tokens=tokens)
+        data = _encode(_response(self._identity, self._model, [candidate], None if finish is None else self.counts))
         if self._sse:
             return b"data: %b\r\n\r\n" % data
-        before = b",\r\n" if self._written else b"["
-        self._written = True
+        before = b",\r\n" if self.written.any else b"["
+        self.written.any = True
         return before + data
 
 
-def write_response(events: Iterable[Event], identity: str, model: str, *, reasoning: bool) -> bytes | None:
-    """The whole response, or None where the answer failed or the arguments of a call are no object."""
-    answer = AnswerWriter(reasoning=reasoning)
-    answer.write(events)
-    if not answer.finished:
-        return None
+def write_response(
+    choices: Mapping[int, Iterable[Event]], identity: str, model: str, *, reasoning: bool
+) -> bytes | None:
+    """The whole response, or None where an answer failed or the arguments of a call are no object.
+
+    ``choices``: the events of each answer, by its number.
+    """
+    candidates: list[dict[str, Any]] = []
+    for index, events in choices.items():
+        answer = AnswerWriter(reasoning=reasoning)
+        answer.write(events)
+        if not answer.finished:
+            return None
+        parts = _parts_of(answer) or [{"text": ""}]
+        grounded = any(block.citations for block in answer.blocks)
+        tokens = [token for block in answer.blocks for token in block.tokens]
+        candidates.append(_candidate(index, parts, answer.finish, answer, grounded=grounded, tokens=tokens))
+        counts = answer.counts
+    return _encode(_response(identity, model, candidates, counts))
+
+
+def _parts_of(answer: AnswerWriter) -> list[dict[str, Any]]:
     waiting = _Parts()
     parts: list[dict[str, Any]] = []
     for block in answer.blocks:
@@ -156,16 +206,11 @@ def write_response(events: Iterable[Event], identity: str, model: str, *, reason
                 parts.append(thought)
             case BlockKind.REASONING:
                 parts += waiting.bare(block)
-    parts += waiting.rest()
-    grounded = any(block.citations for block in answer.blocks)
-    tokens = [token for block in answer.blocks for token in block.tokens]
-    shown = parts or [{"text": ""}]
-    return _encode(_response(identity, model, shown, answer.finish, answer, grounded=grounded, tokens=tokens))
+    return parts + waiting.rest()
 
 
-def _response(
-    identity: str,
-    model: str,
+def _candidate(
+    index: int,
     parts: list[dict[str, Any]],
     finish: Finish | None,
     answer: AnswerWriter,
@@ -173,8 +218,7 @@ def _response(
     grounded: bool,
     tokens: Sequence[TokenProbability],
 ) -> dict[str, Any]:
-    candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": 0}
-    response: dict[str, Any] = {"candidates": [candidate], "modelVersion": model, "responseId": identity}
+    candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": index}
     if grounded:
         candidate["groundingMetadata"] = _grounding(answer.blocks)
     if tokens:
@@ -184,7 +228,13 @@ def _response(
         }
     if finish is not None:
         candidate["finishReason"] = _REASONS[finish.reason]
-        response["usageMetadata"] = _usage(answer.counts)
+    return candidate
+
+
+def _response(identity: str, model: str, candidates: list[dict[str, Any]], counts: Counts | None) -> dict[str, Any]:
+    response: dict[str, Any] = {"candidates": candidates, "modelVersion": model, "responseId": identity}
+    if counts is not None:
+        response["usageMetadata"] = _usage(counts)
     return response
 
 

@@ -9,7 +9,7 @@ https://developers.openai.com/api/docs/api-reference/chat/streaming
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -61,9 +61,18 @@ class ChunkWriter(AnswerWriter):
     """The writer of one streamed completion. After `Failed` it writes nothing more."""
 
     def __init__(
-        self, identity: str, model: str, *, reasoning: bool, tools: Sequence[Tool] = (), wants_usage: bool = True
+        self,
+        identity: str,
+        model: str,
+        *,
+        reasoning: bool,
+        tools: Sequence[Tool] = (),
+        wants_usage: bool = True,
+        choice: int | None = None,
     ) -> None:
+        """``choice``: which of several answers it is; ``None`` if it is the only one, which ends the stream."""
         super().__init__(identity, model, reasoning=reasoning, tools=tools)
+        self._choice = choice
         self._wants_usage = wants_usage
         self._calls = 0  # that began
         self._citations = 0
@@ -118,12 +127,16 @@ class ChunkWriter(AnswerWriter):
 
     def _on_end(self, finish: Finish) -> Pieces:
         yield self._delta({}, REASONS[finish.reason])
-        if self._wants_usage:
-            yield _chunk(self._identity, self._model, [], usage=usage_body(self.counts))
-        yield b"data: [DONE]\n\n"
+        if self._choice is None:
+            yield self.closing()
+
+    def closing(self) -> bytes:
+        """The end of the stream."""
+        usage = _chunk(self._identity, self._model, [], usage=usage_body(self.counts)) if self._wants_usage else b""
+        return usage + b"data: [DONE]\n\n"
 
     def _delta(self, delta: dict[str, Any], reason: str | None = None, logprobs: Any = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
+        choice = {"index": self._choice or 0, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
         return _chunk(self._identity, self._model, [choice])
 
 
@@ -138,21 +151,34 @@ def _annotation(citation: Citation) -> dict[str, Any]:
 
 
 def write_completion(
-    events: Iterable[Event], identity: str, model: str, *, reasoning: bool, tools: Sequence[Tool] = ()
+    choices: Mapping[int, Iterable[Event]], identity: str, model: str, *, reasoning: bool, tools: Sequence[Tool] = ()
 ) -> bytes | None:
-    """The whole completion, or None if the answer failed or the arguments of a call are no object."""
-    answer = AnswerWriter(reasoning=reasoning)
-    answer.write(events)
-    if not answer.finished or answer.finish is None:
-        return None
-    choice = {
-        "index": 0,
-        "message": _message(answer.blocks, tools),
-        "logprobs": _all_probabilities(answer.blocks),
-        "finish_reason": REASONS[answer.finish.reason],
-    }
+    """The whole completion, or None if an answer failed or the arguments of a call are no object.
+
+    Args:
+        choices: The events of each answer, by its number.
+        identity: The id of the completion.
+        model: As the caller named it.
+        reasoning: As for `AnswerWriter`, and ``tools``.
+        tools: The same.
+    """
+    written: list[dict[str, Any]] = []
+    for index, events in choices.items():
+        answer = AnswerWriter(reasoning=reasoning)
+        answer.write(events)
+        if not answer.finished or answer.finish is None:
+            return None
+        written.append(
+            {
+                "index": index,
+                "message": _message(answer.blocks, tools),
+                "logprobs": _all_probabilities(answer.blocks),
+                "finish_reason": REASONS[answer.finish.reason],
+            }
+        )
+        counts = answer.counts
     completion = {"id": f"chatcmpl-{identity}", "object": "chat.completion", "created": 0, "model": model}
-    return _encode({**completion, "choices": [choice], "usage": usage_body(answer.counts)})
+    return _encode({**completion, "choices": written, "usage": usage_body(counts)})
 
 
 def _probabilities(kind: BlockKind, tokens: Sequence[TokenProbability]) -> dict[str, Any]:

@@ -93,8 +93,10 @@ _REASONS: Final = {
 class ChatEvents(AnswerReader):
     """Reads the events of one answer from fragments of any size; the events do not depend on the cut."""
 
-    def __init__(self, stop: Sequence[str] = ()) -> None:
+    def __init__(self, stop: Sequence[str] = (), choice: int = 0) -> None:
+        """``choice``: which of several answers."""
         super().__init__(stop)
+        self._number = choice
         self._fragments = Fragments()
         self._usage: dict[str, Any] = {}
         self._begun = False
@@ -110,7 +112,7 @@ class ChatEvents(AnswerReader):
                 self._fail(found, error)
                 return
         for choice in choices:
-            if not choice.index:
+            if (choice.index or 0) == self._number:
                 self._choice(choice, found)
         stated = (first and first.usage, chunk.x_groq and member(chunk.x_groq, "usage"), chunk.usage)
         for usage in stated:  # what stands at the top counts most

@@ -2,7 +2,7 @@
 
 The roles ``system`` and ``developer`` are one role in the hub. Earlier reasoning is read from
 ``reasoning_details`` (`providers.openai.reasoning_details`), or from ``reasoning_content`` and ``reasoning`` of hosts
-that write it there. Features that the hub does not have are refused: several choices, audio output, legacy functions,
+that write it there. Features that the hub does not have are refused: audio output, legacy functions,
 and tools that run at the provider.
 
 https://developers.openai.com/api/docs/api-reference/chat/create
@@ -182,8 +182,6 @@ def _conversation(request: _Request) -> Conversation:
     for name in _REFUSED:
         if getattr(request, name) is not None:
             raise Refusal("unsupported_feature", _MORE, name)
-    if request.n is not None and request.n > 1:
-        raise Refusal("unsupported_feature", _MORE, "n")
     if request.modalities is not None and any(kind != "text" for kind in request.modalities):
         raise Refusal("unsupported_feature", _MORE, "modalities")
     tools = tuple(_tool(tool) for tool in request.tools or ())
@@ -218,6 +216,7 @@ def _conversation(request: _Request) -> Conversation:
         effort=effort,
         verbosity=request.verbosity or "",
         cache=request.prompt_cache_key is not None or any(map(_marked, request.messages)),
+        choices=max(request.n or 1, 1),
         stream=bool(request.stream),
     )
 

@@ -179,6 +179,8 @@ def write_chat(
         body["reasoning_effort"] = conversation.effort
     if conversation.verbosity:
         body["verbosity"] = conversation.verbosity
+    if conversation.choices > 1:
+        body["n"] = conversation.choices
     return _encode(body | sampling)
 
 

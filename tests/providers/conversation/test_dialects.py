@@ -67,6 +67,8 @@ def test_what_is_dropped_is_named(source, target, dropped):
         (Dialect.CHAT, Dialect.RESPONSES, {"stop": ["a"], "logprobs": True}, "stop"),
         (Dialect.GEMINI, Dialect.RESPONSES, {"generationConfig": {"stopSequences": ["a" * 257]}}, "generationConfig.stopSequences"),
         (Dialect.CHAT, Dialect.MESSAGES, {"n": 2}, "n"),
+        (Dialect.CHAT, Dialect.GEMINI, {"n": 9}, "n"),
+        (Dialect.GEMINI, Dialect.RESPONSES, {"generationConfig": {"candidateCount": 2}}, "generationConfig.candidateCount"),
     ],
 )  # fmt: skip
 def test_what_is_refused_is_named(source, target, members, param):

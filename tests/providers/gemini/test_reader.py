@@ -188,7 +188,6 @@ def test_sampling():
         },
         {"contents": [{"parts": [{"executableCode": {"code": "1"}}]}]},
         {"tools": [{"googleSearch": {}}]},
-        {"generationConfig": {"candidateCount": 2}},
         {"generationConfig": {"responseModalities": ["AUDIO"]}},
     ],
 )

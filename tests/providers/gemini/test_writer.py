@@ -79,13 +79,13 @@ def test_a_failed_stream_has_no_end():
 
 def test_a_call_that_was_cut_at_the_limit_of_its_length_is_left_out():
     events = [TextDelta("a"), ToolStart("t", "f"), ToolDelta("{"), Finish(Reason.LENGTH)]
-    found = json.loads(write_response(events, "r", "m", reasoning=False) or b"")
+    found = json.loads(write_response({0: events}, "r", "m", reasoning=False) or b"")
     assert (parts([found]), found["candidates"][0]["finishReason"]) == ([{"text": "a"}], "MAX_TOKENS")
     assert stream(events)[-1]["candidates"][0]["finishReason"] == "MAX_TOKENS"
 
 
 def test_a_whole_response():
-    body = write_response(EVENTS, "r1", "m", reasoning=True)
+    body = write_response({0: EVENTS}, "r1", "m", reasoning=True)
     assert body is not None
     found = json.loads(body)
     assert parts([found])[-2:] == CALLS
@@ -97,11 +97,11 @@ def test_a_whole_response():
 
 def test_reasons():
     for reason, named in ((Reason.LENGTH, "MAX_TOKENS"), (Reason.FILTER, "SAFETY"), (Reason.STOP_SEQUENCE, "STOP")):
-        body = json.loads(write_response([Finish(reason)], "r", "m", reasoning=False) or b"")
+        body = json.loads(write_response({0: [Finish(reason)]}, "r", "m", reasoning=False) or b"")
         assert body["candidates"][0]["finishReason"] == named
         assert parts([body]) == [{"text": ""}]
 
 
 def test_what_can_t_be_a_response():
     for events in ([TextDelta("a")], [Failed()], [ToolStart("t", "f"), ToolDelta("{"), Finish(Reason.TOOL)]):
-        assert write_response(events, "r", "m", reasoning=False) is None
+        assert write_response({0: events}, "r", "m", reasoning=False) is None
