@@ -44,6 +44,9 @@ BACKSLASHES: Final = 2_000_000
 DEPTH: Final = 200
 """The nesting of lists and objects."""
 
+UNCOUNTED_DEPTH: Final = 900
+"""The same in a body that is not counted: fewer than the decoders take, on every version of the interpreter."""
+
 # -- a provider's answer ------------------------------------------------------------------------
 
 ANSWER_ELEMENTS: Final = 1_000

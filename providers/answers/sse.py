@@ -27,7 +27,7 @@ DONE = b"[DONE]"
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?=[^\n]))")
 _LINE = re.compile(rb"[^\r\n]+")
 _NAMED_ERROR = re.compile(rb"(?:\A|[\r\n])event: ?error[\r\n]")
-_LEAD = re.compile(rb"(?:\xef\xbb\xbf)?(?:[\r\n]|:[^\r\n]*[\r\n])*+")
+_LEAD = re.compile(rb"(?:\xef\xbb\xbf)?(?:[\r\n]|:[^\r\n]*+[\r\n])*")
 _LINE_BREAK = re.compile(rb"[\r\n]")
 _NEXT_LINE = re.compile(rb"\}(\r\n|\n|\r)(?=data:|\{)")
 _NEXT_LINES = tuple(b"}" + end + begun for end in (b"\n", b"\r\n", b"\r") for begun in (b"data:", b"{"))

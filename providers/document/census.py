@@ -12,6 +12,9 @@ Rules that everything here obeys:
 from __future__ import annotations
 
 import random
+from array import array
+from collections.abc import Iterator
+from itertools import accumulate
 from typing import Final
 
 from providers import bounds
@@ -32,6 +35,8 @@ _STRIPES: Final = 32  # samples in one step
 _FEW_NAMES: Final = bounds.OBJECT_MEMBERS  # with fewer members, no object can have too many
 _BLANK: Final = b" \t\r\n"
 _LISTS: Final = bytes.maketrans(b"{}", b"[]")
+_LEVELS: Final = bytes.maketrans(b"{}[]", b"\x01\xff\x01\xff")  # as signed: one level down, one up
+_NO_BRACKETS: Final = bytes(code for code in range(256) if code not in b"{}[]")
 _NO_STRUCTURE: Final = bytes(code for code in range(256) if code not in b"{}[]:")
 _OPEN: Final = b"{["
 _COLON: Final = ord(":")
@@ -75,19 +80,10 @@ def census(body: bytes, *, values: int = bounds.VALUES) -> Steps[None]:
     """
     containers = commas = names = loose = backslashes = 0
     structure: list[bytes] = []
-    inside = escaped = False  # the step starts inside a string; it starts with an escaped character
     length = 0  # of the string in which the step starts
     long = False  # a string too long for a name has ended, and only blanks have followed
-    for start in range(0, len(body), STEP_BYTES):
-        piece = body[start + escaped : start + STEP_BYTES]
-        escaped = False
-        if b"\\" in piece:
-            backslashes += piece.count(b"\\")
-            escaped = bool((len(piece) - len(piece.rstrip(b"\\"))) & 1)
-            if escaped:
-                piece = piece[:-1]
-            piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
-        parts = piece.split(b'"')
+    for parts, inside, found in _steps_of(body):
+        backslashes += found
         outside = b"".join(parts[inside::2])
         loose += len(outside)
         containers += outside.count(b"{") + outside.count(b"[")
@@ -96,8 +92,8 @@ def census(body: bytes, *, values: int = bounds.VALUES) -> Steps[None]:
         structure.append(outside.translate(None, _NO_STRUCTURE))
         if long or length + len(parts[0]) > bounds.NAME_BYTES or max(map(len, parts)) > bounds.NAME_BYTES:
             long = _refuse_long_name(parts, length, long, inside=inside)
-        inside ^= not len(parts) & 1
-        length = len(parts[-1]) + (length if len(parts) == 1 else 0) if inside else 0
+        ends_inside = inside ^ (not len(parts) & 1)
+        length = len(parts[-1]) + (length if len(parts) == 1 else 0) if ends_inside else 0
         if containers > bounds.CONTAINERS or commas > values:
             raise Refusal("invalid_request", TOO_MANY)
         if loose > bounds.LOOSE_BYTES:
@@ -109,6 +105,37 @@ def census(body: bytes, *, values: int = bounds.VALUES) -> Steps[None]:
     yield from _check_depth(shape.translate(_LISTS, b":"))
     if names > _FEW_NAMES:
         yield from _check_members(shape)
+
+
+def refuse_deep(text: bytes) -> Steps[None]:
+    """Refuse a text that is nested deeper than `bounds.UNCOUNTED_DEPTH`. Raises `Refusal` (``invalid_request``).
+
+    Decoders are no such bound: up to CPython 3.13 they stop below 1,000 levels, from 3.14 on where the stack ends.
+    """
+    depth = 0
+    for parts, inside, _ in _steps_of(text):
+        levels = [*accumulate(array("b", b"".join(parts[inside::2]).translate(_LEVELS, _NO_BRACKETS)), initial=depth)]
+        if max(levels) > bounds.UNCOUNTED_DEPTH:
+            raise Refusal("invalid_request", TOO_DEEP)
+        depth = levels[-1]
+        yield
+
+
+def _steps_of(text: bytes) -> Iterator[tuple[list[bytes], bool, int]]:
+    """A text in steps: each split at its quotes, whether it starts inside of a string, and its backslashes."""
+    inside = escaped = False  # the step starts inside a string; it starts with an escaped character
+    for start in range(0, len(text), STEP_BYTES):
+        piece = text[start + escaped : start + STEP_BYTES]
+        escaped, backslashes = False, 0
+        if b"\\" in piece:
+            backslashes = piece.count(b"\\")
+            escaped = bool((len(piece) - len(piece.rstrip(b"\\"))) & 1)
+            if escaped:
+                piece = piece[:-1]
+            piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
+        parts = piece.split(b'"')
+        yield parts, inside, backslashes
+        inside ^= not len(parts) & 1
 
 
 def _refuse_long_name(parts: list[bytes], length: int, long: bool, *, inside: bool) -> bool:

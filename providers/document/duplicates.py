@@ -25,7 +25,7 @@ import msgspec
 from providers import bounds
 from providers.bounds import STEP_BYTES
 from providers.dialect import Refusal
-from providers.document.census import TOO_DEEP
+from providers.document.census import TOO_DEEP, refuse_deep
 from providers.steps import Steps
 
 NOT_JSON: Final = "The request body is not valid JSON (a lone surrogate is not valid either)."
@@ -100,7 +100,8 @@ def refuse_duplicates(
         Refusal: ``invalid_request``.
     """
     if _at_once(body):
-        _look(body)
+        if not _reads(body):
+            yield from _read_exactly(body)
         return
     todo = [_Level(1, list(raws.values()), [start for start, _ in spans.values()])]
     while todo:
@@ -115,8 +116,7 @@ def refuse_duplicates(
                     if len(raw) <= PIECE_BYTES:
                         small.append(raw)
                     elif _at_once(raw):
-                        _look(bytes(raw))
-                        yield
+                        yield from _look(bytes(raw))
                     else:
                         todo.append((yield from _inside(body, level.starts[number], raw, level.depth)))
                 values = small
@@ -152,14 +152,12 @@ def _look_at(values: list[msgspec.Raw]) -> Steps[None]:
     size = 0
     for raw in values:
         if size + len(raw) > PIECE_BYTES:
-            _look(b"[%b]" % b",".join(piece))
+            yield from _look(b"[%b]" % b",".join(piece))
             piece, size = [], 0
-            yield
         piece.append(raw)
         size += len(raw)
     if piece:
-        _look(b"[%b]" % b",".join(piece))
-        yield
+        yield from _look(b"[%b]" % b",".join(piece))
 
 
 def _inside(body: bytes, start: int, raw: msgspec.Raw, depth: int) -> Steps[_Level]:
@@ -175,6 +173,8 @@ def _inside(body: bytes, start: int, raw: msgspec.Raw, depth: int) -> Steps[_Lev
             raise Refusal("invalid_request", NAMED_TWICE)
         return _Level(depth + 1, list(members.values()), [begin for begin, _ in spans.values()])
     if body.find(b"{", start, end) < 0:  # numbers, or strings
+        if body.count(b"[", start, end) > bounds.UNCOUNTED_DEPTH:
+            yield from refuse_deep(body[start:end])
         return _Level(depth + 1, [], [])
     yield
     found = _ELEMENTS_OF.decode(raw)
@@ -208,22 +208,30 @@ def _no_json(_word: str) -> NoReturn:
 _EXACT: Final = json.JSONDecoder(object_pairs_hook=_tell, parse_int=str, parse_float=str, parse_constant=_no_json)
 
 
-def _look(text: bytes) -> None:
+def _look(text: bytes) -> Steps[None]:
+    if not _reads(text):
+        yield from _read_exactly(text)
+    yield
+
+
+def _reads(text: bytes) -> bool:
+    """Whether the quick decoder reads it, which takes no more than 200 levels and no very long numbers."""
     try:
         # "none": a cache of strings would outlive the request.
         jiter.from_json(text, allow_inf_nan=False, cache_mode="none", catch_duplicate_keys=True)
     except ValueError:
-        pass
-    else:
-        return
+        return False
+    return True
+
+
+def _read_exactly(text: bytes) -> Steps[None]:
+    yield from refuse_deep(text)
     try:
         _EXACT.decode(text.decode())
     except _NamedTwiceError:
         raise Refusal("invalid_request", NAMED_TWICE) from None
     except ValueError:
         raise Refusal("invalid_request", NOT_JSON) from None
-    except RecursionError:
-        raise Refusal("invalid_request", TOO_DEEP) from None
 
 
 def _unescaped(written: bytes) -> bytes:

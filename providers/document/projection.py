@@ -35,8 +35,9 @@ _KEY_LIMIT = 256
 _SMALL_ELEMENTS = 64  # of a streamed list, in bytes that arrive together, whatever their size
 
 # Everything up to the next bracket, including whole strings. Possessive, so that a string that has
-# not ended costs one pass.
-_FLAT = re.compile(rb'[^"{}\[\]]*+(?:"(?:[^"\\]++|\\.)*+"[^"{}\[\]]*+)*+', re.DOTALL)
+# not ended costs one pass; but not the outer repetition: where one of it fails in the middle, CPython 3.11.2 would keep
+# what it had taken.
+_FLAT = re.compile(rb'[^"{}\[\]]*+(?:"(?:[^"\\]++|\\.)*+"[^"{}\[\]]*+)*', re.DOTALL)
 _STRING_REST = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _NAME = re.compile(rb'[ \t\r\n]*+"([^"\\]*+)"[ \t\r\n]*+:[ \t\r\n]*+')
 _SPACE = re.compile(rb"[ \t\r\n]*+")

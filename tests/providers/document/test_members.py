@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from providers import bounds
 from providers.dialect import Refusal
 from providers.document import members
 from providers.document.members import MAX_MODEL, Members, read_members, read_model, read_nested, read_object
@@ -132,6 +133,34 @@ def test_a_body_of_nothing_but_tiny_values_is_refused(value):
         at_once(read_members(b'{"a":[' + value * 1_500_000 + b"0]}"))
 
     assert "too many" in refused.value.message
+
+
+def nested(levels, opening, inner, closing):
+    return opening * levels + inner + closing * levels
+
+
+FILLINGS = {
+    "alone": b"",
+    "behind a number that the quick decoder does not read": b"1" * 5_000 + b",",
+    "in 70 KB of text": b'"' + b"x" * 70_000 + b'",',
+    "in 2 MB of text": b'"' + b"x" * 2_000_000 + b'",',
+    "among 30,000 numbers": b"123456789," * 30_000,
+    "behind brackets in a string": b'"' + b"]" * 90_000 + b'\\"",',
+}
+
+
+@pytest.mark.parametrize("levels", [200, 1_200, 5_000, 30_000])
+@pytest.mark.parametrize(("opening", "inner", "closing"), [(b"[", b"", b"]"), (b'{"b":', b"1", b"}")])
+@pytest.mark.parametrize("filling", FILLINGS)
+def test_no_body_is_deeper_than_the_bound_whatever_the_decoders_take(filling, opening, inner, closing, levels):
+    # The body and the list in it are two levels.
+    body = b'{"a":[' + FILLINGS[filling] + nested(levels - 2, opening, inner, closing) + b"]}"
+    if levels <= bounds.DEPTH:
+        assert at_once(read_members(body)).raws.keys() == {"a"}
+        return
+    with pytest.raises(Refusal) as refused:
+        at_once(read_members(body))
+    assert "nested too deeply" in refused.value.message
 
 
 def test_a_large_body_of_text_is_no_forgery():
