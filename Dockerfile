@@ -1,7 +1,7 @@
 # The gateway's image: built in one stage, run in another as a user without rights.
 # For a read-only root: it writes only to /var/lib/codegrex and /tmp.
 
-FROM python:3.11.13-slim-bookworm AS build
+FROM python:3.14.10-slim-trixie AS build
 # What the image has beside what serving needs: "otel" for traces and metrics of OpenTelemetry.
 ARG EXTRAS=""
 WORKDIR /src
@@ -21,7 +21,7 @@ RUN /opt/build/bin/python -m pip wheel --no-cache-dir --no-index --no-deps --no-
  && /opt/gateway/bin/python -m pip install --no-cache-dir --no-index --no-deps /dist/*.whl \
  && /opt/gateway/bin/python -m pip uninstall --yes pip setuptools
 
-FROM python:3.11.13-slim-bookworm
+FROM python:3.14.10-slim-trixie
 RUN groupadd --system --gid 10001 codegrex \
  && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/codegrex --shell /usr/sbin/nologin codegrex \
  && install -d -o codegrex -g codegrex -m 0700 /var/lib/codegrex
