@@ -112,6 +112,11 @@ def with_blank_lines(block: bytes) -> bytes:
     return _NEXT_LINE.sub(rb"\g<0>\g<1>", block)
 
 
+def blanks_before(block: bytes, end: int) -> int:
+    """How many bytes `with_blank_lines` adds to ``block`` before ``end``."""
+    return sum(len(found[1]) for found in _NEXT_LINE.finditer(block) if found.end() < end)
+
+
 def lead(event: bytes) -> int:
     """How many bytes precede the first field of ``event``: line ends, whole lines of comments, a byte order mark."""
     found = _LEAD.match(event)

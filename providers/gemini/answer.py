@@ -39,6 +39,7 @@ from providers.answers.reading import (
 )
 from providers.answers.sse import (
     DONE,
+    blanks_before,
     data_of,
     event_spans,
     first_boundary,
@@ -314,8 +315,9 @@ class GenerateStream(EventStream):
     def _scan(self, block: bytes, passed: int) -> bytes:
         apart = self._apart(block)
         if self._redact is not None and ERROR in block:
-            shown = super()._scan(apart, passed)
-            return block if shown is apart else shown
+            before = passed if apart is block else passed + blanks_before(block, passed)
+            shown = super()._scan(apart, before)
+            return block if shown is apart else block[:passed] + shown[before:]
         self._count(block)
         if self._begun and not self._each:
             self._consider(apart)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from aiohttp.test_utils import TestClient, TestServer
 
+from gateway.hardening.environment import remote_debugging
 from gateway.internal.health import make_internal
 from gateway.telemetry.instruments import RELEASE, Instruments
 
@@ -49,7 +50,7 @@ async def test_what_holds_of_the_workers_is_counted() -> None:
         assert set(found["held"].values()) == {0}
         instruments.note_hardening()
         found = await (await client.get("/hardening")).json()
-        assert found["held"]["remote_debugging_off"] == 1  # of the one that looked
+        assert found["held"]["remote_debugging_off"] == (not remote_debugging())  # of the one that looked
 
 
 async def test_what_no_route_takes_is_a_problem_with_a_code() -> None:

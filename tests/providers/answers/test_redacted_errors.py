@@ -95,6 +95,15 @@ def test_an_error_in_a_stream_leaves_without_identifiers(form: Form, data: st.Da
     assert shown == expected
 
 
+def test_a_line_whose_first_byte_comes_alone_keeps_its_bytes_if_an_error_follows():
+    form = next(form for form in FORMS if repr(form) == "gemini.stream.lines")
+    body, expected = (b"".join([*form.opening, errors(form, text)[1]]) for text in (SAID, SHOWN))
+    for line in range(1, len(form.opening)):
+        at = len(b"".join(form.opening[:line]))
+        shown = passed(scanner_of(form), [body[: at - 7], body[at - 7 : at], body[at : at + 1], body[at + 1 :]])
+        assert re.sub(rb"[\r\n]+", b"\n", shown) == re.sub(rb"[\r\n]+", b"\n", expected)
+
+
 @pytest.mark.parametrize("form", FORMS, ids=repr)
 @settings(max_examples=40)
 @given(st.data())
