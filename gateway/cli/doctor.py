@@ -40,6 +40,7 @@ from gateway.config import EMBEDDED, Config, ProviderConfig
 from gateway.hardening.process import OWN, Measured
 from gateway.http.certificate import expires_of
 from gateway.http.connections import room_for
+from gateway.telemetry.otlp import Collector, ExportOutcome, Signal
 from metering.clock import DAY_SECONDS
 from metering.store.embedded import EmbeddedError, server_binary
 from metering.store.store import info_fields
@@ -116,9 +117,26 @@ def _examine(path: Path) -> Iterator[Diagnosis]:
     with ThreadPoolExecutor(max_workers=8) as pool:
         for diagnoses in pool.map(_provider, config.providers.values()):
             yield from diagnoses
+    yield from _collector(config)
     yield from _limits(config)
     yield from _disk(config)
     yield from _hardening()
+
+
+def _collector(config: Config) -> Iterator[Diagnosis]:
+    """Whether the OpenTelemetry collector takes an export, of nothing. A gateway serves without it."""
+    if config.telemetry is None:
+        return
+    collector = Collector(config.telemetry)
+    answer = collector.post(Signal.TRACES, b"", PATIENCE)
+    collector.close()
+    match answer.outcome:
+        case ExportOutcome.SENT:
+            yield _ok("collector", "it takes traces")
+        case ExportOutcome.REFUSED:
+            yield _warning("collector", "it refuses exports; check telemetry.otlp_endpoint and telemetry.headers")
+        case ExportOutcome.UNANSWERED:
+            yield _warning("collector", "it does not answer; start it, or check telemetry.otlp_endpoint and ca_file")
 
 
 def _statements(config: Config) -> Iterator[Diagnosis]:

@@ -26,6 +26,7 @@ from gateway.config import Config, DataHandling
 from gateway.evidence.egress import egress
 from gateway.evidence.signing import Document, Signer, canonical
 from gateway.hardening.process import Measure, Measured
+from gateway.telemetry.genai import EndedExchange, TokenCounts
 from gateway.telemetry.log import FIELDS
 from metering.accounts.retention import AUDIT_DAYS
 from metering.usage import COUNTS, UsageRecord
@@ -35,6 +36,7 @@ WELL_KNOWN = "/.well-known/ai-privacy"
 RECEIPT_HEADER = "x-receipt"
 UNKNOWN_REGION = "unknown"  # of a model that is served no more, or whose targets at a provider are in several regions
 REQUEST_STATE_DAYS = 35  # the ledger's tombstones, see metering/ledger/ledger.lua
+_EXPORTED = {*EndedExchange.__struct_fields__, *TokenCounts.__struct_fields__} - {"tokens"}
 
 
 def code_digest() -> str:
@@ -178,7 +180,12 @@ class Evidence:
             "max_retention_days": policy["max_retention_days"],
             "cache_isolation": policy["cache_isolation"],
             "secrets": policy["secrets"],
-            "recorded": {"usage_record": list(UsageRecord.__struct_fields__), "log": sorted(FIELDS)},
+            "recorded": {
+                "usage_record": list(UsageRecord.__struct_fields__),
+                "log": sorted(FIELDS),
+                # What a collector is sent, if there is one.
+                "telemetry": [] if config.telemetry is None else sorted(_EXPORTED),
+            },
             "retention": {
                 "content_days": 0,
                 "log_days": config.log.keep_days,

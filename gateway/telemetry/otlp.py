@@ -31,7 +31,7 @@ from gateway.upstream.origin import tls_context
 from metering.numbers import whole_number
 
 QUEUE: Final = 4_096  # spans that wait
-BATCH: Final = 512  # of one export
+BATCH: Final = 128  # of one export: it is put together in one go, for which the event loop waits
 SPAN_SECONDS: Final = 1.0  # for which spans are gathered
 LONGEST_PAUSE: Final = 30.0
 TIMEOUT_SECONDS: Final = 10.0  # of connecting, and of each read and write

@@ -2,11 +2,14 @@
 
 An attribute is a number, a member of an enumeration, or a name that `know` was told. Where any other text stands,
 whatever the type checker was told, no span and no series is written.
+
+The messages are written in a thread beside the event loop, one span or series at a time: the loop waits for no more.
 """
 
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import Final
@@ -117,6 +120,7 @@ class OtlpMessages:
             attributes = list(self._attributes(ended))
         except TypeError:
             return None
+        _give_way()
         span = Span(
             trace_id=bytes.fromhex(ended.rid[4:]) if parent is None else parent.trace.to_bytes(16, "big"),
             span_id=secrets.token_bytes(8),
@@ -194,6 +198,7 @@ class OtlpMessages:
                     attributes = list(self._shared(key))
                 except TypeError:  # the span of each such exchange is counted as rejected
                     continue
+                _give_way()
                 if len(parts) > 1:
                     attributes.append(_text("gen_ai.token.type", part.removesuffix("s")))
                 points.append(
@@ -216,6 +221,11 @@ class OtlpMessages:
         if name not in self._names:
             raise TypeError("name")
         return name
+
+
+def _give_way() -> None:
+    """Let the event loop run if it waits: it would get the interpreter only after 5 ms otherwise."""
+    time.sleep(0)
 
 
 def _counts(tokens: TokenCounts) -> Iterator[KeyValue]:

@@ -42,7 +42,6 @@ def models() -> list[dict[str, Any]]:
 
 
 def started(folder: Path, sim: SimulatorProcess, telemetry: dict[str, Any], workers: int = 1) -> GatewayProcess:
-    folder.mkdir(exist_ok=True)
     more = {"server": {"abort_grace": 0}, "telemetry": {"sample": 1, **telemetry}}
     return GatewayProcess(folder, {kind: provider(kind, sim.url) for kind in KINDS}, models(), more, workers=workers)
 
@@ -53,7 +52,7 @@ def chat(name: str, text: str = "hello", *, stream: bool = True) -> bytes:
 
 @pytest.fixture(scope="module")
 def sim() -> Iterator[SimulatorProcess]:
-    with SimulatorProcess() as process:
+    with SimulatorProcess(record=True) as process:
         yield process
 
 
@@ -181,21 +180,39 @@ def test_a_search_finds_what_is_exported() -> None:
     assert {hit.place for hit in canaries.search("collector", "export", body)} == {"model"}
 
 
-def test_a_collector_that_is_away_or_slow_costs_no_request_anything(tmp_path: Path, sim: SimulatorProcess) -> None:
+def test_a_collector_that_is_away_costs_no_request_anything(tmp_path: Path, sim: SimulatorProcess) -> None:
     with OtlpCollector() as once:
         address = once.url
-    for folder, held in (("away", False), ("slow", True)):
-        with OtlpCollector() as slow:
-            slow.held.set()
-            gateway = started(tmp_path / folder, sim, {"otlp_endpoint": slow.url if held else address})
-            with gateway:
-                auth = {"authorization": f"Bearer {gateway.session('user', 100_000)['access_token']}"}
-                for _ in range(20):
-                    path, body = prompt("openai")
-                    assert ask(gateway.url, request("POST", path, body, headers=auth)).complete
-                if not held:
-                    eventually(gateway.log.read_text, lambda text: '"collector_away"' in text)
-                assert len(gateway.usage()) == 20
-                assert ask(gateway.internal, request("GET", "/readyz")).status == 200
-                assert gateway.stop() == 0
-        assert gateway.log.read_text().count('"collector_away"') <= 1
+    with started(tmp_path, sim, {"otlp_endpoint": address}) as gateway:
+        auth = {"authorization": f"Bearer {gateway.session('user', 100_000)['access_token']}"}
+        for _ in range(20):
+            assert ask(gateway.url, request("POST", *prompt("openai"), headers=auth)).complete
+        eventually(gateway.log.read_text, lambda text: '"collector_away"' in text)
+        assert len(gateway.usage()) == 20
+        assert ask(gateway.internal, request("GET", "/readyz")).status == 200
+        assert gateway.stop() == 0
+    assert gateway.log.read_text().count('"collector_away"') == 1
+
+
+def test_a_slow_collector_and_spans_of_the_clients_traces(tmp_path: Path, sim: SimulatorProcess) -> None:
+    trace, span, other = "5ca1ab1e" * 4, "ab" * 8, "cd" * 16
+    with OtlpCollector() as collector:
+        collector.held.set()  # takes every export and answers none
+        telemetry = {"otlp_endpoint": collector.url, "accept_traceparent": True, "sample": 0, "metrics": False}
+        with started(tmp_path, sim, telemetry) as gateway:
+            auth = {"authorization": f"Bearer {gateway.session('user', 100_000)['access_token']}"}
+            sim.reset()
+            for parent in [f"00-{trace}-{span}-01", f"00-{other}-{span}-00", "nonsense"] * 7:
+                beside = {"traceparent": parent, "tracestate": "vendor=text", "baggage": "key=text"}
+                answer = ask(gateway.url, request("POST", *prompt("openai"), headers={**auth, **beside}))
+                assert answer.complete
+                assert not {"traceparent", "tracestate", "traceresponse"} & answer.headers.keys()
+            collector.wait(lambda: len(collector.received) == 1)
+            collector.held.clear()
+            assert gateway.stop() == 0
+        sent = [name.lower() for one in sim.requests() for name, _ in one["headers"]]
+        assert len(sim.requests()) == 21
+        assert not {"traceparent", "tracestate", "baggage", "b3"} & set(sent)
+        found = collector.spans()
+    assert {(one.trace_id.hex(), one.parent_span_id.hex(), one.flags) for one in found} == {(trace, span, 0x301)}
+    assert len(found) == len({one.span_id for one in found}) == 7

@@ -64,6 +64,17 @@ GUARANTEES = (
         ),
     ),
     Guarantee(
+        "No content in traces and metrics that a collector is sent",
+        (
+            "tests/integration/test_otlp.py::test_spans_and_sums_equal_the_ledger",
+            "tests/gateway/telemetry/test_genai.py",
+            "tests/gateway/telemetry/test_otlp.py",
+        ),
+        ("every byte of every export", "types of what is told", "type checker"),
+        "a marker that the configuration names is found in an export; a text among the types is found",
+        ("test_a_search_finds_what_is_exported", "test_a_text_would_be_found"),
+    ),
+    Guarantee(
         "The process gives nothing away",
         ("tests/integration/test_hardening.py", "tests/gateway/hardening"),
         ("/proc of every process", "core files", "file system", "ptrace"),

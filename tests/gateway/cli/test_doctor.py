@@ -14,6 +14,7 @@ import pytest
 from benchmarks.simulator import make_certificates
 from gateway import variables
 from tests import fork_server
+from tests.collector import OtlpCollector
 from tests.contracts.servers import Server, free_port
 from tests.gateway_process import GatewayProcess, model, provider, toml
 
@@ -142,3 +143,15 @@ def test_a_running_gateway_is_asked(tmp_path: Path, host: Host) -> None:
         done = fork_server.run(["doctor", "--config", str(gateway.config), "--json"], variables.for_child())
         assert done.returncode == 0, done.stdout
         assert of([json.loads(line) for line in done.stdout.splitlines()], "gateway") == [("ok", "it runs, ready")]
+
+
+def test_a_collector_is_sent_nothing_and_says_whether_it_would_take_more(tmp_path: Path, host: Host) -> None:
+    found = []
+    with OtlpCollector() as collector:
+        collector.statuses = [200, 401]
+        for address in (collector.url, collector.url, f"http://127.0.0.1:{free_port()}"):
+            table = {"providers": at(f"http://127.0.0.1:{host.server_port}"), "telemetry": {"otlp_endpoint": address}}
+            found += of(doctor(tmp_path, table)[1], "collector")
+        assert [(one.path, one.body) for one in collector.received] == [("/v1/traces", b"")]
+    assert [result for result, _ in found] == ["ok", "warning", "warning"]
+    assert ["refuses" in message for _, message in found] == [False, True, False]

@@ -24,6 +24,7 @@ from gateway.config import (
     Region,
     SecretsRule,
     TargetConfig,
+    TelemetryConfig,
 )
 from gateway.evidence.signing import opened
 from gateway.evidence.statement import Evidence, code_digest, policy_digest, policy_of
@@ -121,8 +122,16 @@ def test_the_statement():
     )
     assert found["egress"] == [{"host": "eu.api.openai.com:443", "for": "providers.openai", "prompts": True}]
     assert found["recorded"]["usage_record"] == list(UsageRecord.__struct_fields__)
+    assert found["recorded"]["telemetry"] == []
     assert (found["retention"]["content_days"], found["retention"]["log_days"]) == (0, 14)
     assert set(found["hardening"].values()) <= {"yes", "no", "kernel lacks it"}
+
+
+def test_what_a_collector_is_sent_is_a_part_of_it():
+    exporting = replace(CONFIG, telemetry=TelemetryConfig("https://collector.example"))
+    found, _ = opened(evidence(exporting).statement())
+    assert {"rid", "model", "inputs", "seconds"} < set(found["recorded"]["telemetry"])
+    assert {"host": "collector.example:443", "for": "telemetry", "prompts": False} in found["egress"]
 
 
 def test_a_statement_is_signed_once():

@@ -7,10 +7,12 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.simulator import make_certificates
 from gateway.config import TelemetryConfig
 from gateway.names import Closed, new_rid
 from gateway.telemetry import otlp
@@ -298,6 +300,20 @@ async def test_a_redirect_is_not_followed_and_no_proxy_is_used(
         async with sending(collector.url, instruments, metrics=False) as telemetry:
             telemetry.note(exchange())
         assert (collector.answered, elsewhere.received) == ([307], [])
+
+
+async def test_a_collector_is_asked_by_tls_if_its_certificate_is_good(instruments: Instruments, tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path)
+    with OtlpCollector() as collector:
+        collector.socket = certificates.server_context().wrap_socket(collector.socket, server_side=True)
+        url = collector.url.replace("http", "https")
+        async with sending(url, instruments, metrics=False, ca_file=certificates.ca_file) as telemetry:
+            telemetry.note(exchange())
+        async with sending(url, instruments, metrics=False) as telemetry:  # the system's authorities do not know it
+            telemetry.note(exchange())
+            await until(lambda: telemetry.away)
+        assert len(collector.spans()) == 1
+    assert fates(instruments) == {"exported": 1, "dropped": 1}
 
 
 def test_a_secret_is_in_no_representation() -> None:
