@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCUMENTING := $(VENV)/.documenting
 SERVING := $(VENV)/.serving
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 PORT ?= 8080
@@ -59,12 +60,26 @@ types: setup
 contracts: setup
 	$(BIN)/lint-imports
 
+.PHONY: docs reference
+# The documentation as a site: build/site/index.html. Its generator is 30 MB; the tools of the tests are not needed.
+docs: $(DOCUMENTING)
+	@$(BIN)/python -m release.site
+
+$(DOCUMENTING): requirements/docs.txt $(SERVING)
+	$(PIP) --no-deps --require-hashes -r requirements/docs.txt
+	@touch $@
+
+# The pages of docs/reference, from the code; a test compares them with it.
+reference: $(SERVING)
+	$(BIN)/python -m release.reference
+
 # Resolves anew and writes the hashes; no index address is written.
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -o requirements/runtime.txt pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra sdk --extra stripe --extra vertex --extra bedrock --extra mask --extra otel --extra dev -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.txt -o requirements/otel.txt requirements/otel.in
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -o requirements/local-e2e.txt requirements/local-e2e.in
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.txt -o requirements/docs.txt requirements/docs.in
 	printf 'hatchling\neditables\n' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements/dev.txt -o requirements/build.txt -
 
 # The canary hunt, its positive controls and every other privacy test, as one report; fails where one of them is skipped.
@@ -112,9 +127,14 @@ pairs: setup
 hostile: setup
 	$(BIN)/python -m benchmarks hostile
 
+.PHONY: api
+# Two hundred requests for each operation of both OpenAPI documents, of which the suite draws three: some ten minutes.
+api: setup
+	API_EXAMPLES=200 $(BIN)/python -m pytest -q --timeout 1200 tests/integration/test_openapi_conformance.py
+
 # Five minutes of the search for the slowest input, of which the suite runs five seconds.
 slowest: setup
 	SLOWEST_SECONDS=300 $(BIN)/python -m pytest -q tests/gateway/inference/test_slowest_input.py
 
 clean:
-	rm -rf $(VENV) $(ENGINE) $(NEWEST) .agents .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(ENGINE) $(NEWEST) .agents .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

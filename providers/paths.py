@@ -15,7 +15,7 @@ Rules that everything here obeys:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -137,6 +137,20 @@ _LOOK_UP: Final[Mapping[tuple[str, str], Route]] = MappingProxyType(
     | {("GET", prefix + path): route for prefix in _PREFIXES for path, route in _GET.items()}
     | {("GET", prefix + "/models"): _GOOGLE_MODELS for prefix in _GOOGLE_PREFIXES}
 )
+
+
+def served() -> Iterator[tuple[str, str, Route]]:
+    """Every path that is served: method, usual spelling, route. ``{model}`` is the place of a model's name; a path that
+    APIs share has OpenAI's route.
+    """
+    for method, table in (("POST", _POST), ("GET", _GET)):
+        for path, route in table.items():
+            yield method, f"/v1{path}", route
+    yield "GET", "/v1/models/{model}", Route(Surface.MODEL, Family.OPENAI)
+    yield "GET", "/v1beta/models", _GOOGLE_MODELS
+    yield "GET", "/v1beta/models/{model}", Route(Surface.MODEL, Family.GOOGLE)
+    for verb, operation in _VERBS.items():
+        yield "POST", f"/v1beta/models/{{model}}:{verb}", Route(Surface.INFERENCE, Family.GOOGLE, operation)
 
 
 def resolve(method: str, path: str, hint: Family | None = None) -> Route | PathFault:

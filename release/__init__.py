@@ -1,1 +1,4 @@
-"""Builds a release: wheel, source archive, bill of materials and manifest. The wheel does not contain this folder."""
+"""Builds a release (wheel, source archive, bill of materials, manifest), the documentation's site and its reference.
+
+The wheel does not contain this folder.
+"""

@@ -39,6 +39,13 @@ def test_the_first_run_installs_what_serving_needs_with_its_hashes_and_nothing_e
     assert "dev --port 8181" in commands(clone, "run", "PORT=8181")
 
 
+def test_the_site_needs_what_serving_needs_and_its_generator(clone: Path) -> None:
+    installs = [line for line in commands(clone, "docs").splitlines() if " pip install " in line]
+    parts = [["runtime.txt", "build.txt"], [], ["docs.txt"]]
+    assert [re.findall(r"-r requirements/(\S+)", line) for line in installs] == parts
+    assert "--require-hashes" in installs[2]
+
+
 def test_the_tests_install_everything_and_neither_target_undoes_the_other(clone: Path) -> None:
     assert "-r requirements/dev.txt" in commands(clone, "test")
     (clone / ".venv/bin").mkdir(parents=True)
@@ -47,7 +54,7 @@ def test_the_tests_install_everything_and_neither_target_undoes_the_other(clone:
     assert "pip install" not in commands(clone, "run")
     assert "pip install" not in commands(clone, "test")
     everything = dict(PINNED.findall((ROOT / "requirements/dev.txt").read_text()))
-    for part in ("runtime.txt", "build.txt"):
+    for part in ("runtime.txt", "build.txt", "docs.txt"):
         pinned = dict(PINNED.findall((ROOT / "requirements" / part).read_text()))
         assert pinned
         assert pinned == {name: everything.get(name) for name in pinned}, part

@@ -38,6 +38,7 @@ UNTRACKED = {
     ".mypy_cache",
     ".ruff_cache",
     ".hypothesis",
+    "build",
 }
 
 
@@ -244,7 +245,7 @@ def test_the_runtime_lock_s_top_level_is_the_project_s_dependencies() -> None:
     assert top == {canonical(dependency) for dependency in project["dependencies"]}
 
 
-@pytest.mark.parametrize("name", ["runtime.txt", "dev.txt", "build.txt", "otel.txt", "local-e2e.txt"])
+@pytest.mark.parametrize("name", ["runtime.txt", "dev.txt", "build.txt", "docs.txt", "otel.txt", "local-e2e.txt"])
 def test_every_locked_requirement_has_its_hashes(name: str) -> None:
     text = (ROOT / "requirements" / name).read_text()
     entries = re.findall(r"^[a-z0-9][a-z0-9.-]*==.*\n(?:[ ].*\n?)*", text, re.MULTILINE)

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 import orjson
 from aiohttp import web
 
+from gateway.api.shapes import (
+    AccountCredits,
+    AccountLimit,
+    AccountPolicy,
+    OwnAccount,
+    PendingRequest,
+    Unit,
+    VoidedRequest,
+)
 from gateway.auth.principal import Principal
 from gateway.auth.retention import strictest
 from gateway.config import PolicyConfig
@@ -21,7 +32,7 @@ from metering.ledger.ledger import Ledger, LedgerUnavailable, State, Window
 from metering.usage import UsageRecord
 
 # The ledger's policy to its name in the configuration, and what it counts.
-_LIMITS = {
+_LIMITS: Final[Mapping[str, tuple[str, Unit]]] = {
     "requests": ("requests_per_minute", "requests"),
     "tokens": ("tokens_per_minute", "tokens"),
     "concurrency": ("concurrent", "requests at once"),
@@ -53,9 +64,9 @@ async def usage_record(
             return json_response(evidence.receipt_body(found), own_rid)
         return json_response(orjson.dumps({"status": "settled", **msgspec.structs.asdict(found)}), own_rid)
     if found is State.PENDING:
-        return json_response(orjson.dumps({"status": "pending", "rid": rid}), own_rid)
+        return json_response(msgspec.json.encode(PendingRequest(rid)), own_rid)
     if found is State.VOIDED:
-        return json_response(orjson.dumps({"status": "voided", "rid": rid, "charge": 0}), own_rid)
+        return json_response(msgspec.json.encode(VoidedRequest(rid)), own_rid)
     raise NotFound(_GONE)
 
 
@@ -75,36 +86,31 @@ async def account(books: Books, policy: PolicyConfig, principal: Principal, own_
     except LedgerUnavailable:
         raise MeteringUnavailable from None
     now_ms = clock.now_ms()
-    credits_ = {"granted": 0, "spent": 0, "held": 0, "available": 0}
+    credits_ = AccountCredits()
     if found is not None:
-        credits_ = {
-            "granted": found.granted,
-            "spent": found.spent,
-            "held": found.held,
-            "available": found.available,
-        }
-    body = {
-        "tier": principal.tier,
-        "mode": principal.mode.value,
-        "credits": {**credits_, "unit": "micro-credits"},
-        "limits": {_LIMITS[window.policy][0]: _shown(window, now_ms) for window in windows},
-        "policy": {
-            "regions": sorted(principal.regions) if principal.regions is not None else None,
-            "max_retention_days": strictest(policy.max_retention_days, principal.max_retention_days),
-            "models": sorted(principal.models) if principal.models is not None else None,
-            "fallback_companies": sorted(principal.fallback_companies),
-            "min_app_version": principal.required_app or None,
-        },
-    }
-    return json_response(orjson.dumps(body), own_rid)
+        credits_ = AccountCredits(found.granted, found.spent, found.held, found.available)
+    shown = OwnAccount(
+        principal.tier,
+        principal.mode,
+        credits_,
+        {_LIMITS[window.policy][0]: _shown(window, now_ms) for window in windows},
+        AccountPolicy(
+            sorted(principal.regions) if principal.regions is not None else None,
+            strictest(policy.max_retention_days, principal.max_retention_days),
+            sorted(principal.models) if principal.models is not None else None,
+            sorted(principal.fallback_companies),
+            principal.required_app or None,
+        ),
+    )
+    return json_response(msgspec.json.encode(shown), own_rid)
 
 
-def _shown(window: Window, now_ms: int) -> dict[str, object]:
+def _shown(window: Window, now_ms: int) -> AccountLimit:
     """A limit that there is: what is left of it now, and when all of it is there again."""
-    return {
-        "limit": window.limit,
-        "remaining": window.remaining,
-        "unit": _LIMITS[window.policy][1],
-        "refilled_ms": now_ms + window.reset_ms if window.policy != "concurrency" else None,
-        "evenly": window.policy in ("requests", "tokens"),
-    }
+    return AccountLimit(
+        window.limit,
+        window.remaining,
+        _LIMITS[window.policy][1],
+        now_ms + window.reset_ms if window.policy != "concurrency" else None,
+        window.policy in ("requests", "tokens"),
+    )

@@ -35,6 +35,7 @@ COMMANDS = {
     "export": ("gateway.cli.export", "export"),
     "top": ("gateway.cli.top", "top"),
     "check": ("gateway.cli.check", "check"),
+    "openapi": ("gateway.cli.openapi", "openapi"),
     "verify-install": ("gateway.cli.verify_install", "verify_install"),
     "privacy": ("gateway.cli.privacy", "privacy"),
     "local": ("gateway.cli.local", "local"),

@@ -61,11 +61,21 @@ def load(path: Path, env: Mapping[str, str] | None = None, *, need_keys: bool = 
     return read(table, path, GIVEN if env is None else env, need_keys=need_keys)
 
 
-def read(table: Mapping[str, object], path: Path, env: Mapping[str, str], *, need_keys: bool = True) -> Config:
-    """Check a decoded file; ``path`` is where relative paths start from. Raises `ConfigError`."""
+def read(
+    table: Mapping[str, object],
+    path: Path,
+    env: Mapping[str, str],
+    *,
+    need_keys: bool = True,
+    kind: type[Section] = Section,
+) -> Config:
+    """Check a decoded file; ``path`` is where relative paths start from. Raises `ConfigError`.
+
+    ``kind`` reads each table: one that notes what is asked for writes the reference of all keys.
+    """
     faults = Faults()
     path = path.absolute()
-    root = Section(table, "", faults, env, path.parent)
+    root = kind(table, "", faults, env, path.parent)
     server = read_server(root)
     internal = read_internal(root, needed=need_keys)
     store = read_store(root)

@@ -214,7 +214,7 @@ class Section:
             yield self.inner(item, f"{key}[{index}]")
 
     def inner(self, table: Mapping[str, Any], key: str) -> Section:
-        return Section(table, self.key(key), self.faults, self._env, self._folder)
+        return type(self)(table, self.key(key), self.faults, self._env, self._folder)
 
 
 def check_name(section: Section, name: str, what: str = "a name") -> None:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
@@ -44,6 +45,21 @@ LONGEST_SDK_SLEEP = 30.0  # above it, SDKs would sleep the full value and show n
 _ERRORS: dict[str, type[GatewayError]] = {
     error.code: error for error in (InvalidRequest, UnsupportedFeature, PrivacyUnsupported, ThreadUnsupported)
 }
+
+
+class Problem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """RFC 9457, with the gateway's stable ``code``. ``rev``: the current rank of the record, if the
+    correction named another one.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    param: str | None = None
+    rev: int | None = None
 
 
 def error_of_refusal(refusal: Refusal) -> GatewayError:

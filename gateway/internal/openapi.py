@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
+from gateway.http.answers import Problem
 from gateway.internal.operations import ServiceOperation
-from gateway.internal.shapes import Problem
 
 _ALWAYS = (400, 401, 403, 503)  # for every operation
 _REF = "#/components/schemas/{name}"

@@ -206,21 +206,6 @@ class ReloadShape(msgspec.Struct, frozen=True):
     workers: int
 
 
-class Problem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """RFC 9457, with the gateway's stable ``code``. ``rev``: the current rank of the record, if the
-    correction named another one.
-    """
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    request_id: str
-    param: str | None = None
-    rev: int | None = None
-
-
 # The integers of a record that a correction may state; absent ones do not change. ``rev`` is the rank that it corrects:
 # if the record has another rank, the correction is refused.
 CorrectionBody = msgspec.defstruct(

@@ -29,7 +29,7 @@ from gateway.http.request import FORM_SECONDS, read_body
 from gateway.inference.services import Shares
 from gateway.oauth import device, paths, refresh
 from gateway.oauth.device import Redeemed
-from gateway.oauth.paths import CLIENT, DEVICE_GRANT
+from gateway.oauth.paths import CLIENT, DEVICE_GRANT, REFRESH_GRANT
 from gateway.oauth.refresh import Reused, Tokens
 from metering.accounts import audit
 from metering.accounts.audit import Action, Actor
@@ -37,7 +37,6 @@ from metering.accounts.living import AccountGone
 from metering.spool.spool import Spool
 from metering.store.store import Unconfirmed
 
-REFRESH_GRANT = "refresh_token"
 SCOPE = "inference"
 MOST_BYTES = 8_192
 MOST_FIELDS = 32

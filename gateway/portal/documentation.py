@@ -38,22 +38,34 @@ _NO_DOCUMENT: Final = "There is no such document. /docs/ lists them."
 
 
 async def document(path: str, rid: str) -> web.Response:
-    """The page of a document; the index at ``/docs/``. Raises `NotFound`."""
+    """The page of a document, or a picture in one; the index at ``/docs/``. Raises `NotFound`."""
     if path == DOCUMENTS.rstrip("/"):
         return see_other(DOCUMENTS)
     name = path.removeprefix(DOCUMENTS) or INDEX
+    headers = {**HEADERS, "Cache-Control": "max-age=300", "x-request-id": rid}
+    if name in _pictures():
+        return web.Response(body=_pictures()[name], content_type="image/svg+xml", headers=headers)
     if name not in documents():
         raise NotFound(_NO_DOCUMENT)
     text = await asyncio.to_thread(_page, name)
-    headers = {**HEADERS, "Cache-Control": "max-age=300", "x-request-id": rid}
     return web.Response(text=text, content_type="text/html", charset="utf-8", headers=headers)
 
 
 @cache
 def documents() -> Mapping[str, Path]:
     """The packaged documents, by their names under ``/docs/``."""
+    return {name: path for name, path in _packaged().items() if path.suffix == ".md"}
+
+
+@cache
+def _pictures() -> Mapping[str, bytes]:
+    return {name: path.read_bytes() for name, path in _packaged().items() if path.suffix == ".svg"}
+
+
+@cache
+def _packaged() -> Mapping[str, Path]:
     folder = next((folder for folder in _FOLDERS if (folder / INDEX).is_file()), None)
-    return {} if folder is None else {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.md")}
+    return {} if folder is None else {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.*")}
 
 
 @cache

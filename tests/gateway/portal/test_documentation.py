@@ -63,6 +63,17 @@ def test_every_document_is_a_page_whose_links_lead_somewhere() -> None:
             assert not anchor or f'id="{anchor}"' in pages[to], f"{name}: {link}"
 
 
+def test_a_picture_is_served_to_the_page_that_shows_it() -> None:
+    for name in documents():
+        for link in re.findall(r'<img src="([^"]*)"', text(name)):
+            to = posixpath.normpath(posixpath.join(posixpath.dirname(name), link))
+            picture = asked(f"/docs/{to}")
+            assert picture.content_type == "image/svg+xml", f"{name}: {link}"
+            assert isinstance(picture.body, bytes)
+            assert picture.body.startswith(b"<svg ")
+    assert '<img src="concepts.svg"' in text("concepts.md")
+
+
 def test_an_installed_package_has_them() -> None:
     """A wheel takes them from the folder that a checkout has them in."""
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
