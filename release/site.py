@@ -63,6 +63,7 @@ NAVIGATION: Final[tuple[tuple[str, str | tuple[str, ...]], ...]] = (
             "operations/deploying.md",
             "operations/runbook.md",
             "operations/metrics.md",
+            "operations/tracing.md",
             "operations/failures.md",
             "operations/releasing.md",
             "configuration.md",
