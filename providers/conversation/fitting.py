@@ -323,6 +323,7 @@ class _Fitting:
             long = any(len(stop) > LONGEST_SEQUENCE for stop in sampling.stop)
             if long or sampling.probabilities is not None:
                 raise Refusal("unsupported_feature", _CUT_HERE, Feature.STOP)
+            sampling = replace(sampling, stop=())  # the provider is not told: the reader of its answer is
         if self._dialect is Dialect.MESSAGES:
             thinks = conversation.budget is not None or conversation.effort not in {None, Effort.NONE}
             if sampling.temperature is not None and (thinks or sampling.temperature > 1):
