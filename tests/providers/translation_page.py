@@ -126,7 +126,7 @@ at hand. Where the two differ:
 | end a refusal in words with Anthropic's reason `refusal` | `end_turn`: no filter stopped the model, and clients treat `refusal` as an interrupted answer |
 | keep `cache_control` for hosts of Chat Completions | it is left out: most hosts refuse members that they do not know |
 | switch thinking off beside tools for one model | the request says so itself if it needs to |
-| drop legacy functions, several choices and kept files | they are refused by name |
+| drop legacy functions, several choices and kept files | they are refused by name; several choices only where the other API has one |
 """
 
 
