@@ -50,7 +50,7 @@ def note_ended(
             attempts=forwarding.attempts,
             stream=stream,
             first_chunk=began - started if stream and began and answer.begun else None,
-            before=forwarding.sent_at - started if forwarding.attempts == 1 else None,
+            before=forwarding.sent_at - started if forwarding.attempts == 1 and forwarding.sent_at else None,
             finish=answer.report.finish,
             tokens=None if record is None else _counts(record),
             parent=parent,

@@ -182,7 +182,7 @@ class EndedExchange(msgspec.Struct, frozen=True, kw_only=True):
         attempts: How many were made.
         stream: The caller asked for a stream.
         first_chunk: Seconds from the request's head to the first output, of a stream.
-        before: Seconds from the request's head until the first provider was called, if only one attempt was made.
+        before: Seconds from the request's head until the provider got it, if only one attempt was made.
         finish: Why the model stopped, for each choice that it ended.
         tokens: ``None`` if there is no record: nothing is owed.
         parent: Of whose trace it is a part.

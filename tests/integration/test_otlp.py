@@ -16,6 +16,7 @@ from gateway.telemetry.genai import EndedExchange
 from gateway.telemetry.otlp_messages import OtlpMessages
 from providers.dialect import Operation
 from tests.collector import OtlpCollector, attributes_of
+from tests.contracts.servers import free_port
 from tests.gateway_process import GatewayProcess, model, provider
 from tests.integration.conftest import eventually, prompt
 from tests.privacy.canaries import Canaries
@@ -38,12 +39,21 @@ def models() -> list[dict[str, Any]]:
             model(f"{kind}-refused", kind, "m@fault-400"),
             model(f"{kind}-paced", kind, "m@chunks-4000@pace-10ms"),
         ]
-    return found
+    return [*found, model("gone", "gone")]
 
 
 def started(folder: Path, sim: SimulatorProcess, telemetry: dict[str, Any], workers: int = 1) -> GatewayProcess:
     more = {"server": {"abort_grace": 0}, "telemetry": {"sample": 1, **telemetry}}
-    return GatewayProcess(folder, {kind: provider(kind, sim.url) for kind in KINDS}, models(), more, workers=workers)
+    return GatewayProcess(
+        folder,
+        {
+            **{kind: provider(kind, sim.url) for kind in KINDS},
+            "gone": provider("openai", f"http://127.0.0.1:{free_port()}"),
+        },
+        models(),
+        more,
+        workers=workers,
+    )
 
 
 def chat(name: str, text: str = "hello", *, stream: bool = True) -> bytes:
@@ -84,6 +94,7 @@ def test_spans_and_sums_equal_the_ledger(tmp_path: Path, sim: SimulatorProcess) 
                 with RawClient(gateway.url).send(request("POST", path, body, headers=auth)) as client:
                     told[client.head().headers["x-request-id"]] = "left", kind
                     client.chunk()
+            send("gone", "openai", CHAT, chat("gone", canaries.plant("prompt", "gone")))
             send("poor", "openai", CHAT, chat("openai-plain", canaries.plant("prompt", "poor")), poor)
             send("unknown", "openai", CHAT, chat(canaries.plant("model", "unknown")))
             send("unreadable", "openai", CHAT, canaries.plant("body", "unreadable").encode())
@@ -101,6 +112,7 @@ def test_spans_and_sums_equal_the_ledger(tmp_path: Path, sim: SimulatorProcess) 
         assert span.trace_id.hex() == rid.removeprefix("req_")
         assert found.get("gen_ai.provider.name") == (None if what in {"poor", "unknown", "unreadable"} else NAMES[kind])
         assert span.start_time_unix_nano <= span.end_time_unix_nano
+        assert 0 <= found.get("codegrex.seconds_before_provider", 0.0) < 60
         if record is None:
             assert not any(name.startswith("gen_ai.usage") for name in found), what
         else:
@@ -121,6 +133,7 @@ def test_spans_and_sums_equal_the_ledger(tmp_path: Path, sim: SimulatorProcess) 
         ("cut", 2, "closed"),  # of an object: nothing was passed on
         ("translated cut", 2, "upstream_cut"),
         ("refused", 2, "400"),
+        ("gone", 2, "connect"),
         ("poor", 2, "credits_exhausted"),
         ("unknown", 2, "model_not_found"),
         ("unreadable", 2, "invalid_request"),

@@ -180,6 +180,17 @@ async def test_a_text_that_is_not_known_is_never_sent(instruments: Instruments, 
     assert fates(instruments) == {"exported": 1, "rejected": 1}
 
 
+async def test_names_that_a_reload_adds_are_known_and_older_ones_stay(instruments: Instruments) -> None:
+    with OtlpCollector() as collector:
+        async with sending(collector.url, instruments, metrics=False) as telemetry:
+            telemetry.know((), {"new": Closed("new")})
+            telemetry.note(exchange(model=Closed("new"), answered=telemetry.answered("unknown", "new")))
+            telemetry.note(exchange(model=Closed("gpt-4o"), answered=telemetry.answered("a client's text", "unknown")))
+        found = [attributes_of(span.attributes) for span in collector.spans()]
+    models = [(one["gen_ai.request.model"], one.get("gen_ai.response.model")) for one in found]
+    assert models == [("new", "new"), ("gpt-4o", None)]
+
+
 def test_only_an_id_of_the_gateway_s_own_making_is_sent() -> None:
     assert OtlpMessages("1", (), 0).traces([exchange(rid="req_x")])[1] == 0
 
