@@ -314,7 +314,7 @@ class Forwarding:
             self.relay.expire()
 
     def _count(self, use: KeyUse, outcome: AttemptOutcome) -> None:
-        self._signals.instruments.attempts.inc(use.destination.name, outcome.value)
+        self._signals.instruments.attempts.inc(use.destination.name, outcome._value_)
 
     def _switched_on(self, places: list[tuple[Leg, CatalogTarget]]) -> list[tuple[Leg, CatalogTarget]]:
         """Those whose provider the operator has not switched off; none if that is true of a model of the request."""

@@ -50,8 +50,8 @@ def note(
     elif answer.ending is Ending.WHOLE or (answer.ending is Ending.STOPPED and stopped is not None):
         told = answer.outcome(stopped)
     provider = forwarding.target.provider.name
-    instruments.requests.inc(operation.value, told.value)
-    instruments.model_requests.inc(provider, name, told.value)
+    instruments.requests.inc(operation._value_, told._value_)
+    instruments.model_requests.inc(provider, name, told._value_)
     instruments.request_time.observe(now - started)
     if relay is not None and relay.status:
         instruments.provider_first_byte.observe(forwarding.first_byte - forwarding.sent_at, provider)
