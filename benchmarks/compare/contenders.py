@@ -98,9 +98,10 @@ class Contender:
         if process is None:
             return
         pids = accounting.tree(process.pid)
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first: none lives to see another one's end
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
         process.wait()
         deadline = time.monotonic() + _READY_S
         while any(map(accounting.alive, pids)) and time.monotonic() < deadline:  # its ports and files are free then

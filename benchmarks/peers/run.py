@@ -246,14 +246,15 @@ def _shown(contender: Contender) -> str:
 def makers(upstreams: Upstreams, environment: Mapping[str, str], only: Sequence[str] = ()) -> dict[str, Make]:
     """How each contender is made: direct traffic, nginx, the gateway, and the peers whose paths are given.
 
-    ``only``: names; a product's name stands for all its forms.
+    ``only``: names; a product's name stands for all its forms. Direct traffic is what others are compared with.
     """
     found: dict[str, Make] = {kind.name: partial(kind, upstreams=upstreams) for kind in (Contender, Nginx, Gateway)}
     for kind, program in given(environment):
         found[kind.name] = partial(PeerGateway, upstreams=upstreams, kind=kind, program=program)
     if environment.get(LITELLM):
         found[LiteLLM.name] = partial(LiteLLM, upstreams=upstreams)
-    return {name: make for name, make in found.items() if not only or {name, name.partition("+")[0]} & set(only)}
+    wanted = {Contender.name, *only}
+    return {name: make for name, make in found.items() if not only or {name, name.partition("+")[0]} & wanted}
 
 
 def any_given(environment: Mapping[str, str]) -> bool:

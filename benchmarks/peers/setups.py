@@ -125,7 +125,8 @@ def bifrost(place: PeerPlace, *, logs: bool = False) -> PeerSetup:
                 "network_config": {"base_url": place.upstream, "default_request_timeout_in_seconds": 600},
             }
         },
-        "config_store": {"enabled": False},
+        # Without it some versions end at their start: they build the pages of a part that needs it.
+        "config_store": {"enabled": True, "type": "sqlite", "config": {"path": str(place.folder / "config.db")}},
         "logs_store": {"enabled": logs, "type": "sqlite", "config": {"path": str(database)}},
     }
     command = [str(place.program), "-app-dir", str(place.folder), "-host", "127.0.0.1", "-port", str(place.port)]
