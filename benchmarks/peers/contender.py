@@ -62,14 +62,17 @@ class PeerGateway(Contender):
         return version_of(script or self.program)
 
     def kept(self) -> Mapping[str, bool] | None:
-        """The requests in its database; none while there is no database."""
+        """The requests in its database; none while there is no database. Raises `Unavailable` if it is another one."""
         if self.setup is None or self.setup.records is None:
             return None
         file, query = self.setup.records
         if not file.exists():
             return {}
-        with closing(sqlite3.connect(file, timeout=10)) as database:
-            return {str(tokens): True for (tokens,) in database.execute(query)}
+        try:
+            with closing(sqlite3.connect(file, timeout=10)) as database:
+                return {str(tokens): True for (tokens,) in database.execute(query)}
+        except sqlite3.Error as error:
+            raise Unavailable(f"its records cannot be read: {error}") from None
 
 
 def given(environment: Mapping[str, str]) -> list[tuple[PeerKind, Path]]:

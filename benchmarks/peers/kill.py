@@ -90,7 +90,7 @@ def kept_after_kill(contender: Contender, *, rate: float = RATE, seconds: float 
     """Kill a contender that keeps records, start it again, and compare. ``None`` where it keeps none.
 
     Raises:
-        Unavailable: It does not start, before or after.
+        Unavailable: It does not start, before or after, or its records cannot be read.
     """
     contender.prepare()
     if contender.kept() is None:

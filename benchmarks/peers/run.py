@@ -125,6 +125,7 @@ class Rounds:
         once: Takes one measurement.
         try_kill: Kills a contender and says what its records lack.
         killed: Of each contender and round, what the kill showed; ``None`` where it keeps no records.
+        unread: Why the kill of a contender showed nothing.
     """
 
     console: Console
@@ -135,6 +136,7 @@ class Rounds:
     idle: PeerRow = field(default_factory=lambda: PeerRow("memory idle", "MB"))
     starts: PeerRow = field(default_factory=lambda: PeerRow("start to first answer", "s"))
     killed: dict[str, list[dict[str, int] | None]] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     commands: dict[str, str] = field(default_factory=dict)
@@ -165,9 +167,14 @@ class Rounds:
             for workload in WORKLOADS if contender.roots else (ONE,):
                 _rest(contender)
                 self._measure(workload, contender, number)
+        known = self.killed.setdefault(name, [])
         with _ending(make(self.folder / f"{number}-killed")) as contender:
-            seen = self.try_kill(contender)
-        self.killed.setdefault(name, []).append(None if seen is None else seen.as_dict())
+            try:
+                seen = self.try_kill(contender)
+            except Unavailable as reason:
+                self.unread[name] = str(reason)
+                return
+        known.append(None if seen is None else seen.as_dict())
         if seen is not None:
             text = f"{seen.lost:,} of {len(seen.answered):,} answered requests are not in its records"
             self.console.print(f"  {'killed':16} {name:9} {text}", highlight=False)
@@ -207,6 +214,7 @@ class Rounds:
             "contenders": [name for name in self.killed if name not in {"direct", *self.skipped}],
             "lines": [line.as_dict() for line in table],
             "killed": self.killed,
+            "unread": self.unread,
             "versions": self.versions,
             "commands": self.commands,
             "skipped": self.skipped,

@@ -30,6 +30,8 @@ def cell(line: Mapping[str, Any], contender: str) -> str:
 
 def lost(seen: Sequence[Mapping[str, int] | None]) -> str:
     """What a contender's records lack, over all rounds."""
+    if not seen:
+        return "not measured"
     counted = [one for one in seen if one is not None]
     if not counted:
         return "none kept"
@@ -62,6 +64,7 @@ def markdown(peers: Mapping[str, Any]) -> str:
         *(_row([n, peers["versions"].get(n, ""), f"`{peers['commands'].get(n, '')}`"]) for n in names),
     ]
     notes = [f"{name}: not measured, {_first_line(why)}" for name, why in peers["skipped"].items() if name != "direct"]
+    notes += [f"{name}: its kill was not measured, {_first_line(why)}" for name, why in peers["unread"].items()]
     for name, errors in peers["errors"].items():
         notes.append(f"{name}: {', '.join(f'{count:,} x {error}' for error, count in sorted(errors.items()))}")
     return "\n".join([*out, "", *(f"- {note}" for note in notes)] if notes else out)

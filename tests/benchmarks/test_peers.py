@@ -326,6 +326,25 @@ def test_a_peer_is_a_process_that_knows_nothing_of_its_caller_s(tmp_path, progra
             peer.stop()
 
 
+def test_records_of_another_form_are_told_and_the_rest_is_measured(tmp_path, program, monkeypatch):
+    monkeypatch.setattr(peers, "WORKLOADS", ())
+    monkeypatch.setattr(peers, "_SETTLE", 0)
+    other = replace(BY_NAME["gomodel+usage"], write=lambda place: replace(whole(place), records=(database, "SELECT x")))
+    whole, database = BY_NAME["gomodel+usage"].write, tmp_path / "other.db"
+    database.touch()
+    state = peers.Rounds(
+        Console(quiet=True), tmp_path, lambda workload, *_: measured("gomodel+usage", workload, 0, errors={})
+    )
+    with SimulatorProcess() as sim:
+        upstreams = Upstreams(sim.url, sim.url, tmp_path / "none.pem")
+        state.play({other.name: lambda folder: PeerGateway(folder, upstreams, other, program)}, 1)
+    result = state.as_dict()
+    assert result["skipped"] == {}
+    assert result["contenders"] == [other.name]
+    assert "no such column" in result["unread"][other.name]
+    assert table.lost(result["killed"][other.name]) == "not measured"
+
+
 def test_the_part_from_start_to_finish(tmp_path, program, monkeypatch):
     small = Workload("", callers=3, seconds=0.3, warmup=0.2, chunks=20, pace=1)
     events, one = (replace(small, name=known.name, scenario=known.scenario) for known in (peers.EVENTS, peers.ONE))
@@ -412,6 +431,7 @@ def counts(answered, lost, estimated):
 @pytest.mark.parametrize(
     ("seen", "text"),
     [
+        ([], "not measured"),
         ([None, None], "none kept"),
         ([counts(0, 0, 0)], "0 of 0"),
         ([counts(1200, 0, 0), counts(1200, 24, 0)], "24 of 2,400 (1.0 %)"),
@@ -434,6 +454,7 @@ RESULT = {
     "killed": {"nginx": [None], "gomodel": [{"answered": 10, "refused": 0, "lost": 1, "estimated": 0}]},
     "versions": {"nginx": "1.22.1", "gomodel": "v0.1.9"},
     "commands": {"nginx": "nginx -p FOLDER", "gomodel": "gomodel"},
+    "unread": {"gomodel": "its records cannot be read: no such table: usage"},
     "skipped": {"litellm": "did not start:\nno module"},
     "errors": {"gomodel": {"429": 1200}},
 }
@@ -459,6 +480,7 @@ def test_the_table_names_machine_versions_and_commands():
         "| gomodel | v0.1.9 | `gomodel` |",
         "",
         "- litellm: not measured, did not start: no module",
+        "- gomodel: its kill was not measured, its records cannot be read: no such table: usage",
         "- gomodel: 1,200 x 429",
     ]
 
