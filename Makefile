@@ -128,7 +128,7 @@ hostile: setup
 	$(BIN)/python -m benchmarks hostile
 
 .PHONY: api
-# Two hundred requests for each operation of both OpenAPI documents, of which the suite draws three: some ten minutes.
+# Two hundred requests for each operation of both OpenAPI documents, of which the suite draws two: some minutes.
 api: setup
 	API_EXAMPLES=200 $(BIN)/python -m pytest -q --timeout 1200 tests/integration/test_openapi_conformance.py
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from gateway.api import openapi as data_plane
 from gateway.config import ConfigError
@@ -47,8 +47,10 @@ class _Asking(Section):
 
     def _note(self, key: str, kind: str, default: object = None) -> None:
         at = (_table(self.name), key)
-        if at not in self.noted or not self.noted[at][0]:
+        if at not in self.noted:
             self.noted[at] = kind, default
+        elif not self.noted[at][0]:  # its reader has asked whether it is stated: without it, something else holds
+            self.noted[at] = kind, None
 
     def has(self, key: str) -> bool:
         self._note(key, "")
@@ -112,7 +114,10 @@ def _table(name: str) -> str:
     return name
 
 
-def keys() -> dict[tuple[str, str], tuple[str, object]]:
+Asked: TypeAlias = Mapping[tuple[str, str], tuple[str, object]]
+
+
+def keys() -> Asked:
     """Every key that the readers ask for: (table, key) to its kind and its default."""
     text = "\n".join(line[2:] if _TOML.match(line) else line for line in EXAMPLE.read_text().splitlines())
     _Asking.noted.clear()
@@ -153,18 +158,26 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+_PRICES = "models.price"
+_ROWS = (f"{_PRICES}.long_context", f"{_PRICES}.variants")
+_ROWS_SAID = f"""\
+A table of `[{_PRICES}.variants]`, and each of the list `long_context`, has the same keys: a price that it does not
+state is the one above. A variant may also be a number, which multiplies the token prices. Prices of `long_context` hold
+for requests with more input tokens than its key `above`.
+"""
+
+
 def configuration() -> str:
     """The page of every key."""
-    said = meanings()
+    said, asked = meanings(), keys()
     tables: dict[str, list[str]] = {}
-    for (table, key), (kind, default) in keys().items():
-        if not table or kind in ("table", "list of tables"):
+    for (table, key), (kind, default) in asked.items():
+        if not table or kind in ("table", "list of tables") or table.startswith(_ROWS):
             continue
         value, meaning = said.get((table, key), ("", ""))
         usual = "" if "default:" in meaning.lower() else _shown(default)
-        tables.setdefault(table, []).append(
-            f"| `{key}` | {_cell(kind or _kind(value))} | {_cell(usual)} | {_cell(meaning)} |"
-        )
+        cells = (f"`{key}`", kind or _kind(value) or _alike(table, key, asked), usual, meaning)
+        tables.setdefault(table, []).append(f"| {' | '.join(map(_cell, cells))} |")
     lines = [
         "# Reference of the configuration\n",
         f"{_WRITTEN} from the readers of `gateway/config/` and the comments of",
@@ -172,20 +185,29 @@ def configuration() -> str:
         "file is read, and what belongs together.\n",
     ]
     for table, rows in tables.items():
-        name = f"[[{table}]]" if table in ("models", "models.targets", "models.long_context") else f"[{table}]"
+        name = f"[[{table}]]" if table in ("models", "models.targets") else f"[{table}]"
         lines += [f"## `{name}`\n", "| key | value | default | meaning |", "|---|---|---|---|", *rows, ""]
+        if table == _PRICES:
+            lines.append(_ROWS_SAID)
     return "\n".join(lines)
 
 
 def _kind(value: str) -> str:
-    """What a value is that its reader takes apart itself."""
-    if value.startswith("["):
-        return "list"
-    if value.startswith("{"):
-        return "table"
-    if value.startswith('"'):
-        return "text"
-    return "number" if value[:1].isdigit() else "text"
+    """What a value of the example is, whose reader takes it apart itself."""
+    if value in ("true", "false"):
+        return "`true` or `false`"
+    for begin, kind in (("[", "list"), ("{", "table"), ('"', "text")):
+        if value.startswith(begin):
+            return kind
+    return "number" if value[:1].isdigit() else ""
+
+
+def _alike(table: str, key: str, asked: Asked) -> str:
+    """The kind of a key that the example does not state: that of the same key elsewhere, or of all beside it."""
+    same = {kind for (_, name), (kind, _) in asked.items() if name == key and kind}
+    same = same or {_kind(value) for (_, name), (value, _) in meanings().items() if name == key and value}
+    beside = {kind for (name, _), (kind, _) in asked.items() if name == table and kind}
+    return next((found.pop() for found in (same, beside) if len(found) == 1), "text")
 
 
 # -- the APIs ------------------------------------------------------------------------------------------------------

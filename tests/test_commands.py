@@ -93,7 +93,7 @@ DECISIONS: dict[str, Run | Elsewhere | OnlyChecked] = {
     r"cp gateway\.example\.toml gateway\.toml": Elsewhere(
         "tests/gateway/config/test_example.py::test_the_example_is_valid_as_it_stands"
     ),
-    r"(\.venv/bin/)?codegrex-gateway check --config gateway\.toml": Run(said="gpt-6-sol"),
+    r"\.venv/bin/codegrex-gateway check --config gateway\.toml": OnlyChecked("docs/operations/running.md has the same"),
     # docs/local-mode.md
     r"codegrex-gateway local": Elsewhere(f"{BROKER}::test_its_first_screen_has_engines_models_and_lines_that_work"),
     r"codegrex-gateway local --isolate --engine-command .*": Elsewhere(
@@ -124,6 +124,7 @@ DECISIONS: dict[str, Run | Elsewhere | OnlyChecked] = {
     # docs/operations/running.md and runbook.md
     r"curl -s http://127\.0\.0\.1:9090/readyz": Run(said='"ready"'),
     r"codegrex-gateway init": Elsewhere("tests/gateway/cli/test_init.py::test_three_questions_at_a_terminal"),
+    r"codegrex-gateway check --config gateway\.toml": Run(said="gpt-6-sol"),
     r"codegrex-gateway check --config gateway\.toml --live": Elsewhere(
         "tests/gateway/cli/test_check.py::test_check_live_is_content_with_keys_that_work"
     ),

@@ -25,7 +25,7 @@ from gateway.internal import openapi as internal
 from gateway.internal.operations import OPERATIONS
 from tests.gateway_process import GatewayProcess, model, provider
 
-EXAMPLES = int(os.environ.get("API_EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("API_EXAMPLES", "2"))
 SERVICE = "service-token-of-the-test-" + "x" * 16
 MODELS = {
     "openai": ("gpt-6.1-terra", "text-embedding-3-small"),

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from release.reference import FOLDER, PAGES, keys, meanings
+from release.reference import FOLDER, PAGES, configuration, keys, meanings
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -31,6 +31,7 @@ def test_a_key_has_the_bounds_that_its_reader_checks_and_the_meaning_that_the_ex
     found, said = keys(), meanings()
     assert found["server", "port"] == ("integer from 0 to 65535", 8080)
     assert found["providers.NAME", "training"][0] == "`true` or `false`"
+    assert "| `retention_days` | integer from" in configuration().partition("## `[[models.targets]]`")[2]
     assert said["server", "tls_cert"] == (
         '"tls/chain.pem"',
         "TLS on the listener: the chain and its unencrypted key; read again when they change",
