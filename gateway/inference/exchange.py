@@ -170,6 +170,7 @@ class Exchange:
                 if self._life is not None:
                     self._life.close()
                 shares.running.end(sid, cancellation)
+                cancellation.end()
                 if slot is not None:
                     shares.lanes.leave(sid, slot, self._rid)
                 if counted:

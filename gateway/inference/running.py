@@ -16,7 +16,8 @@ class Cancellation:
     """How one request is ended from outside, and why it was: all that sessions, lanes and leases know of it.
 
     Make it in the request's task, which is cancelled; once the client's headers are out, set ``act`` to what ends the
-    stream in place of that.
+    stream in place of that. Call `end` when the request has ended: a task and what it was about would keep each other,
+    with what is left of its content, until the collector comes.
 
     Attributes:
         act: Ends the request at once.
@@ -29,7 +30,7 @@ class Cancellation:
     def __init__(self) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._task = task
+        self._task: asyncio.Task[object] | None = task
         self.act: Callable[[], object] = task.cancel
         self.error: GatewayError | None = None
         self.outcome: Outcome | None = None
@@ -44,7 +45,16 @@ class Cancellation:
         """What to raise instead of the `asyncio.CancelledError` that the request has caught; ``None``: the caught
         one.
         """
-        return None if self.error is None or self._task.uncancel() else self.error
+        task = self._task
+        return None if self.error is None or task is None or task.uncancel() else self.error
+
+    def end(self) -> None:
+        """Nothing is left to be ended."""
+        self._task, self.act = None, _nothing
+
+
+def _nothing() -> None:
+    pass
 
 
 class Running:
