@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from enum import Enum, StrEnum
 from http import HTTPMethod
 from pathlib import Path
@@ -52,6 +53,10 @@ class Event(StrEnum):
     SETTLEMENT_REFUSED = "settlement_refused"
     WORKER_STARTED = "worker_started"
     WORKER_DIED = "worker_died"
+    RESTARTING = "restarting"  # SIGUSR2: new workers replace the old ones, whose number it says
+    RESTARTED = "restarted"  # all new ones serve; the old ones end after their running requests
+    RESTART_REFUSED = "restart_refused"  # the file has faults, or a new worker does not serve; old ones stay
+    WORKER_LEFT = "worker_left_unsettled"  # one that was replaced; others adopt its spool
     BILLING_LAGS = "billing_lags"
     RECORDS_UNREAD = "records_deleted_unread"
     RETENTION_FAILED = "retention_failed"
@@ -118,12 +123,27 @@ FIELDS = frozenset(Fields.__annotations__) | {"error", "where"}  # the last two 
 _SCALARS = (int, float, bool, Enum, type(None))
 
 
+class _StandardError:
+    """What `structlog.BytesLogger` writes to without a file. It may be a file on a full disk, or a pipe that nobody
+    reads any more: lines are lost, but no request fails.
+    """
+
+    def write(self, line: bytes) -> None:
+        buffer = sys.stderr.buffer
+        with suppress(OSError):
+            # Unbuffered: what a buffer could not write would fail again with each later line.
+            getattr(buffer, "raw", buffer).write(line)
+
+    def flush(self) -> None:
+        """Nothing is buffered here."""
+
+
 class Log:
     """The one way to log. Built once a process."""
 
     def __init__(self, level: str = "info", file: Path | None = None, keep_days: int = KEEP_DAYS) -> None:
         self._file = None if file is None else LogFile(file, keep_days)
-        stream: Any = sys.stderr.buffer if self._file is None else self._file
+        stream: Any = _StandardError() if self._file is None else self._file
         self._closed: set[str] = set()
         self.requests = LOG_LEVELS.index(level) <= LOG_LEVELS.index("info")  # whether a request's line is wanted at all
         self._log: Any = structlog.wrap_logger(

@@ -14,6 +14,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 import threading
@@ -34,8 +35,9 @@ _OPERATORS = (ConfigError, EmbeddedError, StoreUnavailable, LedgerUnavailable)
 def tell(error: BaseException) -> None:
     """Write a fault that an operator can fix to standard error; of any other error, nothing."""
     if isinstance(error, _OPERATORS):
-        for line in str(error).splitlines():
-            sys.stderr.write(f"error: {line}\n")
+        with contextlib.suppress(OSError):  # nobody reads it
+            for line in str(error).splitlines():
+                sys.stderr.write(f"error: {line}\n")
 
 
 def install(log: Log) -> None:

@@ -21,6 +21,7 @@ from metering.background import within
 from metering.keys import PARTITIONS
 from metering.store.address import StoreAddress, StoreKind, read_address
 from metering.store.cluster import Cluster
+from metering.store.connections import map_resets
 from metering.store.embedded import Embedded, EmbeddedError
 from metering.store.link import StoreEndpoint
 from metering.store.sentinel import Sentinels
@@ -203,6 +204,7 @@ async def open_store(url: str, *, data_dir: Path, replicas: int = 0) -> Store:
             client = Redis(unix_socket_path=await embedded.ensure(), **_OPTIONS)
         else:
             client = sentinels.client() if sentinels is not None else _client(address)
+        map_resets(client)
         info = await within(OPEN_SECONDS, _info(client))
     except BaseException as error:
         if client is not None:

@@ -120,3 +120,26 @@ def test_the_level_filters(tmp_path):
     log.warning(Event.STARTED)
     log.error(Event.STOPPED, outcome=NoRecord.PROVIDER_ERROR)
     assert (tmp_path / "log").read_text().count("\n") == 1
+
+
+FULL = """
+import resource
+from gateway.telemetry import quiet
+from gateway.config import ConfigError
+from gateway.telemetry.log import Event, Log
+log = Log()
+log.info(Event.STARTED, count=1)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+log.info(Event.STARTED, count=2)
+quiet.tell(ConfigError(("nobody reads this",)))
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+log.info(Event.STARTED, count=3)
+"""
+
+
+def test_standard_error_on_a_full_disk_loses_lines_and_fails_nothing(tmp_path):
+    with (tmp_path / "log").open("wb") as file:
+        done = subprocess.run([sys.executable, "-c", FULL], stderr=file, check=False)
+    assert done.returncode == 0
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert [json.loads(line)["count"] for line in lines if line.startswith("{")] == [1, 3]
