@@ -194,6 +194,32 @@ def hostile(kinds: str, seconds: float, out: Path) -> None:
 
 
 @main.command()
+@click.option("--seconds", default=1_800.0, help="For which users send.")
+@click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "soak.json")
+def soak(seconds: float, out: Path) -> None:
+    """Let IDEs send everything they send, and check that nothing grows, fails, or is lost or charged twice."""
+    from benchmarks.soak.run import run  # noqa: PLC0415 - one command's own import
+
+    if not run(seconds=seconds, out=out):
+        raise click.ClickException("something does not hold: see the lines above")
+
+
+@main.command()
+@click.option("--seconds", default=300.0, help="Of the whole schedule.")
+@click.option("--fault", "names", multiple=True, help="Only this fault (repeatable).")
+@click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "chaos.json")
+def chaos(names: tuple[str, ...], seconds: float, out: Path) -> None:
+    """Let provider, store, network, disk and workers fail on a schedule while IDEs send, and balance the ledger."""
+    from benchmarks.chaos.run import run  # noqa: PLC0415 - one command's own import
+    from benchmarks.chaos.schedule import STRIKES  # noqa: PLC0415 - one command's own import
+
+    if unknown := set(names) - set(STRIKES):
+        raise click.BadParameter(f"there is no {', '.join(sorted(unknown))}", param_hint="--fault")
+    if not run(names, seconds=seconds, out=out):
+        raise click.ClickException("something does not hold: see the lines above")
+
+
+@main.command()
 @click.option("--kind", "kinds", multiple=True, help="Only this way to fail (repeatable).")
 @click.option("--share", "shares", multiple=True, type=click.IntRange(1, 100), help="Percent (repeatable): 1, 10, 100.")
 @click.option("--users", default=12, help="Callers at once.")

@@ -27,7 +27,6 @@ COMPARED = {
     "providers.members.anthropic.USAGE": "",
     "providers.members.google.SDK_ONLY": "",
     "providers.members.google.USAGE": "",
-    "metering.keys.kind_of": "which key of a store is documented",
 }
 
 

@@ -65,7 +65,7 @@ async def audit(
         if 200 <= bill["status"] < 300 and (bill["input"] or bill["output"]):
             billed.setdefault(bill["input"] // TOKENS - 1, []).append(bill)
     found.billed = sum(len(several) for several in billed.values())
-    chains = await _chains(store, {account.pid for account in accounts})
+    chains = await chains_of(store, {account.pid for account in accounts})
     for account in accounts:
         mine = chains.get(account.pid, {})
         theirs = billed.get(account.number, [])
@@ -93,7 +93,7 @@ async def held(ledger: Ledger, accounts: Sequence[Account]) -> int:
     return sum(state.held for state in states if state is not None)
 
 
-async def _chains(store: Store, pids: set[str]) -> dict[str, dict[str, list[UsageRecord]]]:
+async def chains_of(store: Store, pids: set[str]) -> dict[str, dict[str, list[UsageRecord]]]:
     """Every record of these accounts, by account and request, as the streams have them."""
     found: dict[str, dict[str, list[UsageRecord]]] = {}
     for p in {keys.partition(pid) for pid in pids}:

@@ -27,7 +27,7 @@ class Plan(msgspec.Struct, frozen=True):
         point: Where to die (`POINTS`), or empty.
         chance: Of dying each time that the point is passed.
         lease_ms: Lease of a request; touches, reaper and replay keep their proportions to it.
-        step_seconds: By how much SIGUSR2 moves the wall clock.
+        step_seconds: By how much SIGUSR1 moves the wall clock.
     """
 
     point: str = ""
@@ -126,7 +126,7 @@ def _wrap(owner: Any, name: str, fault: Callable[[], None], *, before: bool) -> 
 
 
 def _clock(seconds: int) -> None:
-    """SIGUSR2 steps the wall clock of this process; the monotonic one goes on, as on a real machine."""
+    """SIGUSR1 steps the wall clock of this process; the monotonic one goes on, as on a real machine."""
     stepped = 0
     wall, wall_ns = time.time, time.time_ns
 
@@ -134,6 +134,6 @@ def _clock(seconds: int) -> None:
         nonlocal stepped
         stepped += seconds
 
-    signal.signal(signal.SIGUSR2, step)
+    signal.signal(signal.SIGUSR1, step)
     time.time = lambda: wall() + stepped
     time.time_ns = lambda: wall_ns() + stepped * 1_000_000_000

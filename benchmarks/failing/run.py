@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.load.client import Client, connect
+from benchmarks.load.caller import PATIENCE, Caller
 from benchmarks.load.payloads import Payload, payload
 from benchmarks.load.tally import Tally
 from benchmarks.simulator import SimulatorProcess
@@ -33,7 +33,6 @@ KINDS = {  # how it fails -> the simulator's controls
     "cut": "fault-close_mid@at-0",
     "down": "",  # nothing listens
 }
-PATIENCE = 60.0
 _STATED = 'api_keys = ["k"]\nretention_days = 0\ntraining = false\nregion = "local"\ncompany = "acme"\n'
 _PRICE = "price = { input = 1, output = 4, cache_read = 0.1, cache_write = 1.25 }"
 _DOWN = "http://127.0.0.1:1"
@@ -152,23 +151,11 @@ async def _measure(stand: FailingStand, line: Line, users: Sequence[str], reques
 
 
 async def _call(stand: FailingStand, request: Payload, requests: int, tally: Tally) -> None:
-    """One caller's requests. A connection that was closed is replaced."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
-    client: Client | None = None
-
-    def ended(_client: Client) -> None:
-        if not done.done():
-            done.set_result(None)
-
+    """One caller's requests."""
+    caller = Caller(stand.port)
     for _ in range(requests):
-        done = loop.create_future()
-        if client is None or not client.alive:
-            client = await connect("127.0.0.1", stand.port, None, tally, ended)
-        client.send(request)
-        await done
-    if client is not None and client.transport is not None:
-        client.transport.close()
+        await caller.ask(request, tally)
+    caller.close()
 
 
 def run(kinds: Sequence[str], shares: Sequence[int], *, users: int, requests: int, out: Path | None) -> bool:

@@ -55,8 +55,7 @@ class HostileStand(GatewayStand):
     def held(self) -> tuple[int, int]:
         """Bytes of memory and descriptors of the gateway's processes now, without its store."""
         memory = descriptors = 0
-        assert self._gateway is not None
-        for pid in tree(self._gateway.pid):
+        for pid in tree(self.pid):
             if name_of(pid) not in STORES:
                 memory += memory_of(pid).resident
                 with suppress(OSError):  # it ended just now

@@ -34,13 +34,13 @@ class Client(asyncio.Protocol):
         self.busy = False
         self.ok = False  # how the last answer ended
         self.events = 0
+        self.status = 0  # of the last answer; 0 while its head has not come
+        self.headers = b""  # its head, in lower case
         self._head = b""
         self._in_head = False
-        self._status = 0
         self._chunked = False
         self._left = -1
         self._closes = False
-        self._code = ""
         self._tail = b""
         self._ended = False
         self._began = 0.0
@@ -49,6 +49,10 @@ class Client(asyncio.Protocol):
     @property
     def alive(self) -> bool:
         return self.transport is not None and not self.transport.is_closing()
+
+    def header(self, name: str) -> str:
+        """A header of the last answer, by its lower-case name; empty without it."""
+        return self.headers.partition(f"\r\n{name}:".encode())[2].partition(b"\r\n")[0].strip().decode("latin-1")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]  # a stream client gets a transport
@@ -59,7 +63,8 @@ class Client(asyncio.Protocol):
         self.payload = payload
         self.busy = True
         self.ok = False
-        self.events = 0
+        self.events = self.status = 0
+        self.headers = b""
         self._head = b""
         self._in_head = True
         self._tail = b""
@@ -118,16 +123,15 @@ class Client(asyncio.Protocol):
                     self.fail("head")
                 return None
             head, rest = self._head[:end].lower(), self._head[end + 4 :]
-            self._status = int(head[9:12])
+            self.status = int(head[9:12])
             self._head = rest
-            if self._status >= 200:
+            if self.status >= 200:
                 break
         self._in_head = False
         self._head = b""
+        self.headers = head
         self._chunked = b"\r\ntransfer-encoding: chunked" in head
         self._closes = b"\r\nconnection: close" in head
-        if self._status >= 300:  # which refusal it is says the gateway's own header
-            self._code = head.partition(b"\r\nx-error-code:")[2].partition(b"\r\n")[0].decode("latin-1")
         self._left = -1
         if not self._chunked:
             _, found, value = head.partition(b"\r\ncontent-length:")
@@ -136,13 +140,15 @@ class Client(asyncio.Protocol):
         return rest
 
     def _finish(self, now: float) -> None:
-        if 200 <= self._status < 300 and self._ended:
+        if 200 <= self.status < 300 and self._ended:
             self.ok = True
             self.tally.completed += 1
             self.tally.whole.add(now - self._began)
             self._done()
             return
-        self.tally.errors["truncated" if self._status < 300 else f"{self._status}{self._code}"] += 1
+        # Which refusal it is says the gateway's own header.
+        refusal = f"{self.status} {self.header('x-error-code')}".strip()
+        self.tally.errors["truncated" if self.status < 300 else refusal] += 1
         self._done()
 
     def _done(self) -> None:

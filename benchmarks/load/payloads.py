@@ -66,15 +66,25 @@ def _embedding(dialect: str, model: str, text: str) -> tuple[str, dict[str, Any]
     return "/v1/embeddings", {"model": model, "input": text}
 
 
-def _head(url: str, path: str, dialect: str, token: str, *, length: int, headers: Sequence[str]) -> bytes:
+def _count(dialect: str, model: str, text: str) -> tuple[str, dict[str, Any]]:
+    if dialect == "anthropic":
+        return "/v1/messages/count_tokens", {"model": model, "messages": [{"role": "user", "content": text}]}
+    if dialect == "google":
+        path = f"/v1beta/models/{quote(model, safe='')}:countTokens"
+        return path, {"contents": [{"role": "user", "parts": [{"text": text}]}]}
+    return "/v1/responses/input_tokens", {"model": model, "input": text}
+
+
+def _head(url: str, path: str, dialect: str, token: str, *, length: int | None, headers: Sequence[str]) -> bytes:
+    """``length`` of the body; ``None`` is a GET without one."""
     parts = urlsplit(url)
     lines = [
-        f"POST {parts.path.rstrip('/')}{path} HTTP/1.1",
+        f"{'GET' if length is None else 'POST'} {parts.path.rstrip('/')}{path} HTTP/1.1",
         f"Host: {parts.netloc}",
-        "Content-Type: application/json",
         "Accept: */*",
-        f"Content-Length: {length}",
     ]
+    if length is not None:
+        lines += ["Content-Type: application/json", f"Content-Length: {length}"]
     if dialect == "anthropic":
         lines += [f"x-api-key: {token}", "anthropic-version: 2023-06-01"]
     elif dialect == "google":
@@ -96,10 +106,17 @@ def payload(
     limit: int = 100_000,
     headers: Sequence[str] = (),
 ) -> Payload:
-    """Build a request. ``kind`` is ``stream``, ``short`` (JSON answer) or ``embedding``; a header ``Name: value``."""
+    """Build a request. ``kind`` is ``stream``, ``short`` (JSON answer), ``embedding``, ``count`` (of tokens) or
+    ``list`` (of models, the first page); a header is ``Name: value``.
+    """
     text = _text(prompt_bytes)
     event, end = b"", b""
-    if kind == "embedding":
+    if kind == "list":
+        path = "/v1beta/models" if dialect == "google" else "/v1/models"
+        return Payload(f"{dialect}.{kind}", _head(url, path, dialect, token, length=None, headers=headers))
+    if kind == "count":
+        path, body = _count(dialect, model, text)
+    elif kind == "embedding":
         path, body = _embedding(dialect, model, text)
     else:
         path, body = _body(dialect, model, text, stream=kind == "stream", limit=limit)

@@ -1,0 +1,1 @@
+"""Faults on a schedule while traffic runs: `python -m benchmarks chaos`."""
