@@ -11,6 +11,8 @@ quote raw request bytes, so every path that would reach them ends here instead:
 5. The protocol reports the state of a connection to the table that bounds connections (`connections`), once a request.
 6. The size of a whole head is limited, before it is complete.
 7. Repeated fields are accepted or refused by the rule of `gateway.http.repeats`.
+8. Once the server takes its leave, each answer says that its connection closes (``Connection: close``), and idle
+   connections stay open for the time being: a request that is on its way when a worker ends would otherwise be reset.
 """
 
 from __future__ import annotations
@@ -25,9 +27,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeAlias, cast
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
-from aiohttp.http_parser import HttpRequestParser
-from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
 from gateway.errors import GatewayError, HeadersTooLarge, InvalidRequest
@@ -97,6 +100,11 @@ class ClientConnection(RequestHandler):
     @property
     def streams(self) -> bool:
         return self.relay is not None
+
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for a request's head."""
+        return self._waiter is not None
 
     def end(self) -> None:
         """Close the connection at once, in any state."""
@@ -249,8 +257,21 @@ class ClientConnection(RequestHandler):
         return response
 
 
+class _Request(web.BaseRequest):
+    """A request whose connection closes after its answer if the server has taken its leave."""
+
+    @property
+    def keep_alive(self) -> bool:
+        server = cast("Server | None", self.protocol._manager)  # noqa: SLF001 - aiohttp has no other way to it
+        return super().keep_alive and not (server is None or server.leaving)
+
+
 class Server(web.Server):
-    """The protocol factory of the listening sockets."""
+    """The protocol factory of the listening sockets.
+
+    Attributes:
+        leaving: Whether each connection closes after its next answer (rule 8).
+    """
 
     def __init__(
         self,
@@ -270,11 +291,28 @@ class Server(web.Server):
             loop: The event loop.
             keep_alive: Seconds for which a connection is kept between two requests.
         """
-        super().__init__(cast("Any", handler), handler_cancellation=True, loop=loop)
+        super().__init__(
+            cast("Any", handler), request_factory=cast("Any", self._request), handler_cancellation=True, loop=loop
+        )
+        self.leaving = False
         self.on_broken = on_broken
         self.log = log
         self._event_loop = loop
         self._keep_alive = keep_alive
+
+    def idle(self) -> list[ClientConnection]:
+        """Connections between two requests, or before the first one."""
+        return [one for one in cast("list[ClientConnection]", self.connections) if one.idle]
+
+    def _request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> _Request:
+        return _Request(message, payload, protocol, writer, task, self._event_loop)
 
     def __call__(self) -> ClientConnection:
         return ClientConnection(self, loop=self._event_loop, keep_alive=self._keep_alive)

@@ -66,7 +66,7 @@ def make_internal(
     async def hardening(_request: web.Request) -> web.Response:
         count, switches = variables.dropped()
         body = {
-            "workers": instruments.registry.rows,
+            "workers": instruments.registry.held_by(instruments.tasks.column()),
             "held": instruments.hardening(),
             "variables_dropped": {"count": count, "switches": switches},
         }

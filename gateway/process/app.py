@@ -40,7 +40,7 @@ from gateway.http.certificate import ListenerCertificate
 from gateway.http.connections import Connections, room_for
 from gateway.http.pace import Pace
 from gateway.http.request import body_budget, request_budget
-from gateway.http.server import Server
+from gateway.http.server import ClientConnection, Server
 from gateway.inference.abandoned import Abandoned
 from gateway.inference.lanes import Lanes
 from gateway.inference.leases import LEASE_MS, Leases
@@ -79,6 +79,8 @@ BACKLOG = 4096
 GAUGE_SECONDS = 1.0
 SETTLE_SECONDS = 30.0  # for what the ledger is owed when the last request has ended; the spool keeps the rest
 CUT_SECONDS = 5.0  # for requests that are cancelled to settle
+LEAVE_SECONDS = 5.0  # for idle connections of a worker that was replaced, before it drains
+LEAVE_POLL_SECONDS = 0.1
 
 
 def make_instruments(config: Config) -> Instruments:
@@ -365,10 +367,11 @@ class Worker:
             (gauges.reaped, ("voided",), watches.reaper.voided),
             (gauges.dead_letters, (), books.settler.refused + books.settler.dead),
             (gauges.body_bytes, (), shares.bodies.used),
-            (gauges.draining, (), int(shares.running.draining)),
+            (gauges.draining, (), int(shares.running.draining or self._server.leaving)),
             (gauges.certificate_refused, (), int(self._certificate is not None and self._certificate.refused)),
             (gauges.deaf, (), int(not watches.listener.listening)),
             (gauges.resident, (), resident_bytes()),
+            (gauges.tasks, (), len(asyncio.all_tasks(self._loop))),
         ):
             cells[gauge.column(*labels)] = value
         now, destinations = self._loop.time(), upstreams.destinations
@@ -406,17 +409,41 @@ class Worker:
         else:
             log.error(Event.CERTIFICATE_REFUSED)
 
+    async def _hand_over(self, stopping: Stopping, bound: float) -> float:
+        """Leave new connections to the other workers, and answer on the open ones until none is left.
+
+        A connection is closed after its next answer, which says so, or once it was idle for `LEAVE_SECONDS`. Returns
+        what is left of ``bound``, in seconds.
+        """
+        self._acceptor.close()
+        server, loop = self._server, self._loop
+        server.leaving = True
+        deadline = loop.time() + bound
+        idle: dict[ClientConnection, float] = {}
+        while not stopping.told.is_set() and (now := loop.time()) < deadline:
+            await asyncio.sleep(LEAVE_POLL_SECONDS)  # also for what was accepted just now
+            if not len(self._acceptor.table):
+                break
+            idle = {connection: idle.get(connection, now) for connection in server.idle()}
+            for connection, since in idle.items():
+                if now - since >= LEAVE_SECONDS:
+                    connection.close()
+        return max(0.0, deadline - loop.time())
+
     async def drain(self, stopping: Stopping) -> bool:
         """Stop accepting, let running requests finish within the bound, settle. Whether all were settled.
 
-        If ``stopping`` is hurried, running requests are cut and settled at once.
+        If the worker was replaced, it hands over first. If ``stopping`` is hurried, running requests are cut and
+        settled at once.
         """
+        bound = self.services.rules.config.server.drain_timeout
+        if stopping.replaced:
+            bound = await self._hand_over(stopping, bound)
         running, log = self.services.shares.running, self.services.signals.log
         running.draining = True
         log.info(Event.DRAINING, count=len(running))
         self._acceptor.close()
         self._server.pre_shutdown()  # idle keep-alive connections close, busy ones after their answer
-        bound = self.services.rules.config.server.drain_timeout
         await stopping.until_hurried(set(running.tasks), bound)
         for task in set(running.tasks):
             task.cancel()

@@ -1,4 +1,4 @@
-"""When a process of the gateway ends: on a signal, or if its supervisor has died.
+"""When a process of the gateway ends: on a signal, or if its supervisor has died or replaced it.
 
 Rules:
 
@@ -8,7 +8,9 @@ Rules:
 2. This applies in every state, also before the process serves: work until then goes through `Stopping.or_stop`.
 3. A second signal ends the process at once. A signal within `SAME_SECONDS` of the first counts as the same one: Ctrl-C
    reaches a whole process group, and ``timeout`` signals its child twice.
-4. A worker holds one end of a pipe whose other end only its supervisor has. The kernel closes that end when the
+4. SIGUSR2 to a worker means that another one has taken its place: it hands over, and then ends as by SIGTERM. To any
+   other process it means what the process says (`on_restart`), or nothing.
+5. A worker holds one end of a pipe whose other end only its supervisor has. The kernel closes that end when the
    supervisor dies in any way; nobody writes to it.
 """
 
@@ -32,18 +34,23 @@ class Stopping:
     """Made in the running loop, before anything else is.
 
     Args:
-        parent: The pipe of rule 4, if there is a supervisor.
+        parent: The pipe of rule 5, if there is a supervisor.
         on_again: Called at each signal that means "now".
 
     Attributes:
         asked: Set once the process is to end.
         hurried: Set once it is to end without waiting for anybody.
+        replaced: Whether another worker has taken this one's place.
+        told: Set once a signal has said that the process is to end.
         on_hang_up: What SIGHUP does while the process serves; ``None`` if it ends it.
+        on_restart: What SIGUSR2 does to a process without a supervisor; ``None`` is nothing.
     """
 
     def __init__(self, parent: int | None = None, on_again: Callable[[], None] | None = None) -> None:
         self.asked = asyncio.Event()
         self.hurried = asyncio.Event()
+        self.told = asyncio.Event()
+        self.replaced = False
         self._on_again = on_again
         self._since = 0.0
         self._parent = parent
@@ -54,6 +61,8 @@ class Stopping:
         self._nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
         self._had_terminal = _has_terminal()
         self._loop.add_signal_handler(signal.SIGHUP, self._hung_up)
+        self.on_restart: Callable[[], object] | None = None
+        self._loop.add_signal_handler(signal.SIGUSR2, self._restart)
         if parent is not None:
             os.set_blocking(parent, False)
             self._loop.add_reader(parent, self._orphaned)
@@ -68,13 +77,21 @@ class Stopping:
     def stop(self) -> None:
         """As a signal does."""
         now = time.monotonic()
-        if not self.asked.is_set():
+        if not self.told.is_set():
             self._since = now
+            self.told.set()
             self.asked.set()
         elif now - self._since > SAME_SECONDS:
             self.hurried.set()
             if self._on_again is not None:
                 self._on_again()
+
+    def _restart(self) -> None:
+        if self._parent is not None:
+            self.replaced = True
+            self.asked.set()
+        elif self.on_restart is not None:
+            self.on_restart()
 
     async def or_stop(self, work: Coroutine[Any, Any, Result]) -> Result | None:
         """What ``work`` returns, or ``None`` if the process is to end first: then ``work`` was cancelled, and has
@@ -101,6 +118,7 @@ class Stopping:
     def _orphaned(self) -> None:
         assert self._parent is not None
         self._loop.remove_reader(self._parent)
+        self.told.set()
         self.asked.set()
 
 

@@ -11,6 +11,8 @@ Rules:
 5. Only one gateway can use a data directory: the supervisor holds its lock, which the kernel releases when the process
    ends in any way. Workers (rule 4) and commands do not hold it.
 6. A single worker needs no supervisor: it serves in this process, together with the internal listener.
+7. SIGUSR2 replaces the workers, one after the other: a new one serves before the old one hands over, so that there is
+   always one that accepts. Old ones end in the background; each has its row of the metrics until then.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import partial
 from pathlib import Path
 
@@ -44,6 +47,7 @@ from gateway.process.worker import raise_file_limit, run_loop, serve
 from gateway.telemetry import quiet
 from gateway.telemetry.instruments import Instruments
 from gateway.telemetry.log import Event, Log
+from metering.accounts.audit import Actor
 from metering.background import end
 from metering.store.store import Store
 
@@ -54,6 +58,8 @@ STUCK_SECONDS = 60.0  # beyond the drain's own bounds, after which a worker hang
 WATCH_SECONDS = 0.05
 CHECK_SECONDS = 1.0
 RELOAD_SECONDS = 30.0  # for all workers to have read the file
+ROWS = 2  # of the metrics, for each worker: one that is replaced still runs
+ALIKE = frozenset({"identity", "store", "server.data_dir"})  # settings that workers beside each other must share
 SPOOL_FULL = "spool: full in every worker"
 QUICK_DEATH_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 10.0
@@ -176,12 +182,30 @@ def _announce(
     on_started(port, internal)
 
 
+def _check_alike(differing: Iterable[str]) -> None:
+    """Raises `ConfigError` if a setting differs in the file that workers beside each other must share."""
+    fix = "old and new workers must share it; set it back, or stop the gateway and start it"
+    faults = tuple(f"{name}: the running gateway has another value; {fix}" for name in differing if name in ALIKE)
+    if faults:
+        raise ConfigError(faults)
+
+
+class _Role(Enum):
+    """What a worker is to its gateway: JOINING -> PRESENT -> LEFT."""
+
+    JOINING = "joining"  # it starts, and another one still has its place
+    PRESENT = "present"  # it is to run: if it dies, it is replaced
+    LEFT = "left"  # another one has its place; it ends after its running requests
+
+
 @dataclass(slots=True)
 class _Child:
     row: int
     process: subprocess.Popen[bytes]
     started: float = field(default_factory=time.monotonic)
     served: bool = False
+    role: _Role = _Role.PRESENT
+    left: float = 0.0  # when it was replaced
 
     @property
     def runs(self) -> bool:
@@ -202,21 +226,22 @@ class Supervisor:
         self._sockets = sockets
         self._workers = workers
         self._instruments = make_instruments(config)
-        self._metrics = self._instruments.create(workers)
+        self._metrics = self._instruments.create(ROWS * workers)
         self._instruments.registry.bind(self._metrics, None)
         self._instruments.workers.read = lambda: workers
-        self._instruments.workers_running.read = lambda: sum(child.runs for child in self._children.values())
+        self._instruments.workers_running.read = lambda: sum(child.runs for child in self._present())
         self._instruments.worker_deaths.read = lambda: self._deaths
         self._log = log
         self._children: dict[int, _Child] = {}
         self._stopping = Stopping(on_again=lambda: self._signal(signal.SIGKILL))
         self._reloader = Reloader(config, log, self._reload_workers, noted=self._note_reload)
         self._reloads = 0
+        self._restarting = False
         self._lifeline, self._alive = os.pipe()  # the workers have the first end, nobody else the second (`Stopping`)
         self._deaths = self._quick_deaths = 0
         self._store: Store | None = None  # see `_opened_store`
 
-    async def _start(self, row: int) -> None:
+    async def _start(self, row: int, role: _Role = _Role.PRESENT) -> None:
         """Start one worker and wait until it serves. Raises `ConfigError` if it does not: then it is gone."""
         reader, writer = os.pipe()
         descriptors = [sock.fileno() for sock in self._sockets]
@@ -227,7 +252,7 @@ class Supervisor:
             command, environment = [sys.executable, "-m", WORKER, *arguments], variables.for_debugging()
         process = subprocess.Popen(command, pass_fds=handed, env=environment)  # noqa: S603, ASYNC220 - as above
         os.close(writer)
-        child = self._children[row] = _Child(row, process)
+        child = self._children[row] = _Child(row, process, role=role)
         reloads = self._reloads
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[bytes] = loop.create_future()
@@ -251,6 +276,10 @@ class Supervisor:
             loop.remove_reader(reader)
             os.close(reader)
 
+    def _present(self) -> list[_Child]:
+        """The workers that are to run."""
+        return [child for child in self._children.values() if child.role is _Role.PRESENT]
+
     async def _start_all(self) -> bool:
         try:
             async with asyncio.TaskGroup() as group:
@@ -263,15 +292,16 @@ class Supervisor:
     async def run(self, on_started: Callable[[int, int], None]) -> int:
         asyncio.get_running_loop().set_exception_handler(quiet.loop_handler(self._log))
         listener = None
-        hang_ups: set[asyncio.Task[None]] = set()
+        begun: set[asyncio.Task[None]] = set()
         try:
             if await self._stopping.or_stop(self._start_all()):
-                self._stopping.on_hang_up = partial(start_reload, self._reloader, hang_ups)
+                self._stopping.on_hang_up = partial(start_reload, self._reloader, begun)
+                self._stopping.on_restart = partial(self._start_restart, begun)
                 listener = await start_internal(self._reloader, self._instruments, self._missing, self._log)
                 _announce(self._log, self._sockets, listener.port, self._workers, on_started)
                 await self._stopping.or_stop(self._watch())
         finally:
-            for task in tuple(hang_ups):
+            for task in tuple(begun):
                 await end(task)
             code = await self._drain()
             if listener is not None:
@@ -291,7 +321,7 @@ class Supervisor:
         applied, refused = reloads.column("applied"), reloads.column("refused")
         before, sum_before = total(applied), total(applied) + total(refused)
         self._reloads += 1
-        asked = [child for child in self._children.values() if child.served and child.runs]
+        asked = [child for child in self._present() if child.served and child.runs]
         for child in asked:
             child.process.send_signal(signal.SIGHUP)
         deadline = time.monotonic() + RELOAD_SECONDS
@@ -310,12 +340,80 @@ class Supervisor:
             self._store = await asyncio.wait_for(open_configured(self._config), CHECK_SECONDS)
         return self._store
 
+    def _start_restart(self, tasks: set[asyncio.Task[None]]) -> None:
+        """Replace the workers because of a signal, unless that is under way; ``tasks`` keeps what runs."""
+        if self._restarting:
+            return
+        self._restarting = True
+        task = asyncio.get_running_loop().create_task(self._restart())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async def _restart(self) -> None:
+        """Replace the workers, one after the other, each by one that has read the file as it is now.
+
+        If the file has a fault, or a new worker does not serve, the workers that are not replaced yet stay.
+        """
+        try:
+            reloaded = await self._reloader.reload(Actor.CLI)
+            _check_alike(reloaded.needs_restart)
+            rows = [child.row for child in self._present()]
+            self._log.info(Event.RESTARTING, workers=len(rows))
+            for row in rows:
+                await self._join(await self._free_row())
+                old = self._children[row]  # one that died meanwhile has a successor there
+                old.role, old.left = _Role.LEFT, time.monotonic()
+                if old.runs:
+                    old.process.send_signal(signal.SIGUSR2)
+            self._log.info(Event.RESTARTED, workers=len(rows))
+        except ConfigError as error:
+            quiet.tell(error)
+            self._log.error(Event.RESTART_REFUSED, count=len(error.faults))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the old workers stay
+            self._log.failure(Event.RESTART_REFUSED, error)
+        finally:
+            self._restarting = False
+
+    async def _join(self, row: int) -> None:
+        """Start one more worker. Raises `ConfigError` if it does not serve: then it is gone."""
+        try:
+            await self._start(row, _Role.JOINING)
+        except BaseException:
+            child = self._children.pop(row, None)
+            if child is not None and child.runs:
+                child.process.kill()
+                child.process.wait()
+            self._instruments.registry.forget(row)
+            raise
+        self._children[row].role = _Role.PRESENT
+
+    async def _free_row(self) -> int:
+        """A row of the metrics that nobody uses. If workers of an earlier restart have all, wait for one to end."""
+        while True:
+            free = set(range(ROWS * self._workers)) - set(self._children)
+            if free:
+                return min(free)
+            await asyncio.sleep(WATCH_SECONDS)
+
+    def _look_after_left(self, child: _Child) -> None:
+        """Forget a worker that was replaced and has ended; end one that hangs."""
+        if child.runs:
+            if time.monotonic() - child.left > self._config.server.drain_timeout + STUCK_SECONDS:
+                child.process.kill()
+            return
+        if child.process.returncode:
+            self._log.warning(Event.WORKER_LEFT, worker=child.row, status=child.process.returncode)
+        del self._children[child.row]
+        self._instruments.registry.forget(child.row)
+
     async def _watch(self) -> None:
         """Replace workers that die."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             for row, child in list(self._children.items()):
-                if child.runs:
+                if child.role is _Role.LEFT:
+                    self._look_after_left(child)
+                if child.runs or child.role is not _Role.PRESENT:
                     continue
                 self._log.error(Event.WORKER_DIED, worker=row, status=child.process.returncode)
                 self._deaths += 1
@@ -341,10 +439,10 @@ class Supervisor:
 
     async def _missing(self) -> list[str]:
         faults = ["draining"] if self._stopping.asked.is_set() else []
-        if not any(child.runs for child in self._children.values()):
+        if not any(child.runs for child in self._present()):
             faults.append("workers: none runs")
         instruments = self._instruments
-        if instruments.registry.total(instruments.spool_full.column()) >= self._workers:
+        if instruments.registry.total(instruments.spool_full.column()) >= max(self._workers, len(self._children)):
             faults.append(SPOOL_FULL)
         try:
             store = await self._opened_store()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import variables
-from gateway.config import Config
+from gateway.config import Config, ConfigError
 from gateway.config.load import load
 from gateway.hardening.process import harden
 from gateway.process.app import Worker, make_log
@@ -83,7 +83,10 @@ async def serve(
     configuration, and does not end the process.
     """
     stopping = Stopping(parent)
-    instruments = Instruments.inherited(metrics, row)
+    try:
+        instruments = Instruments.inherited(metrics, row)
+    except ConfigError as error:
+        return _not_started(log, error)
     instruments.note_hardening()
     log.close_over(config.providers)
     try:

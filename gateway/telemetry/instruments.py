@@ -12,6 +12,7 @@ from typing import Self
 
 import msgspec
 
+from gateway.config import ConfigError
 from gateway.errors import GatewayError
 from gateway.hardening.process import Measure, Measured, observe
 from gateway.telemetry.metrics import Registry, head_of
@@ -35,6 +36,7 @@ _ENDED = ("head_timeout", "unread", "displaced", "refused")  # the values of `ga
 _SPAN_FATES = ("exported", "rejected", "dropped")  # the values of `gateway.telemetry.otlp.SpanFate`
 _SIGNALS = ("traces", "metrics")  # and of its `Signal` and `ExportOutcome`
 _EXPORTED = ("sent", "refused", "unanswered")
+_OTHER_VERSION = "the gateway that runs and the one that is installed have other metrics: stop the gateway and start it"
 _TOKENS = ("input", "cache_read", "cache_write", "output")
 
 
@@ -58,6 +60,7 @@ class _Names(msgspec.Struct, frozen=True):
 
     providers: tuple[str, ...]
     models: tuple[tuple[str, str], ...]
+    layout: str = ""  # of the series, as the creator has them
 
 
 class Instruments:
@@ -65,13 +68,20 @@ class Instruments:
 
     def create(self, workers: int) -> int:
         """Make the shared memory of a gateway; returns its descriptor, for `inherited`."""
-        return self.registry.create(workers, msgspec.json.encode(self._names))
+        head = msgspec.structs.replace(self._names, layout=self.registry.layout())
+        return self.registry.create(workers, msgspec.json.encode(head))
 
     @classmethod
     def inherited(cls, descriptor: int, row: int) -> Self:
-        """A worker's: the series of whoever created the memory, bound to the worker's row."""
+        """A worker's: the series of whoever created the memory, bound to the worker's row.
+
+        Raises:
+            ConfigError: They are those of another version, which was installed in the place of this one.
+        """
         names = msgspec.json.decode(head_of(descriptor), type=_Names)
         instruments = cls(names.providers, names.models)
+        if instruments.registry.layout() != names.layout:
+            raise ConfigError((_OTHER_VERSION,))
         instruments.registry.bind(descriptor, row)
         return instruments
 
@@ -292,6 +302,7 @@ class Instruments:
             "Workers that go on with the old certificate, since its files changed into something that cannot serve.",
         )
         self.resident = registry.gauge("codegrex_resident_memory_bytes", "Memory of the workers that is in RAM.")
+        self.tasks = registry.gauge("codegrex_tasks", "Tasks of the workers' event loops.")
         self.cpu = registry.clock("codegrex_cpu_seconds_total", "Processor time of the workers.")
         self.first_byte = registry.histogram(
             "codegrex_first_byte_seconds", "From the request's head to the answer's first byte.", _LATENCY

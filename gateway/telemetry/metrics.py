@@ -19,6 +19,7 @@ import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import product
 
 CELL = 8
@@ -182,10 +183,17 @@ class Registry:
                 for _values, column in family.series:
                     self._block[row * self._width + column] = 0
 
-    @property
-    def rows(self) -> int:
-        """How many workers there are."""
-        return self._rows
+    def held_by(self, column: int) -> int:
+        """In how many workers a gauge is not 0."""
+        assert self._block is not None
+        return sum(self._block[row * self._width + column] != 0 for row in range(self._rows))
+
+    def layout(self) -> str:
+        """A digest of every series and its column: processes with another one cannot share memory."""
+        told = repr(
+            [(one.name, one.kind, one.labels, one.series, one.buckets) for one in self._families if one.reading is None]
+        )
+        return blake2b(told.encode(), digest_size=16).hexdigest()
 
     def names(self) -> dict[str, tuple[str, ...]]:
         """Each metric and its labels."""

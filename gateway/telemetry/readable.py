@@ -30,6 +30,8 @@ SENTENCES: Final[Mapping[Event, str]] = {
     Event.COLLECTOR_BACK: "The OpenTelemetry collector takes traces and metrics again.",
     Event.SETTLEMENT_REFUSED: "A request could not be settled; its record is in the dead letters.",
     Event.WORKER_DIED: "A worker process died; a new one is started.",
+    Event.RESTART_REFUSED: "The workers were not replaced, or not all; the old ones continue.",
+    Event.WORKER_LEFT: "A worker that was replaced ended before everything was settled; another one does that.",
     Event.BILLING_LAGS: "No billing service has read the usage records for a while.",
     Event.RECORDS_UNREAD: "Old usage records were deleted although a billing service had not read them.",
     Event.RETENTION_FAILED: "Old records could not be deleted; the gateway tries again.",

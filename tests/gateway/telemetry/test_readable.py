@@ -19,6 +19,7 @@ SECRET = "a prompt that nobody may read"
 QUIET = {
     *(Event.STARTED, Event.STOPPED, Event.WORKER_STARTED, Event.DRAINING, Event.DRAINED, Event.PRICES_CHANGED),
     *(Event.REQUEST, Event.REFUSED, Event.CERTIFICATE_RENEWED, Event.RELOADED, Event.SETTING_CHANGED),
+    *(Event.RESTARTING, Event.RESTARTED),
 }
 
 
