@@ -320,6 +320,14 @@ class Connection:
         except OSError:  # SSLEOFError too: a connection that ends without close_notify was cut
             self.broken()
 
+    def look(self) -> None:
+        """Read although the loop has said nothing: uvloop tells of a reset once, and no more if data came before it.
+
+        libuv stops to watch a descriptor at the first POLLERR (``uv__poll_io``); what that one call reads may be data.
+        """
+        if self.state is not CLOSED and not self.paused:
+            self._reader()
+
     def broken(self, fault: Fault = Fault.CLOSED) -> None:
         """The socket failed, or the code that read instead of `readable`."""
         self._fail(fault)

@@ -191,6 +191,7 @@ class Pool:
             connection.seen = progress
             connection.seen_at = now
             return
+        self._loop.call_soon(connection.look)
         limit = self._timeouts.first_byte if connection.state is WAITING else self._timeouts.idle
         if now - connection.seen_at > limit:
             # A paused connection waits for a client that does not read: the client is at fault, and

@@ -1,14 +1,18 @@
 """The pool against a real listener: reuse, bounds, sweeps and turns."""
 
 import asyncio
+import socket
+import struct
 
 import pytest
+import uvloop
 
 from gateway.upstream.faults import Fault, UpstreamFault
 from gateway.upstream.origin import Origin
 from gateway.upstream.pool import Pool, Timeouts
 from tests.gateway.upstream_peer import PATIENCE, REQUEST, Recorder, exchange, serve, until
 
+CHUNK = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
 
 
@@ -172,3 +176,30 @@ async def test_close_closes_busy_ones(make, peer):
     connection.send([REQUEST], Recorder())
     pool.close()
     assert connection.closed
+
+
+async def data_and_a_reset_at_once() -> Recorder:
+    """The answer's head, a chunk and a reset that the loop sees together, on a connection of a pool."""
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        pool = Pool(loop, Timeouts())
+        connecting = asyncio.ensure_future(  # noqa: TID251 - awaited below
+            pool.acquire(Origin("127.0.0.1", server.getsockname()[1]))
+        )
+        peer, _ = await loop.sock_accept(server)
+        connection, sink = await connecting, Recorder()
+        connection.send([REQUEST], sink)
+        assert await loop.sock_recv(peer, 1024) == REQUEST
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.send(CHUNK)
+        peer.close()
+        await sink.wait()
+        pool.close()
+    return sink
+
+
+def test_a_reset_that_came_together_with_data_is_noticed():
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        found = runner.run(data_and_a_reset_at_once())
+    assert (found.status, found.data, found.fault) == (200, b"hello", Fault.CLOSED)
