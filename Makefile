@@ -12,7 +12,7 @@ WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); m=$$((2 * n)); [ $$m -le 8
 ENGINE := .venv-local
 NEWEST := .venv-newest
 
-.PHONY: setup tools run test check lint types contracts lock dist bench crash hostile soak chaos pairs drift agents local-e2e privacy clean
+.PHONY: setup tools run test check lint types contracts lock dist bench crash hostile pairs drift agents local-e2e privacy clean
 
 setup: $(STAMP)
 
@@ -131,6 +131,8 @@ hostile: setup
 # Two hundred requests for each operation of both OpenAPI documents, of which the suite draws two: some minutes.
 api: setup
 	API_EXAMPLES=200 $(BIN)/python -m pytest -q --timeout 1200 tests/integration/test_openapi_conformance.py
+
+.PHONY: soak chaos
 # Thirty minutes; SECONDS=60 is a short form.
 soak: setup
 	$(BIN)/python -m benchmarks soak $(if $(SECONDS),--seconds $(SECONDS))
