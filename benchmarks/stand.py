@@ -108,7 +108,7 @@ class GatewayStand:
 
     def workers(self) -> list[int]:
         """Process ids of the workers."""
-        return [pid for pid in tree(self.pid) if WORKER in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [pid for pid in tree(self.pid) if WORKER in _command_of(pid)]
 
     @property
     def log(self) -> Path:
@@ -121,3 +121,10 @@ class GatewayStand:
     def errors(self) -> int:
         """Lines of errors that the gateway wrote."""
         return sum('"level":"error"' in line for line in self.log.read_text().splitlines())
+
+
+def _command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it ended just now
+        return b""

@@ -122,6 +122,10 @@ DECISIONS: dict[str, Run | Elsewhere | OnlyChecked] = {
     # docs/operations/tracing.md
     r"pip install 'codegrex-gateway\[\w+\]'": OnlyChecked("it installs from a registry; the suite has every extra"),
     # docs/operations/running.md and runbook.md
+    r"kill -USR2 PID|systemctl kill .* --signal=SIGUSR2 codegrex-gateway": Elsewhere(
+        "tests/integration/test_rolling_restart.py"
+        "::test_no_request_fails_and_streams_end_while_all_workers_are_replaced"
+    ),
     r"curl -s http://127\.0\.0\.1:9090/readyz": Run(said='"ready"'),
     r"codegrex-gateway init": Elsewhere("tests/gateway/cli/test_init.py::test_three_questions_at_a_terminal"),
     r"codegrex-gateway check --config gateway\.toml": Run(said="gpt-6-sol"),
