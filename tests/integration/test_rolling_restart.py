@@ -121,7 +121,7 @@ def test_no_request_fails_and_streams_end_while_all_workers_are_replaced(stand):
     assert errors(tallies) == {}
     assert tallies["long"].completed == 8
     assert tallies["fresh"].completed > 5
-    assert farewells == 1
+    assert 1 <= farewells <= 2  # its next connection may be taken by the other old worker
     assert stand.events("worker_died") == 0
 
 
