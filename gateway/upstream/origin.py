@@ -33,6 +33,9 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     else:
         context.load_verify_locations(cafile=ca_file)
+    if hasattr(ssl, "OP_IGNORE_UNEXPECTED_EOF"):
+        # CPython 3.11.2 with OpenSSL 3 sets it, 3.11.7 does not: with it a cut looks like a clean end (gh-95494).
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     if hasattr(ssl, "OP_ENABLE_KTLS"):
         context.options |= ssl.OP_ENABLE_KTLS  # CPython 3.12 and newer, if the kernel has it
     return context
