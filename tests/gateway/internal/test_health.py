@@ -38,8 +38,10 @@ async def test_the_version_is_told() -> None:
 
 async def test_what_holds_of_the_workers_is_counted() -> None:
     instruments = Instruments(["openai"])
-    descriptor = instruments.registry.create(2)
-    instruments.registry.bind(descriptor, 0)
+    descriptor = instruments.registry.create(4)  # of these rows two are in use
+    for row in (2, 0):
+        instruments.registry.bind(descriptor, row)
+        instruments.registry.cells[instruments.tasks.column()] = 7
 
     async def faults() -> list[str]:
         return []
