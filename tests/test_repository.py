@@ -197,10 +197,10 @@ def test_the_tests_have_the_folders_of_the_packages() -> None:
             assert (ROOT / folder / "__init__.py").exists(), folder
 
 
-def test_decisions_have_a_number_of_their_own_and_three_parts() -> None:
+def test_decisions_are_numbered_and_have_three_parts() -> None:
     """A number is given out before the work is done, so that one may be missing for a while."""
     decisions = sorted((ROOT / "docs/decisions").glob("*.md"))
-    assert len({int(path.name[:3]) for path in decisions}) == len(decisions)
+    assert [int(path.name[:3]) for path in decisions] == list(range(1, len(decisions) + 1))
     for path in decisions:
         text = path.read_text()
         assert text.startswith(f"# {path.name[:3]}: ")

@@ -4,8 +4,9 @@ Rules:
 
 1. A capability that nobody states is unknown: it has no entry, is shown in no list, and has no effect.
 2. The operator's statement about a target overrides the one about its model, and both override the list in this module.
-3. The list has only what the makers' own pages said on 28 November 2026, as stored copies or quotations. It applies to
-   the makers' APIs, to clouds that serve a maker's model under its own name, and to targets that name the maker's model
+3. The list has only what the makers' own pages say: of present models as stored copies or quotations had it on
+   28 November 2026, of earlier ones (before GPT-6, Claude Opus 5 and Gemini 3) as is commonly known. It applies to the
+   makers' APIs, to clouds that serve a maker's model under its own name, and to targets that name the maker's model
    (``published_price``). A deployment's or another host's name says nothing.
 4. A request that needs what every target is stated to lack is refused (`gateway.inference.needs`). So ``False`` stands
    here only for a model whose page says so.

@@ -43,7 +43,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -91,6 +91,13 @@ class Sink(Protocol):
     def on_end(self) -> None: ...
 
     def on_fault(self, fault: Fault) -> None: ...
+
+
+_NO_PARSER: Final = HttpResponseParser(object())  # of a closed connection
+
+
+def _nothing() -> None:
+    pass
 
 
 class Connection:
@@ -168,7 +175,7 @@ class Connection:
     def session(self) -> ssl.SSLSession | None:
         """For TLS resumption; meaningful once bytes were received (TLS 1.3 tickets follow the handshake).
 
-        Read it once for each connection: CPython 3.11 to 3.13 leak a copy of the session, about 6 KB, at every read.
+        Read it rarely: CPython 3.11 to 3.13 leak a copy of the session, about 6 KB, at every read.
         """
         return self._sock.session if isinstance(self._sock, ssl.SSLSocket) else None
 
@@ -434,7 +441,6 @@ class Connection:
             self._out.clear()
             self._loop.remove_writer(self._sock)
         self._pieces.clear()
-        self._reader = self.readable  # the other one holds the client's transport
         if not self.paused:
             self._loop.remove_reader(self._sock)
         self._request_gone()
@@ -442,6 +448,9 @@ class Connection:
             self._sock.close()
         if self.on_closed is not None:
             self.on_closed(self)
+        # What refers back to this connection, or to the client: a closed one goes at once, and not with the collector.
+        self._reader, self._parser = _nothing, _NO_PARSER
+        self.on_closed = self.on_ready = None
 
     # -- callbacks of the parser -----------------------------------------------------------------
 

@@ -43,12 +43,13 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
 
 @dataclass(slots=True, eq=False)
 class Origin:
-    """Where connections go. ``session`` is the last TLS session, offered for resumption."""
+    """Where connections go. ``session`` is a TLS session of the last minutes, offered for resumption."""
 
     host: str
     port: int
     tls: ssl.SSLContext | None = None
     session: ssl.SSLSession | None = field(default=None, repr=False)
+    session_due: float = field(default=0.0, repr=False)  # when to take a newer one, by the loop's clock
 
     async def connect(self, loop: asyncio.AbstractEventLoop, timeout: float) -> Connection:
         """Open a connection within ``timeout`` seconds, handshake included.

@@ -15,6 +15,7 @@ from gateway.upstream.faults import Fault, UpstreamFault
 from gateway.upstream.origin import Origin
 
 SWEEP_SECONDS = 1.0
+SESSION_SECONDS = 300.0  # for which an origin's TLS session is offered before a newer one is taken
 KEEP_IDLE_SECONDS = 45.0  # below the 60 s and more of the providers' front ends, so that we close first
 
 
@@ -147,9 +148,10 @@ class Pool:
             self._wake(connections)
 
         def ready(connection: Connection) -> None:
-            if origin.tls is not None and connection.requests == 1:
-                # Once for each connection: every read of SSLSocket.session leaks a copy (CPython 3.11 to 3.13).
-                origin.session = connection.session
+            if origin.tls is not None and connection.requests == 1 and self._loop.time() >= origin.session_due:
+                # Now and then: every read of SSLSocket.session leaks a copy (CPython 3.11 to 3.13), and where clients
+                # leave often, connections are new as often.
+                origin.session, origin.session_due = connection.session, self._loop.time() + SESSION_SECONDS
             if len(connections.idle) >= self._keep_idle:
                 connection.close()
                 return

@@ -1,4 +1,6 @@
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -32,6 +34,24 @@ def test_what_has_ended_is_forgotten():
     running.end("a", request)
     assert running.end_session("a", TokenRevoked(), Outcome.REVOKED) == 0
     assert running._sessions == {}
+
+
+async def test_a_request_that_has_ended_is_no_work_for_the_collector():
+    class Served(Request):
+        pass
+
+    served = Served()
+    served.cancellation = Cancellation()
+    served.cancellation.act = served.stop
+    gone = weakref.ref(served)
+    gc.disable()
+    try:
+        served.cancellation.end()
+        served.cancellation.stop(TokenRevoked(), Outcome.REVOKED)  # nothing is left that could be ended
+        del served
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 async def test_its_length_is_the_number_of_tasks():

@@ -1,6 +1,7 @@
 """One connection to a provider, against a peer that does to it what providers and networks do."""
 
 import asyncio
+import gc
 import socket
 import ssl
 
@@ -416,6 +417,25 @@ def test_any_cut_gives_the_same_body(data, body, chunked):
         far.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_closed_connection_is_no_work_for_the_collector(certificates, tls):
+    async with serve(certificates.server_context() if tls else None) as peer:
+        origin = Origin("127.0.0.1", peer.port, tls_context(certificates.ca_file) if tls else None)
+        gc.collect()
+        gc.disable()
+        try:
+            connection = await origin.connect(asyncio.get_running_loop(), PATIENCE)
+            _, writer = await peer.next()
+            connection.on_closed = connection.on_ready = lambda one, _self=connection: one.closed
+            await exchange(connection, writer, OK)
+            connection.close()
+            del connection
+            await asyncio.sleep(0)  # the loop lets go of its callbacks
+            assert [one for one in gc.get_objects() if type(one) is Connection] == []
+        finally:
+            gc.enable()
 
 
 async def test_the_session_is_offered_again(certificates):
