@@ -332,8 +332,15 @@ class Connection:
 
         libuv stops to watch a descriptor at the first POLLERR (``uv__poll_io``); what that one call reads may be data.
         """
-        if self.state is not CLOSED and not self.paused:
-            self._reader()
+        if self.state is CLOSED or self.paused:
+            return
+        try:
+            socket.socket.recv(self._sock, 1, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return  # a reader may count as progress that it was called
+        except OSError:
+            pass  # it tells the reader, too
+        self._reader()
 
     def broken(self, fault: Fault = Fault.CLOSED) -> None:
         """The socket failed, or the code that read instead of `readable`."""
