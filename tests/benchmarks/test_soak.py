@@ -51,7 +51,7 @@ def test_mixed_traffic_fails_nowhere_and_each_answer_is_charged_once() -> None:
     # On a busy machine the store may answer too late.
     assert {name for errors in found.errors.values() for name in errors} <= {BUSY}
     assert found.balance.good
-    assert found.balance.whole > 20
+    assert found.balance.whole > 3
     assert found.balance.records >= found.balance.whole
     assert (found.error_lines, found.exit_code) == (0, 0)
     assert {name for name, points in found.series.items() if not any(value for _, value in points)} <= {"holds"}

@@ -168,8 +168,11 @@ def time_outs(stage: Stage) -> None:
 
 def superseded(stage: Stage) -> None:
     lane = {"x-supersede-key": "7"}
-    older = [stage.client().send(send(stage, "openai", "hang", name="superseded", headers=lane)) for _ in range(4)]
-    eventually(stage.sim.stats, lambda stats: stats["requests"] >= 4)
+    older = []
+    for _ in range(4):  # one after the other: which one is the newest says the ledger, and not who was sent last
+        before = stage.sim.stats()["requests"]
+        older.append(stage.client().send(send(stage, "openai", "hang", name="superseded", headers=lane)))
+        eventually(stage.sim.stats, lambda stats, before=before: stats["requests"] > before)
     newest = stage.ask(send(stage, "openai", name="superseding", headers=lane))
     assert newest is not None
     assert newest.status == 200
