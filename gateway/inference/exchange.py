@@ -210,7 +210,7 @@ class Exchange:
         self._model = None if model is None else model.name
         if model is None or not policy.allows(self._principal, model):
             return [own]  # it will be refused
-        return await legs.all(own, self._principal.fallback_companies, share)
+        return await legs.all(own, model, self._principal.fallback_companies, share)
 
     def _admit(self, legs: list[Leg], vault: Vault | None, catalog: Catalog) -> None:
         """Decide what the request may do and costs at most, on each leg. Raises `GatewayError`."""

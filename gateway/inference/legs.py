@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -74,56 +74,66 @@ class Legs:
         steps = read_head(wire, body.reveal(), path_model, self._rules.config.policy)
         return await self._shares.slices.run(steps, self._pid)
 
-    async def all(self, own: Leg, companies: Iterable[str], share: Share) -> list[Leg]:
+    async def all(self, own: Leg, model: Model, companies: Collection[str], share: Share) -> list[Leg]:
         """The legs of a request, in the order in which they are preferred.
 
         Args:
-            own: The request as the caller sent it; its model may be used.
+            own: The request as the caller sent it.
+            model: What it asks for, which its caller may use.
             companies: Those that may answer beside the selected one.
             share: Has the caller's body; what further ones there are is added.
 
         Raises:
             GatewayError: The first leg can't be made.
         """
-        model, stream = own.model, own.asked.stream
-        if model is None:
-            return [own]
+        stream, size = own.asked.stream, len(own.body)
         first = translating.way_of(self._operation, model, stream=stream)
-        further = translating.further_ways(self._operation, model, first, stream=stream, companies=tuple(companies))
-        legs = [own if first is None else await self._translated(first, own, share)]
-        for way in further:
+        further = translating.further_ways(self._operation, model, first, stream=stream, companies=companies)
+        legs, ways = ([own], further) if first is None else ([], (first, *further))
+        plain: tuple[Head, bytes] | None = None
+        for way in ways:
             try:
-                legs.append(await self._translated(way, own, share))
+                plain = plain or await self._plain(own, share)
+                legs.append(await self._translated(way, *plain, share))
             except GatewayError:
-                continue
+                if not legs:
+                    raise
+        if plain is not None:
+            share.shrink(2 * size)
         if first is not None:
-            share.shrink(len(own.body))
+            share.shrink(size)
             own.body.drop()
         return legs
 
-    async def _translated(self, way: translating.Way, own: Leg, share: Share) -> Leg:
-        """The request as the providers of a way read it. Raises `GatewayError`."""
+    async def _plain(self, own: Leg, share: Share) -> tuple[Head, bytes]:
+        """What is translated: the head and body that the caller's own dialect would send.
+
+        Raises:
+            UnsupportedFeature: It has members that policy refuses, since no table knows them.
+            Overloaded, ConcurrencyLimited: There is no memory for it.
+        """
         rules = self._rules.config.policy
         refuse_unknown(own.asked, rules)
         asked = translating.less_tools(own.asked, rules)
-        size, target = len(own.body), Target(asked.model, store=False, include_usage=False)
+        target = Target(asked.model, store=False, include_usage=False)
         removed = own.wire.splice(own.body.reveal(), asked, target)
-        share.grow(2 * size)  # for the body without what is removed, and the translation of it
-        try:
-            translation = await translating.translated(
-                way,
-                self._operation,
-                await self._shares.slices.run(removed, self._pid),
-                asked,
-                rid=self._rid,
-                sse=self._events,
-                aside=self._shares.aside,
-                holder=self._pid,
-            )
-            made = Content(translation.body)
-            share.grow(len(made))
-        finally:
-            share.shrink(2 * size)
+        share.grow(2 * len(own.body))  # for the body without what is removed, and a translation of it
+        return asked, await self._shares.slices.run(removed, self._pid)
+
+    async def _translated(self, way: translating.Way, asked: Head, plain: bytes, share: Share) -> Leg:
+        """The request as the providers of a way read it. Raises `GatewayError`."""
+        translation = await translating.translated(
+            way,
+            self._operation,
+            plain,
+            asked,
+            rid=self._rid,
+            sse=self._events,
+            aside=self._shares.aside,
+            holder=self._pid,
+        )
+        made = Content(translation.body)
+        share.grow(len(made))
         wire = WIRES[way.operation]
         try:
             head = await self.read(wire, made, way.target.model if way.host is Dialect.GEMINI else None)
