@@ -207,14 +207,13 @@ class Meter:
             raise
         self.reserved = decision
         self._granted = decision.most
-        if decision.most < admitted.worst:
-            self.cap(admitted.limit(decision.most))
+        self.move(admitted)
         self._request, self._cancellation = request, cancellation
         books.leases.begin(self, cancellation)
         return decision.most
 
     def move(self, admission: Admission) -> int | None:
-        """The request goes on in another dialect: `output_limit` there. Only before any output."""
+        """The request goes on as this admission has it: `output_limit` there. Only before any output."""
         self._admission = admission
         self._held_output = self._asked_output = admission.output_tokens
         self._most_output = admission.most_output
