@@ -160,6 +160,21 @@ async def test_the_sweep_ends_what_hangs(make, peer, begun, timeouts, fault):
     assert pool.count() == (0, 0)
 
 
+async def test_to_look_at_a_silent_connection_is_no_progress(make, peer):
+    pool, origin = make()
+    connection = await pool.acquire(origin)
+    _, writer = await peer.next()
+    connection.send([REQUEST], Recorder())
+    writer.write(CHUNK)
+    await until(lambda: connection.received)
+    called = []
+    connection._reader = lambda: called.append(1)  # one that counts its calls as progress must not be called
+    before = connection.progress()
+    for _ in range(3):
+        connection.look()
+    assert (called, connection.progress()) == ([], before)
+
+
 async def test_a_failed_connect_leaves_no_place_taken(make, peer):
     pool, origin = make(limit=1)
     nowhere = Origin("127.0.0.1", 1)
