@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ import pytest
 
 from benchmarks import processes
 from benchmarks.cli import main as benchmarks
+from benchmarks.ports import free_port
 from benchmarks.simulator import SimulatorProcess
 from gateway.cli import cli
 from tests import tools
@@ -246,8 +246,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("commands")
     binaries = Path(sys.executable).parent
     (folder / ".venv").symlink_to(binaries.parent)
-    with socket.create_server(("127.0.0.1", 0)) as free:  # `top` finds the listener in the configuration
-        internal = free.getsockname()[1]
+    internal = free_port()  # `top` finds the listener in the configuration
     with SimulatorProcess() as simulator:
         models = [model(name, "openai") for name in ("gpt-6-sol", "gpt-6.1-terra")]
         more = {"internal": {"port": internal}}

@@ -25,6 +25,7 @@ from pathlib import Path
 from benchmarks import processes
 from benchmarks.compare import accounting
 from benchmarks.compare.versions import version_of
+from benchmarks.ports import free_port
 
 _READY_S = 60.0
 
@@ -176,13 +177,6 @@ def accepts(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.2)
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 _NGINX = """

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.compare.contenders import Contender, Route, Unavailable, Upstreams, answered, free_port
+from benchmarks.compare.contenders import Contender, Route, Unavailable, Upstreams, answered
+from benchmarks.ports import free_port
 from gateway.accounts.opening import opened
 from gateway.auth import sessions
 from gateway.config.load import load

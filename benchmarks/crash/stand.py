@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ import redis
 from benchmarks import launch, processes
 from benchmarks.compare.accounting import tree
 from benchmarks.crash.faults import Plan
+from benchmarks.ports import free_port
 from benchmarks.simulator import SimulatorProcess
 from gateway import variables
 from gateway.accounts.opening import opened
@@ -65,8 +65,7 @@ class StoreServer:
         self.folder = folder
         self.options = options
         folder.mkdir(parents=True)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -128,8 +127,7 @@ class Stand:
 
     def __enter__(self) -> Self:
         self.sim.start()
-        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-            port, internal = one.getsockname()[1], two.getsockname()[1]
+        port, internal = free_port(), free_port()
         self.url = f"http://127.0.0.1:{port}"
         data = self.folder / "data"
         data.mkdir()

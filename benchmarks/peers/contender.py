@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-from benchmarks.compare.contenders import Contender, Route, Unavailable, Upstreams, answered, free_port
+from benchmarks.compare.contenders import Contender, Route, Unavailable, Upstreams, answered
 from benchmarks.compare.versions import version_of
 from benchmarks.peers.setups import KINDS, PeerKind, PeerPlace, PeerSetup
+from benchmarks.ports import free_port
 
 READY_SECONDS = 60.0
 

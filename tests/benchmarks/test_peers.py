@@ -14,7 +14,7 @@ from rich.console import Console
 from benchmarks.cli import main
 from benchmarks.compare import accounting
 from benchmarks.compare import run as comparison
-from benchmarks.compare.contenders import Contender, Route, Unavailable, Upstreams, answered, free_port
+from benchmarks.compare.contenders import Contender, Route, Unavailable, Upstreams, answered
 from benchmarks.compare.gateway import Gateway
 from benchmarks.compare.measure import Measurement, Workload
 from benchmarks.compare.versions import version_of
@@ -23,6 +23,7 @@ from benchmarks.peers import table
 from benchmarks.peers.contender import PeerGateway, given
 from benchmarks.peers.kill import kept_after_kill
 from benchmarks.peers.setups import KINDS, PeerPlace
+from benchmarks.ports import free_port
 from benchmarks.simulator import SimulatorProcess, make_certificates
 
 NAMES = [kind.name for kind in KINDS]

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from benchmarks import processes
+from benchmarks.ports import free_port
 from tests.contracts.servers import make_cluster
 from tests.ledger_fixtures import embedded_url, folder, ledger, make_record, new_rid, store
 from tests.tools import need
@@ -15,9 +16,7 @@ __all__ = ["embedded_url", "folder", "ledger", "make_record", "new_rid", "store"
 @pytest.fixture(scope="session")
 def redis_url(folder):
     binary = need("redis-server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     home = folder / "redis"
     home.mkdir()
     server = processes.start(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ import redis
 from redis.exceptions import RedisError
 
 from benchmarks import processes
+from benchmarks.ports import free_port
 from metering.store.embedded import server_binary
 
 PATIENCE = 60.0
@@ -32,19 +32,6 @@ def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) ->
                 return found
         assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
         time.sleep(0.01)
-
-
-def free_port() -> int:
-    """A port that is free now, low enough that a Cluster's bus port (10,000 above) exists as well."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port < 55_000:
-            return port
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port - 20_000))
-            return port - 20_000
 
 
 class Server:
@@ -70,7 +57,8 @@ class Server:
         with (self.folder / "server.out").open("ab") as output:
             command = [self._binary, self.folder / "server.conf", *self._arguments]
             self._process = processes.start(command, stdout=output, stderr=output)
-        until(lambda: self.answers() or self._process is None, "a store server")
+        until(lambda: self._process is None or self._ended() or self.answers(), "a store server")
+        assert not self._ended(), (self.folder / "server.out").read_text()
 
     def client(self, db: int = 0) -> redis.Redis:
         return redis.Redis(host="127.0.0.1", port=self.port, db=db, socket_timeout=5)
@@ -96,6 +84,10 @@ class Server:
             yield
         finally:
             self._process.send_signal(signal.SIGCONT)
+
+    def _ended(self) -> bool:
+        """Whether it ended by itself."""
+        return self._process is not None and self._process.poll() is not None
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from benchmarks.ports import free_port
 from benchmarks.simulator import MARK, SimulatorProcess
 from gateway.names import Closed, new_rid
 from gateway.telemetry.genai import EndedExchange
 from gateway.telemetry.otlp_messages import OtlpMessages
 from providers.dialect import Operation
 from tests.collector import OtlpCollector, attributes_of
-from tests.contracts.servers import free_port
 from tests.gateway_process import GatewayProcess, model, provider
 from tests.integration.conftest import eventually, prompt
 from tests.privacy.canaries import Canaries
@@ -101,8 +101,8 @@ def test_spans_and_sums_equal_the_ledger(tmp_path: Path, sim: SimulatorProcess) 
             send("stranger", "openai", CHAT, chat("openai-plain"), {"authorization": "Bearer nobody"})
             eventually(lambda: gateway.metric("codegrex_active_requests"), lambda count: count == 0)
             records = {record["rid"]: record for record in gateway.usage()}
-            by_worker = Counter(of["service.instance.id"] for of, _ in collector.spans_by_resource())
         spans = {attributes_of(span.attributes)["codegrex.request_id"]: span for span in collector.spans()}
+        by_worker = Counter(of["service.instance.id"] for of, _ in collector.spans_by_resource())
         points, bodies = collector.points(), [one.body for one in collector.received]
 
     assert spans.keys() == {rid for rid, (what, _) in told.items() if what != "stranger"}

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import processes
+from benchmarks.ports import free_port
 from benchmarks.simulator import SimulatorProcess, make_certificates
 from tests import tools
-from tests.contracts.servers import Server, free_port
+from tests.contracts.servers import Server
 from tests.gateway_process import GatewayProcess, model, provider
 from tests.integration.conftest import CHAT, eventually
 from tests.integration.test_metrics import samples

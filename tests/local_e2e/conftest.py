@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import processes
+from benchmarks.ports import free_port
 from tests.local_process import clean_environment
 
 MODEL = "gemma-3-270m"
@@ -50,12 +51,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("local_e2e") is not None:
                 item.add_marker(pytest.mark.skip(reason="NO REAL ENGINE HERE: make local-e2e installs one"))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def await_port(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -19,8 +19,9 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
+from benchmarks.ports import free_port
 from tests.integration.test_local_sockets import Record, recorder
-from tests.local_e2e.conftest import MODEL, Installed, free_port
+from tests.local_e2e.conftest import MODEL, Installed
 from tests.local_process import BrokerProcess
 from tests.tools import needs
 

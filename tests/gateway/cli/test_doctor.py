@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from benchmarks.ports import free_port
 from benchmarks.simulator import make_certificates
 from gateway import variables
 from tests import fork_server
 from tests.collector import OtlpCollector
-from tests.contracts.servers import Server, free_port
+from tests.contracts.servers import Server
 from tests.gateway_process import GatewayProcess, model, provider, toml
 
 KEY = "sk-of-the-doctor"
