@@ -422,7 +422,7 @@ class Exchange:
         self._streams = True
         try:
             self._meter.watch()
-            relay.open(transport, chunked=writer.chunked)
+            relay.open(transport, chunked=writer.chunked, tick=self._services.signals.instruments.chunk_gaps.begin())
             if self._life is not None:
                 self._life.watch(relay)
             if protocol.writing_paused:

@@ -33,9 +33,11 @@ from enum import Enum
 from typing import NamedTuple
 
 from gateway.http.server import reset
+from gateway.telemetry.chunk_gaps import Tick
 from gateway.upstream.client_socket import ClientSide
 from gateway.upstream.connection import Connection, Headers
 from gateway.upstream.faults import Fault
+from gateway.upstream.frames import Glance
 from providers.dialect import Scanner
 
 __all__ = ["HOLD_BYTES", "Relay", "RelayState", "Watch", "chunk_of", "reset"]
@@ -313,8 +315,14 @@ class Relay:
         self._held_bytes = len(object_)
         return held[: len(held) - len(object_)] if object_ else held
 
-    def open(self, transport: asyncio.Transport, *, chunked: bool) -> None:
-        """The client's headers are out: forward what was held, and everything that follows at once."""
+    def open(self, transport: asyncio.Transport, *, chunked: bool, tick: Tick | None = None) -> None:
+        """The client's headers are out: forward what was held, and everything that follows at once.
+
+        Args:
+            transport: The client's.
+            chunked: The client is sent chunks.
+            tick: Called at each chunk that follows.
+        """
         connection = self._connection
         self._client = client = ClientSide(transport, direct=chunked and connection is not None)
         self._chunked = chunked
@@ -327,7 +335,9 @@ class Relay:
             self.state = RelayState.FLOWING
             if chunked and flows:
                 scanner = self.watch.scanner
-                glance = scanner.glance if scanner is not None else None
+                glance: Glance | None = scanner.glance if scanner is not None else None
+                if tick is not None:
+                    glance, self.on_data = _ticked_glance(tick, glance), _ticked(tick, self._flow)
                 connection.flow(glance, self._feed, client, self._rewritten)
             connection.resume()
         elif not flows:
@@ -432,3 +442,19 @@ def _drop(data: bytes) -> None:
 def _wake(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _ticked_glance(tick: Tick, glance: Glance | None) -> Glance:
+    def ticked(framed: bytes, size: int) -> bool:
+        tick()
+        return glance is not None and glance(framed, size)
+
+    return ticked
+
+
+def _ticked(tick: Tick, on_data: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    def ticked(data: bytes) -> None:
+        tick()
+        on_data(data)
+
+    return ticked

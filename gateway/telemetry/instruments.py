@@ -15,6 +15,7 @@ import msgspec
 from gateway.config import ConfigError
 from gateway.errors import GatewayError
 from gateway.hardening.process import Measure, Measured, observe
+from gateway.telemetry.chunk_gaps import ChunkGaps
 from gateway.telemetry.metrics import Registry, head_of
 from gateway.upstream.faults import AttemptOutcome, Fault
 from metering.usage import Basis, Outcome
@@ -326,6 +327,10 @@ class Instruments:
             "Of a completed stream: its time after the first output, divided by the output tokens after the first.",
             _TOKEN_TIMES,
         )
+        gaps = registry.histogram(
+            "codegrex_chunk_gap_seconds", "Between two chunks of a stream, of every sixteenth stream.", _LATENCY
+        )
+        self.chunk_gaps = ChunkGaps(gaps.observe)
         self.reserve = registry.histogram("codegrex_reserve_seconds", "Time of one reserve call.", _LATENCY)
         self.settle = registry.histogram(
             "codegrex_settle_seconds", "From the settlement of a request to the ledger's acknowledgement.", _LATENCY

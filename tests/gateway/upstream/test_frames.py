@@ -68,7 +68,7 @@ class Client(asyncio.Protocol):
 class Stand:
     """A provider's socket, a connection, a relay, a transport, a client's socket: all of them real."""
 
-    async def open(self, *, chunked=True, scanner=None, sent_before=b"", send_buffer=0):
+    async def open(self, *, chunked=True, scanner=None, sent_before=b"", send_buffer=0, tick=None):
         loop = asyncio.get_running_loop()
         near, self.provider = socket.socketpair()
         near.setblocking(False)
@@ -86,7 +86,7 @@ class Stand:
         await self.relay.ready
         if sent_before:
             self.transport.write(sent_before)
-        self.relay.open(self.transport, chunked=chunked)
+        self.relay.open(self.transport, chunked=chunked, tick=tick)
         return self
 
     async def say(self, read):
@@ -259,6 +259,17 @@ async def read_to_the_end(sock):
     while piece := await asyncio.get_running_loop().sock_recv(sock, 7_000):
         got += piece
     return got
+
+
+@pytest.mark.parametrize("glances", [True, False])
+async def test_a_tick_comes_with_each_read_that_has_something_for_the_client(glances):
+    ticks = []
+    stand = await Stand().open(scanner=Scanner(glances=glances), tick=lambda: ticks.append(1))
+    reads = [chunk(b"one"), chunk(b"two"), chunk(b"three") + chunk(b"four"), chunk(b"five"), b"5\r\nsixth\r\n"]
+    for read in reads:
+        await stand.say(read)
+    assert len(ticks) == len(reads)
+    assert unframed(await stand.heard() + b"0\r\n\r\n") == b"onetwothreefourfivesixth"
 
 
 async def test_a_client_that_has_gone_is_no_fault_of_the_providers():
