@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
@@ -134,7 +135,8 @@ class Exchange:
                     self._principal = await self._admit_again()
                 self._admit(legs, vault, catalog)
                 lane = None if slot is None else shares.lanes.take(sid, slot, self._rid, cancellation)
-                granted = await self._meter.reserve(self._forwarding, cancellation, lane)
+                prepare = partial(self._forwarding.prepare, share)
+                granted = await self._meter.reserve(self._forwarding, cancellation, lane, meanwhile=prepare)
                 self._forwarding.output_limit = self._meter.output_limit
                 counted = True
                 self._services.signals.instruments.active.add(1)

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from gateway.auth.identity import cache_key, period, pseudonym
@@ -43,8 +43,9 @@ from providers.headers import request_headers
 from providers.hosts.host import Shape
 from providers.masking.masking import Vault
 from providers.members import register
-from providers.steps import Steps
+from providers.steps import Steps, at_once
 
+AHEAD_BYTES = 65_536  # of a body for which this costs less than the round trip to the ledger
 UNAVAILABLE_SECONDS = 30.0  # after which a provider whose account is at fault may be asked again
 BUSY_SECONDS = 2.0
 BUSY = "The model's host has as many requests as it can serve. Nothing was charged. Retry shortly."
@@ -53,8 +54,20 @@ SWITCHED_OFF = "This model is switched off at the moment. Nothing was charged. R
 _BEGUN = frozenset({Ending.WHOLE, Ending.BROKEN, Ending.STOPPED})  # output has arrived: no other target is tried
 
 
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class _Ahead:
+    """What the first attempt sends if it is what it promises to be."""
+
+    leg: Leg
+    target: CatalogTarget
+    key: int
+    shape: Shape
+    to: Target
+    pieces: list[bytes]
+
+
 class Forwarding:
-    """Build, `run`, then `close` in any case.
+    """Build, `prepare` if there is time before it, `run`, then `close` in any case.
 
     Attributes:
         leg: In which dialect the request is, or was last.
@@ -67,6 +80,7 @@ class Forwarding:
     """
 
     __slots__ = (
+        "_ahead",
         "_alarm",
         "_answer",
         "_caller_until",
@@ -128,6 +142,7 @@ class Forwarding:
         self._principal = principal
         self._vault = vault
         self._rid = rid
+        self._ahead: _Ahead | None = None
         self._answer: Answer | None = None
         self._health = KeyHealth(signals, self._loop.time)
         self._passed: dict[Operation, Headers] = {}  # what a provider may see of the headers, by leg
@@ -149,6 +164,34 @@ class Forwarding:
         self.attempts = 0
         self.first_byte = 0.0
         self.output_limit: int | None = None
+
+    def prepare(self, share: Share) -> None:
+        """Make what the first attempt will probably send. Nothing is sent, counted or used up: `run` decides as if this
+        had not been called, and takes what is made here only if it is what it needs. May be left out.
+
+        Args:
+            share: As for `run`.
+        """
+        leg, target = self.leg, self.target
+        if len(leg.body) > AHEAD_BYTES:
+            return
+        destination = self._upstreams.destinations[target.provider.name]
+        key = destination.keys.turn(target.model, self._principal.pid).own
+        with contextlib.suppress(GatewayError, UpstreamFault):  # `run` meets it again
+            shape = self._shape(destination)
+            to = self._wire_target(target, shape)
+            pieces = at_once(self._pieces(KeyUse(destination, key, target.model), shape, to))
+            share.grow(len(pieces[1]))
+            self._ahead = _Ahead(leg, target, key, shape, to, pieces)
+
+    def _take_ahead(self, share: Share) -> _Ahead | None:
+        """What was prepared, if it is for what is tried now. The share has it no more."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return None
+        share.shrink(len(ahead.pieces[1]))
+        same = ahead.leg is self.leg and ahead.target is self.target and self.output_limit is None
+        return ahead if same else None
 
     async def run(self, granted: int, moved: Callable[[Admission], int | None], share: Share) -> Relay:
         """The first answer to pass on: one that has begun, or the provider's refusal of the last target.
@@ -188,8 +231,9 @@ class Forwarding:
         """
         target, pid = self.target, self._principal.pid
         destination = self._upstreams.destinations[target.provider.name]
-        shape = self._shape(destination)
-        to = self._wire_target(target, shape)
+        ahead = self._take_ahead(share)
+        shape = self._shape(destination) if ahead is None else ahead.shape
+        to = self._wire_target(target, shape) if ahead is None else ahead.to
         turn = destination.keys.turn(target.model, pid)
         key, fresh = self._next_key(turn, destination, last=last), False
         if key is None:
@@ -203,7 +247,10 @@ class Forwarding:
             use = KeyUse(destination, key, target.model)
             try:
                 # Made for each attempt, so that none is kept while its provider thinks.
-                pieces = await self._slices.run(self._pieces(use, shape, to), pid)
+                if ahead is not None and ahead.key == key:
+                    pieces, ahead = ahead.pieces, None
+                else:
+                    pieces = await self._slices.run(self._pieces(use, shape, to), pid)
                 self.attempts += 1
                 if not fresh:
                     self._upstreams.retries.count(self._loop.time(), first=self.attempts == 1)
@@ -518,6 +565,7 @@ class Forwarding:
             self.relay.close()
             self.relay = None
         self._leave()
+        self._ahead = None
         self._vault = self._limited = self._error = self.rejection = self._use = None
 
     def _abandon(self, answer: Answer) -> None:

@@ -158,12 +158,24 @@ class Meter:
         self.reserved: Reserved | None = None
         self.record: UsageRecord | None = None
 
-    async def reserve(self, request: Metered, cancellation: Cancellation, lane: Taken | None = None) -> int:
+    async def reserve(
+        self,
+        request: Metered,
+        cancellation: Cancellation,
+        lane: Taken | None = None,
+        *,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> int:
         """Take the hold, the lease, the rate and, if there is one, the autocomplete lane in one call; then note in
-        the spool that the request is about to go. ``cancellation`` ends it if its credit does not last.
-        Returns the micro-credits that it may cost.
+        the spool that the request is about to go. Returns the micro-credits that it may cost.
 
         The caller must call `settle` once this has returned, and only then.
+
+        Args:
+            request: How far it has come, for touches of its lease.
+            cancellation: Ends it if its credit does not last.
+            lane: Its autocomplete lane.
+            meanwhile: Called once the call has left, unless there is an answer already. It must need no hold.
 
         Raises:
             CreditsExhausted, RateLimited, ConcurrencyLimited, Superseded, AccountRestricted: The ledger refuses.
@@ -184,15 +196,16 @@ class Meter:
             worst=max(each.worst for each in self._admissions),
             least=admitted.least,
         )
-        clock = asyncio.get_running_loop().time
-        began = clock()
+        loop = asyncio.get_running_loop()
+        clock, began = loop.time, loop.time()
+        ahead = None if meanwhile is None else loop.call_soon(meanwhile)
         try:
             call = books.ledger.reserve(reservation)
             decision = await (call if lane is None else lane.reserve(call))
             self._instruments.reserve.observe(clock() - began)
             if isinstance(decision, Refused):
                 raise _refused(decision)
-            await books.spool.intent(principal.pid, self._rid)
+            await books.spool.intent(principal.pid, self._rid, alone=not books.ledger.reserving)
         except LedgerUnavailable as error:
             if error.maybe_ran:
                 books.settler.void(principal.pid, self._rid)
@@ -205,6 +218,9 @@ class Meter:
         except asyncio.CancelledError:
             books.settler.void(principal.pid, self._rid)
             raise
+        finally:
+            if ahead is not None:
+                ahead.cancel()
         self.reserved = decision
         self._granted = decision.most
         self.move(admitted)

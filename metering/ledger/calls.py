@@ -86,9 +86,9 @@ class Calls:
                 raise LedgerUnavailable(maybe_ran=False) from None
             raise
 
-    async def run(self, p: int, command: Command) -> Any:
-        """Send and await. Raises as `reply`."""
-        return await self.reply(p, command, self.send(p, command))
+    async def run(self, p: int, command: Command, *, urgent: bool = False) -> Any:
+        """Send and await; ``urgent``: somebody waits for it (`metering.store.link`). Raises as `reply`."""
+        return await self.reply(p, command, self._topology.send(p, command, urgent=urgent))
 
     async def close(self) -> None:
         await self._topology.close()

@@ -58,12 +58,16 @@ class Ledger:
 
     ``timeout`` bounds each call, in seconds. ``home`` is the id of this host's spool, if there is
     one: the reaper asks that spool whether a request whose gateway died was ever sent.
+
+    Attributes:
+        reserving: How many calls of `reserve` have no reply yet.
     """
 
     def __init__(self, store: Store, *, timeout: float = 0.25, home: str = "") -> None:
         self.calls = Calls(store, timeout=timeout)
         self._store = store
         self._home = home
+        self.reserving = 0
 
     async def load(self) -> None:
         """Load the function library on each primary that lacks it. Raises `LedgerUnavailable`."""
@@ -90,7 +94,11 @@ class Ledger:
         )  # fmt: skip
         if r.orphan is not None:
             command = (*command, records.encode(r.orphan))
-        reply = await self.calls.run(p, command)
+        self.reserving += 1
+        try:
+            reply = await self.calls.run(p, command, urgent=True)
+        finally:
+            self.reserving -= 1
         if reply[0] == b"ok":
             return _reserved(reply, 5)
         if reply[0] == b"took":

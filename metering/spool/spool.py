@@ -7,7 +7,8 @@ lose it.
 
 Rules:
 
-1. All notes of one loop tick are one write; fsync is done in groups, off the loop.
+1. All notes of one loop tick are one write, and the requests that waited for it go on in it (`metering.inline`); fsync
+   is done in groups, off the loop.
 2. The size of the folder is bounded. At the bound, and while writing fails, new requests are refused (`SpoolFull`);
    settlements of running requests are still accepted.
 3. The spool does not decide what is charged: replaying too much is harmless, since the ledger's calls are
@@ -24,6 +25,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from metering.clock import now_ms
+from metering.inline import InlineFuture
 from metering.ledger import records
 from metering.spool import frames
 from metering.spool.segment import SUFFIX, Segment, adopt_dead
@@ -69,7 +71,7 @@ class Spool:
         self._owed: dict[str, Segment] = {}
         self._running: dict[str, Segment] = {}
         # Not written yet:
-        self._intents: list[tuple[str, bytes, asyncio.Future[None]]] = []
+        self._intents: list[tuple[str, bytes, InlineFuture[None]]] = []
         self._ends: dict[str, bytes] = {}
         self._notes: list[bytes] = []
         self._flushing = False
@@ -90,17 +92,22 @@ class Spool:
     def full(self) -> bool:
         return self.failing or self._size >= self._limit
 
-    async def intent(self, pid: str, rid: str) -> None:
+    async def intent(self, pid: str, rid: str, *, alone: bool = False) -> None:
         """Note that a request is about to be sent to a provider; on return the note survives this process.
+
+        ``alone``: no other will come in this turn, so that it is written at once, with those that wait for the turn.
 
         Raises:
             SpoolFull: Refuse the request.
         """
         if self.full:
             raise SpoolFull
-        written = asyncio.get_running_loop().create_future()
+        written: InlineFuture[None] = InlineFuture(loop=asyncio.get_running_loop())
         self._intents.append((rid, frames.frame(frames.INTENT, f"{pid} {rid}"), written))
-        self._soon()
+        if alone:
+            self._flush()
+        else:
+            self._soon()
         await written
 
     def settled(self, record: UsageRecord) -> None:
@@ -194,22 +201,23 @@ class Spool:
             return
         self._size += len(data)
         self.failing = False
-        for rid, _, written in self._intents:
+        intents, self._intents = self._intents, []
+        for rid, _, _ in intents:
             self._running[rid] = segment
             segment.running += 1
-            if not written.done():
-                written.set_result(None)
         for rid in self._ends:
             self._ended(rid)
             if rid not in self._owed:
                 self._owed[rid] = segment
                 segment.owed += 1
-        self._intents.clear()
         self._ends.clear()
         self._notes.clear()
         self._dirty.add(segment)
         if self._syncing is None:
             self._syncing = asyncio.get_running_loop().create_task(self._sync(), name="spool-sync")
+        for _, _, written in intents:
+            if not written.done():
+                written.resolve(None)
 
     def _write_failed(self) -> None:
         """Refuse the requests of this tick, keep the other notes, and try again."""

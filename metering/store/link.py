@@ -10,6 +10,8 @@ Rules:
    which `Unreachable.maybe_ran` says; its late reply is discarded.
 2. Replies are matched to calls only by their order, so only a reply may remove anything from ``_sent``.
 3. There is no task for each call: one flush a tick, one timer for all deadlines, one task while reconnecting.
+4. An urgent call is written in the turn in which it is made, with all that wait, and its task goes on in the callback
+   that read the reply (`metering.inline`).
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import hiredis
+
+from metering.inline import InlineFuture
 
 CONNECT_TIMEOUT = 2.0
 SILENT_LIMIT = 5.0  # a connection on which a reply is overdue for that long is replaced
@@ -123,15 +127,15 @@ class Link(asyncio.Protocol):
         except TimeoutError:
             raise Unreachable(maybe_ran=False) from None
 
-    def call(self, command: Command) -> asyncio.Future[Any]:
-        """Send a command together with the others of this tick.
+    def call(self, command: Command, *, urgent: bool = False) -> asyncio.Future[Any]:
+        """Send a command together with the others of this tick; an urgent one, and those that wait, at once.
 
         The future returns the reply, or raises `StoreError` or `Unreachable`.
         """
         loop = self._loop
         if loop is None:  # once: asking asyncio costs a system call
             loop = self._loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
+        future: asyncio.Future[Any] = InlineFuture(loop=loop) if urgent else loop.create_future()
         now = loop.time()
         away = not self._ready and self._away_since is not None and now - self._away_since > AWAY_GRACE
         if self._silent or away or self._closed:
@@ -140,7 +144,9 @@ class Link(asyncio.Protocol):
         if not self._ready:
             self._reconnect()
         self._waiting.append(_Call(_packed(command), now + self._timeout, future))
-        if not self._flushing:
+        if urgent:
+            self._flush()
+        elif not self._flushing:
             self._flushing = True
             loop.call_soon(self._flush)
         if self._timer is None:
@@ -194,6 +200,8 @@ class Link(asyncio.Protocol):
                 continue
             if isinstance(reply, StoreError):
                 future.set_exception(reply)
+            elif isinstance(future, InlineFuture):
+                future.resolve(reply)
             else:
                 future.set_result(reply)
 

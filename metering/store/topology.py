@@ -31,8 +31,8 @@ class Topology(Protocol):
         """Reach every node once. Raises `Unreachable`."""
         ...
 
-    def send(self, p: int, command: Command) -> asyncio.Future[Any]:
-        """Send with the other calls of this tick; the future returns the reply.
+    def send(self, p: int, command: Command, *, urgent: bool = False) -> asyncio.Future[Any]:
+        """Send with the other calls of this tick, or at once; the future returns the reply.
 
         It raises `Unreachable`, or a `StoreError`, which the caller must pass to `redo`.
         """
@@ -54,8 +54,14 @@ class OneNode:
     async def connect(self) -> None:
         await self._link.connect()
 
-    def send(self, p: int, command: Command) -> asyncio.Future[Any]:  # noqa: ARG002 - the one node owns all
-        return self._link.call(command)
+    def send(
+        self,
+        p: int,  # noqa: ARG002 - the one node owns all
+        command: Command,
+        *,
+        urgent: bool = False,
+    ) -> asyncio.Future[Any]:
+        return self._link.call(command, urgent=urgent)
 
     async def redo(self, command: Command, error: StoreError) -> Any:  # noqa: ARG002 - nowhere else to go
         if error.code in STALE:
@@ -83,14 +89,14 @@ class ClusterNodes:
         for node in self._client.get_primaries():
             await self._link(node.host, int(node.port), node.connection_kwargs).connect()
 
-    def send(self, p: int, command: Command) -> asyncio.Future[Any]:
+    def send(self, p: int, command: Command, *, urgent: bool = False) -> asyncio.Future[Any]:
         try:
             node = self._client.nodes_manager.get_node_from_slot(keys.slot(p))
         except (RedisError, KeyError):
             nowhere: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             nowhere.set_exception(Unreachable(maybe_ran=False))
             return nowhere
-        return self._link(node.host, int(node.port), node.connection_kwargs).call(command)
+        return self._link(node.host, int(node.port), node.connection_kwargs).call(command, urgent=urgent)
 
     async def redo(self, command: Command, error: StoreError) -> Any:
         if error.code not in REDIRECTS and error.code not in STALE:

@@ -50,6 +50,29 @@ async def test_a_ticks_notes_are_one_write(spool, tmp_path, monkeypatch):
     assert len(on_disk(tmp_path)) == 100
 
 
+async def test_an_intent_that_comes_alone_is_written_at_once_with_those_that_wait(spool, tmp_path):
+    waits = asyncio.get_running_loop().create_task(spool.intent("p", "r1"))
+    await asyncio.sleep(0)
+    with pytest.raises(StopIteration):
+        spool.intent("p", "r2", alone=True).send(None)  # it waits for nothing
+    assert on_disk(tmp_path) == [(frames.INTENT, "p r1"), (frames.INTENT, "p r2")]
+    await waits
+    await asyncio.sleep(0)
+    assert len(on_disk(tmp_path)) == 2
+
+
+async def test_those_that_wait_for_a_write_go_on_in_it_and_may_end_at_once(spool, tmp_path):
+    async def short(number):
+        await spool.intent("p", f"r{number}")
+        spool.voided("p", f"r{number}")
+
+    await asyncio.gather(*map(short, range(3)))
+    await synced(spool)
+    kinds = [kind for kind, _ in on_disk(tmp_path)]
+    assert kinds == [frames.INTENT] * 3 + [frames.VOIDED] * 3
+    assert spool.owed == 3
+
+
 async def test_it_is_synced_off_the_loop_in_groups(spool, monkeypatch):
     import threading
 

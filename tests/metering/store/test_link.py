@@ -185,3 +185,50 @@ def test_it_runs_on_the_gateways_own_loop():
         await peer.stop()
 
     uvloop.run(main())
+
+
+async def test_an_urgent_call_leaves_at_once_with_those_that_wait(link, peer):
+    waiting = link.call(("ECHO", "a"))
+    urgent = link.call(("ECHO", "b"), urgent=True)
+    given_up = link.call(("ECHO", "c"))
+    given_up.cancel()
+    assert await asyncio.gather(waiting, urgent) == [b"PONG"] * 2
+    assert [data.count(b"ECHO") for data in peer.reads] == [2]
+
+
+async def test_the_task_of_an_urgent_call_goes_on_where_the_reply_is_read(link, peer, monkeypatch):
+    reading, went_on = False, []
+    received = Link.data_received
+
+    def read(self, data):
+        nonlocal reading
+        reading = True
+        received(self, data)
+        reading = False
+
+    monkeypatch.setattr(Link, "data_received", read)
+
+    async def asks(number, *, urgent):
+        assert await link.call(("ECHO", number), urgent=urgent) == b"PONG"
+        went_on.append((number, reading))
+
+    await asyncio.gather(asks(1, urgent=False), asks(2, urgent=True), asks(3, urgent=True))
+    assert went_on == [(2, True), (3, True), (1, False)]
+
+
+@pytest.mark.parametrize("answered", [False, True])
+async def test_an_urgent_call_fails_or_is_given_up_as_any_other(link, peer, answered):
+    peer.answering = False
+    call, lost = (link.call(("ECHO", name), urgent=True) for name in "ab")
+    await peer.wait_for(b"ECHO")
+    call.cancel()
+    if answered:
+        peer.answer(1, b"$4\r\nlate\r\n-MOVED 1 there\r\n")
+        with pytest.raises(StoreError):
+            await lost
+    else:
+        peer.writers[-1].close()
+        with pytest.raises(Unreachable) as caught:
+            await lost
+        assert caught.value.maybe_ran
+    assert call.cancelled()
