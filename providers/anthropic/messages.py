@@ -25,12 +25,13 @@ from providers.dialect import Head, Operation, Refusal, Scanner, Target
 from providers.document.addresses import refuse_kept
 from providers.document.look import says
 from providers.document.members import ABSENT, Members, given, read_members, read_model, read_object
+from providers.document.objects import Part
 from providers.document.splice import Edits
 from providers.document.strings import quoted
 from providers.members import register
 from providers.members.anthropic import ALLOWED_WITH, BETAS, beta_name
 from providers.members.decision import Decision
-from providers.members.parts import Part, walk
+from providers.members.parts import walk
 from providers.output_limit import LEAST_OUTPUT, lower
 from providers.steps import Steps
 from providers.tools.removal import not_forced, remove_tools
@@ -54,8 +55,8 @@ class Messages:
 
     def read(self, body: bytes, path_model: str | None) -> Steps[Head]:
         members = yield from read_members(body)
-        found = yield from register.examine(self.operation, members, body)
-        tools = yield from tools_in_list(self.operation.family, members.raws.get("tools"))
+        found = yield from register.examine(self.operation, members, _ROOTS)
+        tools = yield from tools_in_list(self.operation.family, members.raws.get("tools"), members.objects)
         listed = frozenset(tools)
         offered = tools | tools_in_members(self.operation.family, members)
         added: list[msgspec.Raw] = []  # tools that are added in the middle of the conversation
@@ -77,7 +78,7 @@ class Messages:
         tools |= offered
         most_calls = None
         if tools and tools == listed:
-            most_calls = yield from most_uses(members.raws.get("tools"))
+            most_calls = yield from most_uses(members.raws.get("tools"), members.objects)
         return Head(
             model=read_model(members, path_model),
             stream=self.billed and members.boolean("stream"),

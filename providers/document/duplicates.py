@@ -5,9 +5,14 @@ Rules that everything here obeys:
 1. The search is exact and goes to any depth. Names are compared after unescaping: ``"a"`` and ``"\u0061"`` are equal.
    The inside of a string is content, even if it is JSON itself.
 2. A decoder that detects duplicates and does not cache strings gets up to `PIECE_BYTES` at a time; its result is
-   dropped at once. It gets a larger value only if that is mostly text, by a sample. Any other large value is split into
-   its members or elements, so that long strings are skipped.
-3. A refusal is a fixed sentence: the decoder's own message would quote the name.
+   dropped at once.
+3. A larger list of objects is decoded to their members, whose values stay undecoded, and is kept for those who look at
+   it later (`providers.document.objects`). If the members are as long as the list, it has no other member and no blank:
+   a decoder keeps one of two members with one name, so the other one would be missing. Only the objects and lists in it
+   are looked at further.
+4. The decoder of rule 2 gets any other large value if that is mostly text, by a sample. Else it is split into its
+   members or elements, so that long strings are skipped.
+5. A refusal is a fixed sentence: the decoder's own message would quote the name.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ import json
 import random
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, NoReturn
 
 import jiter
@@ -26,6 +31,7 @@ from providers import bounds
 from providers.bounds import STEP_BYTES
 from providers.dialect import Refusal
 from providers.document.census import TOO_DEEP, refuse_deep
+from providers.document.objects import Objects, Part
 from providers.steps import Steps
 
 NOT_JSON: Final = "The request body is not valid JSON (a lone surrogate is not valid either)."
@@ -38,9 +44,11 @@ _SPARSE_BYTES: Final = 16 * STEP_BYTES
 _SPARSE: Final = 8_000  # commas in a value, by a sample: that of few values, or of 250 KB of code
 _SAMPLE: Final = 2_048  # bytes of each `STEP_BYTES`
 _AT_A_TIME: Final = 500  # members or elements of one step
+_MOST_LEVELS: Final = 6  # more than those of messages, their parts, and the parts of a result
 _MOST_SKIPPED: Final = 512 << 20  # bytes, over all levels: large values are not nested deeply
 
 _OPENING: Final = b"{["
+_LIST: Final = ord("[")
 
 _FIRST = re.compile(rb'[ \t\n\r]*\{[ \t\n\r]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t\n\r]*:[ \t\n\r]*')
 _NEXT = re.compile(rb'[ \t\n\r]*,[ \t\n\r]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t\n\r]*:[ \t\n\r]*')
@@ -63,8 +71,16 @@ def find_spans(
         position: The start of the object.
         end: The end of the object.
     """
-    # A duplicate shows as a value that is not at its expected position, or as members left after the last name.
     spans: dict[str, tuple[int, int]] = {}
+    if size_of((raws,)) == min(end, len(body)) - position:
+        position += 1
+        for name, raw in raws.items():
+            start = position + len(name) + 3
+            position = start + len(raw)
+            spans[name] = (start, position)
+            position += 1
+        return spans
+    # A duplicate shows as a value that is not at its expected position, or as members left after the last name.
     pattern = _FIRST
     for name, raw in raws.items():
         found = pattern.match(body, position, end)
@@ -87,7 +103,12 @@ def find_spans(
 
 
 def refuse_duplicates(
-    body: bytes, raws: Mapping[str, msgspec.Raw], spans: Mapping[str, tuple[int, int]]
+    body: bytes,
+    raws: Mapping[str, msgspec.Raw],
+    spans: Mapping[str, tuple[int, int]],
+    objects: Objects,
+    *,
+    few: bool,
 ) -> Steps[None]:
     """Refuse a body in which an object has a duplicate member, at any depth.
 
@@ -95,11 +116,13 @@ def refuse_duplicates(
         body: The whole body: one JSON object, whose top level is known to have no duplicates.
         raws: The members at its top level.
         spans: The spans of their values.
+        objects: Gets what is decoded of it.
+        few: It has so few objects and members that all of one list can be decoded in a step.
 
     Raises:
         Refusal: ``invalid_request``.
     """
-    if _at_once(body):
+    if len(body) <= PIECE_BYTES or (not few and _at_once(body)):
         if not _reads(body):
             yield from _read_exactly(body)
         return
@@ -115,6 +138,11 @@ def refuse_duplicates(
                         continue
                     if len(raw) <= PIECE_BYTES:
                         small.append(raw)
+                        continue
+                    inner = _compact(objects, level.starts[number], raw, level.depth) if few else None
+                    if inner is not None:
+                        todo.append(inner)
+                        yield
                     elif _at_once(raw):
                         yield from _look(bytes(raw))
                     else:
@@ -158,6 +186,50 @@ def _look_at(values: list[msgspec.Raw]) -> Steps[None]:
         size += len(raw)
     if piece:
         yield from _look(b"[%b]" % b",".join(piece))
+
+
+def _compact(objects: Objects, start: int, raw: msgspec.Raw, depth: int) -> _Level | None:
+    """The objects and lists among the members of a large object, or of all objects of a large list.
+
+    None if that has anything else: elements of another kind, blanks, names with escapes or wide letters, duplicates.
+    """
+    found = objects.decoded(raw) if depth <= _MOST_LEVELS else None
+    if found is None:
+        return None
+    listed = memoryview(raw)[0] == _LIST
+    if size_of(found) + (listed and 1 + len(found)) != len(raw):
+        return None
+    values = [value for part in found for value in part.values() if memoryview(value)[0] in _OPENING]
+    if max(map(len, values), default=0) <= PIECE_BYTES:
+        return _Level(depth + 1, values, [])
+    return _Level(depth + 1, values, _starts_of(found, start + listed))
+
+
+def size_of(parts: Sequence[Mapping[str, msgspec.Raw]]) -> int:
+    """The least bytes that these objects take, without what is between them.
+
+    What takes no more has no blanks, and no escapes and wide letters in names. A decoder keeps one of two members with
+    one name, so there is no other one either.
+    """
+    size = 2 * len(parts)
+    for part in parts:
+        if part:  # two quotes, a colon and a comma for each member, and no comma after the last one
+            size += sum(map(len, part)) + sum(map(len, part.values())) + 4 * len(part) - 1
+    return size
+
+
+def _starts_of(parts: list[Part], position: int) -> list[int]:
+    """Where the objects and lists in these objects start, if nothing is between them but commas."""
+    starts: list[int] = []
+    for part in parts:
+        position += 1
+        for name, value in part.items():
+            position += len(name) + 3
+            if memoryview(value)[0] in _OPENING:
+                starts.append(position)
+            position += len(value) + 1
+        position += 1 if part else 2
+    return starts
 
 
 def _inside(body: bytes, start: int, raw: msgspec.Raw, depth: int) -> Steps[_Level]:

@@ -16,6 +16,7 @@ from providers.bounds import STEP_BYTES, STEP_ELEMENTS
 from providers.dialect import Refusal
 from providers.document.census import TOO_DEEP
 from providers.document.members import LIST, OBJECT, decode_text, is_list
+from providers.document.objects import Objects, Part
 
 _LARGE = 1 << 20
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -103,6 +104,33 @@ class Look(Generic[_T]):
                 yield batch
                 batch, size, elements = [], 0, 0
         yield batch
+
+
+_OBJECTS: Look[Part] = Look(dict[str, msgspec.Raw])
+
+
+def all_objects(objects: Objects, raw: msgspec.Raw) -> Iterable[list[Part]]:
+    """The members of all objects of a list, or of a single object, in batches that one step can process.
+
+    Raises `Misfit`, perhaps after some batches, if the value or an element has another form.
+    """
+    found = objects.batches(raw)
+    if found is not None:
+        return found
+    if is_list(raw):
+        return _OBJECTS.all_fit(raw)
+    one = _OBJECTS.single(raw) if len(raw) and memoryview(raw)[0] == OBJECT else None
+    if one is None:
+        raise Misfit
+    objects.keep(raw, [one])
+    return ([one],)
+
+
+def objects_of(objects: Objects, raw: msgspec.Raw | None) -> Iterable[list[Part]]:
+    """Like `Look.batches`, but for all members of the objects."""
+    if raw is None or not is_list(raw):
+        return ()
+    return objects.batches(raw) or _OBJECTS.batches(raw)
 
 
 def values(raw: msgspec.Raw) -> list[msgspec.Raw]:

@@ -17,7 +17,7 @@ Rules that everything here obeys:
 from __future__ import annotations
 
 import codecs
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -25,7 +25,8 @@ from providers import bounds
 from providers.bounds import STEP_BYTES
 from providers.dialect import Refusal
 from providers.document.census import TOO_DEEP, TOO_MANY_MEMBERS, census, is_plain
-from providers.document.duplicates import NAMED_TWICE, NOT_JSON, find_spans, refuse_duplicates
+from providers.document.duplicates import NAMED_TWICE, NOT_JSON, PIECE_BYTES, find_spans, refuse_duplicates, size_of
+from providers.document.objects import Objects, Part
 from providers.steps import Steps, at_once
 
 MAX_MODEL: Final = 256
@@ -35,6 +36,7 @@ ABSENT: Final = msgspec.Raw(b"")
 """The default of a field that is read as a `msgspec.Raw`; see `given`."""
 
 _COUNT_LIMIT: Final = (1 << 31) - 1
+_FEW: Final = 20_000  # objects, lists and names in a body whose decoded objects are kept
 
 
 class Members:
@@ -44,14 +46,22 @@ class Members:
         raws: name -> the value's bytes as sent, as a view on the body.
         spans: name -> (start, end) of the value in ``body``, in body order.
         body: The bytes that contain the object.
+        objects: What was decoded inside of it.
     """
 
-    __slots__ = ("body", "raws", "spans")
+    __slots__ = ("body", "objects", "raws", "spans")
 
-    def __init__(self, raws: dict[str, msgspec.Raw], spans: dict[str, tuple[int, int]], body: bytes) -> None:
+    def __init__(
+        self,
+        raws: dict[str, msgspec.Raw],
+        spans: dict[str, tuple[int, int]],
+        body: bytes,
+        objects: Objects | None = None,
+    ) -> None:
         self.raws = raws
         self.spans = spans
         self.body = body
+        self.objects = objects or Objects()
 
     def raw(self, *names: str) -> msgspec.Raw | None:
         """The value of the first of these names that is present and not null."""
@@ -105,6 +115,15 @@ _FALSY: Final = frozenset((b"", b"null", b"false", b'""', b"[]", b"{}"))
 _TEXT = msgspec.json.Decoder(str)
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NAMES = msgspec.json.Decoder(list[str | int] | str | int)
+
+
+def _list_of(name: str) -> msgspec.json.Decoder[Any]:
+    """Decodes one member of a body, and no other: a list of objects, whose members stay undecoded."""
+    return msgspec.json.Decoder(msgspec.defstruct("Conversation", [("found", list[Part])], rename={"found": name}))
+
+
+_CONVERSATIONS: Final = {name: b'"%b":[{"' % name.encode() for name in ("messages", "contents", "input")}
+_CONVERSATION: Final = {name: _list_of(name) for name in _CONVERSATIONS}
 
 
 def given(raw: msgspec.Raw) -> bool:
@@ -173,27 +192,89 @@ def read_members(body: bytes, *, values: int = bounds.VALUES) -> Steps[Members]:
         body: The whole body.
         values: How many values it may have.
     """
-    if not (yield from is_plain(body)):
-        yield from census(body, values=values)
+    few = (yield from is_plain(body)) or (yield from census(body, values=values)) <= _FEW
+    objects = Objects(few=few)
+    around = (yield from _read_around(body, objects)) if few and len(body) > PIECE_BYTES else None
+    raws, spans = (_read_top_level(body), None) if around is None else around
+    if len(raws) > bounds.MEMBERS:
+        raise Refusal("invalid_request", TOO_MANY_MEMBERS)
+    yield
+    if not body.isascii():
+        yield from _check_utf8(body)
+    if spans is None:
+        spans = yield from find_spans(body, raws)
+        if spans is None:
+            raise Refusal("invalid_request", NAMED_TWICE)
+        yield
+    yield from refuse_duplicates(body, raws, spans, objects, few=few)
+    return Members(raws, spans, body, objects)
+
+
+def _read_top_level(body: bytes) -> dict[str, msgspec.Raw]:
     try:
-        raws = _MEMBERS.decode(body)
+        return _MEMBERS.decode(body)
     except msgspec.ValidationError:
         raise Refusal("invalid_request", "The request body must be a JSON object.") from None
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise Refusal("invalid_request", NOT_JSON) from None
     except RecursionError:
         raise Refusal("invalid_request", TOO_DEEP) from None
-    if len(raws) > bounds.MEMBERS:
-        raise Refusal("invalid_request", TOO_MANY_MEMBERS)
+
+
+def _read_around(
+    body: bytes, objects: Objects
+) -> Steps[tuple[dict[str, msgspec.Raw], dict[str, tuple[int, int]]] | None]:
+    """Read a body's top level and its conversation in one pass: members and spans; None if it cannot be done.
+
+    The conversation is decoded where it is, and then the rest of the body with a number in its place. The decoder does
+    not tell where the list ends. Written without blanks it ends at ``end``, and if the rest is JSON in which its name
+    is there once, it does end there:
+
+    - It does not end before: its objects take that many bytes at least (`size_of`).
+    - It does not end later: the rest would begin inside of the list, and close more brackets than it opens, or begin in
+      a string, and so end in one.
+    - Of two lists with this name the decoder gives the last one. The rest would begin in the last one, or before it and
+      have its name as well.
+    """
+    places = ((body.find(opening, 0, STEP_BYTES), name) for name, opening in _CONVERSATIONS.items())
+    start, name = next((place for place in places if place[0] >= 0), (-1, ""))
+    if not name:
+        return None
+    try:
+        found: list[Part] = _CONVERSATION[name].decode(body).found
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
     yield
-    if not body.isascii():
-        yield from _check_utf8(body)
-    spans = yield from find_spans(body, raws)
-    if spans is None:
-        raise Refusal("invalid_request", NAMED_TWICE)
-    yield
-    yield from refuse_duplicates(body, raws, spans)
-    return Members(raws, spans, body)
+    start += len(name) + 3
+    end = start + size_of(found) + len(found) + 1
+    rest = b"%b0%b" % (body[:start], body[end:])
+    try:
+        raws = _MEMBERS.decode(rest)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    spans = yield from find_spans(rest, raws)
+    if spans is None or spans.get(name) != (start, start + 1):
+        return None
+    for other, (first, last) in spans.items():
+        if first > start:
+            spans[other] = (first + end - start - 1, last + end - start - 1)
+    spans[name] = (start, end)
+    raws[name] = msgspec.Raw(memoryview(body)[start:end])
+    objects.keep(raws[name], found)
+    return raws, spans
+
+
+def _check_utf8(body: bytes) -> Steps[None]:
+    # In steps, so that a few wide characters do not make Python use a wide representation for the whole text.
+    view = memoryview(body)
+    position, size = 0, len(body)
+    try:
+        while position < size:
+            end = position + STEP_BYTES
+            position += codecs.utf_8_decode(view[position:end], "strict", end >= size)[1]
+            yield
+    except UnicodeDecodeError:
+        raise Refusal("invalid_request", "The request body is not valid UTF-8.") from None
 
 
 def read_nested(members: Members, *names: str) -> Members | None:
@@ -209,7 +290,7 @@ def read_nested(members: Members, *names: str) -> Members | None:
     spans = None if raws is None else at_once(find_spans(members.body, raws, start, end))
     if raws is None or spans is None:
         raise Refusal("invalid_request", NAMED_TWICE, names[0])
-    return Members(raws, spans, members.body)
+    return Members(raws, spans, members.body, members.objects)
 
 
 def read_object(text: bytes) -> Members | None:
@@ -224,19 +305,6 @@ def _decoded(text: bytes | msgspec.Raw) -> dict[str, msgspec.Raw] | None:
         return _MEMBERS.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-
-
-def _check_utf8(body: bytes) -> Steps[None]:
-    # In steps, so that a few wide characters do not make Python use a wide representation for the whole text.
-    view = memoryview(body)
-    position, size = 0, len(body)
-    try:
-        while position < size:
-            end = position + STEP_BYTES
-            position += codecs.utf_8_decode(view[position:end], "strict", end >= size)[1]
-            yield
-    except UnicodeDecodeError:
-        raise Refusal("invalid_request", "The request body is not valid UTF-8.") from None
 
 
 def read_model(members: Members, path_model: str | None = None) -> str:

@@ -31,6 +31,7 @@ from providers.document.members import (
     read_object,
     words,
 )
+from providers.document.objects import Part
 from providers.document.projection import Wanted
 from providers.document.splice import Edits
 from providers.document.strings import quoted
@@ -46,7 +47,7 @@ from providers.gemini.answer import (
 from providers.gemini.output import chunk_output
 from providers.gemini.weight import weigh
 from providers.members import register
-from providers.members.parts import Part, walk
+from providers.members.parts import walk
 from providers.output_limit import LEAST_OUTPUT, lower
 from providers.steps import Steps
 from providers.tools.removal import not_forced, remove_tools
@@ -55,6 +56,7 @@ from providers.tools.selection import tools_in_gemini
 _FILES: Final = frozenset(("fileData", "file_data"))
 _URIS: Final = ("fileUri", "file_uri")
 _ROOTS: Final = ("contents", "content", "systemInstruction", "system_instruction", "tools", "requests")
+_WALKED: Final = (*_ROOTS, "generateContentRequest", "generate_content_request")
 _TWICE: Final = "A member of the request body appears in both spellings: leave one out."
 
 _SPELLINGS: Final = (
@@ -98,17 +100,17 @@ class Gemini:
     def read(self, body: bytes, path_model: str | None) -> Steps[Head]:
         members = yield from read_members(body)
         _refuse_spellings(members, _SPELLINGS)
-        found = yield from register.examine(self.operation, members, body)
+        found = yield from register.examine(self.operation, members, _WALKED)
         model = read_model(members, path_model).removeprefix("models/")
         tools = set[str]()
-        yield from _read_request(members, tools)
+        held = yield from _read_request(members, tools)
         optional = yield from not_forced(self.operation.family, members, tools)
         # A request to count tokens may contain a whole request as a member.
         nested = read_nested(members, "generateContentRequest", "generate_content_request")
         if nested is not None:
             _refuse_spellings(nested, _SPELLINGS)
             within = set[str]()
-            yield from _read_request(nested, within)
+            held |= yield from _read_request(nested, within)
             tools |= within
             optional -= within
         limits = read_nested(members, "generationConfig", "generation_config")
@@ -135,7 +137,7 @@ class Gemini:
             variant=_read_variant(members),
             members=members.spans,
             weight=(yield from weigh(members, len(body))),
-            found=found,
+            found=register.seen(found, held),
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:
@@ -205,9 +207,11 @@ def _lower_thinking(thinking: Edits, tokens: int) -> None:
             thinking.replace(name, b"%d" % min(budget, max(_LEAST_THINKING, tokens // 2)))
 
 
-def _read_request(members: Members, tools: set[str]) -> Steps[None]:
-    yield from walk(Family.GOOGLE, members, _ROOTS, _judge)
-    tools |= yield from tools_in_gemini(members.raws.get("tools"))
+def _read_request(members: Members, tools: set[str]) -> Steps[bool]:
+    """Collects the tools; returns whether a part has a member that is removed."""
+    held = yield from walk(Family.GOOGLE, members, _ROOTS, _judge)
+    tools |= yield from tools_in_gemini(members.raws.get("tools"), members.objects)
+    return held
 
 
 def _judge(_root: str, place: str, part: Part) -> None:

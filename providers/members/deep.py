@@ -1,14 +1,14 @@
 """Removes members from the parts of a conversation, such as file names, sources and cache markers.
 
-`clean` is for every request, `uncache` for a request of which nothing may be cached. A conversation is not
-decoded to look for them: one search of the bytes shows whether a name occurs at all, or an escape that could hide
-it, and only then the parts are walked.
+`clean` is for every request, `uncache` for a request of which nothing may be cached. A request without such a member is
+not walked again: `providers.members.parts` tells whether it has seen one. Where it does not look, one search of the
+bytes shows whether a name occurs at all, or an escape that could hide it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Final
 
@@ -17,7 +17,7 @@ import msgspec
 from providers.bounds import STEP_ELEMENTS
 from providers.dialect import Family
 from providers.document.look import values
-from providers.document.members import is_list, is_object, read_object
+from providers.document.members import Members, is_list, is_object, is_string, read_object
 from providers.document.splice import Edits
 from providers.steps import Steps
 
@@ -41,14 +41,29 @@ INTO: Final = {
 }  # fmt: skip
 """The members that contain parts."""
 
+REMOVED: Final[dict[Family, frozenset[str]]] = {
+    Family.OPENAI: frozenset((BREAKPOINT,)),
+    Family.ANTHROPIC: frozenset(),
+    Family.GOOGLE: frozenset((PART_METADATA, "part_metadata")),
+}
+"""Members of an object that `clean` removes or changes."""
+
 MARKS: Final = {Family.OPENAI: (BREAKPOINT,), Family.ANTHROPIC: ("cache_control", "caching"), Family.GOOGLE: ()}
 """Members that mark the end of a cached prefix."""
 _USUAL_TTL: Final = (b'"30m"', b"null")
 
 
-def may_hold(family: Family, body: bytes) -> Steps[bool]:
-    """Whether a body may have members that `clean` removes."""
-    return (yield from _holds(body, _NEEDLES.get(family, ())))
+def may_hold(family: Family, members: Members, walked: Collection[str]) -> Steps[bool]:
+    """Whether a request has a member that `clean` removes at its top level, or may have one in its parts.
+
+    ``walked``: the members that `providers.members.parts` walks.
+    """
+    if not members.raws.keys().isdisjoint(REMOVED[family]):
+        return True
+    for name in members.raws.keys() & INTO[family]:
+        if name not in walked and not is_string(members.raws[name]):
+            return (yield from _holds(members.body, _NEEDLES.get(family, ())))
+    return False
 
 
 def _holds(body: bytes, needles: tuple[bytes, ...]) -> Steps[bool]:

@@ -13,23 +13,19 @@ Rules that everything here obeys:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final, TypeAlias
-
-import msgspec
 
 from providers.bounds import STEP_ELEMENTS
 from providers.dialect import Family, Refusal
 from providers.document.census import TOO_DEEP
-from providers.document.look import Look, Misfit
-from providers.document.members import LIST, OBJECT, Members, given
+from providers.document.look import Misfit, all_objects
+from providers.document.members import Members, given
+from providers.document.objects import Part
 from providers.document.strings import folded, snake
 from providers.members import anthropic, deep, google, openai
 from providers.members.register import REGISTER, SPELLED, tables_of
 from providers.steps import Steps
-
-Part: TypeAlias = "dict[str, msgspec.Raw]"
-"""The members of one object, as sent."""
 
 Judge: TypeAlias = "Callable[[str, str, Part], None]"
 """Called with the request's member, the innermost member, and the object in it; raises `Refusal`."""
@@ -85,10 +81,9 @@ def _known(family: Family) -> frozenset[str]:
 
 _KNOWN: Final = {family: _known(family) for family in Family}
 _FOLDED: Final = {family: frozenset(map(folded, names)) for family, names in _KNOWN.items()}
-_OBJECTS: Look[Part] = Look(dict[str, msgspec.Raw])
 
 
-def walk(family: Family, members: Members, roots: tuple[str, ...], judge: Judge) -> Steps[None]:
+def walk(family: Family, members: Members, roots: tuple[str, ...], judge: Judge) -> Steps[bool]:
     """Walk every object in some members of a request.
 
     Args:
@@ -97,10 +92,14 @@ def walk(family: Family, members: Members, roots: tuple[str, ...], judge: Judge)
         roots: The members to walk.
         judge: Called for each object.
 
+    Returns:
+        An object has a member that `providers.members.deep` removes.
+
     Raises:
         Refusal: ``invalid_request``, or what ``judge`` raises.
     """
-    known, into, texts = _KNOWN[family], _INTO[family], _TEXTS[family]
+    known, into, texts, removed = _KNOWN[family], _INTO[family], _TEXTS[family], deep.REMOVED[family]
+    found = not members.raws.keys().isdisjoint(removed)
     for root in roots:
         raw = members.raws.get(root)
         if raw is None:
@@ -117,11 +116,12 @@ def walk(family: Family, members: Members, roots: tuple[str, ...], judge: Judge)
             if depth > _DEEPEST:
                 raise Refusal("invalid_request", TOO_DEEP)
             try:
-                for batch in _objects(raw, opening):
+                for batch in all_objects(members.objects, raw):
                     for part in batch:
                         if not part.keys() <= known:
                             _refuse_spelled(family, part)
                         judge(root, name, part)
+                        found = found or not part.keys().isdisjoint(removed)
                         todo += [(inner, part[inner], depth + 1) for inner in part.keys() & into]
                     seen += len(batch)
                     if seen >= STEP_ELEMENTS:
@@ -130,15 +130,7 @@ def walk(family: Family, members: Members, roots: tuple[str, ...], judge: Judge)
             except Misfit:
                 raise Refusal("invalid_request", SHAPE, root) from None
         yield
-
-
-def _objects(raw: msgspec.Raw, opening: int) -> Iterable[list[Part]]:
-    if opening == LIST:
-        return _OBJECTS.all_fit(raw)
-    one = _OBJECTS.single(raw) if opening == OBJECT else None
-    if one is None:
-        raise Misfit
-    return ([one],)
+    return found
 
 
 def _refuse_spelled(family: Family, part: Part) -> None:

@@ -12,7 +12,7 @@ Rules that everything here obeys:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -128,8 +128,13 @@ class _Search:
                 self.cached.append((*path, name))
 
 
-def examine(operation: Operation, members: Members, body: bytes) -> Steps[Examined]:
+def examine(operation: Operation, members: Members, walked: Collection[str] = ()) -> Steps[Examined]:
     """The members of a request that are not sent unchanged.
+
+    Args:
+        operation: What is asked for.
+        members: The request's members.
+        walked: Those that `providers.members.parts.walk` visits next; see `seen`.
 
     Raises:
         Refusal: It has a member that is refused, or one that must be an object and is not.
@@ -137,7 +142,7 @@ def examine(operation: Operation, members: Members, body: bytes) -> Steps[Examin
     search = _Search()
     search.look(REGISTER[operation], members, ())
     yield
-    hidden = yield from deep.may_hold(operation.family, body)
+    hidden = yield from deep.may_hold(operation.family, members, walked)
     found = Examined(
         tuple(search.removed),
         tuple(search.unlisted),
@@ -148,6 +153,11 @@ def examine(operation: Operation, members: Members, body: bytes) -> Steps[Examin
         hidden,
     )
     return _NOTHING if found == _NOTHING else found
+
+
+def seen(found: Examined, deep_too: bool) -> Examined:
+    """The same, if a walk has seen a member that is removed from parts, or not."""
+    return msgspec.structs.replace(found, deep=True) if deep_too and not found.deep else found
 
 
 def edit(edits: Edits, family: Family, found: Examined, target: Target) -> Steps[None]:

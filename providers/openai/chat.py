@@ -11,7 +11,7 @@ from providers.dialect import Head, Operation, Scanner, Target, media_out
 from providers.document.members import Members, read_members, read_model, read_nested, words
 from providers.document.splice import Edits
 from providers.members.parts import walk
-from providers.members.register import examine
+from providers.members.register import examine, seen
 from providers.openai import request as openai_request
 from providers.openai.answer import chat_scanner
 from providers.openai.weight import weigh_chat
@@ -31,10 +31,10 @@ class ChatCompletions:
 
     def read(self, body: bytes, path_model: str | None) -> Steps[Head]:
         members = yield from read_members(body)
-        found = yield from examine(self.operation, members, body)
-        yield from walk(self.operation.family, members, _ROOTS, openai_request.judge_part)
+        found = yield from examine(self.operation, members, _ROOTS)
+        held = yield from walk(self.operation.family, members, _ROOTS, openai_request.judge_part)
         stream = members.boolean("stream")
-        tools = yield from tools_in_list(self.operation.family, members.raws.get("tools"))
+        tools = yield from tools_in_list(self.operation.family, members.raws.get("tools"), members.objects)
         tools |= tools_in_members(self.operation.family, members)
         return Head(
             model=read_model(members, path_model),
@@ -50,7 +50,7 @@ class ChatCompletions:
             variant=openai_request.read_variant(members),
             members=members.spans,
             weight=(yield from weigh_chat(members, len(body))),
-            found=found,
+            found=seen(found, held),
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:

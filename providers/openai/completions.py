@@ -38,7 +38,7 @@ class Completions:
 
     def read(self, body: bytes, path_model: str | None) -> Steps[Head]:
         members = yield from read_members(body, values=bounds.TOKEN_VALUES)
-        found = yield from examine(self.operation, members, body)
+        found = yield from examine(self.operation, members)
         stream = members.boolean("stream")
         each = max(members.count("n") or 1, members.count("best_of") or 1)
         prompts = _prompts(members)

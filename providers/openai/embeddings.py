@@ -27,7 +27,7 @@ class Embeddings:
 
     def read(self, body: bytes, path_model: str | None) -> Steps[Head]:
         members = yield from read_members(body, values=bounds.TOKEN_VALUES)
-        found = yield from examine(self.operation, members, body)
+        found = yield from examine(self.operation, members)
         return Head(
             model=read_model(members, path_model),
             output_limit=0,

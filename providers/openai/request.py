@@ -13,10 +13,10 @@ from metering.usage import STANDARD, ServiceTier, Variant
 from providers.dialect import Family, Head, Operation, Refusal, Target
 from providers.document.addresses import refuse_kept
 from providers.document.members import Members, is_object, is_string, says_something, word
+from providers.document.objects import Part
 from providers.document.splice import Edits
 from providers.document.strings import quoted
 from providers.members import register
-from providers.members.parts import Part
 from providers.steps import Steps
 from providers.tools.removal import remove_tools
 

@@ -17,9 +17,10 @@ from providers.answers.sniff import scanner_by_label
 from providers.dialect import Head, Operation, Refusal, Scanner, Target
 from providers.document.look import says
 from providers.document.members import ABSENT, given, read_members, read_model
+from providers.document.objects import Part
 from providers.document.splice import Edits
-from providers.members.parts import Part, walk
-from providers.members.register import examine
+from providers.members.parts import walk
+from providers.members.register import examine, seen
 from providers.openai import request as openai_request
 from providers.openai.answer import COUNTED, RESPONSE, ResponsesStream, read_counted, read_response
 from providers.openai.output import responses_output
@@ -53,7 +54,7 @@ class Responses:
 
     def read(self, body: bytes, path_model: str | None) -> Steps[Head]:
         members = yield from read_members(body)
-        found = yield from examine(self.operation, members, body)
+        found = yield from examine(self.operation, members, _ROOTS)
         if members.boolean("background"):
             raise Refusal("privacy_unsupported", _BACKGROUND, "background")
         given_later: list[msgspec.Raw] = []  # tools that the conversation adds
@@ -65,11 +66,11 @@ class Responses:
                     given_later.append(part["tools"])
             openai_request.judge_part(root, place, part)
 
-        yield from walk(self.operation.family, members, _ROOTS, judge)
-        listed = yield from tools_in_list(self.operation.family, members.raws.get("tools"))
+        held = yield from walk(self.operation.family, members, _ROOTS, judge)
+        listed = yield from tools_in_list(self.operation.family, members.raws.get("tools"), members.objects)
         added: set[str] = set()
         for raw in given_later:
-            added |= yield from tools_in_list(self.operation.family, raw)
+            added |= yield from tools_in_list(self.operation.family, raw, members.objects)
         tools = listed | added
         return Head(
             model=read_model(members, path_model),
@@ -83,7 +84,7 @@ class Responses:
             variant=openai_request.read_variant(members),
             members=members.spans,
             weight=(yield from weigh_responses(members, len(body))),
-            found=found,
+            found=seen(found, held),
         )
 
     def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:

@@ -10,8 +10,9 @@ from typing import Final
 
 import msgspec
 
-from providers.document.look import Look
+from providers.document.look import Look, objects_of
 from providers.document.members import ABSENT, Members, is_list, is_object, is_string, read_nested, word
+from providers.document.objects import Objects, Part
 from providers.measures import Kind, Weight
 from providers.steps import Steps
 from providers.weight.tally import Tally
@@ -26,20 +27,6 @@ class _Address(msgspec.Struct):
     file_url: msgspec.Raw = ABSENT
 
 
-class _Part(msgspec.Struct):
-    type: msgspec.Raw = ABSENT
-    text: msgspec.Raw = ABSENT
-    refusal: msgspec.Raw = ABSENT
-    image_url: msgspec.Raw = ABSENT
-    detail: msgspec.Raw = ABSENT
-    input_audio: msgspec.Raw = ABSENT
-    file: msgspec.Raw = ABSENT
-    file_data: msgspec.Raw = ABSENT
-    file_url: msgspec.Raw = ABSENT
-    video_url: msgspec.Raw = ABSENT
-    document_url: msgspec.Raw = ABSENT
-
-
 class _Function(msgspec.Struct):
     arguments: msgspec.Raw = ABSENT
     input: msgspec.Raw = ABSENT
@@ -48,28 +35,6 @@ class _Function(msgspec.Struct):
 class _Call(msgspec.Struct):
     function: _Function | None = None
     custom: _Function | None = None
-
-
-class _Message(msgspec.Struct):
-    role: msgspec.Raw = ABSENT
-    content: msgspec.Raw = ABSENT
-    tool_calls: msgspec.Raw = ABSENT
-    function_call: msgspec.Raw = ABSENT
-
-
-class _Item(msgspec.Struct):
-    type: msgspec.Raw = ABSENT
-    role: msgspec.Raw = ABSENT
-    content: msgspec.Raw = ABSENT
-    output: msgspec.Raw = ABSENT
-    arguments: msgspec.Raw = ABSENT
-    input: msgspec.Raw = ABSENT
-    code: msgspec.Raw = ABSENT
-    action: msgspec.Raw = ABSENT
-    summary: msgspec.Raw = ABSENT
-    encrypted_content: msgspec.Raw = ABSENT
-    result: msgspec.Raw = ABSENT  # a generated image
-    tools: msgspec.Raw = ABSENT
 
 
 class _Format(msgspec.Struct):
@@ -87,9 +52,10 @@ class _Text(msgspec.Struct):
 _COMPACTED_BYTES: Final = 10  # for one token, from the recordings
 _NO_EFFORT: Final = frozenset(("none", "minimal"))
 _PRO_TOKENS: Final = 1_500  # that the provider adds in the mode "pro", from the recordings
-_MESSAGES: Final = Look(_Message)
-_ITEMS: Final = Look(_Item)
-_PARTS: Final = Look(_Part)
+_MEDIA: Final = frozenset(
+    ("image_url", "input_audio", "file", "file_data", "file_url", "video_url", "document_url")
+)  # of a part
+_OF_CALLS: Final = frozenset(("output", "arguments", "input", "code"))  # of an item
 _CALLS: Final = Look(_Call)
 _FUNCTION: Final = Look(_Function)
 _ADDRESS: Final = Look(_Address)
@@ -99,27 +65,28 @@ _TEXT: Final = Look(_Text)
 
 def weigh_chat(members: Members, body: int) -> Steps[Weight]:
     """The weight of a request to ``/v1/chat/completions``."""
-    tally = Tally()
-    for batch in _MESSAGES.batches(members.raws.get("messages")):
+    tally, objects = Tally(), members.objects
+    for batch in objects_of(objects, members.raws.get("messages")):
         for message in batch:
             tally.turns += 1
-            if is_string(message.content):
-                tally.text(message.content)
+            content = message.get("content", ABSENT)
+            if is_string(content):
+                tally.text(content)
             else:
-                for parts in _PARTS.batches(message.content):
+                for parts in objects_of(objects, content):
                     for part in parts:
                         _part(tally, part)
                     yield
-            if len(message.tool_calls):
-                for calls in _CALLS.batches(message.tool_calls):
+            if "tool_calls" in message:
+                for calls in _CALLS.batches(message["tool_calls"]):
                     for call in calls:
                         _call(tally, call.function or call.custom)
                     yield
-            if len(message.function_call):
-                _call(tally, _FUNCTION.single(message.function_call))
+            if "function_call" in message:
+                _call(tally, _FUNCTION.single(message["function_call"]))
         yield
-    yield from tally.define(members.raws.get("tools"))
-    yield from tally.define(members.raws.get("functions"))
+    yield from tally.define(members.raws.get("tools"), objects)
+    yield from tally.define(members.raws.get("functions"), objects)
     tally.thinks = members.text("reasoning_effort") not in _NO_EFFORT
     stated = members.raw("response_format")
     if stated is not None and (form := _RESPONSE_FORMAT.single(stated)) is not None and form.json_schema is not None:
@@ -129,21 +96,21 @@ def weigh_chat(members: Members, body: int) -> Steps[Weight]:
 
 def weigh_responses(members: Members, body: int) -> Steps[Weight]:
     """The weight of a request to ``/v1/responses``, ``/compact`` or ``/input_tokens``."""
-    tally = Tally()
+    tally, objects = Tally(), members.objects
     instructions = members.raw("instructions")
     if instructions is not None:
         tally.instructed = True
         tally.turns += 1
-        yield from _content(tally, instructions)
+        yield from _content(tally, instructions, objects)
     given = members.raw("input")
     if given is not None and is_string(given):
         tally.turns += 1
         tally.text(given)
-    for batch in _ITEMS.batches(given):
+    for batch in objects_of(objects, given):
         for item in batch:
-            yield from _item(tally, item)
+            yield from _item(tally, item, objects)
         yield
-    yield from tally.define(members.raws.get("tools"))
+    yield from tally.define(members.raws.get("tools"), objects)
     reasoning = read_nested(members, "reasoning")
     tally.thinks = reasoning is None or reasoning.text("effort") not in _NO_EFFORT
     if reasoning is not None and reasoning.text("mode") == "pro":
@@ -164,11 +131,11 @@ def weigh_prompt(members: Members, body: int, name: str) -> Steps[Weight]:
     return (yield from tally.weight(body))
 
 
-def _content(tally: Tally, raw: msgspec.Raw) -> Steps[None]:
+def _content(tally: Tally, raw: msgspec.Raw, objects: Objects) -> Steps[None]:
     if is_string(raw):
         tally.text(raw)
     elif is_list(raw):
-        for batch in _PARTS.batches(raw):
+        for batch in objects_of(objects, raw):
             for part in batch:
                 _part(tally, part)
             yield
@@ -181,63 +148,74 @@ def _call(tally: Tally, function: _Function | None) -> None:
         tally.text(function.input)
 
 
-def _item(tally: Tally, item: _Item) -> Steps[None]:
-    if len(item.role):
+def _item(tally: Tally, item: Part, objects: Objects) -> Steps[None]:
+    if "role" in item:
         tally.turns += 1
-        if word(item.role) == b'"user"':
+        if word(item["role"]) == b'"user"':
             tally.ask()
-    if len(item.content):
-        yield from _content(tally, item.content)
-    if len(item.output):
+    if "content" in item:
+        yield from _content(tally, item["content"], objects)
+    if not item.keys().isdisjoint(_OF_CALLS):
+        yield from _item_of_call(tally, item, objects)
+    if "encrypted_content" in item:
+        if word(item.get("type", ABSENT)) == b'"compaction"':  # replaces the turns before it, so no later turn drops it
+            tally.tokens += len(item["encrypted_content"]) // _COMPACTED_BYTES
+        else:
+            tally.signed += len(item["encrypted_content"])
+    if "result" in item:  # a generated image
+        tally.media.add(item["result"], kind=Kind.IMAGE)
+    if "tools" in item:
+        yield from tally.define(item["tools"], objects)
+
+
+def _item_of_call(tally: Tally, item: Part, objects: Objects) -> Steps[None]:
+    """A call, its result, or both."""
+    if "output" in item:
+        output = item["output"]
         tally.calls += 1
-        if is_object(item.output):
-            part = _PARTS.single(item.output)
-            if part is not None and len(part.image_url):
-                _part(tally, part)
+        if is_object(output):
+            part = objects.decoded(output)
+            if part is not None and "image_url" in part[0]:
+                _part(tally, part[0])
             else:
-                tally.data(item.output)
+                tally.data(output)
         else:
-            yield from _content(tally, item.output)
-    if len(item.arguments) or len(item.input) or len(item.code):
+            yield from _content(tally, output, objects)
+    if "arguments" in item or "input" in item or "code" in item:
         tally.calls += 1
-        tally.data(item.arguments)
-        tally.text(item.input)
-        tally.text(item.code)
-    if len(item.encrypted_content):
-        if word(item.type) == b'"compaction"':  # replaces the turns before it, so no later turn drops it
-            tally.tokens += len(item.encrypted_content) // _COMPACTED_BYTES
-        else:
-            tally.signed += len(item.encrypted_content)
-    if len(item.result):
-        tally.media.add(item.result, kind=Kind.IMAGE)
-    if len(item.tools):
-        yield from tally.define(item.tools)
+        tally.data(item.get("arguments", ABSENT))
+        tally.text(item.get("input", ABSENT))
+        tally.text(item.get("code", ABSENT))
 
 
-def _part(tally: Tally, part: _Part) -> None:
-    tally.text(part.text)
-    tally.text(part.refusal)
+def _part(tally: Tally, part: Part) -> None:
+    if "text" in part:
+        tally.text(part["text"])
+    if "refusal" in part:
+        tally.text(part["refusal"])
+    if part.keys().isdisjoint(_MEDIA):
+        return
     media = tally.media
-    if len(part.image_url):
-        address = _address(part.image_url)
-        media.add(address.url, kind=Kind.IMAGE, detail=address.detail if len(address.detail) else part.detail)
-    if len(part.input_audio):
-        address = _address(part.input_audio)
-        media.add(address.data, kind=Kind.AUDIO)
-    if len(part.file):
-        address = _address(part.file)
+    if "image_url" in part:
+        address = _address(part["image_url"])
+        detail = address.detail if len(address.detail) else part.get("detail", ABSENT)
+        media.add(address.url, kind=Kind.IMAGE, detail=detail)
+    if "input_audio" in part:
+        media.add(_address(part["input_audio"]).data, kind=Kind.AUDIO)
+    if "file" in part:
+        address = _address(part["file"])
         if len(address.file_data):
             media.add(address.file_data, kind=Kind.PDF)
         else:
             media.remote(Kind.PDF)
-    if len(part.file_data):
-        media.add(part.file_data, kind=Kind.PDF)
-    elif len(part.file_url):
+    if "file_data" in part:
+        media.add(part["file_data"], kind=Kind.PDF)
+    elif "file_url" in part:
         media.remote(Kind.PDF)
-    if len(part.video_url):
-        media.add(_address(part.video_url).url, kind=Kind.VIDEO)
-    if len(part.document_url):
-        media.add(_address(part.document_url).url, kind=Kind.PDF)
+    if "video_url" in part:
+        media.add(_address(part["video_url"]).url, kind=Kind.VIDEO)
+    if "document_url" in part:
+        media.add(_address(part["document_url"]).url, kind=Kind.PDF)
 
 
 def _address(raw: msgspec.Raw) -> _Address:

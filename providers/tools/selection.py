@@ -8,13 +8,15 @@ adds later is refused until somebody has read what it keeps.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
 from providers.dialect import Family
-from providers.document.look import Look, Misfit, says
+from providers.document.look import Misfit, all_objects, says
 from providers.document.members import ABSENT, Members, count_of, decode_text, given, is_list, word
+from providers.document.objects import Objects, Part
 from providers.document.strings import snake
 from providers.steps import Steps
 from providers.tools.catalog import SERVER_TOOLS, UNKNOWN
@@ -46,25 +48,10 @@ _PLAIN: Final = {
 }
 
 
-class _Tool(msgspec.Struct):
-    type: msgspec.Raw = ABSENT
-    tools: msgspec.Raw = ABSENT
-    execution: msgspec.Raw = ABSENT
-    environment: msgspec.Raw = ABSENT
-
-
 class _Environment(msgspec.Struct):
     type: msgspec.Raw = ABSENT
 
 
-class _Uses(msgspec.Struct):
-    type: msgspec.Raw = ABSENT
-    max_uses: msgspec.Raw = ABSENT
-
-
-_USES = Look(_Uses)
-_TOOLS = Look(_Tool)
-_GEMINI_TOOLS: Look[dict[str, msgspec.Raw]] = Look(dict[str, msgspec.Raw])
 _ENVIRONMENT = msgspec.json.Decoder(_Environment)
 
 
@@ -79,27 +66,40 @@ def tools_in_members(family: Family, members: Members) -> set[str]:
     return found
 
 
-def tools_in_list(family: Family, raw: msgspec.Raw | None, *, grouped: bool = False) -> Steps[set[str]]:
+def tools_in_list(
+    family: Family, raw: msgspec.Raw | None, objects: Objects | None = None, *, grouped: bool = False
+) -> Steps[set[str]]:
     """Ids of the tools in an OpenAI or Anthropic ``tools`` list; a value that is not a list is `UNKNOWN`.
 
-    ``grouped``: the list is a group inside a ``tools`` list; groups do not nest.
+    Args:
+        family: The API.
+        raw: The list.
+        objects: What was decoded of the request.
+        grouped: The list is a group inside a ``tools`` list; groups do not nest.
     """
     if raw is None or not given(raw):
         return set()
     found: set[str] = set()
     plain = _PLAIN[family]
     try:
-        for batch in _TOOLS.all_fit(raw):
+        for batch in _tools_of(raw, objects):
             for tool in batch:
-                if word(tool.type) not in plain:
-                    yield from _classify(family, tool, found, grouped=grouped)
+                if word(tool.get("type", ABSENT)) not in plain:
+                    yield from _classify(family, tool, found, objects, grouped=grouped)
             yield
     except Misfit:
         return {UNKNOWN}
     return found
 
 
-def most_uses(raw: msgspec.Raw | None) -> Steps[int | None]:
+def _tools_of(raw: msgspec.Raw, objects: Objects | None) -> Iterable[list[Part]]:
+    """Raises `Misfit` if the value is not a list of objects."""
+    if not is_list(raw):
+        raise Misfit
+    return all_objects(objects or Objects(), raw)
+
+
+def most_uses(raw: msgspec.Raw | None, objects: Objects) -> Steps[int | None]:
     """The sum of ``max_uses`` of the tools in an Anthropic ``tools`` list that run at the provider; ``None`` if one has
     no limit.
     """
@@ -108,8 +108,12 @@ def most_uses(raw: msgspec.Raw | None) -> Steps[int | None]:
     plain = _PLAIN[Family.ANTHROPIC]
     uses: list[int | None] = []
     try:
-        for batch in _USES.all_fit(raw):
-            uses += [count_of(word(tool.max_uses)) for tool in batch if word(tool.type) not in plain]
+        for batch in _tools_of(raw, objects):
+            uses += [
+                count_of(word(tool.get("max_uses", ABSENT)))
+                for tool in batch
+                if word(tool.get("type", ABSENT)) not in plain
+            ]
             yield
     except Misfit:
         return None
@@ -122,13 +126,13 @@ def tool_in_definition(family: Family, raw: msgspec.Raw) -> Steps[set[str]]:
     return (yield from tools_in_list(family, msgspec.Raw(b"[" + bytes(raw) + b"]"))) if given(raw) else set()
 
 
-def tools_in_gemini(raw: msgspec.Raw | None) -> Steps[set[str]]:
+def tools_in_gemini(raw: msgspec.Raw | None, objects: Objects | None = None) -> Steps[set[str]]:
     """Ids of the tools in Gemini's ``tools``: a list of objects (or one) whose members are tools."""
     if raw is None or not given(raw):
         return set()
     found: set[str] = set()
     try:
-        for batch in _GEMINI_TOOLS.all_fit(raw if is_list(raw) else msgspec.Raw(b"[" + bytes(raw) + b"]")):
+        for batch in all_objects(objects or Objects(), raw):
             for tool in batch:
                 for name, value in tool.items():
                     if given(value):
@@ -141,8 +145,9 @@ def tools_in_gemini(raw: msgspec.Raw | None) -> Steps[set[str]]:
     return found
 
 
-def _classify(family: Family, tool: _Tool, found: set[str], *, grouped: bool) -> Steps[None]:
-    name = decode_text(tool.type) if len(tool.type) < 256 else None
+def _classify(family: Family, tool: Part, found: set[str], objects: Objects | None, *, grouped: bool) -> Steps[None]:
+    kind = tool.get("type", ABSENT)
+    name = decode_text(kind) if len(kind) < 256 else None
     if name is None:
         found.add(UNKNOWN)
         return
@@ -151,13 +156,13 @@ def _classify(family: Family, tool: _Tool, found: set[str], *, grouped: bool) ->
         return
     if family is Family.OPENAI:
         if name == "namespace" and not grouped:
-            found |= yield from tools_in_list(family, tool.tools, grouped=True)
+            found |= yield from tools_in_list(family, tool.get("tools"), objects, grouped=True)
             return
         if name == "shell":
-            if _is_hosted(tool.environment):
+            if _is_hosted(tool.get("environment", ABSENT)):
                 found.add("openai_shell")
             return
-        if name == "tool_search" and says(tool.execution, "client"):
+        if name == "tool_search" and says(tool.get("execution", ABSENT), "client"):
             return
     if key not in _EXACT:
         base = (family, _DATE.sub("", name))

@@ -7,8 +7,9 @@ from typing import Final
 import msgspec
 
 from providers.bounds import STEP_BYTES
-from providers.document.look import Look, values
+from providers.document.look import objects_of, values
 from providers.document.members import is_list, is_object, is_string
+from providers.document.objects import Objects
 from providers.measures import Weight
 from providers.media.look import Gallery
 from providers.steps import Steps
@@ -16,13 +17,6 @@ from providers.weight import text
 
 _MOST_STRINGS: Final = 100_000  # strings, and commas in them, that are examined one by one
 _MANY: Final = 1_000
-
-
-class _Any(msgspec.Struct):
-    """An object, whatever is in it."""
-
-
-_ANY: Final = Look(_Any)
 
 
 class Tally:
@@ -85,11 +79,11 @@ class Tally:
         if len(raw):
             self._data.append(raw)
 
-    def define(self, raw: msgspec.Raw | None) -> Steps[None]:
-        """Add the request's list of tool definitions."""
+    def define(self, raw: msgspec.Raw | None, objects: Objects) -> Steps[None]:
+        """Add the request's list of tool definitions; ``objects``: what was decoded of the request."""
         if raw is not None and is_list(raw):
             self._definitions.append(raw)
-            for batch in _ANY.batches(raw):
+            for batch in objects_of(objects, raw):
                 self._tools += len(batch)
                 yield
 

@@ -56,6 +56,10 @@ _TABLE: Final = bytes(_CLASS_OF.get(code, 1 << _SIGN if 33 <= code < 127 else 0)
 _ONES: Final = tuple(int.from_bytes(b"\x01" * size, "big") for size in range(257))  # one bit set in each byte
 
 
+_MOST_ONES: Final = 2 * SAMPLE
+_ALL_ONES: Final = int.from_bytes(b"\x01" * _MOST_ONES, "big")
+
+
 def count(strings: list[msgspec.Raw]) -> TextWeight:
     """Count the text of JSON strings, given with their quotes.
 
@@ -96,7 +100,8 @@ def count_bytes(text: bytes) -> TextWeight:
     if not text:
         return NO_TEXT
     classes = int.from_bytes(text.translate(_TABLE), "big")
-    ones = int.from_bytes(b"\x01" * len(text), "big")
+    spare = _MOST_ONES - len(text)
+    ones = _ALL_ONES >> 8 * spare if spare >= 0 else int.from_bytes(b"\x01" * len(text), "big")
     lower, upper = classes & ones, classes >> _UPPER & ones
     digits, blanks = classes >> _DIGIT & ones, classes >> _BLANK & ones
     marks = (classes >> _SIGN & ones).bit_count()
