@@ -200,7 +200,9 @@ def test_the_tests_have_the_folders_of_the_packages() -> None:
 def test_decisions_are_numbered_and_have_three_parts() -> None:
     """A number is given out before the work is done, so that one may be missing for a while."""
     decisions = sorted((ROOT / "docs/decisions").glob("*.md"))
-    assert [int(path.name[:3]) for path in decisions] == list(range(1, len(decisions) + 1))
+    numbers = [int(path.name[:3]) for path in decisions]
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) <= numbers[-1] <= len(numbers) + 3
     for path in decisions:
         text = path.read_text()
         assert text.startswith(f"# {path.name[:3]}: ")
