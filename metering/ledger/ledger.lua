@@ -38,9 +38,13 @@ local STAMP = 16           -- a rid begins with its time, in that many character
 local MONTHS = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
 local TOO_OLD = 34 * DAY   -- after this, the state of the request may be gone
 local WAIT = 5000000       -- how long to wait for credit that running requests may need
+local LAST = 4000000000000000 -- the latest time of a rate, in microseconds: in the year 2096
+local EIGHT_INTS = '^%d+:%d+:%d+:%d+:%d+:%d+:%d+:%d+$'
 
 -- The text of a whole number. '%d' uses a C long, whose 64 bits keep every number up to MAX exact, negative ones too,
--- and takes a third of the time of '%.0f'. Only times that follow from an absurd estimate or lease are larger.
+-- and takes a third of the time of '%.0f'. Only a time that follows from an absurd lease is larger.
+-- Sums of money that are written need it: the server writes a number above 2^52 with an exponent. Times, days and the
+-- numbers of a reply do not.
 local function text(number)
   return string.format(number <= MAX and '%d' or '%.0f', number)
 end
@@ -63,9 +67,9 @@ end
 
 -- The held amount of a hold, and the most that its request may cost.
 local function parts_of(hold)
+  local held = tonumber(hold)
   local at = string.find(hold, '\0', 1, true)
-  if not at then return tonumber(hold), tonumber(hold) end
-  return tonumber(string.sub(hold, 1, at - 1)), tonumber(string.sub(hold, at + 1))
+  return held, at and tonumber(string.sub(hold, at + 1)) or held
 end
 
 local function hold_of(held, most)
@@ -84,8 +88,11 @@ end
 
 -- A record is passed as one argument: name, value, name, value ..., each ended by a line feed.
 local function split(lines)
-  local parts = {}
-  for part in string.gmatch(lines, '([^\n]*)\n') do parts[#parts + 1] = part end
+  local parts, n = {}, 0
+  for part in string.gmatch(lines, '([^\n]*)\n') do
+    n = n + 1
+    parts[n] = part
+  end
   return parts
 end
 
@@ -93,9 +100,9 @@ end
 -- call, and how long it has to wait (0: it passes), in microseconds.
 -- A single request that is larger than the limit passes if nothing was used, and later ones wait. 0 is no limit.
 local function gcra(key, limit, cost, now)
+  if limit == 0 then return now, now, 0 end
   local before = tonumber(redis.call('GET', key) or '0')
   if before < now then before = now end
-  if limit == 0 then return before, before, 0 end
   local weight = math.floor(math.min(cost, limit) * MINUTE / limit)
   local after = before + math.floor(cost * MINUTE / limit)
   return before, after, math.max(0, before + weight - MINUTE - now)
@@ -130,21 +137,21 @@ local function spending(day, dspent, month, mspent, now_ms)
   return {of_day, (today + 1) * DAY, today}, {of_month, after * DAY, first}
 end
 
-local function push(windows, policy, limit, left, reset)
-  local n = #windows
-  windows[n + 1], windows[n + 2] = policy, text(limit)
-  windows[n + 3], windows[n + 4] = text(math.max(0, left)), text(reset)
+-- Adds a window to a reply.
+local function push(reply, policy, limit, left, reset)
+  local n = #reply
+  reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = policy, limit, math.max(0, left), reset
 end
 
-local function push_rate(windows, policy, limit, at, now)
-  push(windows, policy, limit, math.floor((now + MINUTE - at) * limit / MINUTE), math.ceil((at - now) / 1000))
+local function push_rate(reply, policy, limit, at, now)
+  push(reply, policy, limit, math.floor((now + MINUTE - at) * limit / MINUTE), math.ceil((at - now) / 1000))
 end
 
 local function store_rate(key, after, now)
   if after <= now then
     redis.call('DEL', key)
   else
-    redis.call('SET', key, text(after), 'PX', text(math.ceil((after - now) / 1000)))
+    redis.call('SET', key, after, 'PX', math.ceil((after - now) / 1000))
   end
 end
 
@@ -154,7 +161,12 @@ local function correct_tokens(key, arrival, limit, estimate, actual, now)
   if limit == 0 or estimate == actual then return end
   local before = tonumber(arrival or '0')
   if before < now then before = now end
-  store_rate(key, before + math.floor((actual - estimate) * MINUTE / limit), now)
+  store_rate(key, math.min(LAST, before + math.floor((actual - estimate) * MINUTE / limit)), now)
+end
+
+-- Whether a request with this tl counts in the token rate.
+local function limited(limit)
+  return limit and limit ~= '0'
 end
 
 local function release(holds, lease, due, pid, rid)
@@ -165,10 +177,10 @@ end
 
 -- Writes what is kept of a request that has ended, as a new hash: without the long checkpoint of a running request the
 -- server uses its compact encoding, which takes about a third of the memory for KEEP.
-local function remember(req, ...)
+local function remember(req, life, ...)
   redis.call('DEL', req)
   redis.call('HSET', req, ...)
-  redis.call('PEXPIRE', req, KEEP)
+  redis.call('PEXPIRE', req, life)
 end
 
 -- How long the state of a request with this checkpoint is kept.
@@ -194,33 +206,35 @@ end
 --        cost; available: the rest of the credit; retry_ms of credits: 0 if no running request's end can help
 local function reserve(keys, args)
   local acct, holds, lease, due, req = keys[1], keys[2], keys[3], keys[4], keys[5]
-  local rid, pid = args[1], args[2]
-  local amount, worst, least = int(args[3]), int(args[4]), int(args[5])
-  local tokens, lease_ms = int(args[6]), int(args[7])
-  local per_minute, tokens_per_minute, concurrent = int(args[8]), int(args[9]), int(args[10])
-  local daily, monthly, lane = int(args[11]), int(args[12]), keys[8]
-  if not (amount and worst and least and tokens and lease_ms and per_minute and tokens_per_minute and concurrent
-      and daily and monthly) or amount > worst or least > worst then
+  local rid, pid, lane = args[1], args[2], keys[8]
+  if #args < 12 then return bad('reserve') end
+  local fingerprint = table.concat(args, ':', 3, 10)
+  local daily, monthly = int(args[11]), int(args[12])
+  if not (string.find(fingerprint, EIGHT_INTS) and daily and monthly) then return bad('reserve') end
+  local amount, worst, least, tokens = tonumber(args[3]), tonumber(args[4]), tonumber(args[5]), tonumber(args[6])
+  local lease_ms, per_minute = tonumber(args[7]), tonumber(args[8])
+  local tokens_per_minute, concurrent = tonumber(args[9]), tonumber(args[10])
+  if math.max(worst, tokens, lease_ms, per_minute, tokens_per_minute, concurrent) > MAX
+      or amount > worst or least > worst then
     return bad('reserve')
   end
-  local fingerprint = table.concat(args, ':', 3, 10)
   local now = now_us()
   local now_ms = math.floor(now / 1000)
+  local budgets = daily + monthly > 0
 
-  local account = redis.call('HMGET', acct, 'granted', 'spent', 'erased', 'restricted',
-    'day', 'dspent', 'month', 'mspent')
+  local account
+  if budgets then
+    account = redis.call('HMGET', acct, 'granted', 'spent', 'erased', 'restricted', 'day', 'dspent', 'month', 'mspent')
+  else
+    account = redis.call('HMGET', acct, 'granted', 'spent', 'erased', 'restricted')
+  end
   local held, may_cost = held_in(holds)
-  local running = redis.call('ZCOUNT', lease, '(' .. text(now_ms), '+inf')
-  redis.call('ZCARD', due)
   local known = redis.call('HMGET', req, 's', 'pid', 'f')
-  local newest = lane and redis.call('GET', lane) or nil
   local balance = tonumber(account[1] or '0') - tonumber(account[2] or '0')
   local room = balance - may_cost
 
-  local function no(reason, retry_us, windows)
-    local reply = {'no', reason, text(least), text(may_cost), text(room), text(math.ceil(retry_us / 1000))}
-    for _, part in ipairs(windows or {}) do reply[#reply + 1] = part end
-    return reply
+  local function no(reason, retry_us)
+    return {'no', reason, least, may_cost, room, math.ceil(retry_us / 1000)}
   end
 
   if account[3] then return no('unknown_account', 0) end
@@ -230,10 +244,11 @@ local function reserve(keys, args)
     if known[3] and known[3] ~= fingerprint then return redis.error_reply('CGXCONFLICT fingerprint') end
     local own = redis.call('HGET', holds, rid)
     local hold, most = parts_of(own or hold_of(amount, worst))
-    return {'ok', text(balance), text(own and held - hold or held), text(hold), text(most)}
+    return {'ok', balance, own and held - hold or held, hold, most}
   end
   if not (account[1] or account[2]) then return no('unknown_account', 0) end
   if account[4] then return no('restricted', 0) end
+  local newest = lane and redis.call('GET', lane)
   if newest and string.sub(newest, 1, STAMP) > string.sub(rid, 1, STAMP) then return no('superseded', 0) end
   local hold, most = amount, worst
   if room < worst then
@@ -243,11 +258,17 @@ local function reserve(keys, args)
   amount = math.min(amount, hold)
 
   -- If several limits refuse, the one with the longest wait is reported: after that time the request may pass.
-  local reason, retry = nil, 0
-  if lane then concurrent = 0 end
-  if concurrent > 0 and running >= concurrent then reason, retry = 'concurrency', 1000000 end
+  local reason, retry, running = nil, 0, nil
+  if lane then
+    concurrent = 0
+  elseif concurrent > 0 then
+    running = redis.call('ZCOUNT', lease, '(' .. text(now_ms), '+inf')
+    if running >= concurrent then reason, retry = 'concurrency', 1000000 end
+  else
+    redis.call('ZCARD', lease)
+  end
   local day, month, wait
-  if daily + monthly > 0 then
+  if budgets then
     day, month = spending(account[5], account[6], account[7], account[8], now_ms)
     wait = over(daily, day, held, amount, now)
     if wait > retry then reason, retry = 'daily', wait end
@@ -260,62 +281,65 @@ local function reserve(keys, args)
   tokens_at, tokens_after, wait = gcra(keys[7], tokens_per_minute, tokens, now)
   if wait > retry then reason, retry = 'tokens', wait end
 
-  local windows = {}
-  if concurrent > 0 then push(windows, 'concurrency', concurrent, concurrent - running - (reason and 0 or 1), 0) end
-  if per_minute > 0 then push_rate(windows, 'requests', per_minute, reason and at or after, now) end
-  if tokens_per_minute > 0 then
-    push_rate(windows, 'tokens', tokens_per_minute, reason and tokens_at or tokens_after, now)
-  end
-  local taken = held + (reason and 0 or hold)
-  if daily > 0 then push(windows, 'daily', daily, daily - day[1] - taken, day[2] - now_ms) end
-  if monthly > 0 then push(windows, 'monthly', monthly, monthly - month[1] - taken, month[2] - now_ms) end
-  if reason then return no(reason, retry, windows) end
-
-  local expiry = text(now_ms + lease_ms)
-  -- First, because it fails if an absurd estimate gives a time that is larger than an expiry can be.
-  if tokens_per_minute > 0 then store_rate(keys[7], tokens_after, now) end
-  if per_minute > 0 then store_rate(keys[6], after, now) end
-  redis.call('HSET', holds, rid, hold_of(hold, most))
-  redis.call('ZADD', due, expiry, pid .. ':' .. rid)
-  redis.call('HSET', req, 's', 'h', 'pid', pid, 'f', fingerprint, 't', text(tokens),
-    'tl', text(tokens_per_minute), 'home', args[13] or '', 'ck', args[14] or '')
-  redis.call('PEXPIRE', req, keep(args[14]))
-  local reply = {'ok', text(balance), text(held), text(hold), text(most)}
-  if lane then
-    redis.call('SET', lane, rid, 'PX', LANE)
-    redis.call('HSET', req, 'lane', '1')
-    reply[1], reply[6] = 'took', newest or ''
+  local reply
+  if reason then
+    reply = no(reason, retry)
   else
-    redis.call('ZADD', lease, expiry, rid)
+    if tokens_after > LAST then return redis.error_reply('ERR the estimate is beyond all time') end
+    local expiry = now_ms + lease_ms
+    -- First, since it is what checks the type of due.
+    redis.call('ZADD', due, expiry, pid .. ':' .. rid)
+    redis.call('HSET', holds, rid, hold_of(hold, most))
+    if lane then
+      redis.call('HSET', req, 's', 'h', 'pid', pid, 'f', fingerprint, 't', args[6], 'tl', args[9],
+        'home', args[13] or '', 'ck', args[14] or '', 'lane', '1')
+      redis.call('SET', lane, rid, 'PX', LANE)
+      reply = {'took', balance, held, hold, most, newest or ''}
+    else
+      redis.call('HSET', req, 's', 'h', 'pid', pid, 'f', fingerprint, 't', args[6], 'tl', args[9],
+        'home', args[13] or '', 'ck', args[14] or '')
+      redis.call('ZADD', lease, expiry, rid)
+      reply = {'ok', balance, held, hold, most}
+    end
+    redis.call('PEXPIRE', req, keep(args[14]))
+    if per_minute > 0 then store_rate(keys[6], after, now) end
+    if tokens_per_minute > 0 then store_rate(keys[7], tokens_after, now) end
+    at, tokens_at, held = after, tokens_after, held + hold
   end
-  for _, part in ipairs(windows) do reply[#reply + 1] = part end
+  if concurrent > 0 then push(reply, 'concurrency', concurrent, concurrent - running - (reason and 0 or 1), 0) end
+  if per_minute > 0 then push_rate(reply, 'requests', per_minute, at, now) end
+  if tokens_per_minute > 0 then push_rate(reply, 'tokens', tokens_per_minute, tokens_at, now) end
+  if daily > 0 then push(reply, 'daily', daily, daily - day[1] - held, day[2] - now_ms) end
+  if monthly > 0 then push(reply, 'monthly', monthly, monthly - month[1] - held, month[2] - now_ms) end
   return reply
 end
 
 -- What settle and reap read before they write, which checks the types of their keys. usage, dead and unlinked are not
 -- checked: a call writes at most one of them, and first. replaced is written only if there was a record before.
 -- gives: account (spent erased day dspent month mspent), request (s pid t tl), its record (r c id), token rate
+local NONE = {}
 local function begin(keys, rid)
   redis.call('HEXISTS', keys[2], rid)
   redis.call('ZCARD', keys[3])
   redis.call('ZCARD', keys[4])
   redis.call('LLEN', keys[7])
-  local known, former = redis.call('HMGET', keys[5], 's', 'pid', 't', 'tl'), {}
-  if known[1] == 'd' then
+  local known, former, arrival = redis.call('HMGET', keys[5], 's', 'pid', 't', 'tl'), NONE, nil
+  if known[1] == 'h' then
+    if limited(known[4]) then arrival = redis.call('GET', keys[8]) end
+  elseif known[1] == 'd' then
     former = redis.call('HMGET', keys[5], 'r', 'c', 'id')
     redis.call('ZCARD', keys[9])
   end
-  return redis.call('HMGET', keys[1], 'spent', 'erased', 'day', 'dspent', 'month', 'mspent'), known, former,
-    redis.call('GET', keys[8])
+  return redis.call('HMGET', keys[1], 'spent', 'erased', 'day', 'dspent', 'month', 'mspent'), known, former, arrival
 end
 
 -- For an erased account the charge is only added to the day's total, which is linked to nobody, once for each rid.
 local function total_only(keys, pid, rid, charge, state, now_ms)
   if state ~= 'e' then
-    redis.call('HINCRBY', keys[11], text(math.floor(now_ms / DAY)), text(charge))
+    redis.call('HINCRBY', keys[11], math.floor(now_ms / DAY), text(charge))
   end
   release(keys[2], keys[3], keys[4], pid, rid)
-  remember(keys[5], 's', 'e', 'pid', pid)
+  remember(keys[5], KEEP, 's', 'e', 'pid', pid)
 end
 
 -- Writes the record and changes spent by the difference between the rid's new charge and its previous one.
@@ -330,11 +354,11 @@ local function write(keys, rid, pid, rev, charge, tokens, fields, known, former,
   local began = math.floor(math.min(started, now_ms) / DAY)
   if began >= day[3] then day[1] = day[1] + more end
   if began >= month[3] then month[1] = month[1] + more end
-  redis.call('HSET', keys[1], 'spent', text(tonumber(account[1] or '0') + more), 'day', text(day[3]),
-    'dspent', text(day[1]), 'month', text(month[3]), 'mspent', text(month[1]))
+  redis.call('HSET', keys[1], 'spent', text(tonumber(account[1] or '0') + more), 'day', day[3],
+    'dspent', text(day[1]), 'month', month[3], 'mspent', text(month[1]))
   if known[1] == 'h' then correct_tokens(keys[8], arrival, known[4], known[3], tokens, now) end
   release(keys[2], keys[3], keys[4], pid, rid)
-  remember(keys[5], 's', 'd', 'pid', pid, 'r', text(rev), 'c', text(charge), 'id', id)
+  remember(keys[5], KEEP, 's', 'd', 'pid', pid, 'r', rev, 'c', text(charge), 'id', id)
 end
 
 -- keys: acct holds lease due req usage ids rate:tokens replaced dead unlinked
@@ -362,10 +386,10 @@ local function settle(keys, args)
   end
   if not state and now_ms - started > TOO_OLD then
     redis.call('XADD', keys[10], '*', 'why', 'late', unpack(fields))
-    remember(keys[5], 's', 'x', 'pid', pid)
+    remember(keys[5], KEEP, 's', 'x', 'pid', pid)
     return 'dead'
   end
-  write(keys, rid, pid, rev, charge, tokens, fields, known, former, arrival, now, account, started)
+  write(keys, rid, pid, text(rev), charge, tokens, fields, known, former, arrival, now, account, started)
   return 'done'
 end
 
@@ -388,8 +412,7 @@ local function reap(keys, args)
   if (sent[2] or '') == '' or (home ~= '' and sent[1] == home) then
     correct_tokens(keys[8], arrival, known[4], known[3], 0, now)
     release(keys[2], keys[3], keys[4], pid, rid)
-    remember(keys[5], 's', 'v', 'pid', pid)
-    redis.call('PEXPIRE', keys[5], keep(sent[2]))
+    remember(keys[5], keep(sent[2]), 's', 'v', 'pid', pid)
     return 'voided'
   end
   local charge, started, fields = 0, now_ms, split(sent[2])
@@ -404,7 +427,7 @@ local function reap(keys, args)
     return 'erased'
   end
   if tonumber(account[1] or '0') + charge > MAX then return bad('sum') end
-  write(keys, rid, pid, 0, charge, tonumber(known[3] or '0'), fields, known, former, arrival, now, account, started)
+  write(keys, rid, pid, '0', charge, tonumber(known[3] or '0'), fields, known, former, arrival, now, account, started)
   return 'orphan'
 end
 
@@ -423,15 +446,14 @@ local function touch(keys, args)
   local held, may_cost = held_in(holds)
   local own = redis.call('HGET', holds, rid)
   redis.call('ZCARD', lease)
-  redis.call('ZCARD', due)
   local known = redis.call('HMGET', req, 's', 'pid', 'r', 'lane', 'ck')
   if known[1] and known[2] ~= pid then return redis.error_reply('CGXCONFLICT rid') end
   local balance = tonumber(account[1] or '0') - tonumber(account[2] or '0')
   local available, before = balance - held, 0
   if own then before, most = parts_of(own) end
-  if account[3] or not (account[1] or account[2]) then return {'gone', '0', '0'} end
-  if known[1] == 'd' and known[3] == '0' then return {'ok', text(available), text(most)} end
-  if known[1] and known[1] ~= 'h' then return {'gone', '0', '0'} end
+  if account[3] or not (account[1] or account[2]) then return {'gone', 0, 0} end
+  if known[1] == 'd' and known[3] == '0' then return {'ok', available, most} end
+  if known[1] and known[1] ~= 'h' then return {'gone', 0, 0} end
   local answer = 'ok'
   if amount < before then amount = before end
   local beyond = math.max(0, amount - most)
@@ -439,14 +461,19 @@ local function touch(keys, args)
       and (available < amount - before or (beyond > 0 and balance - may_cost < beyond)) then
     answer, amount, beyond = 'no', before, math.max(0, math.min(beyond, balance - may_cost))
   end
-  local expiry = text(math.floor(now_us() / 1000) + lease_ms)
+  local expiry = math.floor(now_us() / 1000) + lease_ms
+  -- First, since it is what checks the type of due.
+  redis.call('ZADD', due, expiry, pid .. ':' .. rid)
   redis.call('HSET', holds, rid, hold_of(amount, most + beyond))
   if not known[4] then redis.call('ZADD', lease, expiry, rid) end
-  redis.call('ZADD', due, expiry, pid .. ':' .. rid)
-  redis.call('HSET', req, 's', 'h', 'pid', pid, 'home', args[6])
-  if args[7] ~= '' then redis.call('HSET', req, 'ck', args[7]) end
-  redis.call('PEXPIRE', req, keep(args[7] ~= '' and args[7] or known[5]))
-  return {answer, text(available - amount + before), text(most + beyond)}
+  if args[7] ~= '' then
+    redis.call('HSET', req, 's', 'h', 'pid', pid, 'home', args[6], 'ck', args[7])
+  else
+    redis.call('HSET', req, 's', 'h', 'pid', pid, 'home', args[6])
+  end
+  -- The time of a request that may be billed is so long that it needs no extension.
+  if not known[1] or (known[5] or '') == '' then redis.call('PEXPIRE', req, keep(args[7])) end
+  return {answer, available - amount + before, most + beyond}
 end
 
 -- keys: holds lease due req rate:tokens      args: rid pid
@@ -458,14 +485,14 @@ local function void(keys, args)
   redis.call('HEXISTS', holds, rid)
   redis.call('ZCARD', lease)
   redis.call('ZCARD', due)
-  local arrival = redis.call('GET', keys[5])
   local known = redis.call('HMGET', req, 's', 'pid', 't', 'tl', 'ck')
   if known[1] and known[2] ~= pid then return redis.error_reply('CGXCONFLICT rid') end
   if known[1] and known[1] ~= 'h' then return 'same' end
-  if known[1] == 'h' then correct_tokens(keys[5], arrival, known[4], known[3], 0, now_us()) end
+  if limited(known[4]) then
+    correct_tokens(keys[5], redis.call('GET', keys[5]), known[4], known[3], 0, now_us())
+  end
   release(holds, lease, due, pid, rid)
-  remember(req, 's', 'v', 'pid', pid)
-  if known[1] then redis.call('PEXPIRE', req, keep(known[5])) end
+  remember(req, known[1] and keep(known[5]) or KEEP, 's', 'v', 'pid', pid)
   return 'done'
 end
 
@@ -473,7 +500,7 @@ end
 local function show(acct, holds)
   local account = redis.call('HMGET', acct, 'granted', 'spent', 'tier', 'erased', 'restricted')
   if account[4] or not (account[1] or account[2] or account[3]) then return {} end
-  return {account[1] or '0', account[2] or '0', text(held_in(holds)), account[3] or '', account[5] or '0'}
+  return {account[1] or '0', account[2] or '0', (held_in(holds)), account[3] or '', account[5] or '0'}
 end
 
 -- keys: acct holds

@@ -1,10 +1,12 @@
 """A rolling upgrade and an emptied primary: gateways of two versions serve on one store, and none needs a hand.
 
 ``ledger_before.lua`` is the library of version N-1, as its gateways load it: `PREVIOUS`. A release replaces it with the
-text that it ships.
+text that it ships. ``ledger_earlier.lua`` is an earlier text of this version's library: the same functions and keys.
 """
 
 import asyncio
+import os
+import random
 from pathlib import Path
 
 import msgspec
@@ -12,13 +14,24 @@ import pytest
 
 from metering import keys
 from metering.ledger.calls import LIBRARY, Calls, source
-from metering.ledger.ledger import Ledger, LedgerConflict, Limits, Reservation, Reserved, Touched, Verdict
-from tests.ledger_fixtures import RaisingLedger
+from metering.ledger.ledger import (
+    Account,
+    Ledger,
+    LedgerConflict,
+    Limits,
+    Refused,
+    Reservation,
+    Reserved,
+    Touched,
+    Verdict,
+)
+from metering.usage import UsageRecord
+from tests.ledger_fixtures import RaisingLedger, usage_record
 
 PID = "pupgrade"
 BEFORE = Path(__file__).with_name("ledger_before.lua").read_bytes()
 PREVIOUS = "codegrex_v1"
-PATCHED = source() + b"\n-- A patch release: the same calls, another text.\n"
+EARLIER = Path(__file__).with_name("ledger_earlier.lua").read_bytes()
 
 
 class PreviousCalls(Calls):
@@ -56,11 +69,23 @@ class PreviousLedger(Ledger):
 
 
 class PatchedCalls(Calls):
-    """The calls of a patch release: the same names, and each load puts back its own text of the library."""
+    """The calls of a release with the same names: each load puts back its own text of the library."""
 
     async def load(self):
-        await self.store.on_primaries("FUNCTION", "LOAD", "REPLACE", PATCHED)
+        await self.store.on_primaries("FUNCTION", "LOAD", "REPLACE", EARLIER)
         await self._topology.connect()
+
+
+class EarlierCalls(Calls):
+    """The calls of the earlier text, under names of their own, so that both texts are loaded at once."""
+
+    async def load(self):
+        text = EARLIER.replace(LIBRARY.encode(), b"codegrex_earlier").replace(b"cgx2_", b"cgxe_")
+        await self.store.on_primaries("FUNCTION", "LOAD", "REPLACE", text)
+        await self._topology.connect()
+
+    def send(self, p, command):
+        return super().send(p, (command[0], str(command[1]).replace("cgx2_", "cgxe_"), *command[2:]))
 
 
 class NextCalls(Calls):
@@ -93,6 +118,13 @@ async def newer(store):
 @pytest.fixture
 async def patched(store):
     ledger = await opened(store, RaisingLedger, PatchedCalls)
+    yield ledger
+    await ledger.close()
+
+
+@pytest.fixture
+async def earlier(store):
+    ledger = await opened(store, RaisingLedger, EarlierCalls)
     yield ledger
     await ledger.close()
 
@@ -173,7 +205,7 @@ async def test_many_calls_that_miss_the_functions_at_once_all_succeed(ledger, st
 
 
 async def test_a_store_takes_the_changed_text_once(ledger, patched, store):
-    assert set(await loaded(store)) == {PATCHED}
+    assert set(await loaded(store)) == {EARLIER}
     before = await loads(store)
     await ledger.load()
     assert set(await loaded(store)) == {source()}
@@ -260,3 +292,120 @@ async def test_what_the_previous_version_reserved_is_voided_by_the_new_one(ledge
         await ledger.reserve(asks(rid))
     await ledger.void(PID, rid)
     assert (await older.account(PID)).held == 0
+
+
+# -- two texts of one version -----------------------------------------------------------------------
+
+SERVED = ("now", "earlier", "either")
+STAMPS = tuple(f"{number:016d}" for number in range(16))
+
+
+def account_of(served):
+    return f"pupgrade_{served}"
+
+
+def plain(answer, served):
+    """An answer without what depends on the account's name or the clock."""
+    if isinstance(answer, Reserved | Refused):
+        windows = tuple(
+            (window.policy, window.limit, window.policy in ("requests", "tokens") or window.remaining)
+            for window in answer.windows
+        )
+        changed = {"windows": windows}
+        if isinstance(answer, Refused):
+            changed["retry_after_ms"] = answer.retry_after_ms > 0
+        else:
+            changed["replaced"] = answer.replaced.removesuffix(served)
+        return msgspec.structs.replace(answer, **changed)
+    if isinstance(answer, Account):
+        return msgspec.structs.replace(answer, pid="")
+    if isinstance(answer, UsageRecord):
+        return msgspec.structs.replace(answer, pid="", rid="", started_ms=0, settled_ms=0)
+    return answer
+
+
+async def reaped(ledger, pid, rid, home):
+    p = keys.partition(pid)
+    return await ledger.calls.run(p, (
+        "FCALL", "cgx2_reap", 11, *keys.of_settlement(keys.tag(p), pid, rid), rid, pid, home,
+    ))  # fmt: skip
+
+
+def drawn(rng):
+    """One act, to be done to each account."""
+    stamp, lease = rng.choice(STAMPS), rng.choice([0, 60_000])
+    amount, tokens, charge, rev = (rng.randrange(0, n) for n in (120, 40, 150, 4))
+    limits = Limits(600, rng.choice([0, 1_000_000]), rng.choice([0, 0, 2]), rng.choice([0, 400]), rng.choice([0, 900]))
+    lane, billed = rng.choice(["", "", "s:0"]), rng.random() < 0.7
+    home = rng.choice(["", "here"])
+
+    def record(pid, rid, rank, cost):
+        return usage_record(rid, pid, rev=rank, charge=cost, in_uncached=tokens)
+
+    async def reserve(ledger, pid, rid):
+        orphan = record(pid, rid, 0, charge) if billed else None
+        asked = Reservation(rid, pid, amount, 20, lease, limits, orphan, lane, amount + charge, charge // 2)
+        return await ledger.reserve(asked)
+
+    acts = {
+        reserve: 8,
+        lambda ledger, pid, rid: ledger.touch(pid, rid, lease_ms=lease, amount=charge, most=charge,
+                                              checkpoint=record(pid, rid, 0, amount) if billed else None): 4,
+        lambda ledger, pid, rid: ledger.settle_each([record(pid, rid, rev, charge)]): 4,
+        lambda ledger, pid, rid: ledger.void_each([(pid, rid)]): 2,
+        lambda ledger, pid, rid: reaped(ledger, pid, rid, home): 4,
+        lambda ledger, pid, _: ledger.restrict(pid, restricted=billed and lease > 0): 1,
+        lambda ledger, pid, rid: ledger.record(pid, rid): 2,
+        lambda ledger, pid, _: ledger.account(pid): 2,
+    }  # fmt: skip
+    (act,) = rng.choices(list(acts), list(acts.values()))
+
+    async def done(ledger, served):
+        try:
+            return plain(await act(ledger, account_of(served), stamp + served), served)
+        except LedgerConflict as conflict:
+            return conflict.reason
+
+    return done
+
+
+async def left(store, served):
+    """What the store holds about an account, without what depends on its name or the clock."""
+    pid, client = account_of(served), store.client
+    t = keys.tag(keys.partition(pid))
+    requests = {}
+    for stamp in STAMPS:
+        fields = {
+            name.decode(): value.decode() for name, value in (await client.hgetall(f"{t}req:{stamp}{served}")).items()
+        }
+        billed, has_entry = fields.pop("ck", ""), "id" in fields
+        fields.pop("pid", None)
+        fields.pop("id", None)
+        requests[stamp] = (fields, bool(billed), has_entry, await client.pttl(f"{t}req:{stamp}{served}") > 600_000)
+    ids = await client.lrange(f"{t}ids:{pid}", 0, -1)
+    entries = [(await client.xrange(f"{t}usage", name, name))[0][1] for name in ids]
+    return (
+        await client.hgetall(f"{t}acct:{pid}"),
+        {rid[:16]: hold for rid, hold in (await client.hgetall(f"{t}holds:{pid}")).items()},
+        sorted(rid[:16] for rid in await client.zrange(f"{t}lease:{pid}", 0, -1)),
+        sorted(
+            member.split(b":")[1][:16] for member in await client.zrange(f"{t}due", 0, -1) if pid.encode() in member
+        ),
+        requests,
+        [(entry[b"rev"], entry.get(b"charge"), entry[b"basis"], entry[b"outcome"]) for entry in entries],
+        [await client.zscore(f"{t}replaced", name) is not None for name in ids],
+    )
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("UPGRADE_SEEDS", "4"))))
+async def test_whichever_text_serves_a_call_the_answer_and_the_end_are_the_same(ledger, earlier, store, seed):
+    rng, either = random.Random(seed), random.Random(seed + 1_000)
+    ledgers = {"now": (ledger,), "earlier": (earlier,), "either": (ledger, earlier)}
+    for served in SERVED:
+        await ledger.grant(account_of(served), 500, "first")
+    for _ in range(60):
+        act = drawn(rng)
+        answers = [await act(either.choice(ledgers[served]), served) for served in SERVED]
+        assert answers[0] == answers[1] == answers[2]
+    states = [await left(store, served) for served in SERVED]
+    assert states[0] == states[1] == states[2]
