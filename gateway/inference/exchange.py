@@ -56,6 +56,7 @@ from gateway.inference.services import Services
 from gateway.names import Closed, Rid
 from gateway.telemetry.genai import TraceParent
 from gateway.telemetry.log import Event
+from gateway.upstream.client_socket import at_once
 from metering.usage import Outcome
 from providers.bounds import UNCOUNTED_BYTES
 from providers.dialect import Family, Operation
@@ -410,14 +411,15 @@ class Exchange:
         if early is None:
             await response.prepare(request)
         writer = cast("StreamWriter", request.writer)
-        first = relay.take()
-        if first:
-            await writer.write(first, drain=False)  # in one segment with the headers; does not wait
-        elif early is None:
-            writer.send_headers()
         transport = request.transport
         if transport is None:
             raise asyncio.CancelledError  # the client left while the headers were prepared
+        first = relay.take()
+        with at_once(transport):
+            if first:
+                await writer.write(first, drain=False)  # in one segment with the headers; does not wait
+            elif early is None:
+                writer.send_headers()
         protocol = cast("ClientConnection", request.protocol)
         protocol.relay = relay
         self._services.signals.instruments.streams.add(1)

@@ -38,6 +38,7 @@ from gateway.upstream.client_socket import ClientSide
 from gateway.upstream.connection import Connection, Headers
 from gateway.upstream.faults import Fault
 from gateway.upstream.frames import Glance
+from metering.inline import InlineFuture
 from providers.dialect import Scanner
 
 __all__ = ["HOLD_BYTES", "Relay", "RelayState", "Watch", "chunk_of", "reset"]
@@ -164,7 +165,7 @@ class Relay:
         self.fault: Fault | None = None
         self.state = RelayState.WAITING
         self.on_data: Callable[[bytes], None] = self._hold
-        self.ready: asyncio.Future[None] = loop.create_future()
+        self.ready: InlineFuture[None] = InlineFuture(loop=loop)
         self.ended: asyncio.Future[None] = loop.create_future()  # also done if its waiter was cancelled: see `state`
 
     @property
@@ -195,7 +196,7 @@ class Relay:
             self._feed = watch.scanner.feed
         if watch.flows:
             if watch.scanner is None or watch.scanner.begun:
-                _wake(self.ready)
+                self._decidable()
             else:
                 self._timer = self._loop.call_later(self._opening, _wake, self.ready)
 
@@ -225,10 +226,18 @@ class Relay:
             _wake(self.ready)
 
     def _decidable(self) -> None:
+        """In a read of the connection: whoever awaits `ready` goes on at the end of it."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        _wake(self.ready)
+        if self._connection is not None:
+            self._connection.after_read = self._go_on
+        else:
+            _wake(self.ready)
+
+    def _go_on(self) -> None:
+        if not self.ready.done():
+            self.ready.resolve(None)
 
     def _flow(self, data: bytes) -> None:
         if self._feed is not None:

@@ -19,7 +19,23 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+
+@contextlib.contextmanager
+def at_once(transport: asyncio.Transport) -> Iterator[None]:
+    """What is written inside is with the kernel when it ends, as far as that takes it.
+
+    uvloop writes at the end of the loop's turn what is below a transport's high-water mark. Under TLS it still does.
+    """
+    plain = transport.get_extra_info("sslcontext") is None and not transport.is_closing()
+    if plain:
+        transport.set_write_buffer_limits(high=0)
+    try:
+        yield
+    finally:
+        if plain and not transport.is_closing():
+            transport.set_write_buffer_limits()
 
 
 class ClientSide:

@@ -115,6 +115,7 @@ class Connection:
         "_sink",
         "_sock",
         "_tls",
+        "after_read",
         "at_frame",
         "idle_since",
         "on_closed",
@@ -147,6 +148,7 @@ class Connection:
         self.seen_at = 0.0
         self.idle_since = 0.0
         self._reader = self.readable
+        self.after_read: Callable[[], None] | None = None  # called once, when all of the present read is delivered
         self.on_closed: Callable[[Connection], None] | None = None
         self.on_ready: Callable[[Connection], None] | None = None  # an answer has ended and another may follow
         self._reset()
@@ -360,6 +362,9 @@ class Connection:
             if sink is not None:
                 sink.on_fault(Fault.INTERNAL)
             raise
+        if self.after_read is not None:
+            after_read, self.after_read = self.after_read, None
+            after_read()
 
     def _take(self, data: bytes | memoryview, sink: Sink | None) -> None:
         count = len(data)
@@ -457,7 +462,7 @@ class Connection:
             self.on_closed(self)
         # What refers back to this connection, or to the client: a closed one goes at once, and not with the collector.
         self._reader, self._parser = _nothing, _NO_PARSER
-        self.on_closed = self.on_ready = None
+        self.on_closed = self.on_ready = self.after_read = None
 
     # -- callbacks of the parser -----------------------------------------------------------------
 

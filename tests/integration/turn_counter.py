@@ -1,8 +1,9 @@
 """A gateway that counts the turns of its loop for each request: `benchmarks.launch` starts it with this inside.
 
 Each request adds a line to the file that the text of the injection names: what happened between its bytes and the
-provider's request, each with the number of turns since the bytes. While it counts, the loop does not wait, so that a
-round trip takes many turns; the turns between two steps of the gateway's own are exact.
+provider's request, each with the number of turns since the bytes. A stream adds another one, of what happened from then
+until its client has the first output. While it counts, the loop does not wait, so that a round trip takes many turns;
+the turns between two steps of the gateway's own are exact.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from gateway.api.dispatch import Dispatcher
 from gateway.http.server import ClientConnection
+from gateway.inference.relay import Relay
 from gateway.process.app import Worker
 from gateway.upstream.connection import Connection
 from metering.spool.spool import Spool
@@ -26,6 +28,9 @@ STEPS = (
     (Link, "data_received", "told"),
     (Spool, "intent", "intent"),
     (Connection, "send", "sent"),
+    (Relay, "on_head", "answered"),
+    (Relay, "open", "opened"),
+    (Relay, "on_end", "ended"),
 )
 
 
@@ -50,8 +55,10 @@ class Counter:
                 asyncio.get_running_loop().call_soon(self.tick)
         if self._steps is not None:
             self._steps.append((name, self._turn))
-            if name == "sent":
+            if name in {"sent", "opened"}:
                 print(json.dumps(self._steps), file=self._file)
+                self._steps = self._steps[-1:]
+            if name in {"opened", "ended"}:
                 self._steps = None
 
 

@@ -127,6 +127,27 @@ async def make():
     await asyncio.sleep(0)
 
 
+async def test_whoever_waits_for_the_answer_goes_on_when_the_read_is_delivered(make):
+    pair = await make(streaming=True, scanner=Counting())
+    log = []
+
+    async def waits():
+        await pair.relay.ready
+        log.append(pair.relay.take())
+        pair.relay.stop()
+
+    def read():
+        pair.say(STREAM_HEAD + chunk(b"one") + chunk(b"two"))
+        log.append("read")
+
+    task = asyncio.get_running_loop().create_task(waits())
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_soon(read)
+    await task
+    assert log == [b"onetwo", "read"]  # within the read, and with all of it
+    assert pair.connection.closed
+
+
 def chunk(data):
     return b"%x\r\n%b\r\n" % (len(data), data)
 

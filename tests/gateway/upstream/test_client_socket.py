@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.simulator import make_certificates
-from gateway.upstream.client_socket import ClientSide
+from gateway.upstream.client_socket import ClientSide, at_once
 
 BOTH_LOOPS = True
 
@@ -31,13 +31,58 @@ async def pair():
 
 
 async def read(client):
-    return await asyncio.get_running_loop().sock_recv(client, 1_000)
+    return await asyncio.get_running_loop().sock_recv(client, 100_000)
 
 
 async def sends_through_the_transport(side, transport, client):
     assert side.send(b"through") == 7
     await asyncio.sleep(0)
     assert await read(client) == b"through"
+    transport.abort()
+    client.close()
+
+
+class Flow(asyncio.Protocol):
+    """Counts the calls of a transport's back-pressure."""
+
+    paused = resumed = 0
+
+    def pause_writing(self):
+        self.paused += 1
+
+    def resume_writing(self):
+        self.resumed += 1
+
+
+async def test_what_is_written_at_once_is_with_the_kernel_in_the_same_turn():
+    transport, client = await pair()
+    with at_once(transport):
+        transport.write(b"now")
+    assert client.recv(10) == b"now"
+    transport.write(b"x" * 60_000)  # below the mark that the transport has again
+    assert transport.get_protocol().__class__ is asyncio.Protocol
+    transport.close()
+    with at_once(transport):
+        pass
+    client.close()
+
+
+async def test_what_the_kernel_does_not_take_at_once_follows_in_order_and_the_writer_is_told():
+    transport, client = await pair()
+    flow = Flow()
+    transport.set_protocol(flow)
+    data = os.urandom(1 << 22)
+    with at_once(transport):
+        transport.write(data)
+    assert (flow.paused, flow.resumed) == (1, 0)
+    got = b""
+    while len(got) < len(data):
+        got += await read(client)
+    assert got == data
+    while not flow.resumed:
+        await asyncio.sleep(0)
+    transport.write(b"small")
+    assert (flow.paused, flow.resumed) == (1, 1)
     transport.abort()
     client.close()
 
