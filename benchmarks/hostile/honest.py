@@ -9,6 +9,7 @@ import urllib.request
 from collections import Counter
 from dataclasses import dataclass, field
 from time import perf_counter
+from urllib.parse import urlsplit
 
 from benchmarks.hostile.stand import HONEST, HostileStand
 from benchmarks.load.tally import Samples
@@ -20,13 +21,23 @@ _VARYING = re.compile(rb'"id":"[^"]*"|"created":\d+|"model":"[^"]*"')
 
 @dataclass(slots=True)
 class Felt:
-    """What all honest users felt in one phase. ``foreign``: processors that strangers kept busy meanwhile."""
+    """What all honest users felt in one phase.
+
+    Attributes:
+        first: Seconds to the first byte of an answer.
+        whole: Seconds to its end.
+        errors: By status and code, or the client's own.
+        wrong: Answers with other bytes than the provider's.
+        foreign: Processors that strangers kept busy meanwhile.
+        direct: As ``first``, of those who asked the provider itself: what the gateway has no part in.
+    """
 
     first: Samples = field(default_factory=Samples)
     whole: Samples = field(default_factory=Samples)
     errors: Counter[str] = field(default_factory=Counter)
     wrong: int = 0
     foreign: float = 0.0
+    direct: Samples = field(default_factory=Samples)
 
 
 def _body(model: str) -> bytes:
@@ -43,9 +54,16 @@ def _body(model: str) -> bytes:
 class HonestUser:
     """One of them. Its connection is kept as long as it lives."""
 
-    def __init__(self, stand: HostileStand, name: str) -> None:
-        self._port = stand.port
-        body = _body(name)
+    def __init__(self, stand: HostileStand, name: str, *, directly: bool = False) -> None:
+        """Build it.
+
+        Args:
+            stand: Which has an account of this name.
+            name: The user's.
+            directly: It asks the provider itself, without the gateway between.
+        """
+        self._port = urlsplit(stand.sim.url).port if directly else stand.port
+        body = _body(HONEST.format(user=name) if directly else name)
         self._request = (
             b"POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n"
             b"authorization: Bearer %b\r\ncontent-length: %d\r\n\r\n%b" % (stand.tokens[name].encode(), len(body), body)

@@ -52,14 +52,19 @@ def soak(kinds: Sequence[str], seconds: float) -> tuple[list[dict[str, Any]], di
         HostileStand(Path(folder), honest, list(kinds)) as stand,
     ):
         users = [HonestUser(stand, name) for name in honest]
-        alone = asyncio.run(_phase(users, max(2.0, seconds * ALONE)))[0]
-        together, held, answered = _together(stand, users, kinds, seconds)
+        direct = [HonestUser(stand, name, directly=True) for name in honest[:2]]
+        alone = asyncio.run(_phase(users, direct, max(2.0, seconds * ALONE)))[0]
+        together, held, answered = _together(stand, users, direct, kinds, seconds)
         errors = stand.errors()
     return _rows(alone, together, held, errors), answered
 
 
 def _together(
-    stand: HostileStand, users: Sequence[HonestUser], kinds: Sequence[str], seconds: float
+    stand: HostileStand,
+    users: Sequence[HonestUser],
+    direct: Sequence[HonestUser],
+    kinds: Sequence[str],
+    seconds: float,
 ) -> tuple[Felt, list[tuple[int, int]], dict[str, Any]]:
     # What attacks is nice to the gateway: its users have processors of their own.
     command = ["nice", "-n", "10", sys.executable, "-m", "benchmarks.hostile.attacks"]
@@ -70,24 +75,27 @@ def _together(
         attackers.stdin.write(json.dumps(told).encode())
         attackers.stdin.close()
         attackers.stdout.readline()  # they are ready
-        felt, held = asyncio.run(_phase(users, seconds, stand))
+        felt, held = asyncio.run(_phase(users, direct, seconds, stand))
         answered = json.loads(attackers.stdout.read() or b"{}")
     return felt, held, answered
 
 
 async def _phase(
-    users: Sequence[HonestUser], seconds: float, stand: HostileStand | None = None
+    users: Sequence[HonestUser], direct: Sequence[HonestUser], seconds: float, stand: HostileStand | None = None
 ) -> tuple[Felt, list[tuple[int, int]]]:
     """What the honest users feel in so many seconds, and what the gateway holds in them, twice a second."""
-    felt, held = Felt(), []
+    felt, beside, held = Felt(), Felt(), []
     began, busy, own = perf_counter(), machine_busy_ns(), _own_ns()
     async with asyncio.TaskGroup() as group:
         for user in users:
             group.create_task(user.run(felt, began + seconds))
+        for user in direct:
+            group.create_task(user.run(beside, began + seconds))
         while perf_counter() < began + seconds:
             await asyncio.sleep(0.5)
             if stand is not None and perf_counter() > began + seconds * SETTLING:
                 held.append(await asyncio.to_thread(stand.held))
+    felt.direct, felt.errors = beside.first, felt.errors + beside.errors
     used = machine_busy_ns() - busy - (_own_ns() - own)
     felt.foreign = max(0.0, used / 1e9 / (perf_counter() - began))
     return felt, held
@@ -112,6 +120,8 @@ def _rows(alone: Felt, together: Felt, held: Sequence[tuple[int, int]], errors: 
         ratio = two / one if one else float("inf")
         text = f"{one:.0f} ms alone, {two:.0f} ms together: x {ratio:.2f}"
         row(f"honest p99, {name}", text, good=ratio <= MOST_SLOWER)
+    one, two = (felt.direct.summary().get("p99", 0.0) for felt in (alone, together))
+    row("first byte without the gateway", f"{one:.0f} ms alone, {two:.0f} ms together", good=True)
     # Nobody's times hold on a machine that strangers use: not judged, but told.
     row("processors that strangers used", f"{alone.foreign:.1f} alone, {together.foreign:.1f} together", good=True)
     answers = f" in {len(together.whole.values)} answers"

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Generator
 from typing import Final, Generic, TypeVar
 
-SLICE_SECONDS: Final = 0.002
+SLICE_SECONDS: Final = 0.0005
 LIGHT_SECONDS: Final = 0.010
 OTHERS_SECONDS: Final = 0.0005  # a turn of the loop is shorter if nobody else has anything to do
 
@@ -49,9 +49,22 @@ class _Line:
 class Slices:
     """The turns of one worker."""
 
-    def __init__(self, seconds: float = SLICE_SECONDS, clock: Callable[[], float] = time.thread_time) -> None:
+    def __init__(
+        self,
+        seconds: float = SLICE_SECONDS,
+        clock: Callable[[], float] = time.thread_time,
+        charge: Callable[[str, float], None] | None = None,
+    ) -> None:
+        """Build it.
+
+        Args:
+            seconds: Of processor time in a slice.
+            clock: Of the processor time.
+            charge: Told of a holder and the seconds that a slice of it took.
+        """
         self._seconds = seconds
         self._clock = clock
+        self._charge = charge
         self._light = asyncio.Lock()  # first come, first served, and one of each line at a time
         self._heavy = asyncio.Lock()
         self._lines: dict[str, _Line] = {}
@@ -66,7 +79,7 @@ class Slices:
         try:
             line = self._lines.get(holder)
             if line is None:
-                self._slice(steps)
+                self._slice(steps, holder)
                 line = self._lines[holder] = _Line()
             await self._queue(steps, holder, line)
         except _Ended as ended:
@@ -83,7 +96,7 @@ class Slices:
             while True:
                 heavy = used >= LIGHT_SECONDS
                 async with line.turn, self._heavy if heavy else self._light:
-                    self._slice(steps)
+                    self._slice(steps, holder)
                     used += self._seconds
                     ended = self._clock()
                     await asyncio.sleep(0)
@@ -94,8 +107,9 @@ class Slices:
             if not line.count:
                 del self._lines[holder]
 
-    def _slice(self, steps: Generator[None, None, T]) -> None:
-        until = self._clock() + self._seconds
+    def _slice(self, steps: Generator[None, None, T], holder: str) -> None:
+        began = self._clock()
+        until = began + self._seconds
         try:
             while True:
                 next(steps)
@@ -103,3 +117,6 @@ class Slices:
                     return
         except StopIteration as ended:
             raise _Ended(ended.value) from None
+        finally:
+            if self._charge is not None:
+                self._charge(holder, self._clock() - began)

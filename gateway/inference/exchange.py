@@ -33,7 +33,7 @@ from gateway.http.answers import TOOLS_REMOVED
 from gateway.http.request import read_body
 from gateway.http.shares import Share
 from gateway.inference import failover, lanes, request_log, tracing
-from gateway.inference.admission import admit
+from gateway.inference.admission import admit, read_head
 from gateway.inference.answer import Answer, Ending
 from gateway.inference.content import Content
 from gateway.inference.forwarding import Forwarding
@@ -126,7 +126,7 @@ class Exchange:
                 limits = rules.config.server
                 limit, seconds = limits.max_body_bytes, limits.body_timeout
                 body = Content(await read_body(self._request, limit, share, seconds, shares.slices))
-                body, vault = await self._searched(body, share)
+                body, vault = await self._searched(body, path_model, share)
                 share.expect(len(body))  # for what is made of it to be sent: refused before anything is held
                 long = len(body) > UNCOUNTED_BYTES
                 catalog = rules.catalog  # a dated change of prices replaces it, not for a request that has begun
@@ -186,11 +186,15 @@ class Exchange:
         draining = self._services.shares.running.draining
         self._cancellation.outcome = Outcome.DRAINED if draining else Outcome.CLIENT_ABORT
 
-    async def _searched(self, body: Content, share: Share) -> tuple[Content, Vault | None]:
+    async def _searched(self, body: Content, path_model: str | None, share: Share) -> tuple[Content, Vault | None]:
         """The body as it is sent to the provider: without its secrets, if the policy wants it, and what they were."""
-        secrets = self._services.rules.secrets
+        rules = self._services.rules
+        secrets = rules.secrets
         if secrets is None:
             return body, None
+        # To search is the most expensive reading, so nothing is searched that is refused anyway.
+        readable = read_head(WIRES[self._operation], body.reveal(), path_model, rules.config.policy)
+        await self._services.shares.slices.run(readable, self._principal.pid)
         size = len(body)
         share.grow(size)  # for the body without them, beside the one with them
         masked, vault = await secrets.apply(

@@ -13,6 +13,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.config import AbortRule, Config, PolicyConfig
 from gateway.evidence.statement import Evidence
 from gateway.http.aside import Aside
+from gateway.http.overload import Overload
 from gateway.http.pace import Pace
 from gateway.http.shares import FairBudget
 from gateway.http.slices import Slices
@@ -97,6 +98,7 @@ class Shares:
         strangers: How often each network was refused without a token.
         lanes: Autocomplete lanes of this worker's requests.
         running: The requests themselves, and whether they are the last ones.
+        overload: Who waits while there is more to do than this worker can.
         slices: Whose turn it is to do long work.
         aside: The same for work that cannot be cut.
         lingering: Answers that are read on for clients that have left.
@@ -107,7 +109,8 @@ class Shares:
     strangers: Pace
     lanes: Lanes
     running: Running
-    slices: Slices = field(default_factory=Slices)
+    overload: Overload
+    slices: Slices
     aside: Aside = field(default_factory=Aside)
     lingering: Lingering = field(default_factory=Lingering)
 

@@ -38,9 +38,11 @@ from gateway.hardening.process import observe
 from gateway.http.accepting import Acceptor
 from gateway.http.certificate import ListenerCertificate
 from gateway.http.connections import Connections, room_for
+from gateway.http.overload import Overload
 from gateway.http.pace import Pace
 from gateway.http.request import body_budget, request_budget
 from gateway.http.server import ClientConnection, Server
+from gateway.http.slices import Slices
 from gateway.inference.abandoned import Abandoned
 from gateway.inference.lanes import Lanes
 from gateway.inference.leases import LEASE_MS, Leases
@@ -249,6 +251,9 @@ class Worker:
         begun.push_async_callback(close_tokens)
         for token in tokens.values():
             token.start()
+        overload = Overload()
+        begun.callback(overload.stop)
+        overload.start(loop)
         services = Services(
             Rules(config, catalog, make_secrets(policy, key)),
             Books(
@@ -276,6 +281,8 @@ class Worker:
                 strangers=Pace(bounds.stranger_refusals_per_minute),
                 lanes=lanes,
                 running=running,
+                overload=overload,
+                slices=Slices(charge=overload.charge),
             ),
             signals,
         )
@@ -367,6 +374,7 @@ class Worker:
             (gauges.reaped, ("voided",), watches.reaper.voided),
             (gauges.dead_letters, (), books.settler.refused + books.settler.dead),
             (gauges.body_bytes, (), shares.bodies.used),
+            (gauges.overloaded, (), int(shares.overload.limits)),
             (gauges.draining, (), int(shares.running.draining or self._server.leaving)),
             (gauges.certificate_refused, (), int(self._certificate is not None and self._certificate.refused)),
             (gauges.deaf, (), int(not watches.listener.listening)),

@@ -294,6 +294,13 @@ class Instruments:
             "codegrex_dead_letters", "Settlements that the present workers moved to the dead letters."
         )
         self.streams = registry.gauge("codegrex_active_streams", "Answers that are being streamed to clients.")
+        self.overload_waits = registry.counter(
+            "codegrex_overload_waits_total",
+            "Requests that waited or were refused since their account asked a busy worker for most.",
+        )
+        self.overloaded = registry.gauge(
+            "codegrex_overloaded_workers", "Workers that have more to do than they can, so that some accounts wait."
+        )
         self.draining = registry.gauge("codegrex_draining_workers", "Workers that end after their running requests.")
         self.deaf = registry.gauge(
             "codegrex_announcements_away", "Workers that hear of no revocations and ask the store instead."

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from select import select
 
@@ -204,3 +207,43 @@ def test_a_count_of_tokens_leaves_nothing_for_long(gateway):
     counted, billed = gateway.on_store(left)
     assert counted <= 600_000
     assert billed > 34 * 86_400_000
+
+
+def test_who_keeps_a_worker_busy_waits_and_a_modest_neighbour_does_not(tmp_path):
+    text = "+49 30 1234567 0301234567890123 a@b.example " * 4_000  # each is looked at closely
+    models = [model("plain", "openai", "gpt-4o")]
+    with (
+        SimulatorProcess() as sim,
+        GatewayProcess(
+            tmp_path, {"openai": provider("openai", sim.url)}, models, {"policy": {"secrets": "mask"}}, workers=1
+        ) as gateway,
+        ExitStack() as clients,
+    ):
+        greedy, modest = bearer(gateway, "greedy"), bearer(gateway, "modest")
+        ends = threading.Event()
+
+        def flood():
+            long = request(
+                "POST",
+                CHAT,
+                json.dumps({"model": "plain", "messages": [{"role": "user", "content": text}]}).encode(),
+                headers=greedy,
+            )
+            while not ends.is_set():
+                ask(gateway.url, long)
+
+        pool = clients.enter_context(ThreadPoolExecutor(4))
+        clients.callback(ends.set)
+        floods = [pool.submit(flood) for _ in range(4)]
+        statuses = Counter()
+
+        def waits():
+            statuses[ask(gateway.url, chat(modest)).status] += 1
+            return gateway.metric("codegrex_overload_waits_total")
+
+        eventually(waits, lambda count: count > 3)
+        assert gateway.metric("codegrex_overloaded_workers") in {0, 1}
+        assert set(statuses) == {200}
+        ends.set()
+        for one in floods:
+            one.result()

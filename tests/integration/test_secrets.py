@@ -145,6 +145,22 @@ def test_the_provider_never_sees_it(running, stream):
     assert SECRET not in gateway.log.read_text()
 
 
+@pytest.mark.parametrize("running", ["block"], indirect=True)
+def test_what_is_refused_anyway_is_not_searched(running):
+    _, gateway, _, token = running
+    message = {"role": "user", "content": f"use {SECRET}"}
+    whole = json.dumps({"model": "m", "messages": [message]}).encode()
+    twice, deep = whole[:-1] + b',"model":"m"}', whole[:-1] + b',"x":' + b"[" * 1_000 + b"]" * 1_000 + b"}"
+    with RawClient(gateway.url) as client:
+        found = [
+            client.send(request("POST", "/v1/chat/completions", body, headers={"authorization": f"Bearer {token}"}))
+            .answer()
+            .json()["error"]["code"]
+            for body in (whole, twice, deep, whole[:-1])
+        ]
+    assert found == ["privacy_unsupported", "invalid_request", "invalid_request", "invalid_request"]
+
+
 FEATURES = {
     "restore": ({"secrets": "restore"}, {}),
     "mask": ({"secrets": "mask"}, {}),
