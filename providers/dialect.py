@@ -9,7 +9,7 @@ over bytes: no I/O, no clock, no randomness.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, Protocol, Self, TypeAlias
 
@@ -368,6 +368,18 @@ class Scanner(Protocol):
         ...
 
 
+class Edited(Protocol):
+    """A body with its edits for a target."""
+
+    def parts(self) -> Sequence[bytes | memoryview]:
+        """The bytes for the provider as parts in order, of which the unchanged ones are views on the body."""
+        ...
+
+    def built(self) -> Steps[bytes]:
+        """The same as one: the body itself if nothing must change."""
+        ...
+
+
 class Wire(Protocol):
     """One operation of one dialect."""
 
@@ -376,6 +388,10 @@ class Wire(Protocol):
 
     def read(self, body: bytes, path_model: str | None) -> Steps[Head]:
         """Decode the head of a request body, in steps. Raises `Refusal`."""
+        ...
+
+    def edit(self, body: bytes, head: Head, target: Target) -> Steps[Edited]:
+        """What must change for a target."""
         ...
 
     def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:

@@ -54,6 +54,11 @@ SWITCHED_OFF = "This model is switched off at the moment. Nothing was charged. R
 _BEGUN = frozenset({Ending.WHOLE, Ending.BROKEN, Ending.STOPPED})  # output has arrived: no other target is tried
 
 
+def _size_of(pieces: Sequence[bytes | memoryview]) -> int:
+    """Bytes of the body of a request whose head is the first piece."""
+    return sum(map(len, pieces)) - len(pieces[0])
+
+
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class _Ahead:
     """What the first attempt sends if it is what it promises to be."""
@@ -63,7 +68,7 @@ class _Ahead:
     key: int
     shape: Shape
     to: Target
-    pieces: list[bytes]
+    pieces: list[bytes | memoryview]
 
 
 class Forwarding:
@@ -181,7 +186,7 @@ class Forwarding:
             shape = self._shape(destination)
             to = self._wire_target(target, shape)
             pieces = at_once(self._pieces(KeyUse(destination, key, target.model), shape, to))
-            share.grow(len(pieces[1]))
+            share.grow(_size_of(pieces))
             self._ahead = _Ahead(leg, target, key, shape, to, pieces)
 
     def _take_ahead(self, share: Share) -> _Ahead | None:
@@ -189,7 +194,7 @@ class Forwarding:
         ahead, self._ahead = self._ahead, None
         if ahead is None:
             return None
-        share.shrink(len(ahead.pieces[1]))
+        share.shrink(_size_of(ahead.pieces))
         same = ahead.leg is self.leg and ahead.target is self.target and self.output_limit is None
         return ahead if same else None
 
@@ -445,13 +450,12 @@ class Forwarding:
         else:
             health.answered(use.model, pid, now)
 
-    def _pieces(self, use: KeyUse, shape: Shape, to: Target) -> Steps[list[bytes]]:
-        """Head and body of one attempt."""
+    def _pieces(self, use: KeyUse, shape: Shape, to: Target) -> Steps[list[bytes | memoryview]]:
+        """The head of one attempt and the parts of its body: what is not changed is not copied either."""
         leg = self.leg
-        spliced = yield from leg.wire.splice(leg.body.reveal(), leg.admission.head, to)
-        if shape.wrap is not None:
-            spliced = yield from shape.wrap(spliced)
-        return [(yield from use.destination.head(shape, spliced, key=use.key)), spliced]
+        edits = yield from leg.wire.edit(leg.body.reveal(), leg.admission.head, to)
+        parts = edits.parts() if shape.wrap is None else [(yield from shape.wrap((yield from edits.built())))]
+        return [(yield from use.destination.head(shape, *parts, key=use.key)), *parts]
 
     def _step(
         self, use: KeyUse, relay: Relay, answer: Answer, *, retried: bool, more: bool
@@ -580,14 +584,14 @@ class Forwarding:
             self.relay = None
         self._answer = answer
 
-    async def _attempt(self, use: KeyUse, pieces: list[bytes], share: Share, *, fresh: bool) -> Relay:
+    async def _attempt(self, use: KeyUse, pieces: list[bytes | memoryview], share: Share, *, fresh: bool) -> Relay:
         """Send the request on a connection and wait for something to decide on. ``pieces`` is empty then."""
         pool = self._upstreams.pool
         origin = use.destination.origin
         self._answer = self.rejection = None
         if self._loop.time() >= self._until:
             raise UpstreamFault(Fault.DEADLINE)
-        size = len(pieces[1])
+        size = _size_of(pieces)
         share.grow(size)
         sent = partial(share.shrink, size)
         try:

@@ -53,6 +53,7 @@ from gateway.upstream.frames import BLOCKED, Feed, Glance, frame_reader
 
 MAX_HEADER_BYTES = 65_536
 TOGETHER = 65_536  # a request up to this size leaves as one piece
+SHORT = 4_096  # of a larger one, pieces below this size are copied together
 # Of a larger one at a time: other connections wait while the kernel copies it, a tenth of a millisecond.
 SLICE = 262_144
 RECV_BYTES = 32_768  # of an answer at a time: what is read is scanned before anything else has its turn
@@ -98,6 +99,23 @@ _NO_PARSER: Final = HttpResponseParser(object())  # of a closed connection
 
 def _nothing() -> None:
     pass
+
+
+def _grouped(pieces: Sequence[bytes | memoryview]) -> list[memoryview]:
+    """A large request, in which short pieces beside each other are one."""
+    grouped: list[memoryview] = []
+    short: list[bytes | memoryview] = []
+    for piece in pieces:
+        if len(piece) < SHORT:
+            short.append(piece)
+            continue
+        if short:
+            grouped.append(memoryview(b"".join(short)))
+            short.clear()
+        grouped.append(memoryview(piece))
+    if short:
+        grouped.append(memoryview(b"".join(short)))
+    return [piece for piece in grouped if len(piece)]
 
 
 class Connection:
@@ -217,7 +235,7 @@ class Connection:
         if self.unsent <= TOGETHER:
             self._out = [memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))]
         else:
-            self._out = [memoryview(piece) for piece in pieces if len(piece)]
+            self._out = _grouped(pieces)
         self._out.reverse()
         self._write_on()
         if self._out:
@@ -237,13 +255,18 @@ class Connection:
         try:
             while out:
                 piece = out[-1]
-                count = self._sock.send(piece[:SLICE])  # after want-write this is the very same slice again
+                if self._tls or len(out) == 1 or len(piece) >= SLICE:
+                    count = self._sock.send(piece[:SLICE])  # after want-write this is the very same slice again
+                else:  # a head and the start of its body, or an end that was edited and what is before it
+                    count = self._sock.sendmsg((piece, out[-2][: SLICE - len(piece)]))
                 self.sent += count
                 self.unsent -= count
-                if count < len(piece):
-                    out[-1] = piece[count:]
-                else:
-                    out.pop()
+                while count:
+                    piece = out[-1]
+                    if count < len(piece):
+                        out[-1] = piece[count:]
+                        break
+                    count -= len(out.pop())
                 if self.unsent:
                     return
         except BLOCKED:

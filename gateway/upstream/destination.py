@@ -166,8 +166,8 @@ class Destination:
             model = ""
         return self.turnstiles.setdefault(model, Turnstile())
 
-    def head(self, shape: Shape, body: bytes, *, key: int) -> Steps[bytes]:
-        """The request line and headers of a POST of ``body`` with the key at this position.
+    def head(self, shape: Shape, *body: bytes | memoryview, key: int) -> Steps[bytes]:
+        """The request line and headers of a POST of ``body``, in parts, with the key at this position.
 
         Raises:
             UpstreamFault: CREDENTIALS.
@@ -181,9 +181,9 @@ class Destination:
             *(b"%b: %b" % pair for pair in shape.headers),
         ]
         if self._signer is not None and fixed is self._common:
-            signed = yield from self._signer.sign(key, shape, body)
+            signed = yield from self._signer.sign(key, shape, *body)
             lines += (b"%b: %b" % pair for pair in signed)
-        lines.append(b"content-length: %d\r\n\r\n" % len(body))
+        lines.append(b"content-length: %d\r\n\r\n" % sum(map(len, body)))
         return b"\r\n".join(lines)
 
 

@@ -60,12 +60,13 @@ class SigV4:
         """From now on the key at this position is another one."""
         self._signers[position] = self._made(key)
 
-    def sign(self, key: int, shape: Shape, body: bytes) -> Steps[Headers]:
-        """The headers that a POST of ``body`` needs in addition."""
+    def sign(self, key: int, shape: Shape, *body: bytes | memoryview) -> Steps[Headers]:
+        """The headers that a POST of ``body``, in parts, needs in addition."""
         digest = hashlib.sha256()
-        for start in range(0, len(body), _AT_ONCE):
-            digest.update(memoryview(body)[start : start + _AT_ONCE])
-            yield
+        for part in body:
+            for start in range(0, len(part), _AT_ONCE):
+                digest.update(memoryview(part)[start : start + _AT_ONCE])
+                yield
         headers = {name.decode(): value.decode() for name, value in shape.headers if name == _CONTENT_TYPE}
         request = self._request(
             "POST", self._address + shape.path + shape.query, headers=headers | {_DIGEST: digest.hexdigest()}

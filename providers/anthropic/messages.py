@@ -26,7 +26,7 @@ from providers.document.addresses import refuse_kept
 from providers.document.look import says
 from providers.document.members import ABSENT, Members, given, read_members, read_model, read_object
 from providers.document.objects import Part
-from providers.document.splice import Edits
+from providers.document.splice import Edits, Splicing
 from providers.document.strings import quoted
 from providers.members import register
 from providers.members.anthropic import ALLOWED_WITH, BETAS, beta_name
@@ -45,7 +45,7 @@ _BESIDE_THINKING: Final = 256  # output tokens for an answer after that much thi
 _GEOGRAPHIES: Final = {"global": Geography.GLOBAL, "us": Geography.US, "eu": Geography.EU}
 
 
-class Messages:
+class Messages(Splicing):
     """The `Wire` of one operation of the Messages API."""
 
     def __init__(self, operation: Operation, path: str, *, billed: bool) -> None:
@@ -96,7 +96,7 @@ class Messages:
             found=found,
         )
 
-    def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:
+    def edit(self, body: bytes, head: Head, target: Target) -> Steps[Edits]:
         edits = Edits(body, head.members)
         if target.alias:
             edits.replace("model", quoted(target.model))
@@ -115,7 +115,7 @@ class Messages:
             edits.remove(name)
         for name, value in target.members:
             edits.put(name, value)
-        return (yield from edits.built())
+        return edits
 
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
         return self._path

@@ -2,8 +2,8 @@
 
 Rules that everything here obeys:
 
-1. Edits are spans on the original bytes; the result is built with one join. The original is never
-   changed, so that a retry on another target starts from what the client sent.
+1. Edits are spans on the original bytes; the result is the parts between them, or one join of them. The original is
+   never changed, so that a retry on another target starts from what the client sent.
 2. Without an edit nothing is copied: the same object is returned.
 3. A member is removed together with the separator before it; the first member, with the one after it. Whitespace
    around the other members is not touched.
@@ -11,11 +11,13 @@ Rules that everything here obeys:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import BytesIO
 
 import msgspec
 
+from providers.dialect import Head, Target
 from providers.document.members import count_of, read_object
 from providers.steps import Steps
 
@@ -129,6 +131,10 @@ class Edits:
         pieces = self._pieces()
         return self._text if pieces is None else b"".join(pieces)
 
+    def parts(self) -> Sequence[bytes | memoryview]:
+        """The edited bytes as parts in order, of which the unchanged ones are views on the original."""
+        return self._pieces() or (self._text,)
+
     def built(self) -> Steps[bytes]:
         """The same as `build`, in steps: copying tens of megabytes takes tens of milliseconds."""
         pieces = self._pieces()
@@ -175,3 +181,14 @@ class Edits:
             position = previous
         pieces.append(view[position:])
         return pieces
+
+
+class Splicing(ABC):
+    """The half of a `Wire` that makes the bytes for a provider of its edits."""
+
+    @abstractmethod
+    def edit(self, body: bytes, head: Head, target: Target) -> Steps[Edits]: ...
+
+    def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:
+        """See `Wire.splice`."""
+        return (yield from (yield from self.edit(body, head, target)).built())

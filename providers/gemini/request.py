@@ -33,7 +33,7 @@ from providers.document.members import (
 )
 from providers.document.objects import Part
 from providers.document.projection import Wanted
-from providers.document.splice import Edits
+from providers.document.splice import Edits, Splicing
 from providers.document.strings import quoted
 from providers.gemini.answer import (
     CHUNK,
@@ -87,7 +87,7 @@ _BODIES: Final[dict[Operation, tuple[Reader, Wanted]]] = {
 }
 
 
-class Gemini:
+class Gemini(Splicing):
     """The `Wire` of one operation of the Gemini API."""
 
     def __init__(self, operation: Operation, verb: str, *, billed: bool, generates: bool) -> None:
@@ -140,7 +140,7 @@ class Gemini:
             found=register.seen(found, held),
         )
 
-    def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:
+    def edit(self, body: bytes, head: Head, target: Target) -> Steps[Edits]:
         edits = Edits(body, head.members)
         yield from register.edit(edits, self.operation.family, head.found, target)
         if head.removed_tools:
@@ -153,7 +153,7 @@ class Gemini:
             yield from _edit_requests(edits, target)
         if target.output_limit is not None and self._generates:
             limited(edits, target.output_limit)
-        return (yield from edits.built())
+        return edits
 
     def _edit(self, edits: Edits, target: Target) -> None:
         # A body may repeat the path's model; the two must agree.

@@ -9,7 +9,7 @@ from typing import Final
 
 from providers.dialect import Head, Operation, Scanner, Target, media_out
 from providers.document.members import Members, read_members, read_model, read_nested, words
-from providers.document.splice import Edits
+from providers.document.splice import Edits, Splicing
 from providers.members.parts import walk
 from providers.members.register import examine, seen
 from providers.openai import request as openai_request
@@ -23,7 +23,7 @@ from providers.tools.selection import tools_in_list, tools_in_members
 _ROOTS: Final = ("messages", "tools", "tool_choice", "prediction")
 
 
-class ChatCompletions:
+class ChatCompletions(Splicing):
     """The `Wire` of chat completions."""
 
     operation = Operation.OPENAI_CHAT
@@ -53,13 +53,13 @@ class ChatCompletions:
             found=seen(found, held),
         )
 
-    def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:
+    def edit(self, body: bytes, head: Head, target: Target) -> Steps[Edits]:
         edits = Edits(body, head.members)
         yield from openai_request.edit_common(edits, head, target, self.operation)
         openai_request.edit_usage_switch(edits, head, target)
         if target.output_limit is not None:
             limited(edits, target.output_limit, completion_limit=target.completion_limit)
-        return (yield from edits.built())
+        return edits
 
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
         return "/v1/chat/completions"

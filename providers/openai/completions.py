@@ -14,7 +14,7 @@ from providers import bounds
 from providers.dialect import Head, Operation, Scanner, Target
 from providers.document.look import values
 from providers.document.members import Members, is_list, read_members, read_model
-from providers.document.splice import Edits
+from providers.document.splice import Edits, Splicing
 from providers.members.register import examine
 from providers.openai import request as openai_request
 from providers.openai.answer import chat_scanner
@@ -27,7 +27,7 @@ from providers.tools.selection import tools_in_members
 _UNSTATED_OUTPUT: Final = 16  # the documented default of max_tokens, which many compatible hosts do not apply
 
 
-class Completions:
+class Completions(Splicing):
     """The `Wire` of legacy completions, at one of the paths that hosts have for them."""
 
     billed = True
@@ -59,13 +59,13 @@ class Completions:
             found=found,
         )
 
-    def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:
+    def edit(self, body: bytes, head: Head, target: Target) -> Steps[Edits]:
         edits = Edits(body, head.members)
         yield from openai_request.edit_common(edits, head, target, self.operation)
         openai_request.edit_usage_switch(edits, head, target)
         if target.output_limit is not None:
             limited(edits, target.output_limit)
-        return (yield from edits.built())
+        return edits
 
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
         return self._path

@@ -11,7 +11,7 @@ from providers import bounds
 from providers.answers.body import JsonBody
 from providers.dialect import Head, Operation, Scanner, Target
 from providers.document.members import read_members, read_model
-from providers.document.splice import Edits
+from providers.document.splice import Edits, Splicing
 from providers.members.register import examine
 from providers.openai import request as openai_request
 from providers.openai.answer import CHAT, read_embeddings
@@ -19,7 +19,7 @@ from providers.openai.weight import weigh_prompt
 from providers.steps import Steps
 
 
-class Embeddings:
+class Embeddings(Splicing):
     """The `Wire` of embeddings."""
 
     operation = Operation.OPENAI_EMBEDDINGS
@@ -36,10 +36,10 @@ class Embeddings:
             found=found,
         )
 
-    def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:
+    def edit(self, body: bytes, head: Head, target: Target) -> Steps[Edits]:
         edits = Edits(body, head.members)
         yield from openai_request.edit_common(edits, head, target, self.operation)
-        return (yield from edits.built())
+        return edits
 
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
         return "/v1/embeddings"

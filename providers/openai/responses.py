@@ -18,7 +18,7 @@ from providers.dialect import Head, Operation, Refusal, Scanner, Target
 from providers.document.look import says
 from providers.document.members import ABSENT, given, read_members, read_model
 from providers.document.objects import Part
-from providers.document.splice import Edits
+from providers.document.splice import Edits, Splicing
 from providers.members.parts import walk
 from providers.members.register import examine, seen
 from providers.openai import request as openai_request
@@ -42,7 +42,7 @@ _REFERENCE: Final = "Earlier items are not stored: resend the item itself instea
 _ENCRYPTED: Final = "reasoning.encrypted_content"
 
 
-class Responses:
+class Responses(Splicing):
     """The `Wire` of one operation of the Responses API."""
 
     def __init__(self, operation: Operation, path: str, *, billed: bool, generates: bool) -> None:
@@ -87,14 +87,14 @@ class Responses:
             found=seen(found, held),
         )
 
-    def splice(self, body: bytes, head: Head, target: Target) -> Steps[bytes]:
+    def edit(self, body: bytes, head: Head, target: Target) -> Steps[Edits]:
         edits = Edits(body, head.members)
         if self._generates and target.reasons and not edits.holds("store", b"false"):
             _include_reasoning(edits)
         yield from openai_request.edit_common(edits, head, target, self.operation)
         if target.output_limit is not None and self._generates:
             limited(edits, target.output_limit)
-        return (yield from edits.built())
+        return edits
 
     def path(self, model: str) -> str:  # noqa: ARG002 - the model is in the body
         return self._path

@@ -454,3 +454,28 @@ async def test_the_session_is_offered_again(certificates):
         assert second._sock.session_reused
         first.close()
         second.close()
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (100, 10, 20, 700_000, 30, 5),  # short ones before and after a long one
+        (100, 300_000, 1, 300_000, 0, 9_000, 2),
+        (5_000, 262_144, 262_143, 1),
+        (262_144, 10),
+        (1, 70_000),
+    ],
+)
+async def test_the_parts_of_a_body_arrive_in_their_order(link, sizes):
+    connection, reader, writer = link
+    parts = [bytes([number + 65]) * size for number, size in enumerate(sizes)]
+    sink = Recorder()
+    gone = []
+    connection.send([parts[0], *map(memoryview, parts[1:])], sink, lambda: gone.append(connection.unsent))
+    async with asyncio.timeout(PATIENCE):
+        got = await reader.readexactly(sum(sizes))
+    assert got == b"".join(parts)
+    writer.write(OK)
+    await sink.wait()
+    assert connection.written
+    assert gone == [0]

@@ -130,3 +130,25 @@ def test_an_edit_inside_a_member_that_changes_nothing_gives_back_the_same_object
     edits.edit_object("a", lambda inner: inner.put("b", b"1"))
 
     assert edits.build() is body
+
+
+def test_the_parts_are_the_edited_bytes_and_what_is_unchanged_is_not_copied():
+    body = b'{"user":"u","messages":["' + b"x" * 1_000 + b'"],"n":1,"model":"m"}'
+    edits = edits_of(body)
+    edits.remove("user")
+    edits.replace("model", b'"other"')
+    edits.insert("store", b"false")
+
+    parts = edits.parts()
+
+    assert b"".join(parts) == edits.build()
+    longest = max(parts, key=len)
+    assert isinstance(longest, memoryview)
+    assert longest.obj is body
+
+
+def test_the_only_part_of_what_is_not_edited_is_the_body():
+    body = b'{"a":1}'
+    (part,) = edits_of(body).parts()
+
+    assert part is body
