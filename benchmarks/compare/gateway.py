@@ -70,6 +70,7 @@ class Gateway(Contender):
         lines = [
             f'[server]\nhost = "127.0.0.1"\nport = {self.port}\nworkers = {self.workers}\n',
             f'data_dir = "{self.folder}/data"\nmax_body_bytes = 67108864\n',
+            "max_connections_per_address = 16384\n",  # all of the load comes from one
             f'[internal]\nport = {free_port()}\n[store]\nurl = "embedded:"\n[log]\nlevel = "warning"\n',
         ]
         for name, url in (("plain", self.upstreams.plain), ("secure", self.upstreams.tls)):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from benchmarks.compare.accounting import Memory
 from benchmarks.compare.contenders import Contender
 from benchmarks.simulator import SimulatorProcess
 
+REST_SECONDS, REST_STEP, REST_LOAD = 30.0, 0.2, 0.05
 STORES = frozenset(("valkey-server", "redis-server"))
 
 
@@ -112,6 +114,7 @@ def store_memory(contender: Contender) -> Memory:
 
 def measure(contender: Contender, workload: Workload, simulator: SimulatorProcess, number: int) -> Measurement:
     """Run a workload against a contender. Raises RuntimeError when the load generator fails."""
+    _await_rest(contender)
     simulator.set_defaults(chunks=workload.chunks, pace=workload.pace, size=workload.size, faults="")
     simulator.reset()
     route = contender.routes[workload.tls]
@@ -142,6 +145,18 @@ def measure(contender: Contender, workload: Workload, simulator: SimulatorProces
     busy, ours = (later - earlier for later, earlier in zip(machine_after, machine, strict=True))
     result.foreign = max(0.0, (busy - ours) / (result.load["seconds"] * 1e9))
     return result
+
+
+def _await_rest(contender: Contender) -> None:
+    """Wait until nothing is left to do of the measurement before: thousands of streams that were left are settled."""
+    deadline = time.monotonic() + REST_SECONDS
+    before = sum(_cpu(contender).values())
+    while time.monotonic() < deadline:
+        time.sleep(REST_STEP)
+        after = sum(_cpu(contender).values())
+        if after - before < REST_LOAD * REST_STEP * 1e9:
+            return
+        before = after
 
 
 def _machine() -> tuple[int, int]:

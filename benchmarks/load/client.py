@@ -36,6 +36,7 @@ class Client(asyncio.Protocol):
         self.events = 0
         self.status = 0  # of the last answer; 0 while its head has not come
         self.headers = b""  # its head, in lower case
+        self.answered = False  # ever
         self._head = b""
         self._in_head = False
         self._chunked = False
@@ -130,6 +131,7 @@ class Client(asyncio.Protocol):
         self._in_head = False
         self._head = b""
         self.headers = head
+        self.answered = True
         self._chunked = b"\r\ntransfer-encoding: chunked" in head
         self._closes = b"\r\nconnection: close" in head
         self._left = -1

@@ -24,7 +24,6 @@ from gateway.auth.attempts import LookUps, prefix_of
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.principal import Principal, Scope, worth_trying
 from gateway.errors import (
-    ConcurrencyLimited,
     Draining,
     GatewayError,
     InsufficientScope,
@@ -40,7 +39,6 @@ from gateway.errors import (
 )
 from gateway.http import request as inbound
 from gateway.http.answers import error_of_path, error_response, json_response, send_refusal
-from gateway.http.overload import MOST_SECONDS
 from gateway.http.proxies import address_of
 from gateway.inference.exchange import Exchange
 from gateway.inference.services import Services
@@ -62,7 +60,6 @@ Answers: TypeAlias = Callable[[web.BaseRequest, str], Awaitable[web.StreamRespon
 _ACCOUNT = web.RequestKey("account", str)  # whose request it is, once that is known
 _UNPARSED = "UNKNOWN"  # aiohttp's method of a head that it cannot read
 _STRANGERS = "Too many refused requests from this network. Send a valid token, to a path that exists."
-_BUSY = "The gateway is busy, and this account asks for more than others do. Send fewer requests at a time."
 _UNPAID = "Too many requests of this account that were refused or are free, such as token counts and model lists."
 
 
@@ -229,15 +226,14 @@ class Dispatcher:
         Raises:
             LocalMode: The session is in local mode, or the request asks for it.
             RateLimited: Its account sent too many requests that nobody pays for. ``again``, it has been let through.
-            ConcurrencyLimited: The worker is busy, and its account asks for most.
         """
         principal = await self._authenticate(request)
         if not again:
-            await self._take_turn(principal.pid)
             if wait := self._services.books.unpaid.wait(principal.pid):
                 raise RateLimited(_UNPAID, retry_after=wait)
             request[_ACCOUNT] = principal.pid
             cast("ClientConnection", request.protocol).asked()
+            await self._take_turn(principal.pid)
         if scope not in principal.scopes:
             raise InsufficientScope(scope)
         if scope is not Scope.ACCOUNT:
@@ -248,12 +244,9 @@ class Dispatcher:
         """Wait, if this worker has too much to do and the account asked for more of it than others."""
         services = self._services
         wait = services.shares.overload.wait(pid)
-        if not wait:
-            return
-        services.signals.instruments.overload_waits.inc()
-        if wait > MOST_SECONDS:
-            raise ConcurrencyLimited(_BUSY, retry_after=wait)
-        await asyncio.sleep(wait)
+        if wait:
+            services.signals.instruments.overload_waits.inc()
+            await asyncio.sleep(wait)
 
     async def _authenticate(self, request: web.BaseRequest) -> Principal:
         """The session of the first of the request's tokens that is valid.

@@ -99,18 +99,14 @@ class Overload:
         self.start(loop)
 
     def wait(self, account: str) -> float:
-        """Count a request that begins; the seconds for which it is to wait first, 0.0 as a rule.
-
-        If they are above `MOST_SECONDS` it is to be refused, and costs its account nothing.
-        """
+        """Count a request that begins; the seconds for which it is to wait first, 0.0 as a rule."""
         self._begun += 1
         if self.allowance >= _WHOLE:
             return 0.0
         now = self._clock()
         wait = max(0.0, self._until.get(account, now) - now - BURST_SECONDS)
-        if wait <= MOST_SECONDS:
-            self._pay(account, self._cost)
-        return wait
+        self._pay(account, self._cost)
+        return min(wait, MOST_SECONDS)
 
     def charge(self, account: str, seconds: float) -> None:
         """An account had long work done."""
@@ -121,6 +117,7 @@ class Overload:
     def _pay(self, account: str, seconds: float) -> None:
         now = self._clock()
         until = max(self._until.pop(account, now), now) + seconds / self.allowance
+        until = min(until, now + BURST_SECONDS + MOST_SECONDS)
         self._until[account] = until if self._until else now  # nobody else asks: it owes nothing
 
     def tick(self, late: float) -> None:

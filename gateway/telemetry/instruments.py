@@ -296,7 +296,7 @@ class Instruments:
         self.streams = registry.gauge("codegrex_active_streams", "Answers that are being streamed to clients.")
         self.overload_waits = registry.counter(
             "codegrex_overload_waits_total",
-            "Requests that waited or were refused since their account asked a busy worker for most.",
+            "Requests that waited since their account asked a busy worker for most.",
         )
         self.overloaded = registry.gauge(
             "codegrex_overloaded_workers", "Workers that have more to do than they can, so that some accounts wait."
