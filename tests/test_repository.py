@@ -198,11 +198,8 @@ def test_the_tests_have_the_folders_of_the_packages() -> None:
 
 
 def test_decisions_are_numbered_and_have_three_parts() -> None:
-    """A number is given out before the work is done, so that one may be missing for a while."""
     decisions = sorted((ROOT / "docs/decisions").glob("*.md"))
-    numbers = [int(path.name[:3]) for path in decisions]
-    assert numbers == sorted(set(numbers))
-    assert len(numbers) <= numbers[-1] <= len(numbers) + 3
+    assert [int(path.name[:3]) for path in decisions] == list(range(1, len(decisions) + 1))
     for path in decisions:
         text = path.read_text()
         assert text.startswith(f"# {path.name[:3]}: ")
@@ -219,6 +216,10 @@ def test_every_key_of_the_example_is_in_the_list_of_keys() -> None:
     listed = set(re.findall(r"`([a-z_0-9]+)`", (ROOT / "docs/configuration.md").read_text()))
     assert len(keys) > 40
     assert keys <= listed
+
+
+def test_no_tracked_file_is_what_an_editor_or_a_merge_left() -> None:
+    assert not [path for path in tracked() if path.name.endswith((".orig", ".rej", ".bak", "~"))]
 
 
 def test_no_tracked_file_names_a_registry() -> None:
