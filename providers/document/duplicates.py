@@ -8,8 +8,8 @@ Rules that everything here obeys:
    dropped at once.
 3. A larger list of objects is decoded to their members, whose values stay undecoded, and is kept for those who look at
    it later (`providers.document.objects`). If the members are as long as the list, it has no other member and no blank:
-   a decoder keeps one of two members with one name, so the other one would be missing. Only the objects and lists in it
-   are looked at further.
+   a decoder keeps one of two members with one name, so the other one would be missing. If blanks are between few long
+   members, the list is walked. Only the objects and lists in it are looked at further.
 4. The decoder of rule 2 gets any other large value if that is mostly text, by a sample. Else it is split into its
    members or elements, so that long strings are skipped.
 5. A refusal is a fixed sentence: the decoder's own message would quote the name.
@@ -44,6 +44,7 @@ _SPARSE_BYTES: Final = 16 * STEP_BYTES
 _SPARSE: Final = 8_000  # commas in a value, by a sample: that of few values, or of 250 KB of code
 _SAMPLE: Final = 2_048  # bytes of each `STEP_BYTES`
 _AT_A_TIME: Final = 500  # members or elements of one step
+_LONG: Final = 2_048  # bytes of a member, on average
 _MOST_LEVELS: Final = 6  # more than those of messages, their parts, and the parts of a result
 _MOST_SKIPPED: Final = 512 << 20  # bytes, over all levels: large values are not nested deeply
 
@@ -53,6 +54,9 @@ _LIST: Final = ord("[")
 _FIRST = re.compile(rb'[ \t\n\r]*\{[ \t\n\r]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t\n\r]*:[ \t\n\r]*')
 _NEXT = re.compile(rb'[ \t\n\r]*,[ \t\n\r]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t\n\r]*:[ \t\n\r]*')
 _GAP = re.compile(rb"[ \t\n\r]*,?[ \t\n\r]*")
+_CLOSE = re.compile(rb"[ \t\n\r]*\}")
+_EMPTY = re.compile(rb"\{[ \t\n\r]*\}")
+_END = re.compile(rb"[ \t\n\r]*\]")
 _LAST = re.compile(rb"[ \t\n\r]*\}[ \t\n\r]*\Z")
 
 _TEXT = msgspec.json.Decoder(str)
@@ -86,11 +90,8 @@ def find_spans(
         found = pattern.match(body, position, end)
         if found is None:
             return None
-        written = found[1]
-        if b"\\" in written:
-            written = _unescaped(written)
         start = found.end()
-        if written != name.encode() or not body.startswith(raw, start):
+        if not _is_name(found[1], name) or not body.startswith(raw, start):
             return None
         position = start + len(raw)
         spans[name] = (start, position)
@@ -139,7 +140,7 @@ def refuse_duplicates(
                     if len(raw) <= PIECE_BYTES:
                         small.append(raw)
                         continue
-                    inner = _compact(objects, level.starts[number], raw, level.depth) if few else None
+                    inner = _compact(body, objects, level.starts[number], raw, level.depth) if few else None
                     if inner is not None:
                         todo.append(inner)
                         yield
@@ -188,21 +189,61 @@ def _look_at(values: list[msgspec.Raw]) -> Steps[None]:
         yield from _look(b"[%b]" % b",".join(piece))
 
 
-def _compact(objects: Objects, start: int, raw: msgspec.Raw, depth: int) -> _Level | None:
+def _compact(body: bytes, objects: Objects, start: int, raw: msgspec.Raw, depth: int) -> _Level | None:
     """The objects and lists among the members of a large object, or of all objects of a large list.
 
-    None if that has anything else: elements of another kind, blanks, names with escapes or wide letters, duplicates.
+    None if that has elements of another kind or duplicates, or anything between many short values: blanks, escapes and
+    wide letters in names.
     """
     found = objects.decoded(raw) if depth <= _MOST_LEVELS else None
     if found is None:
         return None
     listed = memoryview(raw)[0] == _LIST
-    if size_of(found) + (listed and 1 + len(found)) != len(raw):
-        return None
     values = [value for part in found for value in part.values() if memoryview(value)[0] in _OPENING]
-    if max(map(len, values), default=0) <= PIECE_BYTES:
+    large = max(map(len, values), default=0) > PIECE_BYTES
+    if objects.whole is raw and not large:
         return _Level(depth + 1, values, [])
-    return _Level(depth + 1, values, _starts_of(found, start + listed))
+    if size_of(found) + (listed and 1 + len(found)) == len(raw):
+        return _Level(depth + 1, values, _starts_of(found, start + listed) if large else [])
+    walked = walk_list(body, start, found) if listed and is_long(found, len(raw)) else None
+    if walked is None or walked[0] != start + len(raw):
+        return None
+    return _Level(depth + 1, values, walked[1])
+
+
+def is_long(parts: list[Part], size: int) -> bool:
+    """Whether objects of this size have so few members that `walk_list` is quicker than a decoder."""
+    return size >= _LONG * sum(map(len, parts))
+
+
+def walk_list(body: bytes, start: int, parts: list[Part]) -> tuple[int, list[int]] | None:
+    """Where a list of these objects ends, and the objects and lists in them start; blanks may be anywhere.
+
+    None if it has another member, such as a duplicate.
+    """
+    position = start + 1
+    starts: list[int] = []
+    for part in parts:
+        pattern = _FIRST
+        position = _GAP.match(body, position).end()  # type: ignore[union-attr]  # matches always
+        for name, raw in part.items():
+            found = pattern.match(body, position)
+            if found is None or not _is_name(found[1], name) or not body.startswith(raw, found.end()):
+                return None
+            if memoryview(raw)[0] in _OPENING:
+                starts.append(found.end())
+            position = found.end() + len(raw)
+            pattern = _NEXT
+        closed = (_CLOSE if part else _EMPTY).match(body, position)
+        if closed is None:
+            return None
+        position = closed.end()
+    ended = _END.match(body, position)
+    return None if ended is None else (ended.end(), starts)
+
+
+def _is_name(written: bytes, name: str) -> bool:
+    return (_unescaped(written) if b"\\" in written else written) == name.encode()
 
 
 def size_of(parts: Sequence[Mapping[str, msgspec.Raw]]) -> int:

@@ -17,6 +17,7 @@ Rules that everything here obeys:
 from __future__ import annotations
 
 import codecs
+import re
 from typing import Any, Final
 
 import msgspec
@@ -25,7 +26,16 @@ from providers import bounds
 from providers.bounds import STEP_BYTES
 from providers.dialect import Refusal
 from providers.document.census import TOO_DEEP, TOO_MANY_MEMBERS, census, is_plain
-from providers.document.duplicates import NAMED_TWICE, NOT_JSON, PIECE_BYTES, find_spans, refuse_duplicates, size_of
+from providers.document.duplicates import (
+    NAMED_TWICE,
+    NOT_JSON,
+    PIECE_BYTES,
+    find_spans,
+    is_long,
+    refuse_duplicates,
+    size_of,
+    walk_list,
+)
 from providers.document.objects import Objects, Part
 from providers.steps import Steps, at_once
 
@@ -122,8 +132,12 @@ def _list_of(name: str) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(msgspec.defstruct("Conversation", [("found", list[Part])], rename={"found": name}))
 
 
-_CONVERSATIONS: Final = {name: b'"%b":[{"' % name.encode() for name in ("messages", "contents", "input")}
-_CONVERSATION: Final = {name: _list_of(name) for name in _CONVERSATIONS}
+_CONVERSATION: Final = re.compile(rb'"(messages|contents|input)":([ \t\n\r]*)\[(?=[ \t\n\r]*\{)')
+_SHORT: Final = re.compile(
+    rb"\}[ \t\n\r]*,[ \t\n\r]+\{"
+)  # between two messages; such a list is decoded, and not walked
+_FIRST_BYTES: Final = 8_192  # in which it is searched for
+_CONVERSATIONS: Final = {name: _list_of(name) for name in ("messages", "contents", "input")}
 
 
 def given(raw: msgspec.Raw) -> bool:
@@ -227,8 +241,8 @@ def _read_around(
     """Read a body's top level and its conversation in one pass: members and spans; None if it cannot be done.
 
     The conversation is decoded where it is, and then the rest of the body with a number in its place. The decoder does
-    not tell where the list ends. Written without blanks it ends at ``end``, and if the rest is JSON in which its name
-    is there once, it does end there:
+    not tell where the list ends. If blanks are in it, it is walked, unless it has many members. Written without blanks
+    it ends at ``end``, and if the rest is JSON in which its name is there once, it does end there:
 
     - It does not end before: its objects take that many bytes at least (`size_of`).
     - It does not end later: the rest would begin inside of the list, and close more brackets than it opens, or begin in
@@ -236,17 +250,21 @@ def _read_around(
     - Of two lists with this name the decoder gives the last one. The rest would begin in the last one, or before it and
       have its name as well.
     """
-    places = ((body.find(opening, 0, STEP_BYTES), name) for name, opening in _CONVERSATIONS.items())
-    start, name = next((place for place in places if place[0] >= 0), (-1, ""))
-    if not name:
+    opening = _CONVERSATION.search(body, 0, STEP_BYTES)
+    if opening is None or _SHORT.search(body, opening.end(), opening.end() + _FIRST_BYTES):
         return None
+    name, start = opening[1].decode(), opening.end() - 1
     try:
-        found: list[Part] = _CONVERSATION[name].decode(body).found
+        found: list[Part] = _CONVERSATIONS[name].decode(body).found
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     yield
-    start += len(name) + 3
     end = start + size_of(found) + len(found) + 1
+    if opening[2] or body[end - 1 : end] != b"]":
+        walked = walk_list(body, start, found) if is_long(found, end - start) else None
+        if walked is None:
+            return None
+        end = walked[0]
     rest = b"%b0%b" % (body[:start], body[end:])
     try:
         raws = _MEMBERS.decode(rest)
@@ -259,8 +277,8 @@ def _read_around(
         if first > start:
             spans[other] = (first + end - start - 1, last + end - start - 1)
     spans[name] = (start, end)
-    raws[name] = msgspec.Raw(memoryview(body)[start:end])
-    objects.keep(raws[name], found)
+    raws[name] = objects.whole = msgspec.Raw(memoryview(body)[start:end])
+    objects.keep(objects.whole, found)
     return raws, spans
 
 

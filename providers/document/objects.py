@@ -28,13 +28,17 @@ class Objects:
     """What was decoded of one body.
 
     Nothing is kept of a body with many objects, since decoded ones take many times their size.
+
+    Attributes:
+        whole: A list of which it is known that its objects have no other member than the decoded ones.
     """
 
-    __slots__ = ("_few", "_kept")
+    __slots__ = ("_few", "_kept", "whole")
 
     def __init__(self, *, few: bool = True) -> None:
         """``few``: the body has few objects and members."""
         self._few = few
+        self.whole: msgspec.Raw | None = None
         # By the identity of the value, which is kept too, so that no other one can have it.
         self._kept: dict[int, tuple[msgspec.Raw, list[Part]]] = {}
 

@@ -46,7 +46,7 @@ from providers.gemini.answer import (
 )
 from providers.gemini.output import chunk_output
 from providers.gemini.weight import weigh
-from providers.members import register
+from providers.members import deep, register
 from providers.members.parts import walk
 from providers.output_limit import LEAST_OUTPUT, lower
 from providers.steps import Steps
@@ -56,7 +56,7 @@ from providers.tools.selection import tools_in_gemini
 _FILES: Final = frozenset(("fileData", "file_data"))
 _URIS: Final = ("fileUri", "file_uri")
 _ROOTS: Final = ("contents", "content", "systemInstruction", "system_instruction", "tools", "requests")
-_WALKED: Final = (*_ROOTS, "generateContentRequest", "generate_content_request")
+_NESTED: Final = ("generateContentRequest", "generate_content_request")
 _TWICE: Final = "A member of the request body appears in both spellings: leave one out."
 
 _SPELLINGS: Final = (
@@ -100,17 +100,18 @@ class Gemini(Splicing):
     def read(self, body: bytes, path_model: str | None) -> Steps[Head]:
         members = yield from read_members(body)
         _refuse_spellings(members, _SPELLINGS)
-        found = yield from register.examine(self.operation, members, _WALKED)
+        # A request to count tokens may contain a whole request as a member.
+        nested = read_nested(members, *_NESTED)
+        found = yield from register.examine(self.operation, members, _ROOTS if nested is None else (*_ROOTS, *_NESTED))
         model = read_model(members, path_model).removeprefix("models/")
         tools = set[str]()
         held = yield from _read_request(members, tools)
         optional = yield from not_forced(self.operation.family, members, tools)
-        # A request to count tokens may contain a whole request as a member.
-        nested = read_nested(members, "generateContentRequest", "generate_content_request")
         if nested is not None:
             _refuse_spellings(nested, _SPELLINGS)
             within = set[str]()
             held |= yield from _read_request(nested, within)
+            held |= yield from deep.may_hold(self.operation.family, nested, _ROOTS)
             tools |= within
             optional -= within
         limits = read_nested(members, "generationConfig", "generation_config")
@@ -146,7 +147,7 @@ class Gemini(Splicing):
         if head.removed_tools:
             yield from remove_tools(edits, self.operation.family, head.removed_tools)
         self._edit(edits, target)
-        for name in ("generateContentRequest", "generate_content_request"):
+        for name in _NESTED:
             if name in head.members:
                 edits.edit_object(name, lambda inner: self._edit(inner, target))
         if target.alias and self.operation is Operation.GEMINI_BATCH_EMBED:

@@ -37,9 +37,12 @@ def expected(body):
         return NAMED_TWICE
 
 
-def read(body):
-    """The value that is in the spans, whether it was read around the conversation, or the refusal."""
+def read(body, *, walked=False):
+    """The value that is in the spans, or the refusal. ``walked``: also lists with blanks and many members are walked."""
     with pytest.MonkeyPatch.context() as patch:
+        if walked:
+            patch.setattr(duplicates, "_LONG", 0)
+            patch.setattr(members, "_FIRST_BYTES", 0)
         patch.setattr(members, "PIECE_BYTES", 1)
         patch.setattr(duplicates, "PIECE_BYTES", 1)
         try:
@@ -73,49 +76,61 @@ def compact(value):
 
 
 @settings(max_examples=300, deadline=None)
-@example([("messages", [Pairs([("a", 1), ("a", 1)])])], None)
-@example([("messages", [Pairs([("a", 1)])]), ("messages", [Pairs([("a", "x" * 30)])])], None)
-@example([("messages", [Pairs([("a", 1)])]), ("b", 1), ("messages", [Pairs([("a", 1)])])], None)
-@example([("b", Pairs([("messages", [Pairs([("a", 1)])])])), ("messages", [Pairs([("a", 1)])])], None)
-@example([("messages", [Pairs([("a", ',"a":1')]), Pairs([("a", Pairs([("b", 1), ("b", 1)]))])])], None)
-@given(st.lists(CONVERSATIONS | st.tuples(NAMES, VALUES), min_size=1, max_size=4), st.none() | st.integers(0, 9))
-def test_the_verdict_and_the_spans_are_those_of_a_decoder(pairs, seed):
+@example([("messages", [Pairs([("a", 1), ("a", 1)])])], None, True)
+@example([("messages", [Pairs([("a", 1)])]), ("messages", [Pairs([("a", "x" * 30)])])], None, True)
+@example([("messages", [Pairs([("a", 1)])]), ("b", 1), ("messages", [Pairs([("a", 1)])])], None, True)
+@example([("b", Pairs([("messages", [Pairs([("a", 1)])])])), ("messages", [Pairs([("a", 1)])])], None, True)
+@example([("messages", [Pairs([("a", ',"a":1')]), Pairs([("a", Pairs([("b", 1), ("b", 1)]))])])], None, True)
+@given(
+    st.lists(CONVERSATIONS | st.tuples(NAMES, VALUES), min_size=1, max_size=4),
+    st.none() | st.integers(0, 9),
+    st.booleans(),
+)
+def test_the_verdict_and_the_spans_are_those_of_a_decoder(pairs, seed, walked):
     value = Pairs(pairs)
     text = compact(value) if seed is None else texts(value, random.Random(seed))
     body = text.encode()
-    assert read(body) == expected(body)
+    assert read(body, walked=walked) == expected(body)
 
 
 @settings(max_examples=300, deadline=None)
 @given(
     st.tuples(CONVERSATIONS, st.tuples(NAMES, VALUES)).map(lambda pairs: compact(Pairs(pairs))),
     st.lists(st.tuples(st.integers(0, 200), st.sampled_from('",:{}[]\\01 ae.')), min_size=1, max_size=3),
+    st.booleans(),
 )
-def test_what_is_broken_anywhere_is_refused(text, changes):
+def test_what_is_broken_anywhere_is_refused(text, changes, walked):
     for at, mark in changes:
         text = text[: at % len(text)] + mark + text[at % len(text) + 1 :]
     body = text.encode()
     try:
         meant = json.loads(body)
     except ValueError:
-        assert isinstance(read(body), str)
+        assert isinstance(read(body, walked=walked), str)
         return
     if isinstance(meant, dict):
-        assert read(body) == expected(body)
+        assert read(body, walked=walked) == expected(body)
 
 
+@pytest.mark.parametrize("blank", ["", " "])
 @pytest.mark.parametrize("name", ["messages", "contents", "input"])
-def test_a_conversation_is_kept_for_those_who_look_at_it(name):
-    body = compact(Pairs([("model", "m"), (name, [Pairs([("role", "user"), ("content", LONG)])]), ("n", 1)])).encode()
+def test_a_conversation_is_kept_for_those_who_look_at_it(name, blank):
+    value = {"model": "m", name: [{"role": "user", "content": LONG}], "n": 1}
+    body = json.dumps(value, separators=("," + blank, ":" + blank)).encode()
     found = at_once(read_members(body))
 
     kept = found.objects.kept(found.raws[name])
 
     assert kept is not None
+    assert found.objects.whole is found.raws[name]
     assert [sorted(part) for part in kept] == [["content", "role"]]
     assert bytes(kept[0]["content"]) == f'"{LONG}"'.encode()
-    assert found.spans == {
-        "model": (9, 12),
-        name: (15 + len(name) + 1, len(body) - 7),
-        "n": (len(body) - 2, len(body) - 1),
-    }
+    assert {name: json.loads(body[start:end]) for name, (start, end) in found.spans.items()} == value
+
+
+def test_of_a_body_with_many_objects_nothing_is_kept():
+    body = json.dumps({"messages": [{"a": 1}] * 60_000}).encode()
+    found = at_once(read_members(body))
+
+    assert found.objects.decoded(found.raws["messages"]) is not None
+    assert found.objects.kept(found.raws["messages"]) is None

@@ -182,3 +182,27 @@ def test_tools_are_named_in_both_spellings():
     assert at_once(GENERATE.read(raw, "g")).server_tools == {"gemini_google_search", "gemini_url_context"}
     nested = body(generateContentRequest={"tools": {"codeExecution": {}}})
     assert at_once(COUNT_TOKENS.read(nested, "g")).server_tools == {"gemini_code_execution"}
+
+
+@pytest.mark.parametrize(
+    ("wire", "members"),
+    [
+        (
+            COUNT_TOKENS,
+            {"generateContentRequest": {"parts": [{"partMetadata": {"a": 1}, "text": "x"}]}},
+        ),
+        (COUNT_TOKENS, {"generateContentRequest": {"partMetadata": {"a": 1}, "contents": []}}),
+        (COUNT_TOKENS, {"generate_content_request": {"contents": [{"part_metadata": {"a": 1}}]}}),
+        (BATCH_EMBED, {"generateContentRequest": [{"partMetadata": {"a": 1}}], "requests": []}),
+        (STREAM, {"contents": [{"parts": [{"partMetadata": {"a": 1}}]}]}),
+        (STREAM, {"parts": [{"partMetadata": {"a": 1}}], "contents": []}),
+        (STREAM, {"partMetadata": {"a": 1}, "contents": []}),
+    ],
+)
+def test_the_metadata_of_parts_is_removed_wherever_they_are(wire, members):
+    raw = json.dumps(members).encode()
+
+    sent = spliced(raw, wire)
+
+    assert b"etadata" in raw
+    assert b"etadata" not in sent
