@@ -172,7 +172,7 @@ class Account:
             limits_ignored=SimpleNamespace(inc=lambda _provider: None),
         )
 
-    async def _intent(self, *_):
+    async def _intent(self, *_, **_hints):
         pass
 
     async def start(self, asked):
