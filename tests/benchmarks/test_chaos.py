@@ -23,4 +23,5 @@ def test_faults_lose_and_double_nothing() -> None:
     assert (found.deaths, found.killed, found.exit_code) == (1, 1, 0)
     errors = {phase.name: set(phase.errors) for phase in found.phases}
     assert errors["before"] <= {BUSY}
-    assert any("metering_unavailable" in name for name in errors["store-killed"])
+    killed = errors["store-killed"] | errors["after store-killed"]  # a slow machine sends little while it is away
+    assert any("metering_unavailable" in name for name in killed)

@@ -26,9 +26,10 @@ async def reading(request, *bounds):
 
 def sending(self, pieces, relay, *more):
     """With the credits held, before the provider has a byte."""
-    if b"fault:sending" in pieces[1]:
-        raise RuntimeError("can't send", pieces)
-    if b"fault:relaying" in pieces[1]:
+    body = b"".join(pieces[1:])
+    if b"fault:sending" in body:
+        raise RuntimeError("can't send", pieces, body)
+    if b"fault:relaying" in body:
         FAULTY.add(relay)
     _send(self, pieces, relay, *more)
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from providers.anthropic.messages import check_betas
 from providers.dialect import Family, Refusal, Target
+from providers.document.look import objects_of
 from providers.document.strings import folded
 from providers.members import parts
 from providers.members.register import REGISTER, tables_of
@@ -229,12 +230,10 @@ def test_what_is_refused_stays_so_however_it_is_changed(row, seed, changes):
     assert found_in(operation, body) == "", body
 
 
-@pytest.mark.parametrize("weakness", ["_refuse_spelled", "_objects"])
+@pytest.mark.parametrize("weakness", ["_refuse_spelled", "all_objects"])
 def test_a_gateway_that_skips_what_does_not_fit_would_be_found_out(monkeypatch, weakness):
-    def objects(raw, opening):
-        return parts._OBJECTS.one_or_more(raw)  # which skips
-
-    monkeypatch.setattr(parts, weakness, {"_refuse_spelled": lambda *_: None, "_objects": objects}[weakness])
+    skipping = {"_refuse_spelled": lambda *_: None, "all_objects": objects_of}
+    monkeypatch.setattr(parts, weakness, skipping[weakness])
     rng = random.Random(14)
     assert any(found_in(operation, body) for operation, members in ROWS for body in each_change(members, rng))
 
