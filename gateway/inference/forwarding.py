@@ -362,6 +362,7 @@ class Forwarding:
             self.wait_until(math.inf, self._own_until)
 
     def _expire(self) -> None:
+        self._until = min(self._until, self._loop.time())  # uvloop's timers may be half a millisecond early
         if self.relay is not None:
             self.relay.expire()
 
@@ -577,7 +578,7 @@ class Forwarding:
 
         One for which its caller had no more time was ended by the caller, as if it had closed the connection.
         """
-        if answer.fault is Fault.DEADLINE and self._loop.time() >= self._caller_until:
+        if answer.fault is Fault.DEADLINE and self._caller_until <= self._own_until:
             answer = replace(answer, ending=Ending.STOPPED)
         if self.relay is not None:
             self.relay.close()
