@@ -117,7 +117,7 @@ async def test_a_turn_given_to_a_request_that_has_gone_is_passed_on(make, peer):
 
 
 async def test_a_full_pool_is_a_fault_within_the_connect_timeout(make, peer):
-    pool, origin = make(Timeouts(connect=0.01), limit=1)
+    pool, origin = make(Timeouts(connect=1.0), limit=1)
     await pool.acquire(origin)
     with pytest.raises(UpstreamFault) as caught:
         await pool.acquire(origin)
