@@ -135,19 +135,19 @@ class Overload:
         self._begun, self._long = 0, 0.0
         self._late += (late - self._late) * _NEW_PART
         self._forget(self._clock() - 1.0)
-        late = self._late > LATE_SECONDS
-        if late or self._load > MOST_LOAD:
-            self.allowance = max(min(self.allowance * _LESS, _TRACKED), self._least(late=late))
+        behind = self._late > LATE_SECONDS
+        if behind or self._load > MOST_LOAD:
+            self.allowance = max(min(self.allowance * _LESS, _TRACKED), self._least(behind=behind))
         elif self.allowance < _WHOLE:
             self.allowance = min(_WHOLE, self.allowance * _MORE)
             if self.allowance >= _WHOLE:
                 self._until.clear()
 
-    def _least(self, *, late: bool) -> float:
+    def _least(self, *, behind: bool) -> float:
         accounts = len(self._until)
         if accounts < 2:
             return _TRACKED
-        part = max(self._load, _LEAST_LOAD) if late else _WHOLE
+        part = max(self._load, _LEAST_LOAD) if behind else _WHOLE
         return min(_TRACKED, _ROOM * part / accounts)
 
     def _forget(self, before: float) -> None:

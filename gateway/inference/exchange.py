@@ -33,7 +33,7 @@ from gateway.http.answers import TOOLS_REMOVED
 from gateway.http.request import read_body
 from gateway.http.shares import Share
 from gateway.inference import failover, lanes, request_log, tracing
-from gateway.inference.admission import admit, read_head
+from gateway.inference.admission import admit
 from gateway.inference.answer import Answer, Ending
 from gateway.inference.content import Content
 from gateway.inference.forwarding import Forwarding
@@ -59,7 +59,7 @@ from gateway.telemetry.log import Event
 from gateway.upstream.client_socket import at_once
 from metering.usage import Outcome
 from providers.bounds import UNCOUNTED_BYTES
-from providers.dialect import Family, Operation
+from providers.dialect import Family, Head, Operation
 from providers.headers import asks_for_events
 from providers.masking.masking import Vault
 from providers.wires import WIRES
@@ -126,11 +126,20 @@ class Exchange:
                 limits = rules.config.server
                 limit, seconds = limits.max_body_bytes, limits.body_timeout
                 body = Content(await read_body(self._request, limit, share, seconds, shares.slices))
-                body, vault = await self._searched(body, path_model, share)
+                making = Legs(
+                    rules, shares, self._operation, pid=self._principal.pid, rid=self._rid, events=self._events
+                )
+                wire = WIRES[self._operation]
+                share.expect(len(body))
+                # To search is the most expensive reading, so nothing is searched that is refused anyway.
+                head = await making.read(wire, body, path_model)
+                searched, vault = await self._searched(body, share)
+                if searched is not body:
+                    body, head = searched, await making.read(wire, searched, path_model)
                 share.expect(len(body))  # for what is made of it to be sent: refused before anything is held
                 long = len(body) > UNCOUNTED_BYTES
                 catalog = rules.catalog  # a dated change of prices replaces it, not for a request that has begun
-                legs = await self._legs(body, path_model, query, catalog, share)
+                legs = await self._legs(making, head, body, query=query, catalog=catalog, share=share)
                 translated = len(legs) > 1 or legs[0].translation is not None
                 if not here or rules.secrets is not None or translated or long:  # it took time
                     self._principal = await self._admit_again()
@@ -186,38 +195,33 @@ class Exchange:
         draining = self._services.shares.running.draining
         self._cancellation.outcome = Outcome.DRAINED if draining else Outcome.CLIENT_ABORT
 
-    async def _searched(self, body: Content, path_model: str | None, share: Share) -> tuple[Content, Vault | None]:
-        """The body as it is sent to the provider: without its secrets, if the policy wants it, and what they were."""
-        rules = self._services.rules
-        secrets = rules.secrets
+    async def _searched(self, body: Content, share: Share) -> tuple[Content, Vault | None]:
+        """The body as it is sent to the provider: without its secrets, if the policy wants it, and what they were.
+
+        The same object if none was replaced.
+        """
+        secrets = self._services.rules.secrets
         if secrets is None:
             return body, None
-        # To search is the most expensive reading, so nothing is searched that is refused anyway.
-        readable = read_head(WIRES[self._operation], body.reveal(), path_model, rules.config.policy)
-        await self._services.shares.slices.run(readable, self._principal.pid)
         size = len(body)
         share.grow(size)  # for the body without them, beside the one with them
         masked, vault = await secrets.apply(
             body.reveal(), self._principal.pid, self._family, self._services.shares.slices
         )
         share.shrink(size)
-        return Content(masked), vault
+        return (body if masked is body.reveal() else Content(masked)), vault
 
     async def _legs(
-        self, body: Content, path_model: str | None, query: str, catalog: Catalog, share: Share
+        self, making: Legs, head: Head, body: Content, *, query: str, catalog: Catalog, share: Share
     ) -> list[Leg]:
         """The request in each dialect in which it may be sent. Raises `GatewayError`."""
-        rules, shares = self._services.rules, self._services.shares
-        legs = Legs(rules, shares, self._operation, pid=self._principal.pid, rid=self._rid, events=self._events)
-        wire = WIRES[self._operation]
-        head = await legs.read(wire, body, path_model)
         self._sign = head.stream and self._events
         model = catalog.resolve(head.model)
-        own = Leg(wire, head, head, body, self._request.raw_headers, query, model)
+        own = Leg(WIRES[self._operation], head, head, body, self._request.raw_headers, query, model)
         self._model = None if model is None else model.name
         if model is None or not policy.allows(self._principal, model):
             return [own]  # it will be refused
-        return await legs.all(own, model, self._principal.fallback_companies, share)
+        return await making.all(own, model, self._principal.fallback_companies, share)
 
     def _admit(self, legs: list[Leg], vault: Vault | None, catalog: Catalog) -> None:
         """Decide what the request may do and costs at most, on each leg. Raises `GatewayError`."""
