@@ -55,7 +55,9 @@ def test_supervisor_workers_and_store(tmp_path, sim):  # noqa: F811
             if os.geteuid():
                 assert Path(f"/proc/{pid}").stat().st_uid == 0  # root's, since it is not dumpable
         # A replaced worker counts again once it serves.
-        code, found = eventually(lambda: privacy_status(gateway), lambda got: got[0] == 0)
+        code, found = eventually(
+            lambda: privacy_status(gateway), lambda got: got[0] == 0 and got[1]["running"]["workers"] == 2
+        )
         assert code == 0
         assert found["running"]["workers"] == 2
         assert {measure: found["running"]["held"][measure] for measure in OWN} == dict.fromkeys(OWN, 2)
